@@ -1,0 +1,49 @@
+"""Every error a user can meet, each with the exit code it ends the command with.
+
+AuditError                     1
+ ├─ UsageError                 2   the command line or the configuration cannot be followed
+ │   ├─ DataError              2   the dataset is missing something the audit needs
+ │   ├─ ModelError             2   the model does not load, or does not behave like an extractor
+ │   └─ UnsupportedTargetError 2   an attack or defense does not apply to this target
+ ├─ ModelRefusedError          5   the file's format cannot be opened without trusting its author
+ └─ EnvironmentUnmetError      6   disk, device or weights are not there
+
+Codes 0, 3 and 4 are verdicts, not errors: see `auditor.gates`. Inside a run, an attack that raises
+`UnsupportedTargetError` becomes a finding "not-applicable"; any other exception makes it "failed".
+"""
+
+
+class AuditError(Exception):
+    """Something the reader can act on; the message names the thing and the way out."""
+
+    exit_code = 1
+
+
+class UsageError(AuditError):
+    """The command line or the configuration cannot be followed."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """The dataset is missing something the audit needs."""
+
+
+class ModelError(UsageError):
+    """The model does not load, or does not behave like a feature extractor."""
+
+
+class UnsupportedTargetError(UsageError):
+    """An attack or defense does not apply to this target."""
+
+
+class ModelRefusedError(AuditError):
+    """The file's format cannot be opened without trusting its author."""
+
+    exit_code = 5
+
+
+class EnvironmentUnmetError(AuditError):
+    """Disk, device or weights are not there."""
+
+    exit_code = 6

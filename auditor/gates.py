@@ -1,0 +1,195 @@
+"""Judges a record against limits; three outcomes, and what was not shown never passes.
+
+A gate holds only if the whole 95 % interval lies on the good side of the limit, and, for a leakage
+figure, only if the attack behind it has shown its power on the controls. An interval across the
+limit, a missing number, a crashed or powerless attack are `inconclusive`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from auditor.report import AuditReport, Finding, Measurement
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+
+EXIT_OK, EXIT_FAILED, EXIT_INCONCLUSIVE = 0, 3, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A limit on one address or a pattern of addresses.
+
+    Attributes:
+        address: ``scenario/attack/metric`` with shell wildcards, such as ``*/identity/top1``.
+        limit: in the metric's unit; which side is good follows from the metric's ``worse``.
+        level: an ``error`` gate decides the exit code, a ``warn`` gate only shows.
+        judge: ``pessimistic`` wants the whole interval on the good side; ``value`` looks at the
+            point estimate alone and says so in the verdict.
+    """
+
+    address: str
+    limit: float
+    level: Literal["error", "warn"] = "error"
+    judge: Literal["pessimistic", "value"] = "pessimistic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One gate on one address."""
+
+    gate: Gate
+    address: str
+    observed: float | None
+    outcome: Outcome
+    reason: str
+
+
+def check(report: AuditReport, gates: Sequence[Gate]) -> list[Verdict]:
+    """One verdict per gate and matching address; a gate that matches nothing is inconclusive."""
+    return [verdict for gate in gates for verdict in _judge_gate(report, gate)]
+
+
+def overall(report: AuditReport, verdicts: Sequence[Verdict]) -> Outcome:
+    """The audit's outcome: its error-level verdicts, and whether everything planned was shown.
+
+    Without gates there is nothing to pass or fail, yet a crashed scenario, a failed attack or an
+    attack without power still makes the audit inconclusive.
+    """
+    errors = {verdict.outcome for verdict in verdicts if verdict.gate.level == "error"}
+    if "fail" in errors:
+        return "fail"
+    if "inconclusive" in errors or not report.complete or any(_unshown(report)):
+        return "inconclusive"
+    return "pass"
+
+
+def exit_code(outcome: Outcome) -> int:
+    """0 proven, 3 a gate failed, 4 inconclusive."""
+    return {"pass": EXIT_OK, "fail": EXIT_FAILED, "inconclusive": EXIT_INCONCLUSIVE}[outcome]
+
+
+def unmatched(gate: Gate, scenarios: Sequence[str], attacks: Sequence[str]) -> str | None:
+    """Why ``gate`` can never match a planned address, or None if it may.
+
+    Only the first two parts are known before a run; metrics are the attack's own business.
+    """
+    parts = gate.address.split("/", 2)
+    if len(parts) != 3 or not all(parts):
+        return f"gate {gate.address!r} is not of the form scenario/attack/metric"
+    for part, known, kind in (
+        (parts[0], list(scenarios), "scenario"),
+        (parts[1], [*attacks, "utility", "scores"], "attack"),
+    ):
+        if not any(fnmatchcase(name, part) for name in known):
+            close = get_close_matches(part, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+            return f"gate {gate.address!r} matches nothing: no {kind} named {part!r}{hint}"
+    return None
+
+
+def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
+    # A pattern may match findings that never produced its metric: those are judged too.
+    missing = list(_missing(report, gate))
+    found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
+    for address, measurement in found:
+        outcome, reason = _judge(report, gate, address, measurement)
+        observed = measurement.pessimistic if gate.judge == "pessimistic" else measurement.value
+        yield Verdict(
+            gate=gate, address=address, observed=observed, outcome=outcome, reason=reason
+        )
+    for address, reason in missing:
+        yield Verdict(
+            gate=gate, address=address, observed=None, outcome="inconclusive", reason=reason
+        )
+    if not found and not missing:
+        yield Verdict(
+            gate=gate,
+            address=gate.address,
+            observed=None,
+            outcome="inconclusive",
+            reason="no measurement has this address, so nothing was shown",
+        )
+
+
+def _judge(
+    report: AuditReport, gate: Gate, address: str, measurement: Measurement
+) -> tuple[Outcome, str]:
+    scenario, attack, _ = address.split("/", 2)
+    finding = report.finding(scenario, attack)
+    if finding is not None and (doubt := powerless(finding)):
+        return "inconclusive", doubt
+    sign = 1.0 if measurement.worse == "higher" else -1.0
+    side = "at most" if measurement.worse == "higher" else "at least"
+    limit = sign * gate.limit
+    ends = (
+        (measurement.value, measurement.value)
+        if gate.judge == "value"
+        else (measurement.optimistic, measurement.pessimistic)
+    )
+    best, worst = (sign * end for end in ends)
+    shown, wanted = decimals(ends[1], gate.limit), f"{side} {gate.limit:g}"
+    if worst <= limit:
+        return "pass", f"{shown} is {wanted}"
+    shown = decimals(ends[0], gate.limit)
+    if best > limit:
+        return "fail", f"even the favourable end of the interval, {shown}, is not {wanted}"
+    ends_shown = " to ".join(decimals(end, gate.limit) for end in sorted(ends))
+    return "inconclusive", f"the interval {ends_shown} holds the limit {gate.limit:g}"
+
+
+def powerless(finding: Finding) -> str:
+    """Why this finding's figures prove nothing, or an empty string."""
+    if finding.status != "done":
+        return f"the attack is {finding.status}: {finding.reason}"
+    if finding.power is None:
+        return "the attack was not tried on the controls, so a low figure proves nothing"
+    if not finding.power.shown:
+        return f"the attack has not shown its power: {finding.power.reason}"
+    return ""
+
+
+def decimals(observed: float, limit: float) -> str:
+    """``observed`` with as many decimals as it takes to differ from ``limit``.
+
+    >>> decimals(0.10004, 0.1)
+    '0.10004'
+    >>> decimals(0.25, 0.1)
+    '0.250'
+    """
+    for digits in range(3, 17):
+        text = f"{observed:.{digits}f}"
+        if math.isclose(observed, limit, rel_tol=0, abs_tol=0) or float(text) != limit:
+            return text
+    return repr(observed)
+
+
+def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
+    """Findings (and failed scenarios) the gate speaks of that have no measurement to judge."""
+    parts = gate.address.split("/", 2)
+    if len(parts) != 3:
+        return
+    for scenario in report.scenarios:
+        if not fnmatchcase(scenario.defense, parts[0]):
+            continue
+        if scenario.status == "failed":
+            yield f"{scenario.defense}/{parts[1]}/{parts[2]}", f"failed: {scenario.reason}"
+            continue
+        for finding in scenario.findings:
+            address = f"{scenario.defense}/{finding.attack}/{parts[2]}"
+            if fnmatchcase(finding.attack, parts[1]) and finding.status != "done":
+                yield address, f"the attack is {finding.status}: {finding.reason}"
+
+
+def _unshown(report: AuditReport) -> Iterator[str]:
+    for scenario in report.scenarios:
+        if scenario.status == "failed":
+            yield scenario.reason
+        for finding in scenario.findings:
+            if finding.status != "not-applicable" and (doubt := powerless(finding)):
+                yield doubt
+    if not any(f.status == "done" for s in report.scenarios for f in s.findings):
+        yield "no attack ran"

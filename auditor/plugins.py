@@ -1,0 +1,101 @@
+"""Finds attacks, defenses and renderers by entry point; the core imports none of them by name.
+
+A plug-in is a frozen keyword-only dataclass with one method (`run` or `apply`), or for a renderer a
+function. Its fields are its hyper-parameters and the keys of its YAML block; the first line of its
+docstring is what `audit list` and the report print.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from auditor.errors import UsageError
+
+Kind = Literal["attacks", "defenses", "renderers"]
+
+
+def installed(kind: Kind) -> dict[str, EntryPoint]:
+    """Every installed plug-in of a kind, by name, sorted.
+
+    Raises:
+        UsageError: if two packages claim one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=f"auditor.{kind}"), key=lambda e: (e.name, e.value)):
+        known = found.setdefault(entry.name, entry)
+        if known.value != entry.value:
+            raise UsageError(
+                f"two installed packages claim the {kind[:-1]} {entry.name!r}: "
+                f"{known.value} and {entry.value}; uninstall one"
+            )
+    return found
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The class or function behind ``name``.
+
+    Raises:
+        UsageError: if nothing of that name is installed, or it does not import.
+    """
+    table = installed(kind)
+    if name not in table:
+        close = get_close_matches(name, table, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"installed: {', '.join(table) or 'none'}"
+        raise UsageError(f"no {kind[:-1]} named {name!r}; {hint}")
+    try:
+        return table[name].load()
+    except ImportError as error:
+        raise UsageError(f"the {kind[:-1]} {name!r} does not import: {error}") from error
+
+
+def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
+    """Make the plug-in ``name`` with hyper-parameters from plain data.
+
+    Raises:
+        UsageError: for an unknown name, an unknown key, or a value of the wrong type.
+    """
+    plugin = load(kind, name)
+    if not is_dataclass(plugin):
+        raise UsageError(f"the {kind[:-1]} {name!r} is not a dataclass, so it takes no parameters")
+    fields = list(inspect.signature(plugin).parameters)
+    for key in params:
+        if key not in fields:
+            close = get_close_matches(key, fields, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(fields)}"
+            raise UsageError(f"{kind[:-1]} {name!r} has no parameter {key!r}; {hint}")
+    config = ConfigDict(arbitrary_types_allowed=True)
+    adapter: TypeAdapter[Any] = TypeAdapter(plugin, config=None if _own_config(plugin) else config)
+    try:
+        return adapter.validate_python(dict(params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "parameters"
+        raise UsageError(f"{kind[:-1]} {name!r}: {key}: {first['msg']}") from None
+
+
+def parameters(plugin: object) -> dict[str, Any]:
+    """A built plug-in's hyper-parameters, for the record."""
+    return asdict(plugin) if is_dataclass(plugin) and not isinstance(plugin, type) else {}
+
+
+def summary(plugin: object) -> str:
+    """The first line of a plug-in's docstring."""
+    return (inspect.getdoc(plugin) or "").partition("\n")[0]
+
+
+def threat_model(plugin: object) -> str:
+    """The docstring paragraph that begins ``Threat model:``, on one line."""
+    for paragraph in (inspect.getdoc(plugin) or "").split("\n\n"):
+        if paragraph.startswith("Threat model:"):
+            return " ".join(paragraph.removeprefix("Threat model:").split())
+    return ""
+
+
+def _own_config(plugin: Callable[..., Any]) -> bool:
+    # TypeAdapter refuses a config for a dataclass (it carries its own `__pydantic_config__`)
+    return is_dataclass(plugin)

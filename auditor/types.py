@@ -1,0 +1,256 @@
+"""What attacks and defenses work on. Pixels are RGB float32 in [0, 1] at every border.
+
+An attack is `Target -> numbers`, a defense `Target -> Target`.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from auditor.errors import DataError
+from auditor.report import Measurement, PrivacyClaim
+
+MISSING = -1
+"""Code of an attribute that was not annotated, and of a camera that is not known."""
+
+
+class FeatureExtractor(Protocol):
+    """Any callable with these two attributes fits, an ``nn.Module`` for one.
+
+    An extractor that cannot be differentiated (ONNX) carries ``differentiable = False``. One that
+    lives in another process implements ``__call__`` with an autograd function whose backward is its
+    vector-Jacobian product; everything in this project goes through `auditor.embedding`.
+    """
+
+    feature_dim: int
+    input_size: tuple[int, int]
+    """(height, width) of the images it takes."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Images ``(B, 3, H, W)`` to features ``(B, D)`` float32."""
+        ...
+
+
+class Images(Protocol):
+    """Pictures that are decoded when asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """Images ``(len(indices), 3, height, width)`` resized to ``size = (height, width)``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures of people, column-wise.
+
+    Attributes:
+        images: N pictures.
+        pids: ``(N,)`` int64; 0 is a distractor, junk (−1) never gets here.
+        camids: ``(N,)`` int64 from 0; −1 where the camera is not known.
+        attributes: name -> ``(N,)`` int64 code; −1 where not annotated.
+
+    Raises:
+        DataError: if a column has another length than ``images``.
+    """
+
+    images: Images
+    pids: Tensor
+    camids: Tensor
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = {"pids": self.pids, "camids": self.camids, **self.attributes}
+        for name, column in columns.items():
+            if column.shape != (len(self.images),):
+                raise DataError(
+                    f"column {name!r} has shape {tuple(column.shape)}, but the split has "
+                    f"{len(self.images)} images; give one value per image"
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Tensor) -> "Split":
+        """The rows ``indices`` ``(M,)`` of this split, still decoded on demand."""
+        return Split(
+            Selection(self.images, indices.tolist()),
+            self.pids[indices],
+            self.camids[indices],
+            {name: column[indices] for name, column in self.attributes.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of another source's pictures, in a given order."""
+
+    source: Images
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """See `Images.load`."""
+        return self.source.load([self.rows[i] for i in indices], size)
+
+
+@dataclass(frozen=True, eq=False)
+class ReIDDataset:
+    """Four splits and what their codes mean.
+
+    Attributes:
+        name: for the report.
+        train: people a deployment may retrain on; may be the same as ``auxiliary``.
+        query: probe images of the attacked people.
+        gallery: stored images of the attacked people, distractors included.
+        auxiliary: the adversary's own people; disjoint from query and gallery.
+        attribute_values: attribute -> the name of each code.
+        cross_camera: whether same-camera matches of a query are ignored (Market-1501's rule).
+        real_people: False for drawn people, whose pictures may be shown freely.
+        facts: counts, broken files, notices; goes into the report.
+
+    Raises:
+        DataError: if auxiliary people appear among the attacked ones.
+    """
+
+    name: str
+    train: Split
+    query: Split
+    gallery: Split
+    auxiliary: Split
+    attribute_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cross_camera: bool = True
+    real_people: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        attacked = set(self.query.pids.tolist()) | set(self.gallery.pids.tolist())
+        shared = sorted((attacked & set(self.auxiliary.pids.tolist())) - {0})
+        if shared:
+            raise DataError(
+                f"{len(shared)} identities are both auxiliary and attacked (first: {shared[0]}); "
+                "an adversary who already has a person's pictures proves nothing: "
+                "make the splits disjoint by identity"
+            )
+
+
+Release = Callable[[Tensor, torch.Generator], Tensor]
+"""Clean features ``(N, D)`` and randomness to the features that are stored ``(N, D)``."""
+
+
+def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
+    """The release of an undefended gallery."""
+    return features
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What an adversary meets: the extractor, the people, and how gallery features are released."""
+
+    extractor: FeatureExtractor
+    data: ReIDDataset
+    release: Release = as_is
+    claims: tuple[PrivacyClaim, ...] = ()
+
+
+class Progress(Protocol):
+    """Told how far a step has come."""
+
+    def __call__(self, fraction: float, detail: str = "") -> None:
+        """``fraction`` in [0, 1] of the running step."""
+        ...
+
+
+def silent(fraction: float, detail: str = "") -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """The world an attack or defense runs in, apart from its target.
+
+    Attributes:
+        seed: of the whole run.
+        device: where to compute.
+        workdir: an existing folder the step may write its exhibits to.
+        judges: networks that judge reconstructions; ``target`` is the bare audited extractor, any
+            other one is independent of the attack. Empty: the target's own extractor judges.
+        weights: folder with pretrained backbones (LPIPS), if the user has one.
+        progress: told how far the step has come.
+        memo: features already computed in this run; see `auditor.embedding`.
+    """
+
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    workdir: Path = Path("audit-out")
+    judges: Mapping[str, FeatureExtractor] = field(default_factory=dict)
+    weights: Path | None = None
+    progress: Progress = silent
+    memo: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
+
+    def seed_for(self, name: str) -> int:
+        """A seed that depends on (seed, name) alone, not on the order of calls."""
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        return int.from_bytes(digest[:6], "big")
+
+    def generator(self, name: str) -> torch.Generator:
+        """A CPU generator for ``name``; the same draw on every device."""
+        return torch.Generator().manual_seed(self.seed_for(name))
+
+    @contextmanager
+    def randomness(self, name: str) -> Iterator[None]:
+        """Seed torch's global generators for ``name``, and put them back afterwards."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.seed_for(name))
+            yield
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What an attack found; the first measurement is its headline, a fraction, higher is worse.
+
+    Attributes:
+        measurements: headline first.
+        exhibits: name -> picture below ``ctx.workdir``.
+        notes: what a reader must know about how the numbers came about.
+    """
+
+    measurements: tuple[Measurement, ...]
+    exhibits: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Attack(Protocol):
+    """A frozen keyword-only dataclass whose fields are hyper-parameters."""
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """Attack from scratch.
+
+        Raises:
+            UnsupportedTargetError: if the target gives this attack nothing to work on.
+        """
+        ...
+
+
+class Defense(Protocol):
+    """A frozen keyword-only dataclass whose fields are hyper-parameters."""
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """A new target; the given one stays as it is.
+
+        Raises:
+            UnsupportedTargetError: if the defense cannot act on this target.
+        """
+        ...
