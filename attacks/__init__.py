@@ -1,0 +1,1 @@
+"""Attacks on re-identification features; each states its adversary first."""

@@ -1,0 +1,1 @@
+"""Readers of re-ID datasets, and the drawn people of the demo."""

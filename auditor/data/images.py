@@ -1,0 +1,77 @@
+"""Pictures in files and pictures in memory, both behind `auditor.types.Images`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from auditor.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+"""Decoders a stranger's picture may reach; Pillow has dozens more, and more holes."""
+
+MAX_PIXELS = 16_000_000
+"""A pedestrian crop has some ten thousand; anything above this is a bomb or a mistake."""
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Pictures decoded from files when asked for, resized as re-ID code does (Pillow, bilinear)."""
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """Images ``(len(indices), 3, height, width)`` in [0, 1].
+
+        Raises:
+            DataError: if a file cannot be decoded.
+        """
+        height, width = size
+        stack = np.empty((len(indices), height, width, 3), dtype=np.uint8)
+        for row, index in enumerate(indices):
+            stack[row] = read_image(self.paths[index], size)
+        return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(255)
+
+
+@dataclass(frozen=True)
+class MemoryImages:
+    """Pictures kept as one uint8 tensor ``(N, 3, height, width)``."""
+
+    pixels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """Images ``(len(indices), 3, height, width)`` in [0, 1]."""
+        images = self.pixels[torch.as_tensor(indices, dtype=torch.long)].float().div_(255)
+        if images.shape[-2:] == size:
+            return images
+        return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+
+
+def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Decode ``path`` to RGB uint8 ``(height, width, 3)``.
+
+    Raises:
+        DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
+    """
+    height, width = size
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{path} has {image.width}×{image.height} pixels; that is no crop")
+            rgb = image.convert("RGB")
+            if rgb.size != (width, height):
+                rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+            return np.asarray(rgb)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is not a readable picture: {error}") from None

@@ -1,0 +1,1 @@
+"""Pure functions from tensors to numbers, each citing its formula."""

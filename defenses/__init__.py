@@ -1,0 +1,1 @@
+"""Defenses, named by mechanism, each a function from target to target."""

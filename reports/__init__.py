@@ -1,0 +1,1 @@
+"""Renderers: pure functions of the audit record; none imports torch."""
