@@ -65,13 +65,25 @@ def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
         DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
     """
     height, width = size
+    rgb = decode(path)
+    if rgb.size != (width, height):
+        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def decode(path: Path) -> Image.Image:
+    """The whole picture in ``path`` as RGB in its own size.
+
+    Raises:
+        DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
+    """
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path} has {image.width}×{image.height} pixels; that is no crop")
-            rgb = image.convert("RGB")
-            if rgb.size != (width, height):
-                rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
-            return np.asarray(rgb)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return image.convert("RGB")
+    except DataError:
+        raise
+    # A damaged file can end a decoder in almost any way, and each of them means the same to us.
+    except Exception as error:
         raise DataError(f"{path} is not a readable picture: {error}") from None

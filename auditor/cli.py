@@ -1,0 +1,302 @@
+"""The command `audit`. Judging, rendering, listing and helping never import torch.
+
+Exit codes: 0 every error-level gate proven · 1 internal error · 2 usage, configuration, data or
+model · 3 a gate failed · 4 inconclusive · 5 model refused · 6 environment · 130/143 interrupted.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+
+from auditor import __version__
+from auditor.errors import AuditError, UsageError
+
+if TYPE_CHECKING:
+    from auditor.config import AuditConfig
+    from auditor.gates import Gate
+    from auditor.report import AuditReport
+
+EPILOG = (
+    "Exit codes: 0 every error-level gate proven; 1 internal error; 2 usage, configuration, data "
+    "or model; 3 a gate failed; 4 inconclusive; 5 model refused; 6 environment; 130/143 interrupted."
+)
+
+app = typer.Typer(
+    name="audit",
+    help="Measure what a person re-identification model gives away about the people in its gallery.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the reports.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
+Reveal = Annotated[
+    bool, typer.Option("--reveal", help="Embed pictures of real people in the page.")
+]
+Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Measure what a re-identification model gives away."""
+    if version:
+        typer.echo(f"audit {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog=EPILOG)
+def run(
+    model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="Architecture of a state dict: osnet_x0_25, resnet50, pkg:fn."),
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option("--card", help="Preprocessing: torchreid, fastreid, transreid, imagenet."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="quick or full.")] = None,
+    out: Out = Path("audit-out"),
+    device: Device = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    reveal: Reveal = False,
+    overwrite: Force = False,
+) -> None:
+    """Audit a model: attack it, defend it, attack again, judge, report."""
+    from auditor import config as configuration
+
+    flags = {
+        "model": {"path": _text(model), "arch": arch, "card": card},
+        "data": {"path": _text(data)},
+        "preset": preset,
+        "device": device,
+        "seed": seed,
+    }
+    resolved = configuration.load(config, flags, settings or [])
+    _audit(resolved, out, reveal=reveal, overwrite=overwrite, demo=False)
+
+
+@app.command(epilog=EPILOG)
+def demo(
+    out: Out = Path("audit-demo"),
+    device: Device = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    overwrite: Force = True,
+) -> None:
+    """Audit the shipped reference extractor on drawn people; no data, download or GPU needed."""
+    from auditor import config as configuration
+
+    flags = {"preset": "demo", "device": device, "seed": seed}
+    resolved = configuration.load(None, flags, settings or [])
+    _audit(resolved, out, reveal=False, overwrite=overwrite, demo=True)
+
+
+@app.command(epilog=EPILOG)
+def gate(
+    report: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML with the gates; default: the record's own.")
+    ] = None,
+) -> None:
+    """Judge a saved record again."""
+    from auditor.report import load
+
+    record = load(report)
+    raise typer.Exit(_judge(record, _gates(record, config)))
+
+
+@app.command(epilog=EPILOG)
+def report(
+    record: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="Renderer; default: all installed.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML with the gates; default: the record's own.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default: the record's.")] = None,
+    reveal: Reveal = False,
+) -> None:
+    """Render a saved record again."""
+    from auditor.report import load
+
+    loaded = load(record)
+    folder = out or record.parent
+    _render(loaded, _gates(loaded, config), folder, record.parent, formats, reveal=reveal)
+
+
+@app.command("list", epilog=EPILOG)
+def list_plugins() -> None:
+    """List the installed attacks, defenses and renderers."""
+    from auditor.listing import summaries
+
+    for kind, rows in summaries().items():
+        typer.echo(f"{kind}:")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, summary in rows:
+            typer.echo(f"  {name:<{width}}  {summary}")
+
+
+@app.command(epilog=EPILOG)
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("audit.yaml"),
+) -> None:
+    """Write a commented configuration to start from."""
+    text = resources.files("auditor").joinpath("presets/audit.yaml").read_text()
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists; move it away or name another file") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except AuditError as error:
+        typer.echo(f"audit: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort) as stop:
+        typer.echo("audit: interrupted", err=True)
+        code = 143 if isinstance(stop, _Terminated) else 130
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like Ctrl-C: what is finished stays readable."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _audit(
+    config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, demo: bool
+) -> None:
+    _prepare(out, overwrite=overwrite)
+    from auditor import session  # torch starts here, after everything that may be wrong without it
+    from auditor.report import load
+
+    try:
+        record = (session.demo if demo else session.audit)(config, out)
+    except KeyboardInterrupt:
+        if (out / "report.json").exists():
+            record = load(out / "report.json")
+            _render(record, config.gates, out, out, None, reveal=reveal)
+            typer.echo(f"audit: what is finished is in {out}", err=True)
+        raise
+    _render(record, config.gates, out, out, None, reveal=reveal)
+    typer.echo(_digest(record))
+    raise typer.Exit(_judge(record, config.gates))
+
+
+def _prepare(out: Path, *, overwrite: bool) -> None:
+    """Refuse to mix two runs in one folder."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a folder")
+    if (out / "report.json").exists() and not overwrite:
+        raise UsageError(f"{out} holds an earlier run; name another --out or pass --overwrite")
+
+
+def _render(
+    record: "AuditReport",
+    gates: "Sequence[Gate]",
+    folder: Path,
+    root: Path,
+    formats: Sequence[str] | None,
+    *,
+    reveal: bool,
+) -> None:
+    from auditor import plugins
+    from auditor.gates import check
+
+    verdicts = check(record, gates)
+    for name in formats or plugins.installed("renderers"):
+        path = folder / f"report.{name}"
+        render = plugins.load("renderers", name)
+        render(record, verdicts, path, root=root, reveal=reveal)
+        typer.echo(f"wrote {path}")
+
+
+def _gates(record: "AuditReport", config: Path | None) -> "list[Gate]":
+    from auditor import config as configuration
+    from auditor.gates import Gate
+
+    if config is not None:
+        return configuration.gates_in(config)
+    return [Gate(**gate) for gate in record.config.get("gates", [])]
+
+
+def _judge(record: "AuditReport", gates: "Sequence[Gate]") -> int:
+    from auditor.gates import check, exit_code, overall
+
+    verdicts = check(record, gates)
+    for verdict in verdicts:
+        level = "" if verdict.gate.level == "error" else " (warning only)"
+        typer.echo(f"{verdict.outcome.upper()}{level} {verdict.address}: {verdict.reason}")
+    outcome = overall(record, verdicts)
+    typer.echo(f"verdict: {outcome.upper()}" if gates else f"no gates set; {_unjudged(outcome)}")
+    return exit_code(outcome)
+
+
+def _unjudged(outcome: str) -> str:
+    return (
+        "everything planned was measured and every attack has shown its power"
+        if outcome == "pass"
+        else "inconclusive: something planned was not shown, see the report"
+    )
+
+
+def _digest(record: "AuditReport") -> str:
+    """The headline figures, one line each."""
+    lines = []
+    for scenario in record.scenarios:
+        shown = [("utility", m) for m in scenario.utility if m.metric in ("rank1", "map")]
+        for finding in scenario.findings:
+            shown += [(finding.attack, m) for m in finding.measurements[:1]]
+            if finding.status != "done":
+                lines.append(
+                    f"{scenario.defense}/{finding.attack}: {finding.status}: {finding.reason}"
+                )
+        for attack, m in shown:
+            chance = "" if m.chance is None else f", chance {m.chance:.1%}"
+            lines.append(
+                f"{scenario.defense}/{attack}/{m.metric}: {m.value:.1%} "
+                f"({m.low:.1%} to {m.high:.1%}{chance}, {m.n} people)"
+            )
+    return "\n".join(lines)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+

@@ -1,0 +1,230 @@
+"""What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from auditor import plugins
+from auditor.errors import UsageError
+from auditor.gates import Gate, unmatched
+
+PRESETS = ("quick", "full", "demo")
+BARE = "none"
+"""The scenario without a defense."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Strict):
+    """A model file and how to feed it."""
+
+    path: Path
+    arch: str | None = None
+    card: str | dict[str, Any] = "torchreid"
+
+
+class DataConfig(_Strict):
+    """A dataset on disk."""
+
+    path: Path
+    layout: Literal["auto", "manifest", "market1501", "folder"] = "auto"
+    cross_camera: bool = True
+    max_broken: float = Field(default=0.01, ge=0, le=1)
+    name: str = ""
+
+
+class AuditConfig(_Strict):
+    """The whole audit; `resolved` is what the record keeps.
+
+    Attributes:
+        model: what is audited.
+        data: the people it is audited on.
+        judges: label -> an independent model that judges reconstructions.
+        attacks: label -> hyper-parameters; ``use`` names the plug-in if the label does not.
+        defenses: the same for defenses; each is a scenario beside ``none``.
+        gates: limits; see `auditor.gates`.
+        controls: whether every attack must prove its power; without, every gate on an attack is
+            inconclusive.
+        force: go on although the sanity probe failed.
+        weights: folder with pretrained backbones (LPIPS).
+        preset: where the defaults come from.
+        seed: of everything random.
+        device: auto takes a GPU if there is one.
+    """
+
+    model: ModelConfig | None = None
+    data: DataConfig | None = None
+    judges: dict[str, ModelConfig] = Field(default_factory=dict)
+    attacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    gates: list[Gate] = Field(default_factory=list)
+    controls: bool = True
+    force: bool = False
+    weights: Path | None = None
+    preset: Literal["quick", "full", "demo"] = "quick"
+    seed: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain data for the record; paths by name only, for a report travels."""
+        plain = self.model_dump(mode="json", exclude={"gates"})
+        plain["gates"] = [asdict(gate) for gate in self.gates]
+        for block in (plain["model"], plain["data"], *plain["judges"].values()):
+            if block:
+                block["path"] = Path(block["path"]).name
+        if plain["weights"]:
+            plain["weights"] = Path(plain["weights"]).name
+        return plain
+
+
+def load(
+    path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = ()
+) -> AuditConfig:
+    """Preset, then file, then ``KEY.PATH=VALUE`` settings, then flags; later ones win.
+
+    Args:
+        path: a YAML file, whose relative paths start at its own folder; or None.
+        flags: nested plain data; None values are not given.
+        settings: such as ``data.cross_camera=false``; values are YAML.
+
+    Raises:
+        UsageError: for a file that cannot be followed, an unknown key, or a value of a wrong type.
+    """
+    given = _read(path) if path else {}
+    for setting in settings:
+        _set(given, setting)
+    given = _overlay(given, flags)
+    preset = given.get("preset", "quick")
+    if preset not in PRESETS:
+        raise UsageError(f"no preset named {preset!r}; there are {', '.join(PRESETS)}")
+    merged = _under_preset(given, preset_defaults(preset))
+    if "weights" not in merged and (folder := os.environ.get("AUDIT_WEIGHTS")):
+        merged["weights"] = folder
+    config = _validate(merged, str(path or "the command line"))
+    _check_plan(config)
+    return config
+
+
+def preset_defaults(preset: str) -> dict[str, Any]:
+    """The attacks and defenses a preset stands for, as plain data."""
+    text = resources.files("auditor").joinpath(f"presets/{preset}.yaml").read_text()
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+def gates_in(path: Path) -> list[Gate]:
+    """The gates of a configuration file, for judging a saved record.
+
+    Raises:
+        UsageError: if there are none, or the file cannot be followed.
+    """
+    config = _validate({"gates": _read(path).get("gates") or []}, str(path))
+    if not config.gates:
+        raise UsageError(f"{path} sets no gates; add a 'gates:' list")
+    return list(config.gates)
+
+
+def plugin_of(label: str, block: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The plug-in's name and hyper-parameters behind a labelled block."""
+    params = {key: value for key, value in block.items() if key != "use"}
+    return str(block.get("use", label)), params
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" in line {place.line + 1}" if place else ""
+        raise UsageError(f"{path} is not YAML{where}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path} holds a {type(loaded).__name__}; expected keys such as 'model:'")
+    for owner in (loaded, *(loaded.get("judges") or {}).values()):
+        for block in (owner.get("model"), owner.get("data"), owner):
+            for key in ("path", "weights"):
+                if isinstance(block, dict) and isinstance(block.get(key), str):
+                    block[key] = str(path.parent / block[key])
+    return loaded
+
+
+def _set(given: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {setting!r} is not of the form key.path=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        given = given.setdefault(parent, {})
+        if not isinstance(given, dict):
+            raise UsageError(f"--set {setting!r}: {parent!r} holds no keys")
+    try:
+        given[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {setting!r}: the value is not YAML") from None
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping):
+            merged[key] = _overlay(merged.get(key) or {}, value)
+        elif value is not None:
+            merged[key] = value
+    return {key: value for key, value in merged.items() if value != {} or key in below}
+
+
+def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A block named by the user takes the preset's parameters as defaults; others are dropped."""
+    merged = dict(given)
+    for kind in ("attacks", "defenses"):
+        preset = defaults.get(kind) or {}
+        blocks = merged.get(kind)
+        if blocks is None:
+            merged[kind] = preset
+        elif isinstance(blocks, dict):
+            merged[kind] = {
+                label: {**preset.get((block or {}).get("use", label), {}), **(block or {})}
+                for label, block in blocks.items()
+                if block is None or isinstance(block, dict)
+            } | {k: v for k, v in blocks.items() if v is not None and not isinstance(v, dict)}
+    return merged
+
+
+def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
+    try:
+        return AuditConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        hint = ""
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            close = get_close_matches(place, AuditConfig.model_fields, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"{source}: {place}: {first['msg']}{hint}") from None
+
+
+def _check_plan(config: AuditConfig) -> None:
+    """Refuse what can be seen to fail before any model is opened."""
+    if not config.attacks:
+        raise UsageError("no attacks are configured; an audit without attacks shows nothing")
+    for kind, blocks in (("attacks", config.attacks), ("defenses", config.defenses)):
+        for label, block in blocks.items():
+            if "/" in label or label in (BARE, "utility", "scores", ""):
+                raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
+            name, params = plugin_of(label, block)
+            plugins.build(kind, name, params)  # type: ignore[arg-type]
+    for gate in config.gates:
+        if reason := unmatched(gate, [BARE, *config.defenses], list(config.attacks)):
+            raise UsageError(reason)

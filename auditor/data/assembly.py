@@ -1,0 +1,134 @@
+"""From rows to a dataset: junk and broken pictures go, texts become codes, facts are kept."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from auditor.data.images import FileImages, decode
+from auditor.data.rows import DISTRACTOR, JUNK, Rows, digest, encode, why_ignored
+from auditor.data.splits import Division, divide
+from auditor.errors import DataError
+from auditor.types import ReIDDataset, Split
+
+LISTED = 20
+"""Broken pictures named in the report; all are counted."""
+
+
+def assemble(rows: Rows, *, cross_camera: bool, max_broken: float, name: str) -> ReIDDataset:
+    """The dataset that ``rows`` describe; the order of the rows makes no difference.
+
+    Raises:
+        DataError: if too many pictures are broken, or the splits leave nothing to audit.
+    """
+    if rows.table.empty:
+        raise DataError(f"{rows.source} holds no pictures; name the folder that does")
+    junk = rows.table["pid"] == JUNK
+    table = rows.table[~junk].sort_values("path")
+    table, broken = _without_broken(rows, table, max_broken)
+    camids, cameras = encode(table["camid"].tolist())
+    codes, values, ignored = _encode_attributes(rows.attributes.loc[table.index])
+    try:
+        division = divide(table.assign(camid=camids), cross_camera)
+    except DataError as error:
+        raise DataError(f"{rows.source}: {error}") from None
+    splits = _make_splits(division, rows.files, codes)
+    return ReIDDataset(
+        name=name or rows.root.name,
+        train=splits["train"],
+        query=splits["query"],
+        gallery=splits["gallery"],
+        auxiliary=splits["auxiliary"],
+        attribute_values=values,
+        cross_camera=division.cross_camera,
+        facts={
+            "layout": rows.layout,
+            "root_name": rows.root.name,
+            **_count(division.parts),
+            "cameras": list(cameras),
+            "junk": int(junk.sum()),
+            "broken": broken,
+            "attributes": list(values),
+            "ignored_columns": list(ignored),
+            "notices": [*rows.notices, *division.notices, *ignored.values()],
+            "manifest_sha256": digest(rows.table),
+            **rows.facts,
+        },
+    )
+
+
+def _without_broken(
+    rows: Rows, table: pd.DataFrame, max_broken: float
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows whose picture can be decoded as a whole, and the account of the others."""
+    # Threads are enough: decoding runs outside Python's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        reasons = list(pool.map(_why_broken, [rows.files[row] for row in table.index]))
+    faulty = np.array([bool(reason) for reason in reasons], dtype=bool)
+    paths = table["path"][faulty].tolist()
+    share = len(paths) / max(len(table), 1)
+    if not share <= max_broken:  # so that a limit of NaN allows nothing
+        raise DataError(
+            f"{rows.source}: {len(paths)} of {len(table)} pictures are missing or broken, more "
+            f"than the share of {max_broken:g} that data.max_broken allows; the first is "
+            f"{paths[0]!r}: {next(filter(None, reasons))}; restore them or raise data.max_broken"
+        )
+    return table[~faulty], {"count": len(paths), "share": share, "files": paths[:LISTED]}
+
+
+def _why_broken(file: Path) -> str:
+    try:
+        if not file.is_file():
+            return "there is no such file"
+        decode(file)
+    except (DataError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _encode_attributes(
+    texts: pd.DataFrame,
+) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]], dict[str, str]]:
+    """Codes like ``texts``, the values of each attribute, and a notice per ignored column."""
+    codes: dict[str, NDArray[np.int64]] = {}
+    values: dict[str, tuple[str, ...]] = {}
+    ignored: dict[str, str] = {}
+    for name in texts:
+        column = texts[name].tolist()
+        reason = why_ignored(str(name), set(column) - {""})
+        if reason:
+            ignored[str(name)] = f"The column {name!r} is not taken for an attribute: {reason}."
+        else:
+            codes[str(name)], values[str(name)] = encode(column)
+    return pd.DataFrame(codes, index=texts.index), values, ignored
+
+
+def _make_splits(
+    division: Division, files: Sequence[Path], codes: pd.DataFrame
+) -> dict[str, Split]:
+    """A `Split` for each part; train and auxiliary are one object where they are the same rows."""
+    splits: dict[int, Split] = {}
+    for part in division.parts.values():
+        own = codes.loc[part.index]
+        splits[id(part)] = Split(
+            FileImages([files[row] for row in part.index]),
+            torch.tensor(part["pid"].to_numpy()),
+            torch.tensor(part["camid"].to_numpy()),
+            {str(name): torch.tensor(own[name].to_numpy()) for name in own},
+        )
+    return {name: splits[id(part)] for name, part in division.parts.items()}
+
+
+def _count(parts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    people = {name: part.loc[part["pid"] != DISTRACTOR, "pid"] for name, part in parts.items()}
+    return {
+        "images": {name: len(part) for name, part in parts.items()},
+        "identities": {name: int(pids.nunique()) for name, pids in people.items()},
+        "distractors": int((parts["gallery"]["pid"] == DISTRACTOR).sum()),
+    }

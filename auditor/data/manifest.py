@@ -1,0 +1,126 @@
+"""The canonical layout: a CSV file ``path,pid,camid,split`` with one further column per attribute.
+
+Paths are relative to the CSV's folder. ``pid`` is −1 for junk, 0 for a distractor; ``camid`` may be
+empty; ``split`` is train, auxiliary, query or gallery, or the whole column is empty or left out.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from auditor.data.rows import COLUMNS, SPLITS, Rows, locate
+from auditor.errors import DataError
+
+REQUIRED = ("path", "pid", "camid")
+UNKNOWN_CAMERA = frozenset({"", "-1", "unknown"})
+
+
+def read_manifest(file: Path) -> Rows:
+    """The rows of the CSV ``file``, every cell checked.
+
+    Raises:
+        DataError: one line per column that has a fault: row, value and the way out.
+    """
+    cells = _name_columns(file, _read_cells(file))
+    if "split" not in cells:
+        cells["split"] = ""
+    _check_values(file, cells)
+    root = file.resolve().parent
+    rows = cells.index.tolist()
+    files = locate(root, cells["path"], lambda row: f"{file}, row {rows[row]}, column 'path'")
+    cells = cells.reset_index(drop=True)
+    table = cells[list(COLUMNS)].astype({"pid": np.int64})
+    table["camid"] = table["camid"].map(_camera)
+    return Rows("manifest", file, root, table, files, cells.drop(columns=list(COLUMNS)))
+
+
+def _read_cells(file: Path) -> pd.DataFrame:
+    """All cells as text, indexed by the row number a spreadsheet shows; the header is row 1."""
+    try:
+        # The header is read as a row: pandas would rename doubled columns, and take the first
+        # column for row labels where rows are longer than the header.
+        cells = pd.read_csv(
+            file,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            na_filter=False,
+            skip_blank_lines=False,
+            encoding="utf-8-sig",
+        )
+    except (OSError, ValueError, OverflowError) as error:
+        reason = str(error).strip()
+        raise DataError(f"{file}: not a comma-separated table in UTF-8: {reason}") from None
+    cells.index = pd.RangeIndex(1, len(cells) + 1)
+    for column in cells:
+        cells[column] = cells[column].str.strip()
+    filled = (cells != "").any(axis=1)
+    return cells[filled]
+
+
+def _name_columns(file: Path, cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows below the header, under the header's names."""
+    names = [_column_name(text) for text in cells.iloc[0]] if len(cells) else []
+    for position, name in enumerate(names, start=1):
+        if not name:
+            raise DataError(
+                f"{file}: column {position} has no name; name it or delete it "
+                "(pandas writes such a column unless told index=False)"
+            )
+        if names.count(name) > 1:
+            raise DataError(f"{file}: {names.count(name)} columns are called {name!r}; keep one")
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise DataError(
+            f"{file}: no column {', '.join(missing)}; a manifest starts with the line "
+            f"{','.join(COLUMNS)} (found: {', '.join(names)[:200] or 'nothing'})"
+        )
+    table = cells.iloc[1:].copy()
+    table.columns = pd.Index(names)
+    if table.empty:
+        raise DataError(f"{file}: no rows below the header; write one row per picture")
+    return table
+
+
+def _column_name(text: str) -> str:
+    return text.lower() if text.lower() in COLUMNS else text
+
+
+def _check_values(file: Path, cells: pd.DataFrame) -> None:
+    """Look through the four columns one by one and report the first fault of each."""
+    some_split = bool((cells["split"] != "").any())
+    allowed = (*SPLITS, "") if not some_split else SPLITS
+    faults = {
+        "path": (cells["path"] == "", "give the picture's path below the manifest's folder"),
+        "pid": (
+            ~cells["pid"].map(_is_pid),
+            "give the person's number, 0 for a distractor, -1 for junk",
+        ),
+        "split": (
+            ~cells["split"].isin(allowed),
+            f"write {', '.join(SPLITS)}, or leave the whole column empty",
+        ),
+    }
+    lines = []
+    for column, (faulty, way_out) in faults.items():
+        rows = cells.index[faulty]
+        if len(rows):
+            value = str(cells.at[rows[0], column])[:80]
+            more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+            lines.append(f"{file}, row {rows[0]}, column {column!r}: {value!r}{more}; {way_out}")
+    if lines:
+        raise DataError("\n".join(lines))
+
+
+def _is_pid(text: str) -> bool:
+    """Eighteen digits always fit into int64."""
+    return re.fullmatch(r"-1|[0-9]{1,18}", text) is not None
+
+
+def _camera(text: str) -> str:
+    """Cameras "01" and "1" are one camera."""
+    if text.lower() in UNKNOWN_CAMERA:
+        return ""
+    return str(int(text)) if re.fullmatch(r"[0-9]{1,18}", text) else text

@@ -1,0 +1,150 @@
+"""Rows of a manifest: what every layout is turned into before it becomes a dataset.
+
+A row is a picture's path below the dataset's folder, its person, its camera and its split; further
+columns are attributes. A new layout is one function that returns `Rows`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditor.errors import DataError
+from auditor.types import MISSING
+
+COLUMNS = ("path", "pid", "camid", "split")
+SPLITS = ("train", "auxiliary", "query", "gallery")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+JUNK, DISTRACTOR = -1, 0
+
+MAX_VALUES = 32
+"""A column with more distinct values is a note or a number, not something to classify."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One row per picture, as the layout has them: nothing dropped, nothing decided.
+
+    Attributes:
+        layout: manifest, market1501 or folder.
+        source: what the user named, for messages.
+        root: the resolved folder all pictures lie below.
+        table: N rows of path (text, below root), pid (int64), camid (text, "" unknown) and split
+            (text, "" undecided), indexed 0..N-1.
+        files: N resolved paths, in the table's order.
+        attributes: N rows of text, one column per attribute; "" where not annotated.
+        facts: what this layout alone has to say.
+        notices: sentences for the report.
+    """
+
+    layout: str
+    source: Path
+    root: Path
+    table: pd.DataFrame
+    files: Sequence[Path]
+    attributes: pd.DataFrame
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+def scanned(layout: str, source: Path, root: Path, records: Iterable[Sequence[object]]) -> Rows:
+    """`Rows` without attributes from (path, pid, camid, split) records found below ``root``.
+
+    Raises:
+        DataError: for a link that leads out of ``root``, or to a picture already there.
+    """
+    table = pd.DataFrame(list(records), columns=list(COLUMNS))
+    table = table.astype({"path": str, "pid": np.int64, "camid": str, "split": str})
+    files = locate(root, table["path"], lambda _: str(source))
+    return Rows(layout, source, root, table, files, pd.DataFrame(index=table.index))
+
+
+def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> list[Path]:
+    """The resolved files of ``paths``, all of them below the resolved ``root``.
+
+    A manifest may come from a stranger; it must not make the report show a picture from elsewhere.
+
+    Raises:
+        DataError: starting with ``where(row)``, for a path that is absolute, leads out of ``root``,
+            or names a picture that another row has already.
+    """
+    files: dict[Path, int] = {}
+    for row, path in enumerate(paths):
+        if Path(path).is_absolute():
+            raise DataError(f"{where(row)}: {path!r} is absolute; give it relative to the folder")
+        try:
+            file = (root / path).resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"{where(row)}: {path!r} is no path: {error}") from None
+        if root not in file.parents:
+            raise DataError(
+                f"{where(row)}: {path!r} leads out of the dataset's folder; "
+                "copy the picture into the folder instead of linking to it"
+            )
+        if file in files:
+            raise DataError(
+                f"{where(row)}: {path!r} is the same picture as in {where(files[file])}; "
+                "name every picture once, or a query finds itself in the gallery"
+            )
+        files[file] = row
+    return list(files)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files directly in ``folder``, sorted by name; hidden ones are left out."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and not file.is_dir()
+    )
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """The folders directly in ``folder``, sorted by name; hidden ones are left out."""
+    return sorted(
+        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+    )
+
+
+def digest(table: pd.DataFrame) -> str:
+    """SHA-256 over the sorted (path, pid, camid, split) rows, whatever order they came in."""
+    columns = [table[name].tolist() for name in COLUMNS]
+    rows = sorted(json.dumps(row) for row in zip(*columns, strict=True))
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def encode(texts: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Codes ``(N,)`` of the texts, `MISSING` for "", and the name of each code.
+
+    >>> encode(["10", "9", "", "10"])
+    (array([ 1,  0, -1,  1]), ('9', '10'))
+    """
+    names = in_order(set(texts) - {""})
+    code = {name: number for number, name in enumerate(names)} | {"": MISSING}
+    return np.array([code[text] for text in texts], dtype=np.int64), names
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sorted by value if all are numbers, else as text."""
+    texts = sorted(names)
+    if all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) for text in texts):
+        texts.sort(key=float)
+    return tuple(texts)
+
+
+def why_ignored(name: str, values: set[str]) -> str:
+    """Why a column with these ``values`` is no attribute; "" if it is one."""
+    if not re.fullmatch(r"[\w -]+", name):
+        return "its name has characters other than letters, digits, blank, _ and -"
+    if len(values) < 2:
+        return "it has fewer than two distinct values, so there is nothing to find out"
+    if len(values) > MAX_VALUES:
+        return f"it has {len(values)} distinct values, more than {MAX_VALUES}"
+    return ""

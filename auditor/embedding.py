@@ -1,0 +1,117 @@
+"""The only way to a model: `embed` without gradients, `pullback` for white-box attacks.
+
+Features are computed once per (extractor, split) and kept in ``ctx.memo``; the stored gallery is
+released once per target, so that every attack, and utility, meet the same noise draw.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from auditor.errors import ModelError, UnsupportedTargetError
+from auditor.types import FeatureExtractor, RunContext, Split, Target
+
+BATCH = 64
+
+
+def embed(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """Features ``(B, D)`` float32 of images ``(B, 3, H, W)``, without a graph.
+
+    Raises:
+        ModelError: if the features have another shape or are not finite.
+    """
+    with torch.no_grad():
+        features = extractor(images).float()
+    if features.shape != (len(images), extractor.feature_dim):
+        raise ModelError(
+            f"the extractor gave features of shape {tuple(features.shape)} for {len(images)} "
+            f"images; expected ({len(images)}, {extractor.feature_dim})"
+        )
+    if not torch.isfinite(features).all():
+        bad = int((~torch.isfinite(features)).any(1).sum())
+        raise ModelError(
+            f"the extractor gave NaN or infinity for {bad} of {len(images)} images; "
+            "check the export, the precision and the preprocessing card"
+        )
+    return features
+
+
+def pullback(
+    extractor: FeatureExtractor, images: Tensor
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Features and the map from a cotangent on them to a gradient on the images.
+
+    Args:
+        extractor: a differentiable extractor.
+        images: ``(B, 3, H, W)``.
+
+    Returns:
+        Features ``(B, D)`` without a graph, and a function ``(B, D) -> (B, 3, H, W)``, the
+        vector-Jacobian product, which may be called once.
+
+    Raises:
+        UnsupportedTargetError: if the extractor is a black box.
+    """
+    if not differentiable(extractor):
+        raise UnsupportedTargetError("the extractor is a black box: it has no gradients")
+    leaf = images.detach().requires_grad_(True)
+    with torch.enable_grad():
+        features = extractor(leaf)
+
+    def pull(cotangent: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(features, leaf, cotangent)
+        return gradient
+
+    return features.detach(), pull
+
+
+class _Through(torch.autograd.Function):
+    """An extractor as one node of a larger graph, reached by its pullback alone."""
+
+    @staticmethod
+    def forward(ctx, images: Tensor, extractor: FeatureExtractor) -> Tensor:  # type: ignore[no-untyped-def,override]  # noqa: ANN001
+        features, ctx.pull = pullback(extractor, images)
+        return features
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]  # noqa: ANN001
+        return ctx.pull(cotangent), None
+
+
+def embed_with_gradient(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """Features ``(B, D)`` through which a loss reaches ``images``; see `pullback` for errors."""
+    features: Tensor = _Through.apply(images, extractor)
+    return features
+
+
+def differentiable(extractor: FeatureExtractor) -> bool:
+    """Whether the extractor offers gradients; an extractor that does not say, does."""
+    return bool(getattr(extractor, "differentiable", True))
+
+
+def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
+    """Clean features ``(N, D)`` float32 of a split on the CPU, computed once per run."""
+    key = ("features", extractor, split)
+    if key not in ctx.memo:
+        ctx.memo[key] = _embed_split(extractor, split, ctx)
+    return ctx.memo[key]
+
+
+def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
+    features = torch.empty(len(split), extractor.feature_dim)
+    for start in range(0, len(split), BATCH):
+        rows = range(start, min(start + BATCH, len(split)))
+        images = split.images.load(rows, extractor.input_size).to(ctx.device)
+        features[start : rows.stop] = embed(extractor, images).cpu()
+        ctx.progress(rows.stop / len(split), "embedding")
+    return features
+
+
+def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
+    """The gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
+    key = ("stored", target)
+    if key not in ctx.memo:
+        clean = features_of(target.extractor, target.data.gallery, ctx)
+        ctx.memo[key] = target.release(clean, ctx.generator("release"))
+    return ctx.memo[key]

@@ -1,0 +1,61 @@
+"""What the audit ran on, for whoever wants to repeat it."""
+
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from auditor import __version__
+from auditor.errors import EnvironmentUnmetError
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "opacus",
+    "dp-accounting",
+    "lpips",
+    "torchmetrics",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "pillow",
+)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        EnvironmentUnmetError: if a GPU is asked for and there is none.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentUnmetError("--device cuda: torch sees no GPU; use --device cpu or auto")
+    return torch.device(wanted)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Versions, device and date."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "auditor": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": f"{device.type} ({name})",
+        "threads": torch.get_num_threads(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["audit", *sys.argv[1:]]),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

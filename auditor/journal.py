@@ -1,0 +1,100 @@
+"""A run is a plan of named steps; each step's result is on disk before the next one starts."""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from auditor.errors import EnvironmentUnmetError
+from auditor.progress import Display
+from auditor.report import Finding, Match, Measurement, Power, PrivacyClaim, ProbeCheck
+from auditor.types import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utility:
+    """What a scenario's utility step found, or why it found nothing."""
+
+    claims: tuple[PrivacyClaim, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    matches: tuple[Match, ...] = ()
+    reason: str = ""
+
+
+Result = tuple[ProbeCheck, ...] | Utility | Power | Finding
+"""What a step may come to: plain data, so that it survives on disk."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One named unit of work."""
+
+    name: str
+    work: Callable[[Progress], Result]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A finished step as it lies on disk."""
+
+    step: str
+    seconds: float
+    result: Result
+
+
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Entry)
+
+
+def run(
+    steps: Sequence[Step],
+    folder: Path,
+    display: Display,
+    after: Callable[[dict[str, Result]], None],
+) -> dict[str, Result]:
+    """Run the steps in order; each result is written to ``folder`` and then shown to ``after``.
+
+    Raises:
+        EnvironmentUnmetError: if a result cannot be written.
+        KeyboardInterrupt: passed on; the results so far are on disk.
+    """
+    results: dict[str, Result] = {}
+    for position, step in enumerate(steps, 1):
+        began = time.monotonic()
+        with display.step(step.name) as progress:
+            results[step.name] = step.work(progress)
+        entry = Entry(
+            step=step.name, seconds=time.monotonic() - began, result=results[step.name]
+        )
+        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
+        write(folder / f"{position:02d}-{slug}.json", _ADAPTER.dump_json(entry, indent=1))
+        after(results)
+    return results
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        EnvironmentUnmetError: if the disk refuses; nothing half-written stays behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EnvironmentUnmetError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,203 @@
+"""Cross-camera retrieval: CMC, mAP and mINP, streamed over blocks of queries.
+
+The rank of a match is one more than the number of better-scored entries, so nothing is sorted and
+no ``(num_query, num_gallery)`` matrix is ever held. Equal to torchreid's and fast-reid's
+conventions (Zheng et al., ICCV 2015; Ye et al., TPAMI 2021, mINP): gallery entries with the query's
+pid *and* camid are ignored, queries left without a match are skipped. Ties get their expected rank
+under a random order, which the sorting evaluators leave to chance.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from auditor.errors import DataError, ModelError
+
+Distance = Literal["cosine", "euclidean"]
+
+QUERY_BLOCK = 64
+TILE = 8
+ALIGN = 64
+"""Gallery rows are padded to this multiple: odd row counts halve the speed of the product."""
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """One row per valid query, that is, one with at least one true match.
+
+    Attributes:
+        query_index: ``(V,)`` position of the query in the query set.
+        rank: ``(V,)`` expected 1-based rank of the best-ranked true match.
+        average_precision: ``(V,)``.
+        inverse_penalty: ``(V,)`` matches divided by the rank of the hardest one.
+        best_index: ``(V,)`` gallery position of the top entry.
+        best_score: ``(V,)`` its similarity (cosine, or minus the Euclidean distance).
+    """
+
+    query_index: Tensor
+    rank: Tensor
+    average_precision: Tensor
+    inverse_penalty: Tensor
+    best_index: Tensor
+    best_score: Tensor
+
+    def hit(self, k: int) -> Tensor:
+        """``(V,)`` float64: whether the best match is among the first ``k``."""
+        return (self.rank <= k).double()
+
+    def cmc(self, k: int) -> float:
+        """Fraction of valid queries hit within the first ``k``."""
+        return float(self.hit(k).mean())
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean average precision."""
+        return float(self.average_precision.mean())
+
+    @property
+    def mean_inp(self) -> float:
+        """Mean inverse negative penalty."""
+        return float(self.inverse_penalty.mean())
+
+
+def evaluate(
+    query_features: Tensor,
+    gallery_features: Tensor,
+    query_pids: Tensor,
+    gallery_pids: Tensor,
+    query_camids: Tensor,
+    gallery_camids: Tensor,
+    *,
+    distance: Distance = "cosine",
+    cross_camera: bool = True,
+    query_sources: Tensor | None = None,
+) -> Retrieval:
+    """Rank the gallery for each query.
+
+    Args:
+        query_features: ``(Q, D)``.
+        gallery_features: ``(G, D)``.
+        query_pids: ``(Q,)``; likewise the other label columns.
+        gallery_pids: ``(G,)``; 0 marks distractors, which match nobody.
+        query_camids: ``(Q,)``; −1 where not known.
+        gallery_camids: ``(G,)``.
+        distance: what the deployment ranks by.
+        cross_camera: ignore gallery entries of the query's person seen by the query's camera.
+        query_sources: ``(Q,)`` gallery position each query was made from, or −1; never a match.
+
+    Raises:
+        ModelError: for non-finite features, which would rank like chance and look private.
+        DataError: if no query has a true match.
+    """
+    query, gallery, bias = _prepare(query_features, gallery_features, distance)
+    sources = torch.full_like(query_pids, -1) if query_sources is None else query_sources
+    device = gallery.device
+    gallery_pids, gallery_camids = gallery_pids.to(device), gallery_camids.to(device)
+    count = len(gallery_pids)
+    rows: list[tuple[Tensor, ...]] = []
+    for start in range(0, len(query), QUERY_BLOCK):
+        block = slice(start, start + QUERY_BLOCK)
+        scores = torch.addmm(bias, query[block], gallery.T)
+        pids = query_pids[block].to(device)[:, None]
+        same = (pids == gallery_pids) & (gallery_pids > 0)
+        ignored = torch.zeros_like(same)
+        if cross_camera:
+            camids = query_camids[block].to(device)[:, None]
+            ignored = same & (camids == gallery_camids) & (camids >= 0)
+        source = sources[block].to(device)
+        has = (source >= 0).nonzero().flatten()
+        ignored[has, source[has]] = True
+        scores[:, :count].masked_fill_(ignored, -torch.inf)
+        rows.append(_rank_block(scores, same & ~ignored, start, query[block], distance))
+    columns = [torch.cat(column).cpu() for column in zip(*rows, strict=True)]
+    if not len(columns[0]):
+        raise DataError(
+            "no query has a true match in the gallery once its own camera is set aside; "
+            "check pids and camids, or set data.cross_camera: false"
+        )
+    return Retrieval(*columns)
+
+
+def _prepare(query: Tensor, gallery: Tensor, distance: Distance) -> tuple[Tensor, Tensor, Tensor]:
+    """Float32 copies whose inner product plus ``bias (1, G')`` ranks like ``distance``.
+
+    The gallery is padded with rows that score −inf.
+    """
+    for name, features in (("query", query), ("gallery", gallery)):
+        if not torch.isfinite(features).all():
+            raise ModelError(f"the {name} features hold NaN or infinity; they cannot be ranked")
+    query, gallery = query.float(), gallery.float()
+    padding = -len(gallery) % ALIGN
+    bias = torch.zeros(len(gallery) + padding, device=gallery.device)
+    if distance == "cosine":
+        query = torch.nn.functional.normalize(query, dim=1)
+        gallery = torch.nn.functional.normalize(gallery, dim=1)
+    else:
+        # −‖q − g‖² up to a constant per query
+        bias[: len(gallery)] = -gallery.square().sum(1)
+        query = 2 * query
+    bias[len(gallery) :] = -torch.inf
+    return query, torch.nn.functional.pad(gallery, (0, 0, 0, padding)), bias[None]
+
+
+def _rank_block(
+    scores: Tensor, matches: Tensor, start: int, query: Tensor, distance: Distance
+) -> tuple[Tensor, ...]:
+    """Rank every true match of a block of queries by counting better and equal entries."""
+    valid = matches.any(1).nonzero().flatten()
+    scores, matches = scores[valid], matches[valid]
+    best_score, best_index = scores.max(1) if len(valid) else (scores.new_empty(0), valid)
+    if distance == "euclidean":
+        square = query[valid].square().sum(1) / 4 - best_score
+        best_score = -square.clamp_min(0).sqrt()
+    counts = matches.sum(1)
+    width = int(counts.max()) if len(valid) else 0
+    # true matches of each query, best first, padded with +inf (which nothing beats)
+    positives = torch.full((len(valid), width), torch.inf, device=scores.device)
+    slots = torch.arange(width, device=scores.device) < counts[:, None]
+    positives[slots] = scores[:, : matches.shape[1]][matches]
+    positives = positives.masked_fill(~slots, -torch.inf).sort(1, descending=True).values
+    positives = positives.masked_fill(~slots, torch.inf)
+    better, level = _count(scores, positives)
+    rank = _expected_rank(positives, better, level).masked_fill(~slots, torch.inf)
+    order = torch.arange(1, width + 1, device=scores.device, dtype=torch.float64)
+    precision = (order / rank).masked_fill(~slots, 0)
+    hardest = rank.masked_fill(~slots, 0).max(1).values if width else rank.new_empty(0)
+    return (
+        valid + start,
+        rank[:, 0] if width else rank.new_empty(0),
+        precision.sum(1) / counts,
+        counts / hardest,
+        best_index,
+        best_score,
+    )
+
+
+def _count(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
+    """Entries of ``scores (V, G)`` above, and at least, each of ``positives (V, P)``."""
+    above = torch.empty(positives.shape, device=scores.device)
+    at_least = torch.empty_like(above)
+    # counting in float avoids a slow bool-to-int64 reduction; exact up to 2**24 entries
+    buffer = torch.empty((TILE, positives.shape[1], scores.shape[1]), device=scores.device)
+    for start in range(0, len(scores), TILE):
+        tile = slice(start, start + TILE)
+        values, limits = scores[tile, None, :], positives[tile, :, None]
+        part = buffer[: len(values)]
+        above[tile] = torch.gt(values, limits, out=part).sum(2)
+        at_least[tile] = torch.ge(values, limits, out=part).sum(2)
+    return above.double(), at_least.double()
+
+
+def _expected_rank(positives: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
+    """Expected rank of each true match ``(V, P)`` when equal scores come in random order.
+
+    In a tie group of p matches and e others below b better entries, the i-th match stands on
+    average at ``b + i + e·i/(p+1)``.
+    """
+    equal = positives[:, :, None] == positives[:, None, :]
+    group = equal.sum(2).double()
+    place = equal.tril().sum(2).double()
+    others = at_least - above - group
+    return above + place + others * place / (group + 1)

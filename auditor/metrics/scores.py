@@ -1,0 +1,173 @@
+"""Utility and leakage in one number: PU-score and URR, each with its definition id and inputs.
+
+They summarise; they are never gated on alone, because a ratio rewards "destroy both". Needs no
+torch. Formulas:
+
+``pu``      2 / (I_u/U + I_p/(1 − L)), I_u + I_p = 2 (PIS, SCIS 69(1), 2026, Eq. 1).
+``urr-1``   (U/U₀) / max(ρ, ρ_min), ρ = max(0, R − R_floor) / (R₀ − R_floor,₀): how much more
+            reversibility than utility a defense removed. The published URR (TPAMI 2025) names the
+            ratio without a public formula; this definition is ours.
+``urr-2``   area under the best utility attainable at excess reversibility ρ, over all scenarios.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from auditor.metrics.intervals import proportion, resample
+from auditor.report import Measurement, Score
+
+Persons = Mapping[str, tuple[float, float]]
+
+PU_FORMULA = "2 / (I_u / utility + I_p / (1 − leakage)), I_u = I_p = 1"
+URR1_FORMULA = (
+    "(U / U₀) / max(ρ, ρ_min), ρ = max(0, R − floor) / (R₀ − floor₀); "
+    "ρ_min is the upper 95 % bound of zero successes among n people, on the same scale"
+)
+URR2_FORMULA = "∫₀¹ max{ U/U₀ : scenarios with excess reversibility ≤ ρ } dρ"
+
+
+def pu_score(utility: float, leakage: float, utility_weight: float = 1.0) -> float:
+    """Weighted harmonic mean of utility and what does not leak; 0 if either is 0.
+
+    Args:
+        utility: fraction.
+        leakage: fraction.
+        utility_weight: I_u in (0, 2); I_p is 2 − I_u.
+
+    >>> round(pu_score(0.791, 0.900), 3)  # PIS, Table 2, first row
+    0.178
+    """
+    kept = 1 - leakage
+    if utility <= 0 or kept <= 0:
+        return 0.0
+    return 2 / (utility_weight / utility + (2 - utility_weight) / kept)
+
+
+def pu(name: str, utility: Measurement, leakage: Measurement) -> Score:
+    """PU-score with a conservative interval: worst utility with worst leakage, and best with best."""
+    value = pu_score(utility.value, leakage.value)
+    measurement = Measurement(
+        metric=name,
+        value=value,
+        n=min(utility.n, leakage.n),
+        low=pu_score(utility.low, min(1.0, leakage.high)),
+        high=pu_score(utility.high, max(0.0, leakage.low)),
+        worse="lower",
+        unit="ratio",
+        note=f"utility {utility.metric}, leakage {leakage.metric}",
+    )
+    inputs = {f"utility.{utility.metric}": utility.value, f"leakage.{leakage.metric}": leakage.value}
+    return Score(
+        name=name, definition="pu", formula=PU_FORMULA, measurement=measurement, inputs=inputs
+    )
+
+
+def urr1(
+    utility: Measurement, reversal: Measurement, bare_utility: Measurement, bare: Measurement
+) -> Score:
+    """URR-1 of a defended scenario against the bare one, with a paired interval over people.
+
+    Args:
+        utility: of the defended target, with ``persons``.
+        reversal: re-identification rate of reconstructions, its floor as ``chance``.
+        bare_utility: of the bare target.
+        bare: reversal of the bare target.
+    """
+    floor, bare_floor = reversal.chance or 0.0, bare.chance or 0.0
+    inputs = {
+        "utility": utility.value,
+        "utility_bare": bare_utility.value,
+        "reversal": reversal.value,
+        "reversal_floor": floor,
+        "reversal_bare": bare.value,
+        "reversal_floor_bare": bare_floor,
+        "people": float(reversal.n),
+    }
+    if bare.low <= bare_floor or bare_utility.value <= 0:
+        reason = (
+            "the attack does not beat its feature-blind floor on the bare model: "
+            "it has no power, so there is nothing a defense could remove"
+        )
+        return Score(
+            name="urr1",
+            definition="urr-1",
+            formula=URR1_FORMULA,
+            measurement=None,
+            inputs=inputs,
+            undefined=reason,
+        )
+    least = proportion(0, reversal.n)[1]
+
+    def ratio(u: float, u0: float, r: float, r0: float) -> float:
+        span = max(r0 - bare_floor, 1e-9)
+        excess = max(0.0, r - floor) / span
+        return float((u / u0) / max(excess, least / span))
+
+    value = ratio(utility.value, bare_utility.value, reversal.value, bare.value)
+    tables = [m.persons for m in (utility, bare_utility, reversal, bare)]
+    low, high = _paired(tables, ratio)
+    measurement = Measurement(
+        metric="urr1",
+        value=value,
+        n=reversal.n,
+        low=min(low, value),
+        high=max(high, value),
+        chance=1.0,
+        worse="lower",
+        unit="ratio",
+        note=f"1 is the undefended model; reversal by {reversal.metric}",
+    )
+    return Score(
+        name="urr1",
+        definition="urr-1",
+        formula=URR1_FORMULA,
+        measurement=measurement,
+        inputs={**inputs, "log2": float(np.log2(value))} if value > 0 else inputs,
+    )
+
+
+def _paired(tables: Sequence[Persons], ratio: object) -> tuple[float, float]:
+    """Percentile interval of ``ratio(*means)`` when people are resampled together."""
+    people = sorted(set.intersection(*(set(table) for table in tables)))
+    stack = np.array([[table[pid] for pid in people] for table in tables])  # (4, P, 2)
+
+    def statistic(rows: np.ndarray) -> np.ndarray:
+        sums = stack[:, rows].sum(axis=-2)  # (4, …, 2)
+        means = sums[..., 0] / sums[..., 1]
+        return np.vectorize(ratio, otypes=[float])(*means)
+
+    return resample(len(people), statistic)
+
+
+def urr2(points: Mapping[str, tuple[float, float]]) -> Score:
+    """URR-2 over scenarios.
+
+    Args:
+        points: scenario -> (excess reversibility ρ, relative utility); the bare model is (1, 1).
+    """
+    if len(points) < 2:
+        return Score(
+            name="urr2",
+            definition="urr-2",
+            formula=URR2_FORMULA,
+            measurement=None,
+            undefined="a frontier needs the bare model and one defended scenario at least",
+        )
+    area, best, at = 0.0, 0.0, 0.0
+    for excess, utility in sorted(points.values()):
+        excess = min(max(excess, 0.0), 1.0)
+        area, at = area + best * (excess - at), excess
+        best = max(best, min(utility, 1.0))
+    area += best * (1 - at)
+    inputs = {f"{name}.{part}": v for name, pair in points.items() for part, v in zip(("excess", "utility"), pair, strict=True)}
+    return Score(
+        name="urr2",
+        definition="urr-2",
+        formula=URR2_FORMULA,
+        measurement=Measurement(
+            metric="urr2", value=area, n=len(points), low=area, high=area, worse="lower",
+            unit="ratio", note="n counts scenarios; no interval: compare scenarios by URR-1",
+        ),
+        inputs=inputs,
+    )

@@ -1,0 +1,394 @@
+"""From a target and a configuration to the record: a plan of steps, and how they come together.
+
+The plan: ``probe``; per attack its two controls; then for ``none`` and each defense the utility and
+every attack, trained from scratch. `assemble` makes the record from whatever results there are, so
+that an interrupted run reads like a finished one with findings missing.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from auditor import controls, journal, plugins
+from auditor.config import BARE, AuditConfig, plugin_of
+from auditor.embedding import features_of, stored_gallery
+from auditor.errors import AuditError, ModelError, UnsupportedTargetError
+from auditor.journal import Result, Step, Utility
+from auditor.metrics import measure, scores
+from auditor.metrics.retrieval import Distance, Retrieval, evaluate
+from auditor.progress import Display
+from auditor.report import (
+    AuditReport,
+    Finding,
+    Match,
+    Measurement,
+    Power,
+    ProbeCheck,
+    Scenario,
+    Score,
+    dumps,
+)
+from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
+
+log = logging.getLogger(__name__)
+
+Probe = Callable[[RunContext], tuple[ProbeCheck, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Everything a run needs beside its plan.
+
+    Attributes:
+        config: the resolved configuration.
+        target: the bare target.
+        ctx: its ``workdir`` is the output folder.
+        distance: what the deployment ranks by.
+        probe: asks the sanity questions.
+        head: the record before any step has run.
+        targets: scenario -> target, filled when first needed.
+    """
+
+    config: AuditConfig
+    target: Target
+    ctx: RunContext
+    distance: Distance
+    probe: Probe
+    head: AuditReport
+    targets: dict[str, Target] = field(default_factory=dict)
+
+    def attack(self, label: str) -> Attack:
+        """The configured attack, freshly built."""
+        return plugins.build("attacks", *plugin_of(label, self.config.attacks[label]))  # type: ignore[no-any-return]
+
+    def scenario(self, label: str, ctx: RunContext) -> Target:
+        """The target under a defense, applied once per run."""
+        if label not in self.targets:
+            if label == BARE:
+                self.targets[label] = self.target
+            else:
+                name, params = plugin_of(label, self.config.defenses[label])
+                defense: Defense = plugins.build("defenses", name, params)
+                with ctx.randomness(f"defenses.{label}"):
+                    self.targets[label] = defense.apply(self.target, ctx)
+        return self.targets[label]
+
+
+def run_audit(world: World, display: Display | None = None) -> AuditReport:
+    """Run the whole plan; ``report.json`` is up to date after every step.
+
+    Raises:
+        ModelError: if the sanity probe fails and ``force`` is off.
+        KeyboardInterrupt: after the record of what is finished was written.
+    """
+    steps = plan(world)
+    display = display or Display(len(steps))
+    folder = world.ctx.workdir / "steps"
+
+    def save(results: Mapping[str, Result]) -> None:
+        report = assemble(world, results, complete=len(results) == len(steps))
+        journal.write(world.ctx.workdir / "report.json", dumps(report).encode())
+
+    results = journal.run(steps, folder, display, save)
+    return assemble(world, results, complete=True)
+
+
+def plan(world: World) -> list[Step]:
+    """The steps of a run, in order; the name of each is its address."""
+    attacks = list(world.config.attacks)
+    steps = [Step("probe", lambda progress: _probe(world, progress))]
+    for scenario in (BARE, *world.config.defenses):
+        steps.append(
+            Step(f"{scenario}/utility", lambda progress, s=scenario: _utility(world, s, progress))  # type: ignore[misc]
+        )
+        for attack in attacks:
+            if scenario == BARE and world.config.controls:
+                steps.append(
+                    Step(
+                        f"controls/{attack}",
+                        lambda progress, a=attack: _controls(world, a, progress),  # type: ignore[misc]
+                    )
+                )
+            steps.append(
+                Step(
+                    f"{scenario}/{attack}",
+                    lambda progress, s=scenario, a=attack: _attack(world, s, a, progress),  # type: ignore[misc]
+                )
+            )
+    return steps
+
+
+def _probe(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
+    checks = world.probe(replace(world.ctx, progress=progress))
+    broken = [check for check in checks if check.outcome == "fail"]
+    for check in checks:
+        if check.outcome != "pass":
+            log.warning("probe: %s", check.detail)
+    if broken and not world.config.force:
+        raise ModelError(broken[0].detail)
+    return checks
+
+
+def _utility(world: World, scenario: str, progress: Progress) -> Utility:
+    ctx = replace(world.ctx, progress=progress)
+    try:
+        target = world.scenario(scenario, ctx)
+        found = search(target, ctx, world.distance)
+    except AuditError as error:
+        if scenario == BARE:
+            raise
+        return Utility(reason=str(error))
+    except Exception as error:
+        if scenario == BARE:
+            raise
+        log.warning("%s crashed:\n%s", scenario, traceback.format_exc())
+        return Utility(reason=f"{type(error).__name__}: {error}")
+    return Utility(
+        claims=target.claims,
+        measurements=utility_measurements(found, target),
+        matches=matches_of(found, target),
+    )
+
+
+def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
+    """Rank the stored gallery for every query, as the deployment does."""
+    data = target.data
+    return evaluate(
+        features_of(target.extractor, data.query, ctx),
+        stored_gallery(target, ctx),
+        data.query.pids,
+        data.gallery.pids,
+        data.query.camids,
+        data.gallery.camids,
+        distance=distance,
+        cross_camera=data.cross_camera,
+    )
+
+
+def utility_measurements(found: Retrieval, target: Target) -> tuple[Measurement, ...]:
+    """rank1, rank5, rank10, map and minp, worse when lower, with intervals over identities."""
+    pids = target.data.query.pids[found.query_index]
+    matches = (target.data.gallery.pids > 0).double().mean()
+    blind = float(matches) / max(1, len(target.data.gallery.pids.unique()))
+    rows = [(f"rank{k}", found.hit(k)) for k in (1, 5, 10)]
+    rates = [measure.rate(name, hits, pids) for name, hits in rows]
+    rates[0] = replace(rates[0], chance=blind)
+    means = [
+        measure.mean("map", found.average_precision, pids),
+        measure.mean("minp", found.inverse_penalty, pids),
+    ]
+    return tuple(replace(m, worse="lower") for m in (*rates, *means))
+
+
+def matches_of(found: Retrieval, target: Target) -> tuple[Match, ...]:
+    """The top gallery entry of every valid query."""
+    query, gallery = target.data.query, target.data.gallery
+    rows = zip(
+        found.query_index.tolist(),
+        found.best_index.tolist(),
+        found.best_score.tolist(),
+        found.rank.tolist(),
+        strict=True,
+    )
+    return tuple(
+        Match(
+            query_id=str(int(query.pids[q])),
+            query_camera=str(int(query.camids[q])),
+            match_id=str(int(gallery.pids[g])),
+            match_camera=str(int(gallery.camids[g])),
+            similarity=score,
+            correct=bool(query.pids[q] == gallery.pids[g]),
+            rank=rank,
+        )
+        for q, g, score, rank in rows
+    )
+
+
+def _controls(world: World, label: str, progress: Progress) -> Power:
+    """Run an attack on both controls; a control that cannot run leaves it without power."""
+    attack = world.attack(label)
+    headline = getattr(attack, "headline", "")
+    halves = _halves(progress)
+    planted = controls.planted_target(world.target.data, world.ctx)
+    null = controls.null_target(world.target.data)
+    worlds = (
+        ("planted", planted, planted.extractor),
+        ("null", null, world.target.extractor),
+    )
+    figures = []
+    for (name, target, judge), half in zip(worlds, halves, strict=True):
+        workdir = world.ctx.workdir / "controls" / name
+        workdir.mkdir(parents=True, exist_ok=True)
+        ctx = replace(world.ctx, workdir=workdir, judges={"target": judge}, progress=half)
+        try:
+            result = attack.run(target, ctx)
+            figures.append(_headline(result, headline))
+        except UnsupportedTargetError as error:
+            return controls.failed(headline, f"the {name} control does not suit it: {error}")
+        except Exception as error:
+            log.warning("%s control of %s crashed:\n%s", name, label, traceback.format_exc())
+            return controls.failed(headline, f"its {name} control crashed: {error}")
+        finally:
+            _forget(world.ctx, target)
+    return controls.certify(figures[0].metric, *figures)
+
+
+def _halves(progress: Progress) -> tuple[Progress, Progress]:
+    def first(fraction: float, detail: str = "") -> None:
+        progress(fraction / 2, f"planted: {detail}")
+
+    def second(fraction: float, detail: str = "") -> None:
+        progress(0.5 + fraction / 2, f"null: {detail}")
+
+    return first, second
+
+
+def _headline(result: AttackResult, name: str) -> Measurement:
+    """The measurement an attack is judged by: its declared one, or the first."""
+    named = [m for m in result.measurements if m.metric == name]
+    return (named or list(result.measurements))[0]
+
+
+def _forget(ctx: RunContext, target: Target) -> None:
+    """Drop a control's features: nobody asks for them again."""
+    for key in [key for key in ctx.memo if target in key or target.extractor in key]:
+        del ctx.memo[key]
+
+
+def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
+    attack = world.attack(label)
+    workdir = world.ctx.workdir / "personal" / scenario / label
+    workdir.mkdir(parents=True, exist_ok=True)
+    (world.ctx.workdir / "personal").chmod(0o700)
+    finding = _finding(world, label, status="failed")
+    began = time.monotonic()
+    try:
+        ctx = replace(world.ctx, workdir=workdir, progress=progress)
+        result = attack.run(world.scenario(scenario, ctx), ctx)
+    except UnsupportedTargetError as error:
+        return replace(finding, status="not-applicable", reason=str(error))
+    except Exception as error:
+        log.warning("%s/%s crashed:\n%s", scenario, label, traceback.format_exc())
+        return replace(finding, reason=f"{type(error).__name__}: {error}")
+    return replace(
+        finding,
+        status="done",
+        measurements=result.measurements,
+        exhibits={
+            name: Path(path).relative_to(world.ctx.workdir).as_posix()
+            for name, path in result.exhibits.items()
+        },
+        notes=result.notes,
+        seconds=round(time.monotonic() - began, 2),
+    )
+
+
+def _finding(world: World, label: str, **fields: Any) -> Finding:
+    attack = world.attack(label)
+    return Finding(
+        attack=label,
+        plugin=plugin_of(label, world.config.attacks[label])[0],
+        summary=plugins.summary(attack),
+        threat_model=plugins.threat_model(attack),
+        params=plugins.parameters(attack),
+        **fields,
+    )
+
+
+def assemble(world: World, results: Mapping[str, Result], *, complete: bool) -> AuditReport:
+    """The record made of the results there are."""
+    probe = results.get("probe", ())
+    scenarios = [
+        _scenario(world, label, results)
+        for label in (BARE, *world.config.defenses)
+        if f"{label}/utility" in results
+    ]
+    scored = tuple(_scored(scenario, scenarios[0]) for scenario in scenarios)
+    return replace(
+        world.head,
+        probe=probe if isinstance(probe, tuple) else (),
+        scenarios=scored,
+        scores=(scores.urr2(_frontier(scored)),) if scored else (),
+        complete=complete,
+    )
+
+
+def _scenario(world: World, label: str, results: Mapping[str, Result]) -> Scenario:
+    utility = results[f"{label}/utility"]
+    assert isinstance(utility, Utility)
+    findings = []
+    for attack in world.config.attacks:
+        finding, power = results.get(f"{label}/{attack}"), results.get(f"controls/{attack}")
+        if not isinstance(finding, Finding):
+            reason = "the audit was interrupted before this attack ran"
+            finding = _finding(world, attack, status="failed", reason=reason)
+        findings.append(replace(finding, power=power if isinstance(power, Power) else None))
+    name, params, summary = "", {}, "The model as it is."
+    if label != BARE:
+        name, params = plugin_of(label, world.config.defenses[label])
+        defense = plugins.build("defenses", name, params)
+        params, summary = plugins.parameters(defense), plugins.summary(defense)
+    return Scenario(
+        defense=label,
+        plugin=name,
+        summary=summary,
+        params=params,
+        claims=utility.claims,
+        utility=utility.measurements,
+        findings=tuple(findings),
+        matches=utility.matches,
+        status="failed" if utility.reason else "done",
+        reason=utility.reason,
+    )
+
+
+def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
+    """Add the PU-scores, and URR-1 where there is a bare scenario to compare with."""
+    utility = _named(scenario.utility, "map")
+    if utility is None:
+        return scenario
+    found: list[Score] = []
+    for finding in scenario.findings:
+        for metric in ("top1", "mean_f1", "reid_rank1"):
+            if leak := _named(finding.measurements, metric):
+                found.append(scores.pu(f"pu_{finding.attack}", utility, leak))
+    for finding in scenario.findings:
+        pair = _reversal(finding), _reversal(_same(bare, finding.attack))
+        bare_utility = _named(bare.utility, "map")
+        if pair[0] and pair[1] and bare_utility:
+            found.append(scores.urr1(utility, pair[0], bare_utility, pair[1]))
+    return replace(scenario, scores=tuple(found))
+
+
+def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]:
+    """Scenario -> (excess reversibility, relative utility), from the inputs of URR-1."""
+    points = {}
+    for scenario in scenarios:
+        for score in scenario.scores:
+            if score.name == "urr1" and score.measurement is not None:
+                i = score.inputs
+                span = i["reversal_bare"] - i["reversal_floor_bare"]
+                excess = max(0.0, i["reversal"] - i["reversal_floor"]) / span
+                points[scenario.defense] = (excess, i["utility"] / i["utility_bare"])
+    return points
+
+
+def _reversal(finding: Finding | None) -> Measurement | None:
+    """A finding's type-II re-identification rate: an independent judge's if there was one."""
+    if finding is None:
+        return None
+    rates = [m for m in finding.measurements if m.metric.startswith("reid_rank1")]
+    independent = [m for m in rates if m.metric != "reid_rank1"]
+    return (independent or rates or [None])[0]
+
+
+def _same(scenario: Scenario, attack: str) -> Finding | None:
+    return next((f for f in scenario.findings if f.attack == attack), None)
+
+
+def _named(measurements: tuple[Measurement, ...], metric: str) -> Measurement | None:
+    return next((m for m in measurements if m.metric == metric), None)

@@ -1,0 +1,111 @@
+"""Opens what a configuration names and runs the audit: the part of the command that needs torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auditor.card import Card, card_from
+from auditor.config import AuditConfig, ModelConfig
+from auditor.data import open_dataset
+from auditor.environment import describe, pick_device
+from auditor.errors import UsageError
+from auditor.models import LoadedModel, open_model
+from auditor.models.reference import WEIGHTS
+from auditor.pipeline import World, run_audit
+from auditor.probe import probe
+from auditor.report import AuditReport
+from auditor.types import ReIDDataset, RunContext, Target
+
+DEMO_IDENTITIES, DEMO_AUXILIARY = 80, 160
+DEMO_SEED = 20
+"""Of the demo's people; the reference extractor was trained on others."""
+
+
+def audit(config: AuditConfig, out: Path) -> AuditReport:
+    """Audit the configured model on the configured data.
+
+    Raises:
+        AuditError: if anything named cannot be opened, or the sanity probe fails.
+    """
+    if config.model is None:
+        raise UsageError("no model given; use --model FILE or 'model: {path: …}'")
+    if config.data is None:
+        raise UsageError("no data given; use --data DIR or 'data: {path: …}'")
+    device = pick_device(config.device)
+    data = open_dataset(
+        config.data.path,
+        layout=config.data.layout,
+        cross_camera=config.data.cross_camera,
+        max_broken=config.data.max_broken,
+        name=config.data.name,
+    )
+    model = _open(config.model, device)
+    return _run(config, out, model, _card(config.model), data, device)
+
+
+def demo(config: AuditConfig, out: Path) -> AuditReport:
+    """Audit the shipped reference extractor on drawn people."""
+    from auditor.data.synthetic import draw_world
+
+    device = pick_device(config.device)
+    data = draw_world(
+        identities=DEMO_IDENTITIES,
+        auxiliary=DEMO_AUXILIARY,
+        cameras=3,
+        images_per_camera=4,
+        seed=DEMO_SEED,
+    )
+    shipped = ModelConfig(
+        path=WEIGHTS,
+        arch="reference",
+        card={"preset": "torchreid", "height": 128, "width": 64, "l2_norm": True},
+    )
+    model = _open(shipped, device)
+    return _run(config, out, model, _card(shipped), data, device)
+
+
+def _run(
+    config: AuditConfig,
+    out: Path,
+    model: LoadedModel,
+    card: Card,
+    data: ReIDDataset,
+    device: torch.device,
+) -> AuditReport:
+    independent = {name: _open(judge, device) for name, judge in config.judges.items()}
+    judges = {"target": model.extractor} | {n: j.extractor for n, j in independent.items()}
+    ctx = RunContext(
+        seed=config.seed, device=device, workdir=out, judges=judges, weights=config.weights
+    )
+    world = World(
+        config=config,
+        target=Target(model.extractor, data),
+        ctx=ctx,
+        distance=card.distance,
+        probe=lambda step: probe(model, data, step),
+        head=AuditReport(
+            title=f"{model.facts.get('file', 'model')} on {data.name}",
+            config=config.resolved(),
+            model={**model.facts, "judges": {n: j.facts for n, j in independent.items()}},
+            data=data.facts,
+            environment=describe(device),
+            real_people=data.real_people,
+        ),
+    )
+    return run_audit(world)
+
+
+def _open(config: ModelConfig, device: torch.device) -> LoadedModel:
+    return open_model(config.path, arch=config.arch, card=_card(config), device=device)
+
+
+def _card(config: ModelConfig) -> Card:
+    overrides: Mapping[str, Any]
+    if isinstance(config.card, str):
+        preset, overrides = config.card, {}
+    else:
+        overrides = dict(config.card)
+        preset = overrides.pop("preset", "torchreid")  # type: ignore[attr-defined]
+    return card_from(preset, overrides)

@@ -1,0 +1,126 @@
+"""The shipped extractor is small, loads, and finds drawn people it never saw."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from auditor.data.synthetic import draw_world
+from auditor.errors import EnvironmentUnmetError, ModelError
+from auditor.models import train_reference
+from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
+from auditor.models.train_reference import (
+    PeopleBatches,
+    augment,
+    batch_hard,
+    cross_camera_retrieval,
+    train,
+)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return load_reference()
+
+
+def test_weights_are_small():
+    assert WEIGHTS.stat().st_size <= 3_000_000
+
+
+def test_features_are_finite_and_of_the_stated_size(net):
+    assert not net.training
+    with torch.no_grad():
+        features = net(torch.randn(5, 3, *net.input_size))
+    assert features.shape == (5, net.feature_dim)
+    assert features.dtype == torch.float32
+    assert torch.isfinite(features).all()
+
+
+def test_stages_halve_the_picture(net):
+    with torch.no_grad():
+        stages = net.stages(torch.randn(2, 3, 128, 64))
+    assert [stage.shape[-2:] for stage in stages] == [(64, 32), (32, 16), (16, 8), (8, 4)]
+
+
+def test_gradients_reach_the_picture(net):
+    images = torch.randn(2, 3, 128, 64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(net(images).square().sum(), images)
+    assert gradient.abs().sum() > 0
+
+
+def test_shipped_network_finds_people_it_never_saw(net):
+    found = cross_camera_retrieval(net, draw_world(identities=40, auxiliary=0, seed=11))
+    assert found.cmc(1) > 0.7
+    assert found.mean_ap > 0.6
+
+
+def test_untrained_network_does_worse(net):
+    world = draw_world(identities=40, auxiliary=0, seed=11)
+    torch.manual_seed(0)
+    blank = cross_camera_retrieval(ReferenceNet().eval(), world)
+    assert blank.mean_ap < cross_camera_retrieval(net, world).mean_ap - 0.3
+
+
+def test_weights_survive_the_file(tmp_path, net):
+    save_reference(net, tmp_path / "again.safetensors")
+    again = load_reference(tmp_path / "again.safetensors")
+    images = torch.randn(2, 3, 128, 64)
+    with torch.no_grad():
+        assert torch.equal(net(images), again(images))
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path):
+    with pytest.raises(EnvironmentUnmetError, match="train_reference"):
+        load_reference(tmp_path / "none.safetensors")
+
+
+def test_foreign_weights_are_refused(tmp_path):
+    save_reference(ReferenceNet(width=8), tmp_path / "small.safetensors")
+    with pytest.raises(ModelError, match="does not fit"):
+        load_reference(tmp_path / "small.safetensors")
+
+
+def test_batches_show_each_person_by_different_cameras():
+    world = draw_world(identities=1, auxiliary=5, cameras=4, images_per_camera=2)
+    generator = torch.Generator().manual_seed(0)
+    batches = PeopleBatches(world.train, 2, generator, people=3, views=4)
+    seen = list(batches)
+    assert len(seen) == len(batches) == 2
+    for images, classes in seen:
+        assert images.shape == (12, 3, 128, 64)
+        assert (classes.view(3, 4) == classes.view(3, 4)[:, :1]).all()
+        assert len(classes.unique()) == 3
+    rows = torch.nonzero(world.train.pids == 2).flatten()
+    assert len(world.train.camids[batches._views(rows)].unique()) == 4
+
+
+def test_augmented_pictures_stay_pictures():
+    images = torch.rand(6, 3, 32, 16)
+    twice = [augment(images, torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*twice)
+    assert twice[0].shape == images.shape
+    assert twice[0].min() >= 0
+    assert twice[0].max() <= 1
+
+
+def test_batch_hard_takes_the_hardest():
+    features = torch.tensor([[0.0], [1.0], [1.5], [4.0]])
+    loss = batch_hard(features, torch.tensor([0, 0, 1, 1]), margin=0.5)
+    # positives at most 1, 1, 2.5, 2.5 away; negatives at least 1.5, 0.5, 0.5, 3
+    expected = (0.0 + 1.0 + 2.5 + 0.0) / 4
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_script_trains_and_reports(tmp_path, monkeypatch):
+    app = train_reference.app
+    out = tmp_path / "tiny.safetensors"
+    options = ["--epochs", "1", "--steps", "2", "--people", "16", "--cameras", "2"]
+    done = CliRunner().invoke(app, ["--out", str(out), "--held-out", "4", *options])
+    assert done.exit_code == 0, done.output
+    assert "rank-1" in done.output
+    assert out.is_file()
+
+
+def test_training_is_reproducible():
+    first, second = (train(people=8, cameras=2, epochs=1, steps=1) for _ in range(2))
+    weights = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in weights)
