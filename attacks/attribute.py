@@ -8,6 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from auditor.embedding import features_of, stored_gallery
@@ -58,7 +59,7 @@ class AttributeClassifier:
         if not codes:
             raise UnsupportedTargetError(
                 "no attribute is annotated with two values that "
-                f"{self.min_people} people carry on both sides; add attribute columns to the manifest"
+                f"{self.min_people} people carry on both sides; add columns to the manifest"
             )
         clean = features_of(target.extractor, auxiliary, ctx)
         stored = stored_gallery(target, ctx)
@@ -163,6 +164,9 @@ def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
 class _MultiHead(pl.LightningModule):
     """One hidden layer, one linear head per attribute, class-balanced losses."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         attack: AttributeClassifier,
@@ -205,5 +209,5 @@ class _MultiHead(pl.LightningModule):
                 losses.append(F.cross_entropy(output, wanted, weight, ignore_index=MISSING))
         return torch.stack(losses).mean() if losses else logits[0].sum() * 0
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         return one_cycle(self, self.attack.lr, self.attack.weight_decay)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from auditor.embedding import stored_gallery
@@ -97,7 +98,7 @@ def split_by_image(
         asked.append(rows[cut:])
     if len(known) < 2:
         raise UnsupportedTargetError(
-            f"{len(known)} people have two gallery images or more; a closed-set classifier needs two"
+            f"{len(known)} people have two gallery images; a closed-set classifier needs two people"
         )
     return torch.cat(known), torch.cat(asked)
 
@@ -113,11 +114,14 @@ class _Softmax(pl.LightningModule):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features ``(B, D)`` to logits ``(B, P)``."""
-        return self.scale * F.normalize(features, dim=1) @ F.normalize(self.weight, dim=1).T
+        logits: Tensor = (
+            self.scale * F.normalize(features, dim=1) @ F.normalize(self.weight, dim=1).T
+        )
+        return logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         features, labels = batch
         return F.cross_entropy(self(features), labels)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         return one_cycle(self, self.attack.lr, self.attack.weight_decay)

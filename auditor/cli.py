@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
 from auditor import __version__
@@ -24,18 +23,22 @@ if TYPE_CHECKING:
     from auditor.report import AuditReport
 
 EPILOG = (
-    "Exit codes: 0 every error-level gate proven; 1 internal error; 2 usage, configuration, data "
-    "or model; 3 a gate failed; 4 inconclusive; 5 model refused; 6 environment; 130/143 interrupted."
+    "Exit codes: 0 every error-level gate proven; 1 internal error; 2 usage, configuration, "
+    "data or model; 3 a gate failed; 4 inconclusive; 5 model refused; 6 environment; "
+    "130/143 interrupted."
 )
 
 app = typer.Typer(
     name="audit",
-    help="Measure what a person re-identification model gives away about the people in its gallery.",
+    help="Measure what a re-identification model gives away about the people in its gallery.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+CLICK_ERROR = typer.BadParameter.__mro__[2]
+"""Click's base error; newer releases of typer bring their own copy of click."""
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the reports.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
@@ -115,7 +118,8 @@ def demo(
 def gate(
     report: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML with the gates; default: the record's own.")
+        Path | None,
+        typer.Option("--config", help="YAML with the gates; default: the record's own."),
     ] = None,
 ) -> None:
     """Judge a saved record again."""
@@ -132,9 +136,12 @@ def report(
         list[str] | None, typer.Option("--format", help="Renderer; default: all installed.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML with the gates; default: the record's own.")
+        Path | None,
+        typer.Option("--config", help="YAML with the gates; default: the record's own."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder; default: the record's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; default: the record's.")
+    ] = None,
     reveal: Reveal = False,
 ) -> None:
     """Render a saved record again."""
@@ -178,13 +185,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
+    except CLICK_ERROR as error:
         error.show()
         code = error.exit_code
     except AuditError as error:
         typer.echo(f"audit: {error}", err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort) as stop:
+    except (KeyboardInterrupt, typer.Abort) as stop:
         typer.echo("audit: interrupted", err=True)
         code = 143 if isinstance(stop, _Terminated) else 130
     except BrokenPipeError:
@@ -200,9 +207,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def _audit(
-    config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, demo: bool
-) -> None:
+def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, demo: bool) -> None:
     _prepare(out, overwrite=overwrite)
     from auditor import session  # torch starts here, after everything that may be wrong without it
     from auditor.report import load
@@ -299,4 +304,3 @@ def _digest(record: "AuditReport") -> str:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-

@@ -86,9 +86,7 @@ class AuditConfig(_Strict):
         return plain
 
 
-def load(
-    path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = ()
-) -> AuditConfig:
+def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = ()) -> AuditConfig:
     """Preset, then file, then ``KEY.PATH=VALUE`` settings, then flags; later ones win.
 
     Args:
@@ -152,11 +150,13 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise UsageError(f"{path} holds a {type(loaded).__name__}; expected keys such as 'model:'")
-    for owner in (loaded, *(loaded.get("judges") or {}).values()):
-        for block in (owner.get("model"), owner.get("data"), owner):
-            for key in ("path", "weights"):
-                if isinstance(block, dict) and isinstance(block.get(key), str):
-                    block[key] = str(path.parent / block[key])
+    judges = loaded.get("judges")
+    blocks = [loaded, loaded.get("model"), loaded.get("data")]
+    blocks += judges.values() if isinstance(judges, dict) else ()
+    for block in blocks:
+        for key in ("path", "weights"):
+            if isinstance(block, dict) and isinstance(block.get(key), str):
+                block[key] = str(path.parent / block[key])
     return loaded
 
 
@@ -166,7 +166,9 @@ def _set(given: dict[str, Any], setting: str) -> None:
         raise UsageError(f"--set {setting!r} is not of the form key.path=value")
     *parents, last = key.split(".")
     for parent in parents:
-        given = given.setdefault(parent, {})
+        if given.get(parent) is None:
+            given[parent] = {}
+        given = given[parent]
         if not isinstance(given, dict):
             raise UsageError(f"--set {setting!r}: {parent!r} holds no keys")
     try:
@@ -179,7 +181,8 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
     merged = dict(below)
     for key, value in above.items():
         if isinstance(value, Mapping):
-            merged[key] = _overlay(merged.get(key) or {}, value)
+            block = merged.get(key)
+            merged[key] = _overlay(block if isinstance(block, Mapping) else {}, value)
         elif value is not None:
             merged[key] = value
     return {key: value for key, value in merged.items() if value != {} or key in below}
@@ -195,7 +198,7 @@ def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
             merged[kind] = preset
         elif isinstance(blocks, dict):
             merged[kind] = {
-                label: {**preset.get((block or {}).get("use", label), {}), **(block or {})}
+                label: {**preset.get(plugin_of(label, block or {})[0], {}), **(block or {})}
                 for label, block in blocks.items()
                 if block is None or isinstance(block, dict)
             } | {k: v for k, v in blocks.items() if v is not None and not isinstance(v, dict)}

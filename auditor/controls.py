@@ -59,6 +59,7 @@ class PlantedLeak(nn.Module):
 
     feature_dim = 192 + CODE
     input_size = (64, 32)
+    projection: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,10 +93,14 @@ class NullExtractor(nn.Module):
 
 def planted_target(data: ReIDDataset, ctx: RunContext) -> Target:
     """The planted leak over stamped pictures of ``data``."""
-    stamped = {
-        name: _stamp(split, data) for name, split in vars(data).items() if isinstance(split, Split)
-    }
-    return Target(PlantedLeak().to(ctx.device), replace(data, **stamped))
+    stamped = replace(
+        data,
+        train=_stamp(data.train, data),
+        query=_stamp(data.query, data),
+        gallery=_stamp(data.gallery, data),
+        auxiliary=_stamp(data.auxiliary, data),
+    )
+    return Target(PlantedLeak().to(ctx.device), stamped)
 
 
 def null_target(data: ReIDDataset) -> Target:

@@ -70,12 +70,12 @@ class _Through(torch.autograd.Function):
     """An extractor as one node of a larger graph, reached by its pullback alone."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, extractor: FeatureExtractor) -> Tensor:  # type: ignore[no-untyped-def,override]  # noqa: ANN001
+    def forward(ctx, images: Tensor, extractor: FeatureExtractor) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
         features, ctx.pull = pullback(extractor, images)
         return features
 
     @staticmethod
-    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]  # noqa: ANN001
+    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001
         return ctx.pull(cotangent), None
 
 

@@ -5,7 +5,6 @@ figure, only if the attack behind it has shown its power on the controls. An int
 limit, a missing number, a crashed or powerless attack are `inconclusive`.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -62,7 +61,7 @@ def overall(report: AuditReport, verdicts: Sequence[Verdict]) -> Outcome:
     errors = {verdict.outcome for verdict in verdicts if verdict.gate.level == "error"}
     if "fail" in errors:
         return "fail"
-    if "inconclusive" in errors or not report.complete or any(_unshown(report)):
+    if "inconclusive" in errors or not report.complete or any(unshown(report)):
         return "inconclusive"
     return "pass"
 
@@ -98,9 +97,7 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     for address, measurement in found:
         outcome, reason = _judge(report, gate, address, measurement)
         observed = measurement.pessimistic if gate.judge == "pessimistic" else measurement.value
-        yield Verdict(
-            gate=gate, address=address, observed=observed, outcome=outcome, reason=reason
-        )
+        yield Verdict(gate=gate, address=address, observed=observed, outcome=outcome, reason=reason)
     for address, reason in missing:
         yield Verdict(
             gate=gate, address=address, observed=None, outcome="inconclusive", reason=reason
@@ -118,33 +115,49 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
 def _judge(
     report: AuditReport, gate: Gate, address: str, measurement: Measurement
 ) -> tuple[Outcome, str]:
-    scenario, attack, _ = address.split("/", 2)
-    finding = report.finding(scenario, attack)
-    if finding is not None and (doubt := powerless(finding)):
+    if doubt := _doubt(report, address):
         return "inconclusive", doubt
-    sign = 1.0 if measurement.worse == "higher" else -1.0
-    side = "at most" if measurement.worse == "higher" else "at least"
-    limit = sign * gate.limit
-    ends = (
-        (measurement.value, measurement.value)
-        if gate.judge == "value"
-        else (measurement.optimistic, measurement.pessimistic)
-    )
-    best, worst = (sign * end for end in ends)
-    shown, wanted = decimals(ends[1], gate.limit), f"{side} {gate.limit:g}"
-    if worst <= limit:
-        return "pass", f"{shown} is {wanted}"
-    shown = decimals(ends[0], gate.limit)
-    if best > limit:
+    side, sign = ("at most", 1.0) if measurement.worse == "higher" else ("at least", -1.0)
+    wanted, limit = f"{side} {limit_text(gate.limit)}", sign * gate.limit
+    if gate.judge == "value":
+        shown = decimals(measurement.value, gate.limit)
+        passes = sign * measurement.value <= limit
+        verb = "is" if passes else "is not"
+        return (
+            "pass" if passes else "fail",
+            f"judged without its interval: {shown} {verb} {wanted}",
+        )
+    best, worst = measurement.optimistic, measurement.pessimistic
+    if sign * worst <= limit:
+        return "pass", f"{decimals(worst, gate.limit)} is {wanted}"
+    if sign * best > limit:
+        shown = decimals(best, gate.limit)
         return "fail", f"even the favourable end of the interval, {shown}, is not {wanted}"
-    ends_shown = " to ".join(decimals(end, gate.limit) for end in sorted(ends))
-    return "inconclusive", f"the interval {ends_shown} holds the limit {gate.limit:g}"
+    ends = " to ".join(decimals(end, gate.limit) for end in sorted((best, worst)))
+    return "inconclusive", f"the interval {ends} holds the limit {limit_text(gate.limit)}"
+
+
+def _doubt(report: AuditReport, address: str) -> str:
+    """Why the figure at ``address`` proves nothing, or an empty string.
+
+    A score is made from attacks of its own and the bare scenario, so it inherits their doubts.
+    """
+    scenario, attack, _ = address.split("/", 2)
+    if attack != "scores":
+        finding = report.finding(scenario, attack)
+        return powerless(finding) if finding is not None else ""
+    sources = [s for n, s in enumerate(report.scenarios) if n == 0 or s.defense == scenario]
+    for source in sources:
+        for finding in source.findings:
+            if finding.status != "not-applicable" and (doubt := powerless(finding)):
+                return f"{source.defense}/{finding.attack}: {doubt}"
+    return ""
 
 
 def powerless(finding: Finding) -> str:
     """Why this finding's figures prove nothing, or an empty string."""
     if finding.status != "done":
-        return f"the attack is {finding.status}: {finding.reason}"
+        return _undone(finding)
     if finding.power is None:
         return "the attack was not tried on the controls, so a low figure proves nothing"
     if not finding.power.shown:
@@ -152,8 +165,13 @@ def powerless(finding: Finding) -> str:
     return ""
 
 
+def _undone(finding: Finding) -> str:
+    happened = "failed" if finding.status == "failed" else "does not apply"
+    return f"the attack {happened}: {finding.reason}"
+
+
 def decimals(observed: float, limit: float) -> str:
-    """``observed`` with as many decimals as it takes to differ from ``limit``.
+    """``observed`` with as many decimals as it takes to lie visibly on its own side of ``limit``.
 
     >>> decimals(0.10004, 0.1)
     '0.10004'
@@ -162,9 +180,23 @@ def decimals(observed: float, limit: float) -> str:
     """
     for digits in range(3, 17):
         text = f"{observed:.{digits}f}"
-        if math.isclose(observed, limit, rel_tol=0, abs_tol=0) or float(text) != limit:
+        if _side(float(text), limit) == _side(observed, limit):
             return text
     return repr(observed)
+
+
+def _side(number: float, limit: float) -> int:
+    return (number > limit) - (number < limit)
+
+
+def limit_text(limit: float) -> str:
+    """``limit`` as it was written: six digits, or all of them where six would change it.
+
+    >>> limit_text(0.1), limit_text(300.0), limit_text(0.1234567)
+    ('0.1', '300', '0.1234567')
+    """
+    short = f"{limit:g}"
+    return short if float(short) == limit else repr(limit)
 
 
 def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
@@ -176,20 +208,43 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
         if not fnmatchcase(scenario.defense, parts[0]):
             continue
         if scenario.status == "failed":
-            yield f"{scenario.defense}/{parts[1]}/{parts[2]}", f"failed: {scenario.reason}"
+            address = f"{scenario.defense}/{parts[1]}/{parts[2]}"
+            yield address, f"the scenario failed: {scenario.reason}"
             continue
         for finding in scenario.findings:
             address = f"{scenario.defense}/{finding.attack}/{parts[2]}"
-            if fnmatchcase(finding.attack, parts[1]) and finding.status != "done":
-                yield address, f"the attack is {finding.status}: {finding.reason}"
+            if not fnmatchcase(finding.attack, parts[1]):
+                continue
+            if finding.status != "done":
+                yield address, _undone(finding)
+            elif not _measures(finding, parts[2]) and _measured_elsewhere(report, finding, parts):
+                yield address, "measured in another scenario, but not in this one"
+        for score in scenario.scores:
+            address = f"{scenario.defense}/scores/{score.name}"
+            if score.measurement is None and fnmatchcase(address, gate.address):
+                yield address, f"the score is undefined: {score.undefined}"
 
 
-def _unshown(report: AuditReport) -> Iterator[str]:
+def _measures(finding: Finding, metric: str) -> bool:
+    return any(fnmatchcase(m.metric, metric) for m in finding.measurements)
+
+
+def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[str]) -> bool:
+    """Whether any scenario has the metric; if none has, the pattern is not about this attack."""
+    return any(
+        other.attack == finding.attack and _measures(other, parts[2])
+        for scenario in report.scenarios
+        for other in scenario.findings
+    )
+
+
+def unshown(report: AuditReport) -> Iterator[tuple[str, str]]:
+    """(place, reason) for everything planned that was not shown; it bars an audit from passing."""
     for scenario in report.scenarios:
         if scenario.status == "failed":
-            yield scenario.reason
+            yield scenario.defense, f"the scenario failed: {scenario.reason}"
         for finding in scenario.findings:
             if finding.status != "not-applicable" and (doubt := powerless(finding)):
-                yield doubt
+                yield f"{scenario.defense}/{finding.attack}", doubt
     if not any(f.status == "done" for s in report.scenarios for f in s.findings):
-        yield "no attack ran"
+        yield "audit", "no attack ran"

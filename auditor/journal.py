@@ -68,9 +68,7 @@ def run(
         began = time.monotonic()
         with display.step(step.name) as progress:
             results[step.name] = step.work(progress)
-        entry = Entry(
-            step=step.name, seconds=time.monotonic() - began, result=results[step.name]
-        )
+        entry = Entry(step=step.name, seconds=time.monotonic() - began, result=results[step.name])
         slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
         write(folder / f"{position:02d}-{slug}.json", _ADAPTER.dump_json(entry, indent=1))
         after(results)

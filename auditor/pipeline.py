@@ -36,6 +36,9 @@ from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, T
 
 log = logging.getLogger(__name__)
 
+PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
+"""The figures that stand for an attack's success in the PU-score."""
+
 Probe = Callable[[RunContext], tuple[ProbeCheck, ...]]
 
 
@@ -327,7 +330,8 @@ def _scenario(world: World, label: str, results: Mapping[str, Result]) -> Scenar
             reason = "the audit was interrupted before this attack ran"
             finding = _finding(world, attack, status="failed", reason=reason)
         findings.append(replace(finding, power=power if isinstance(power, Power) else None))
-    name, params, summary = "", {}, "The model as it is."
+    name, summary = "", "The model as it is."
+    params: dict[str, Any] = {}
     if label != BARE:
         name, params = plugin_of(label, world.config.defenses[label])
         defense = plugins.build("defenses", name, params)
@@ -353,9 +357,8 @@ def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
         return scenario
     found: list[Score] = []
     for finding in scenario.findings:
-        for metric in ("top1", "mean_f1", "reid_rank1"):
-            if leak := _named(finding.measurements, metric):
-                found.append(scores.pu(f"pu_{finding.attack}", utility, leak))
+        leaks = [m for m in finding.measurements if m.metric in PU_LEAKAGE]
+        found += [scores.pu(f"pu_{finding.attack}", utility, leak) for leak in leaks]
     for finding in scenario.findings:
         pair = _reversal(finding), _reversal(_same(bare, finding.attack))
         bare_utility = _named(bare.utility, "map")
@@ -383,7 +386,7 @@ def _reversal(finding: Finding | None) -> Measurement | None:
         return None
     rates = [m for m in finding.measurements if m.metric.startswith("reid_rank1")]
     independent = [m for m in rates if m.metric != "reid_rank1"]
-    return (independent or rates or [None])[0]
+    return next(iter(independent or rates), None)
 
 
 def _same(scenario: Scenario, attack: str) -> Finding | None:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from auditor.errors import UsageError
 
@@ -45,11 +45,12 @@ def load(kind: Kind, name: str) -> Any:
     table = installed(kind)
     if name not in table:
         close = get_close_matches(name, table, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"installed: {', '.join(table) or 'none'}"
+        known = ", ".join(table) or "none; is the package installed?"
+        hint = f"did you mean {close[0]!r}?" if close else f"installed: {known}"
         raise UsageError(f"no {kind[:-1]} named {name!r}; {hint}")
     try:
         return table[name].load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise UsageError(f"the {kind[:-1]} {name!r} does not import: {error}") from error
 
 
@@ -59,7 +60,7 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: for an unknown name, an unknown key, or a value of the wrong type.
     """
-    plugin = load(kind, name)
+    plugin: Callable[..., Any] = load(kind, name)
     if not is_dataclass(plugin):
         raise UsageError(f"the {kind[:-1]} {name!r} is not a dataclass, so it takes no parameters")
     fields = list(inspect.signature(plugin).parameters)
@@ -68,10 +69,8 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
             close = get_close_matches(key, fields, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(fields)}"
             raise UsageError(f"{kind[:-1]} {name!r} has no parameter {key!r}; {hint}")
-    config = ConfigDict(arbitrary_types_allowed=True)
-    adapter: TypeAdapter[Any] = TypeAdapter(plugin, config=None if _own_config(plugin) else config)
     try:
-        return adapter.validate_python(dict(params))
+        return TypeAdapter(plugin).validate_python(dict(params))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "parameters"
@@ -94,8 +93,3 @@ def threat_model(plugin: object) -> str:
         if paragraph.startswith("Threat model:"):
             return " ".join(paragraph.removeprefix("Threat model:").split())
     return ""
-
-
-def _own_config(plugin: Callable[..., Any]) -> bool:
-    # TypeAdapter refuses a config for a dataclass (it carries its own `__pydantic_config__`)
-    return is_dataclass(plugin)

@@ -107,5 +107,5 @@ def _card(config: ModelConfig) -> Card:
         preset, overrides = config.card, {}
     else:
         overrides = dict(config.card)
-        preset = overrides.pop("preset", "torchreid")  # type: ignore[attr-defined]
+        preset = overrides.pop("preset", "torchreid")
     return card_from(preset, overrides)

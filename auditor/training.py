@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from auditor.types import Progress, RunContext
@@ -71,7 +72,7 @@ class _Report(pl.Callback):
 def fit(
     module: pl.LightningModule, batches: Batches, *, epochs: int, ctx: RunContext, detail: str
 ) -> None:
-    """Train ``module`` in place for ``epochs`` on ``ctx.device``; it comes back on the CPU, in eval.
+    """Train ``module`` in place on ``ctx.device``; it comes back on the CPU, in eval mode.
 
     Raises:
         KeyboardInterrupt: if the user interrupts the training.
@@ -103,11 +104,11 @@ def fit(
     module.eval().to("cpu")
 
 
-def one_cycle(module: pl.LightningModule, lr: float, weight_decay: float) -> dict[str, Any]:
+def one_cycle(
+    module: pl.LightningModule, lr: float, weight_decay: float
+) -> OptimizerLRSchedulerConfig:
     """AdamW under a one-cycle schedule over the whole training, for `configure_optimizers`."""
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=lr, weight_decay=weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     steps = max(2, int(module.trainer.estimated_stepping_batches))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -46,8 +46,10 @@ class GalleryNoise:
     releases: int = 1
 
     def __post_init__(self) -> None:
-        if not (self.epsilon > 0 and 0 < self.delta < 1 and self.releases >= 1):
+        if not (0 < self.epsilon < math.inf and 0 < self.delta < 1 and self.releases >= 1):
             raise ValueError("epsilon must be positive, delta in (0, 1), releases at least 1")
+        if self.images_per_identity is not None and self.images_per_identity < 1:
+            raise ValueError("images_per_identity must be at least 1, or left out")
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`; raises UsageError for a delta that protects nobody."""
@@ -68,7 +70,10 @@ class GalleryNoise:
         return replace(target, release=release, claims=(*target.claims, claim))
 
     def _claim(self, data: ReIDDataset) -> PrivacyClaim:
-        most = int(data.gallery.pids[data.gallery.pids > 0].bincount().max())
+        people = data.gallery.pids[data.gallery.pids > 0]
+        if not len(people):
+            raise UsageError("the gallery holds nobody but distractors; there is nobody to protect")
+        most = int(people.bincount().max())
         images = self.images_per_identity or most
         if images < most:
             raise UsageError(

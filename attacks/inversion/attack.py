@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -104,16 +105,12 @@ class GanInversion:
             measurements += found
             notes.append(note)
         measurements += _alike(drawn, originals, target.data.gallery.pids[chosen], distance)
-        notes.append(
-            "chance is the same figure for reconstructions of somebody else's feature"
-        )
+        notes.append("chance is the same figure for reconstructions of somebody else's feature")
         path = ctx.workdir / "inversion.png"
         _strip(path, originals, drawn)
         return AttackResult(tuple(measurements), {"reconstructions": path}, tuple(notes))
 
-    def _train(
-        self, target: Target, ctx: RunContext, distance: PerceptualDistance
-    ) -> "_Gan":
+    def _train(self, target: Target, ctx: RunContext, distance: PerceptualDistance) -> "_Gan":
         auxiliary = target.data.auxiliary
         clean = features_of(target.extractor, auxiliary, ctx).to(ctx.device)
         pixels = load_pixels(auxiliary.images, self.image_size).to(ctx.device)
@@ -178,9 +175,7 @@ def _identified(
     suffix = "" if name == "target" else f".{name}"
     valid = pids[real.query_index]
     rank1 = measure.rate(f"reid_rank1{suffix}", real.hit(1), valid, chance=floor.cmc(1))
-    mean_ap = measure.mean(
-        f"reid_map{suffix}", real.average_precision, valid, chance=floor.mean_ap
-    )
+    mean_ap = measure.mean(f"reid_map{suffix}", real.average_precision, valid, chance=floor.mean_ap)
     who = "the audited extractor" if name == "target" else f"the independent judge {name}"
     note = (
         f"judged by {who}: the real pictures at this size reach rank-1 {ceiling.cmc(1):.3f} "
@@ -261,6 +256,9 @@ def _strip(path: Path, originals: Tensor, drawn: Tensor) -> None:
 class _Gan(pl.LightningModule):
     """Inverter and critic under manual optimisation; calling it draws with averaged weights."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         attack: GanInversion,
@@ -295,53 +293,54 @@ class _Gan(pl.LightningModule):
         return (features - self.mean) / self.std
 
     def configure_optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        fast = {"lr": self.attack.lr, "betas": (0.5, 0.99), "fused": True}
-        return (
-            torch.optim.Adam(self.inverter.parameters(), **fast),
-            torch.optim.Adam(self.critic.parameters(), **fast),
-        )
+        return [
+            torch.optim.Adam(network.parameters(), lr=self.attack.lr, betas=(0.5, 0.99), fused=True)
+            for network in (self.inverter, self.critic)
+        ]
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         clean, pixels = batch
         real = pixels.float().div(255)
         released = self.release(clean.cpu(), self.generator).to(self.device)
         condition = self._standardise(released)
-        paint, judge = self.optimizers()
+        paint, judge = self.optimizers()  # type: ignore[attr-defined]
         fake = self.inverter(condition)
-        self._step(judge, self._critic_loss(real, fake.detach(), condition))
+        loss, wanted = self._critic_loss(real, fake.detach(), condition)
+        self._step(judge, loss)
         self.critic.requires_grad_(False)
-        self._step(paint, self._inverter_loss(real, fake, condition, clean, index))
+        loss = self._inverter_loss(real, fake, condition, wanted)
+        if self._extractor and index % self.attack.consistency_every == 0:
+            few = slice(0, self.attack.consistency_batch)
+            loss = loss + self.attack.consistency * self._through_extractor(fake[few], clean[few])
+        self._step(paint, loss)
         self.critic.requires_grad_(True)
         self.averaged.update_parameters(self.inverter)
 
-    def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _step(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
 
-    def _critic_loss(self, real: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
-        realness, read, _ = self.critic(real, condition)
+    def _critic_loss(
+        self, real: Tensor, fake: Tensor, condition: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The critic's loss, and what it saw in the real pictures."""
+        realness, read, activations = self.critic(real, condition)
         fakeness, _, _ = self.critic(fake, condition)
-        return hinge_critic(realness, fakeness) + F.mse_loss(read, condition)
+        return hinge_critic(realness, fakeness) + F.mse_loss(read, condition), activations
 
     def _inverter_loss(
-        self, real: Tensor, fake: Tensor, condition: Tensor, clean: Tensor, index: int
+        self, real: Tensor, fake: Tensor, condition: Tensor, wanted: list[Tensor]
     ) -> Tensor:
         attack = self.attack
         realness, read, activations = self.critic(fake, condition)
-        with torch.no_grad():
-            _, _, wanted = self.critic(real, condition)
-        loss = (
+        return (
             attack.pixel * F.l1_loss(fake, real)
             + attack.perceptual * self._distance[0](fake, real).mean()
             + attack.matching * feature_matching(wanted, activations)
             - attack.adversarial * realness.mean()
             + attack.consistency * feature_consistency(read, condition)
         )
-        if self._extractor and index % attack.consistency_every == 0:
-            few = slice(0, attack.consistency_batch)
-            loss = loss + attack.consistency * self._through_extractor(fake[few], clean[few])
-        return loss
 
     def _through_extractor(self, fake: Tensor, clean: Tensor) -> Tensor:
         """Consistency under the attacked extractor itself, by its vector-Jacobian product."""
@@ -354,6 +353,7 @@ def _warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tens
     """Exponential average that forgets faster at first, so that early weights do not linger."""
 
     def average(averaged: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return averaged + (new - averaged) * max(1 - decay, 9 / (10 + int(count)))
+        share = max(1 - decay, 9 / (10 + int(count)))
+        return averaged + (new - averaged) * share
 
     return average

@@ -22,6 +22,9 @@ HELD_OUT = 5
 class LinearDecoder(nn.Module):
     """Standardised features ``(B, D)`` to pictures ``(B, 3, H, W)``, fixed once fitted."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, features: Tensor, pixels: Tensor, pids: Tensor) -> None:
         """Fit on features ``(N, D)``, uint8 pixels ``(N, 3, H, W)`` and people ``(N,)``."""
         super().__init__()

@@ -29,7 +29,7 @@ def doublings(size: tuple[int, int]) -> int:
     """
     height, width = size
     times = (height // SEED_SIZE[0]).bit_length() - 1
-    if (SEED_SIZE[0] << times, SEED_SIZE[1] << times) != (height, width) or times < 1:
+    if times < 1 or (SEED_SIZE[0] << times, SEED_SIZE[1] << times) != (height, width):
         raise ValueError(
             f"image_size {height}×{width} is not {SEED_SIZE[0]}×{SEED_SIZE[1]} doubled; "
             "choose 32×16, 64×32, 128×64 or 256×128"
@@ -58,7 +58,8 @@ class Inverter(nn.Module):
         self.blocks = nn.Sequential(*(_Up(channels >> i) for i in range(times)))
         self.mix = nn.Conv2d(width + 3, width, 3, padding=1)
         self.paint = nn.Conv2d(width, 3, 3, padding=1)
-        nn.init.zeros_(self.paint.weight)  # so that training starts at the linear guess
+        for parameter in self.paint.parameters():  # so that training starts at the linear guess
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
         """Standardised features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
@@ -80,7 +81,8 @@ class _Up(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = F.interpolate(F.relu(self.norm(images)), scale_factor=2.0)
-        return self.conv(hidden) + F.interpolate(self.skip(images), scale_factor=2.0)
+        doubled: Tensor = self.conv(hidden) + F.interpolate(self.skip(images), scale_factor=2.0)
+        return doubled
 
 
 class Critic(nn.Module):

@@ -33,6 +33,8 @@ class Person:
         print: what is on the upper garment: "plain", "zip", "band", "stripes" or "badge".
         hem: height at which the upper garment ends.
         bag_side: 1 carries a handbag on the left, −1 on the right.
+        garment: below the waist: "trousers", "shorts" or "skirt".
+        bag: "none", "backpack" or "handbag".
     """
 
     height: float

@@ -35,14 +35,14 @@ class Camera:
 
 def make_camera(rng: np.random.Generator, index: int, width: int, height: int) -> Camera:
     """Camera ``index`` for drawing pictures of ``width`` × ``height`` pixels."""
-    gains = np.exp(rng.normal(0, 0.09, 3))
-    mix = np.diag(gains) + rng.uniform(-0.05, 0.05, (3, 3))
+    gains = np.exp(rng.normal(0, 0.11, 3))
+    mix = np.diag(gains) + rng.uniform(-0.07, 0.07, (3, 3))
     offset = rng.uniform(-6, 10, (3, 1))
     return Camera(
         scene=_scene(rng, index, width + 2 * MARGIN, height + 2 * MARGIN),
         response=tuple(np.hstack([mix, offset]).ravel().tolist()),
-        gamma=float(rng.uniform(0.8, 1.3)),
-        brightness=float(rng.uniform(0.85, 1.12)),
+        gamma=float(rng.uniform(0.75, 1.35)),
+        brightness=float(rng.uniform(0.8, 1.12)),
         softness=float(rng.uniform(0.0, 0.45)),
     )
 

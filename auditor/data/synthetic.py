@@ -86,13 +86,13 @@ def draw_world(
         auxiliary: further people, for the adversary and for training.
         cameras: from 0.
         images_per_camera: pictures of each person by each camera; 2 or more.
-        seed: of the world.
+        seed: of the world; 0 or more.
         size: (height, width) of the pictures.
 
     Raises:
         DataError: if a number is too small for every split to have a picture.
     """
-    _check(identities, auxiliary, cameras, images_per_camera)
+    _check(identities, auxiliary, cameras, images_per_camera, seed)
     draw = partial(_draw_split, seed=seed, cameras=cameras, size=size)
     attacked = range(1, identities + 1)
     others = draw(range(identities + 1, identities + auxiliary + 1), range(images_per_camera))
@@ -114,12 +114,15 @@ def draw_world(
     )
 
 
-def _check(identities: int, auxiliary: int, cameras: int, images_per_camera: int) -> None:
+def _check(
+    identities: int, auxiliary: int, cameras: int, images_per_camera: int, seed: int
+) -> None:
     least = {
         "identities": (identities, 1),
         "auxiliary": (auxiliary, 0),
         "cameras": (cameras, 1),
         "images_per_camera": (images_per_camera, 2),
+        "seed": (seed, 0),
     }
     for name, (value, minimum) in least.items():
         if value < minimum:
@@ -195,21 +198,56 @@ def take_picture(
     rng: np.random.Generator, person: Person, camera: Camera, size: tuple[int, int]
 ) -> np.ndarray:
     """One picture ``(height, width, 3)`` uint8 of ``person`` by ``camera``."""
+    width, height = CANVAS
+    left, top = (int(v) for v in rng.integers(0, 2 * MARGIN + 1, 2))
+    canvas = camera.scene.crop((left, top, left + width, top + height))
+    chance = float(rng.uniform())
+    if chance < 0.2:
+        _passer_by(rng, canvas)
+    floor = height * float(rng.uniform(0.945, 1.03))
+    _walk(rng, canvas, person, x=width / 2 + float(rng.uniform(-10, 10)), floor=floor)
+    if 0.2 <= chance < 0.35:
+        _passer_by(rng, canvas)
+    elif chance > 0.82:
+        _planter(rng, canvas)
+    return _expose(rng, canvas, camera, size)
+
+
+def _walk(
+    rng: np.random.Generator, canvas: Image.Image, person: Person, *, x: float, floor: float
+) -> None:
+    """Somebody in a random pose, standing at pixel ``(x, floor)``."""
     pose = Pose(
         view=VIEWS[rng.integers(4)],
         phase=float(rng.uniform(0, 2 * np.pi)),
         stride=float(rng.uniform(0.15, 1.0)),
         elbow=float(rng.uniform(0.0, 0.7)),
     )
+    scale = CANVAS[1] * person.height * float(rng.uniform(0.84, 0.97))
+    _shadow(canvas, x, floor - scale * 0.015, scale)
+    draw_figure(canvas, person, pose, scale=scale, x=x, y=floor - scale)
+
+
+def _passer_by(rng: np.random.Generator, canvas: Image.Image) -> None:
+    """A stranger at the edge of the crop, as detectors leave them in."""
     width, height = CANVAS
-    left, top = (int(v) for v in rng.integers(0, 2 * MARGIN + 1, 2))
-    canvas = camera.scene.crop((left, top, left + width, top + height))
-    scale = height * person.height * float(rng.uniform(0.84, 0.96))
-    x = width / 2 + float(rng.uniform(-9, 9))
-    y = height * float(rng.uniform(0.955, 1.0)) - scale
-    _shadow(canvas, x, y + scale * 0.985, scale)
-    draw_figure(canvas, person, pose, scale=scale, x=x, y=y)
-    return _expose(rng, canvas, camera, size)
+    x = width / 2 + float(rng.choice((-1, 1)) * rng.uniform(50, 66))
+    stranger, _ = make_person(rng)
+    _walk(rng, canvas, stranger, x=x, floor=height * float(rng.uniform(0.95, 1.02)))
+
+
+def _planter(rng: np.random.Generator, canvas: Image.Image) -> None:
+    """A box of greenery in front of the legs."""
+    draw, (width, height) = ImageDraw.Draw(canvas), CANVAS
+    top = int(height * rng.uniform(0.66, 0.86))
+    left = int(width * rng.uniform(-0.3, 0.45))
+    right = left + int(width * rng.uniform(0.55, 0.9))
+    leaf = _near(rng, (74, 116, 66), 16)
+    for x in range(left, right, 12):
+        y = top - int(rng.integers(4, 14))
+        draw.ellipse((x - 4, y, x + 18, y + 26), shade(leaf, float(rng.uniform(0.85, 1.15))))
+    draw.rectangle((left, top + 8, right, height), _near(rng, (142, 132, 122), 16))
+    draw.rectangle((left, top + 8, right, top + 13), (176, 168, 158))
 
 
 def _shadow(canvas: Image.Image, x: float, y: float, scale: float) -> None:
@@ -227,15 +265,15 @@ def _expose(
 ) -> np.ndarray:
     """What the sensor makes of it: blur, light, colour response and noise."""
     picture = canvas.resize((size[1], size[0]), Image.Resampling.BOX)
-    softness = camera.softness + float(rng.exponential(0.25))
+    softness = camera.softness + float(rng.exponential(0.3))
     if softness > 0.3:
-        picture = picture.filter(ImageFilter.GaussianBlur(min(softness, 1.2)))
-    light = camera.brightness * float(np.exp(rng.normal(0, 0.12)))
-    contrast, middle = float(rng.uniform(0.75, 1.1)), float(rng.uniform(95, 135))
+        picture = picture.filter(ImageFilter.GaussianBlur(min(softness, 1.4)))
+    light = camera.brightness * float(np.exp(rng.normal(0, 0.16)))
+    contrast, middle = float(rng.uniform(0.6, 1.1)), float(rng.uniform(90, 140))
     levels = np.clip((np.arange(256) - middle) * contrast + middle, 0, 255)
     levels = np.clip(255 * light * (levels / 255) ** camera.gamma, 0, 255)
     picture = picture.convert("RGB", camera.response).point(levels.astype(int).tolist() * 3)
-    noise = rng.standard_normal((*size, 3), dtype=np.float32) * np.float32(rng.uniform(1, 6))
+    noise = rng.standard_normal((*size, 3), dtype=np.float32) * np.float32(rng.uniform(1, 8))
     pixels: np.ndarray = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
     return pixels
 

@@ -91,7 +91,7 @@ def bootstrap(
 def resample(
     persons: int, statistic: Callable[[NDArray[np.int64]], Array], resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """Percentile interval of ``statistic``, a function of resampled row numbers ``(…, persons)``."""
+    """Percentile interval of ``statistic``, which takes resampled rows ``(…, persons)``."""
     with warnings.catch_warnings():
         # a statistic that is undefined in a few resamples is summarised over the others
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)

@@ -63,10 +63,12 @@ def f1(classes: int) -> Formula:
 
 
 def blind_f1(shares: Array) -> float:
-    """The best `f1` without features, given the share of each class: one constant guess."""
-    best = shares[1] if len(shares) == 2 else shares.max()
-    constant = 2 * best / (1 + best)
-    return float(constant if len(shares) == 2 else constant / len(shares))
+    """The best `f1` without features, given the share of each class.
+
+    For two classes, always the second value; for more, each value as often as it occurs, because
+    ``2·s·q / (s + q)`` summed over classes of share ``s`` guessed at rate ``q`` peaks at ``q = s``.
+    """
+    return float(2 * shares[1] / (1 + shares[1]) if len(shares) == 2 else 1 / len(shares))
 
 
 def mean_over(formula: Callable[[int], Formula], sizes: Sequence[int]) -> Formula:

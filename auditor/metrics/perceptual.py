@@ -37,10 +37,8 @@ def psnr(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def ssim(images: Tensor, originals: Tensor) -> Tensor:
-    """Structural similarity ``(B,)`` of images ``(B, 3, H, W)`` in [0, 1]."""
-    value = structural_similarity_index_measure(
-        images, originals, data_range=1.0, reduction="none"
-    )
+    """Structural similarity ``(B,)`` of images ``(B, 3, H, W)`` in [0, 1], mirrored at borders."""
+    value = structural_similarity_index_measure(images, originals, data_range=1.0, reduction="none")
     assert isinstance(value, Tensor)
     return value.reshape(len(images))
 
@@ -63,18 +61,21 @@ class PerceptualDistance(nn.Module):
             if weights is None
             else "LPIPS"
         )
-        if weights is None:
-            self.network: nn.Module = _StageDistance()
-        else:
-            backbone, path = find_backbone(weights)
-            self.network = _load_lpips(backbone, path)
-            self.note = f"LPIPS ({backbone}), backbone weights from {path.name}"
+        # both networks draw their weights at random before they load them
+        with torch.random.fork_rng(devices=[]):
+            if weights is None:
+                self.network: nn.Module = _StageDistance()
+            else:
+                backbone, path = find_backbone(weights)
+                self.network = _load_lpips(backbone, path)
+                self.note = f"LPIPS ({backbone}), backbone weights from {path.name}"
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor, originals: Tensor) -> Tensor:
         """Distance ``(B,)`` between images ``(B, 3, H, W)`` in [0, 1]; lower is more alike."""
         if isinstance(self.network, _StageDistance):
-            return self.network(images, originals)
+            gaps: Tensor = self.network(images, originals)
+            return gaps
         # the backbone pools five times; tiny pictures would vanish on the way
         if images.shape[-2] < 64:
             images, originals = (F.interpolate(x, scale_factor=2.0) for x in (images, originals))
@@ -100,26 +101,34 @@ def _load_lpips(backbone: str, path: Path) -> nn.Module:
         # lpips still asks torchvision for models by a parameter that was renamed
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
         loss = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged file can end the reader in almost any way, and each of them means the same to us.
+    except Exception:
+        raise EnvironmentUnmetError(f"{path} is no {BACKBONES[backbone]}: unreadable") from None
     slots = {
         index: f"{slice_name}.{index}"
         for slice_name, part in loss.net.named_children()
         for index, _ in part.named_children()
     }
     named = {}
-    for key, value in state.items():
-        kind, index, *rest = key.split(".")
+    for key, value in state.items() if isinstance(state, dict) else ():
+        kind, index, rest = f"{key}..".split(".", 2)
         if kind == "features" and index in slots:
-            named[".".join((slots[index], *rest))] = value
+            named[f"{slots[index]}.{rest.rstrip('.')}"] = value
     try:
         loss.net.load_state_dict(named)
     except RuntimeError as error:
         raise EnvironmentUnmetError(f"{path} is no {BACKBONES[backbone]}: {error}") from None
-    return loss  # type: ignore[no-any-return]
+    backboned: nn.Module = loss
+    return backboned
 
 
 class _StageDistance(nn.Module):
     """Mean squared gap between unit-length activations of the reference network, over stages."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,7 +10,8 @@ torch. Formulas:
 ``urr-2``   area under the best utility attainable at excess reversibility ρ, over all scenarios.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,7 +23,7 @@ Persons = Mapping[str, tuple[float, float]]
 PU_FORMULA = "2 / (I_u / utility + I_p / (1 − leakage)), I_u = I_p = 1"
 URR1_FORMULA = (
     "(U / U₀) / max(ρ, ρ_min), ρ = max(0, R − floor) / (R₀ − floor₀); "
-    "ρ_min is the upper 95 % bound of zero successes among n people, on the same scale"
+    "ρ_min is the upper 95 % bound of zero successes among n people, on the same scale, at most 1"
 )
 URR2_FORMULA = "∫₀¹ max{ U/U₀ : scenarios with excess reversibility ≤ ρ } dρ"
 
@@ -45,7 +46,7 @@ def pu_score(utility: float, leakage: float, utility_weight: float = 1.0) -> flo
 
 
 def pu(name: str, utility: Measurement, leakage: Measurement) -> Score:
-    """PU-score with a conservative interval: worst utility with worst leakage, and best with best."""
+    """PU-score; its interval is conservative: worst utility with worst leakage, best with best."""
     value = pu_score(utility.value, leakage.value)
     measurement = Measurement(
         metric=name,
@@ -57,7 +58,10 @@ def pu(name: str, utility: Measurement, leakage: Measurement) -> Score:
         unit="ratio",
         note=f"utility {utility.metric}, leakage {leakage.metric}",
     )
-    inputs = {f"utility.{utility.metric}": utility.value, f"leakage.{leakage.metric}": leakage.value}
+    inputs = {
+        f"utility.{utility.metric}": utility.value,
+        f"leakage.{leakage.metric}": leakage.value,
+    }
     return Score(
         name=name, definition="pu", formula=PU_FORMULA, measurement=measurement, inputs=inputs
     )
@@ -84,11 +88,8 @@ def urr1(
         "reversal_floor_bare": bare_floor,
         "people": float(reversal.n),
     }
-    if bare.low <= bare_floor or bare_utility.value <= 0:
-        reason = (
-            "the attack does not beat its feature-blind floor on the bare model: "
-            "it has no power, so there is nothing a defense could remove"
-        )
+    tables = [m.persons for m in (utility, bare_utility, reversal, bare)]
+    if reason := _no_ratio(bare_utility, bare, tables):
         return Score(
             name="urr1",
             definition="urr-1",
@@ -100,12 +101,13 @@ def urr1(
     least = proportion(0, reversal.n)[1]
 
     def ratio(u: float, u0: float, r: float, r0: float) -> float:
+        if u0 <= 0:
+            return math.nan  # a resample of people whom even the bare model never finds
         span = max(r0 - bare_floor, 1e-9)
         excess = max(0.0, r - floor) / span
-        return float((u / u0) / max(excess, least / span))
+        return float((u / u0) / max(excess, min(1.0, least / span)))
 
     value = ratio(utility.value, bare_utility.value, reversal.value, bare.value)
-    tables = [m.persons for m in (utility, bare_utility, reversal, bare)]
     low, high = _paired(tables, ratio)
     measurement = Measurement(
         metric="urr1",
@@ -127,7 +129,21 @@ def urr1(
     )
 
 
-def _paired(tables: Sequence[Persons], ratio: object) -> tuple[float, float]:
+def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Persons]) -> str:
+    """Why there is no URR-1, or an empty string."""
+    if bare.low <= (bare.chance or 0.0):
+        return (
+            "the attack does not beat its feature-blind floor on the bare model: "
+            "it has no power, so there is nothing a defense could remove"
+        )
+    if bare_utility.value <= 0:
+        return "the bare model finds nobody, so there is no utility a defense could keep"
+    if len(set.intersection(*(set(table) for table in tables))) < 2:
+        return "fewer than two people were measured in both scenarios, so they cannot be resampled"
+    return ""
+
+
+def _paired(tables: Sequence[Persons], ratio: Callable[..., float]) -> tuple[float, float]:
     """Percentile interval of ``ratio(*means)`` when people are resampled together."""
     people = sorted(set.intersection(*(set(table) for table in tables)))
     stack = np.array([[table[pid] for pid in people] for table in tables])  # (4, P, 2)
@@ -135,7 +151,7 @@ def _paired(tables: Sequence[Persons], ratio: object) -> tuple[float, float]:
     def statistic(rows: np.ndarray) -> np.ndarray:
         sums = stack[:, rows].sum(axis=-2)  # (4, …, 2)
         means = sums[..., 0] / sums[..., 1]
-        return np.vectorize(ratio, otypes=[float])(*means)
+        return np.asarray(np.vectorize(ratio, otypes=[float])(*means))
 
     return resample(len(people), statistic)
 
@@ -160,14 +176,24 @@ def urr2(points: Mapping[str, tuple[float, float]]) -> Score:
         area, at = area + best * (excess - at), excess
         best = max(best, min(utility, 1.0))
     area += best * (1 - at)
-    inputs = {f"{name}.{part}": v for name, pair in points.items() for part, v in zip(("excess", "utility"), pair, strict=True)}
+    inputs = {
+        f"{name}.{part}": value
+        for name, pair in points.items()
+        for part, value in zip(("excess", "utility"), pair, strict=True)
+    }
     return Score(
         name="urr2",
         definition="urr-2",
         formula=URR2_FORMULA,
         measurement=Measurement(
-            metric="urr2", value=area, n=len(points), low=area, high=area, worse="lower",
-            unit="ratio", note="n counts scenarios; no interval: compare scenarios by URR-1",
+            metric="urr2",
+            value=area,
+            n=len(points),
+            low=area,
+            high=area,
+            worse="lower",
+            unit="ratio",
+            note="n counts scenarios; no interval: compare scenarios by URR-1",
         ),
         inputs=inputs,
     )

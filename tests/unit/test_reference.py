@@ -47,17 +47,22 @@ def test_gradients_reach_the_picture(net):
     assert gradient.abs().sum() > 0
 
 
-def test_shipped_network_finds_people_it_never_saw(net):
-    found = cross_camera_retrieval(net, draw_world(identities=40, auxiliary=0, seed=11))
+@pytest.fixture(scope="module")
+def strangers():
+    return draw_world(identities=40, auxiliary=0, images_per_camera=2, seed=11)
+
+
+def test_shipped_network_finds_people_it_never_saw(net, strangers):
+    found = cross_camera_retrieval(net, strangers)
     assert found.cmc(1) > 0.7
     assert found.mean_ap > 0.6
 
 
-def test_untrained_network_does_worse(net):
-    world = draw_world(identities=40, auxiliary=0, seed=11)
-    torch.manual_seed(0)
-    blank = cross_camera_retrieval(ReferenceNet().eval(), world)
-    assert blank.mean_ap < cross_camera_retrieval(net, world).mean_ap - 0.3
+def test_untrained_network_finds_few(strangers):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        blank = ReferenceNet().eval()
+    assert cross_camera_retrieval(blank, strangers).mean_ap < 0.4
 
 
 def test_weights_survive_the_file(tmp_path, net):

@@ -17,7 +17,7 @@ from auditor.types import Split
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(identities=40, auxiliary=60, cameras=3, images_per_camera=3, seed=5)
+    return draw_world(identities=10, auxiliary=60, cameras=3, images_per_camera=3, seed=5)
 
 
 def _pixels(split: Split) -> torch.Tensor:
@@ -45,11 +45,11 @@ def test_seeds_draw_different_people():
 
 
 def test_splits_are_complete_and_disjoint(world):
-    assert len(world.query) == 40 * 3
-    assert len(world.gallery) == 40 * 3 * 2
+    assert len(world.query) == 10 * 3
+    assert len(world.gallery) == 10 * 3 * 2
     assert len(world.auxiliary) == 60 * 3 * 3
-    assert set(world.query.pids.tolist()) == set(world.gallery.pids.tolist()) == set(range(1, 41))
-    assert set(world.auxiliary.pids.tolist()) == set(range(41, 101))
+    assert set(world.query.pids.tolist()) == set(world.gallery.pids.tolist()) == set(range(1, 11))
+    assert set(world.auxiliary.pids.tolist()) == set(range(11, 71))
     assert set(world.query.camids.tolist()) == {0, 1, 2}
     assert not world.real_people
 
@@ -102,7 +102,8 @@ def test_other_sizes_are_drawn():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"identities": 0}, {"auxiliary": -1}, {"cameras": 0}, {"images_per_camera": 1}]
+    "wrong",
+    [{"identities": 0}, {"auxiliary": -1}, {"cameras": 0}, {"images_per_camera": 1}, {"seed": -1}],
 )
 def test_worlds_that_cannot_be_drawn_are_refused(wrong):
     with pytest.raises(DataError, match=f"{next(iter(wrong))} is"):

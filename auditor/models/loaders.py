@@ -1,0 +1,144 @@
+"""Opens the audited model: format by content, card by the user, and no way around a refusal.
+
+Data formats (state dicts, safetensors, ONNX) and TorchScript, which is a program, are opened.
+Files that would run native code or unpickle objects are refused; nothing falls back to anything.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from auditor.card import Card
+from auditor.errors import ModelError, ModelRefusedError
+from auditor.models.architectures.registry import build, closest
+from auditor.models.extractor import CardedExtractor, reason
+from auditor.models.onnx_network import OnnxNetwork
+from auditor.models.sniff import Format, sniff
+from auditor.models.state_dict import fit, read_checkpoint, read_safetensors
+
+REFUSED: Mapping[Format, str] = {
+    "pt2": "an exported program (.pt2), whose loader unpickles objects; "
+    "give its state dict with an architecture, or export it to ONNX",
+    "native": "compiled native code; give the state dict, TorchScript or ONNX it was made from",
+    "package": "a torch.package archive, which is code; give the state dict with an architecture",
+    "legacy-pickle": "a plain pickle, which runs code of its author's choosing when opened; "
+    "save the weights alone: safetensors.torch.save_file(model.state_dict(), ...)",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """A model under audit.
+
+    Attributes:
+        extractor: the network behind its card.
+        device: where it is.
+        facts: format, trust (``data`` or ``program``), arch, sha256, bytes, parameters,
+            feature_dim, differentiable, card, and for a state dict how its names met the network.
+    """
+
+    extractor: CardedExtractor
+    device: torch.device
+    facts: Mapping[str, Any]
+
+    def with_card(self, card: Card) -> CardedExtractor:
+        """The same network, its weights shared, fed in another way."""
+        return CardedExtractor(self.extractor.network, card, self.device)
+
+
+def open_model(
+    path: Path, *, arch: str | None, card: Card, device: torch.device = torch.device("cpu")
+) -> LoadedModel:
+    """Open the model file ``path``.
+
+    Args:
+        path: a state dict, safetensors, TorchScript or ONNX file, whatever its name.
+        arch: the architecture of a state dict; None for formats that bring their own.
+        card: how to feed it.
+        device: where to run it.
+
+    Raises:
+        ModelError: if it does not load, or is no extractor under this card.
+        ModelRefusedError: if its format cannot be opened without trusting its author.
+    """
+    form = sniff(path)
+    if form in REFUSED:
+        raise ModelRefusedError(f"{path} is {REFUSED[form]}")
+    if form in {"torchscript", "onnx"} and arch is not None:
+        raise ModelError(
+            f"{path} is {form} and brings its own architecture; leave out the architecture {arch!r}"
+        )
+    facts: dict[str, Any] = {"file": path.name, "format": form, "trust": "data", **_identity(path)}
+    if form == "onnx":
+        network: nn.Module = OnnxNetwork(path, device)
+        facts |= {"arch": "onnx", "parameters": network.parameter_count}
+    elif form == "torchscript":
+        network = _open_script(path, device)
+        facts |= {"arch": getattr(network, "original_name", "torchscript"), "trust": "program"}
+    else:
+        network, fitting = _open_weights(path, form, arch, card)
+        network.to(device)
+        facts |= {"arch": arch, **fitting}
+        if arch is not None and ":" in arch and not arch.startswith("timm:"):
+            facts["trust"] = "program"
+    extractor = CardedExtractor(network.eval(), card, device)
+    _check_unfilled(path, extractor, facts.get("unfilled", ()))
+    facts.setdefault("parameters", sum(p.numel() for p in network.parameters()))
+    facts |= {"feature_dim": extractor.feature_dim, "differentiable": extractor.differentiable}
+    return LoadedModel(extractor=extractor, device=device, facts={**facts, "card": asdict(card)})
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}
+
+
+def _open_script(path: Path, device: torch.device) -> nn.Module:
+    """The program as it is: freezing it for speed would take its gradients away."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*torch\.jit\.load.* is deprecated", FutureWarning)
+        try:
+            network: nn.Module = torch.jit.load(path, map_location=device)
+        except Exception as error:  # the interpreter raises several kinds
+            raise ModelError(f"{path}: TorchScript does not load: {reason(error)}") from error
+    return network
+
+
+def _open_weights(
+    path: Path, form: Format, arch: str | None, card: Card
+) -> tuple[nn.Module, dict[str, Any]]:
+    state = read_safetensors(path) if form == "safetensors" else read_checkpoint(path)
+    if arch is None:
+        guess = closest(state)
+        hint = f"--arch {guess} fits" if guess else "give it with --arch"
+        raise ModelError(f"{path} holds weights alone, without their architecture; {hint}")
+    network = build(arch, (card.height, card.width))
+    result = fit(network, state, f"{path} as {arch}")
+    # 1.5 times the speed of the default layout for convolutions on a processor
+    network.to(memory_format=torch.channels_last)
+    return network, asdict(result)
+
+
+def _check_unfilled(path: Path, extractor: CardedExtractor, names: tuple[str, ...]) -> None:
+    """Make sure that parameters the file has no weights for do not reach the features."""
+    if not names:
+        return
+    state = extractor.network.state_dict()
+    for name in names:
+        state[name].fill_(torch.nan)
+    images = torch.full((1, 3, *extractor.input_size), 0.5)
+    with torch.no_grad():
+        if extractor(images).isnan().any():
+            raise ModelError(
+                f"{path} has no weights for {', '.join(names[:3])}, on which the features depend; "
+                "give an architecture that returns the features, not the classifier's output"
+            )
+    for name in names:
+        state[name].zero_()

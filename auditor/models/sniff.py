@@ -1,0 +1,180 @@
+"""Says what a model file is by looking at its bytes, and refuses containers built to hurt.
+
+Nothing is unpickled, executed or decompressed here, and the file's name plays no part.
+"""
+
+import stat
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from auditor.errors import ModelError, ModelRefusedError
+
+Format = Literal[
+    "torchscript",
+    "checkpoint",
+    "legacy-checkpoint",
+    "safetensors",
+    "onnx",
+    "pt2",
+    "native",
+    "package",
+    "legacy-pickle",
+]
+
+ACCEPTED = "a state dict (.pth, .pt, .safetensors, with an architecture), TorchScript or ONNX"
+
+MAX_MEMBERS = 50_000
+"""A checkpoint holds one member per tensor; the largest networks have a few thousand."""
+
+MAX_CODE_BYTES = 2**26
+"""TorchScript keeps its source text compressed; the rest of what torch writes is not."""
+
+_LEGACY_TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+"""What torch.save wrote first before it wrote zip files: a pickled magic number."""
+
+_NATIVE_SUFFIXES = (".so", ".cubin", ".fatbin", ".dylib", ".dll", ".hsaco")
+
+_KNOWN_OTHERS = {
+    b"\x89HDF": "an HDF5 (Keras) file",
+    b"\x93NUM": "a NumPy array",
+    b"\x1f\x8b\x08": "a gzip file",
+    b"<?xml": "an XML file (OpenVINO IR, perhaps)",
+    b"<net": "an OpenVINO IR",
+    b"version https://git-lfs": "a Git LFS pointer, not the file it points to",
+}
+
+
+def sniff(path: Path) -> Format:
+    """The format of the model file ``path``.
+
+    Raises:
+        ModelError: if it is no regular file, is empty, or is of no known format.
+        ModelRefusedError: if it is a container built to exhaust or to confuse its reader.
+    """
+    size = _size(path)
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head.startswith(b"PK\x03\x04"):
+            return _sniff_zip(path, size)
+        if head.startswith((b"ptrt", b"ftrt")):  # a TensorRT engine
+            return "native"
+        if head.startswith(b"\x7fELF"):
+            return "native"
+        if head.startswith(_LEGACY_TORCH):
+            return "legacy-checkpoint"
+        if head[0] == 0x80 and 2 <= head[1] <= 5:
+            return "legacy-pickle"
+        if _is_safetensors(head, size):
+            return "safetensors"
+        if _is_onnx(file, size):
+            return "onnx"
+    raise ModelError(f"{path} is {_other(head)}; give {ACCEPTED}")
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise ModelError(f"{path} is a folder; give the model file inside it")
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelError(f"{path} is no regular file; give {ACCEPTED}")
+    if status.st_size < 2:
+        raise ModelError(f"{path} is empty; was the download cut short?")
+    return status.st_size
+
+
+def _sniff_zip(path: Path, size: int) -> Format:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise ModelError(f"{path} is a damaged zip file ({error}); download it again") from None
+    _check_members(path, members, size)
+    names = [member.filename for member in members]
+    # torch puts everything below one folder, whose name is the file's
+    inner = {name.partition("/")[2] for name in names}
+    if any(name.endswith(_NATIVE_SUFFIXES) for name in names):
+        return "native"
+    if "archive_format" in inner or any(name.startswith("models/") for name in inner):
+        return "pt2"
+    if ".data/extern_modules" in inner:
+        return "package"
+    if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
+        return "torchscript"
+    if "data.pkl" in inner:
+        return "checkpoint"
+    raise ModelError(f"{path} is a zip file that holds no model; give {ACCEPTED}")
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> None:
+    """Refuse what torch itself never writes: compression, repeated, overlapping or odd members."""
+    names = {member.filename for member in members}
+    packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
+    if len(members) > MAX_MEMBERS:
+        fault = f"{len(members)} members"
+    elif any("/code/" not in member.filename for member in packed):
+        fault = "compressed members, which may expand without limit"
+    elif sum(member.file_size for member in packed) > MAX_CODE_BYTES:
+        fault = "more source text than any network needs"
+    elif sum(member.compress_size for member in members) > size:
+        fault = "members that together claim to be larger than the file"
+    elif len(names) < len(members):
+        fault = "two members of the same name"
+    elif any(name.startswith("/") or ".." in name.split("/") for name in names):
+        fault = "members that point outside it"
+    else:
+        return
+    raise ModelRefusedError(
+        f"{path} is a zip file with {fault}; torch.save writes no such file: save it again"
+    )
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    if len(head) < 10 or head[8:9] != b"{":
+        return False
+    length = int.from_bytes(head[:8], "little")
+    return 2 <= length <= min(size - 8, 100_000_000)
+
+
+def _is_onnx(file: BinaryIO, size: int) -> bool:
+    """Whether the top level of the file is that of an ONNX ModelProto, to its last byte.
+
+    Walks the fields by their tags, seeking over their contents. Fields 1 (ir_version) and 5
+    (model_version) are numbers, all others have a length; 7 is the graph.
+    """
+    seen = set()
+    file.seek(0)
+    while file.tell() < size:
+        tag = _varint(file)
+        field, wire = tag >> 3, tag & 7
+        if field not in {*range(1, 9), 14, 20, 25, 26} or wire != (0 if field in {1, 5} else 2):
+            return False
+        seen.add(field)
+        value = _varint(file)
+        if wire == 2:
+            file.seek(value, 1)
+    return file.tell() == size and {1, 7} <= seen
+
+
+def _varint(file: BinaryIO) -> int:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = file.read(1)
+        if not byte:
+            break
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            break
+    return value & (2**62 - 1)
+
+
+def _other(head: bytes) -> str:
+    for magic, name in _KNOWN_OTHERS.items():
+        if head.startswith(magic):
+            return name
+    if head[4:8] == b"TFL3":
+        return "a TensorFlow Lite file"
+    return "in no known model format"

@@ -1,0 +1,177 @@
+"""Reads a file of weights without running anything in it, and fits them to a network.
+
+Weights are read by torch's restricted unpickler or by safetensors. A file that either refuses stays
+refused: falling back to full unpickling is how such loaders get broken.
+"""
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from auditor.errors import ModelError, ModelRefusedError
+from auditor.models.extractor import reason
+
+WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
+"""Keys under which training scripts keep the weights, beside epoch and optimizer."""
+
+HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
+NECKS = ("bottleneck", "neck", "bn", "running_")
+
+# torchreid stores its best rank-1 beside the weights as a NumPy number, which is two constructors
+# and a class per number type. A name as well as an object stands for files older than NumPy 2.
+_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS: tuple[Any, ...] = (
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(code)) for code in "?bBhHiIlLefd"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How a file's weights met a network's parameters.
+
+    Attributes:
+        prefix: what was taken off the names.
+        dropped: the classifier's weights, which a feature extractor does not use.
+        unfilled: parameters of the network's own classifier that the file has no weights for.
+    """
+
+    prefix: str
+    dropped: tuple[str, ...]
+    unfilled: tuple[str, ...]
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file written by torch.save.
+
+    Raises:
+        ModelRefusedError: if the file holds more than tensors and plain values.
+        ModelError: if it is damaged, or holds no state dict.
+    """
+    try:
+        # a file and not its path: torch picks another reader by how a path ends
+        with path.open("rb") as file, torch.serialization.safe_globals(list(NUMPY_NUMBERS)):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelRefusedError(_refusal(path, str(error))) from None
+    except Exception as error:  # damage shows itself in many ways
+        raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if isinstance(content, Mapping):
+        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if state:
+            return state
+    raise ModelError(
+        f"{path} holds {_described(content)}, no state dict; "
+        "save the network's weights with torch.save(model.state_dict(), ...)"
+    )
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        ModelError: if it is damaged or empty.
+    """
+    try:
+        state = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
+    if not state:
+        raise ModelError(f"{path} holds no tensors; save the network's state dict again")
+    return state
+
+
+def fit(network: nn.Module, state: Mapping[str, Tensor], what: str) -> Fit:
+    """Load ``state`` into ``network``, all of it but a classifier.
+
+    Args:
+        network: gets the weights.
+        state: name -> weight.
+        what: file and architecture, for the message.
+
+    Raises:
+        ModelError: if anything else is missing, superfluous or of another shape.
+    """
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if _counts(name)}
+    prefix = _prefix(state, wanted)
+    given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if _counts(name)}
+    fitting = {n: t for n, t in given.items() if n in wanted and t.shape == wanted[n].shape}
+    mismatched = [n for n in wanted if n in given and n not in fitting]
+    missing = [n for n in wanted if n not in given]
+    unexpected = [n for n in given if n not in wanted]
+    faults = {
+        "missing": [n for n in missing if not _is_head(n)],
+        "unexpected": [n for n in unexpected if not _is_head(n)],
+        "of another shape": [
+            f"{n} {tuple(given[n].shape)} instead of {tuple(wanted[n].shape)}"
+            for n in mismatched
+            if not _is_head(n)
+        ],
+    }
+    if any(faults.values()) or not fitting:
+        raise ModelError(f"{what}: wrong architecture: {_listed(faults)}")
+    network.load_state_dict(fitting, strict=False)
+    return Fit(prefix=prefix, dropped=(*unexpected, *mismatched), unfilled=(*missing, *mismatched))
+
+
+def _counts(name: str) -> bool:
+    # a counter of training steps that old checkpoints lack and evaluation ignores
+    return not name.endswith("num_batches_tracked")
+
+
+def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The prefix, such as ``module.``, without which most names and shapes agree."""
+    ends = list(wanted)[:3]
+    found = {name.removesuffix(end) for name in state for end in ends if name.endswith(end)}
+    prefixes = {"", *(prefix for prefix in found if prefix.endswith("."))}
+
+    def agreeing(prefix: str) -> int:
+        pairs = ((state.get(prefix + name), tensor) for name, tensor in wanted.items())
+        return sum(mine is not None and mine.shape == tensor.shape for mine, tensor in pairs)
+
+    return max(sorted(prefixes), key=agreeing)
+
+
+def _is_head(name: str) -> bool:
+    # a normalisation neck beside the classifier shapes the features, so it is no mere head
+    parts = name.split(".")
+    return not HEADS.isdisjoint(parts[:3]) and not any(p.startswith(NECKS) for p in parts)
+
+
+def _listed(faults: Mapping[str, list[str]]) -> str:
+    texts = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for kind, names in faults.items()
+        if names
+    ]
+    return "; ".join(texts) or "no weight of the network is in the file"
+
+
+def _refusal(path: Path, text: str) -> str:
+    found = re.search(r"GLOBAL (\S+) was not an allowed", text)
+    held = f"the Python object {found[1]}" if found else "more than tensors and plain values"
+    return (
+        f"{path} holds {held}, and opening it would run code of its author's choosing; "
+        "on a machine that trusts it, save the weights alone: "
+        "safetensors.torch.save_file(model.state_dict(), ...)"
+    )
+
+
+def _described(content: object) -> str:
+    if isinstance(content, Mapping):
+        return f"a dict with the keys {', '.join(map(repr, list(content)[:5])) or '(none)'}"
+    return f"a {type(content).__name__}"

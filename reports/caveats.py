@@ -1,0 +1,78 @@
+"""What a reader must not conclude: the limitations of one audit, as sentences."""
+
+from collections.abc import Iterator
+
+from auditor.report import AuditReport
+from reports.wording import sentence
+
+DISCLAIMER = "This report does not constitute a determination of anonymity or of compliance."
+FEW = 30
+"""Identities below which an interval is too wide to settle much."""
+
+
+def caveats(report: AuditReport) -> list[str]:
+    """The sentences of the section on limitations, the standing ones first."""
+    found = [
+        DISCLAIMER,
+        "The figures are lower bounds on what can be recovered: they hold for the attacks, budgets "
+        "and auxiliary data listed here, and a stronger adversary may recover more.",
+        "Intervals cover 95% over the people of this dataset; they say nothing about other "
+        "people, cameras or later versions of the model.",
+        *_people(report),
+        *_claims(report),
+        *_judges(report),
+        *_not_shown(report),
+    ]
+    return [sentence(text) for text in found]
+
+
+def _people(report: AuditReport) -> Iterator[str]:
+    if not report.real_people:
+        yield (
+            "The people in this audit are drawn, not real: it exercises the method, and its "
+            "figures do not carry over to a deployment."
+        )
+    sizes = [m.n for s in report.scenarios for f in s.findings for m in f.measurements]
+    if sizes and min(sizes) < FEW:
+        yield f"Some figures rest on {min(sizes)} people only, so their intervals are wide."
+
+
+def _claims(report: AuditReport) -> Iterator[str]:
+    if any(scenario.claims for scenario in report.scenarios):
+        yield (
+            "Certified ε follows from accounting, under the stated neighbours; "
+            "it was not measured by an attack."
+        )
+
+
+def _judges(report: AuditReport) -> Iterator[str]:
+    drawn = {
+        m.metric
+        for s in report.scenarios
+        for f in s.findings
+        for m in f.measurements
+        if m.metric.startswith("reid_rank1")
+    }
+    if drawn == {"reid_rank1"}:
+        yield (
+            "Reconstructions were judged by the audited extractor alone; an independent judge "
+            "would rule out that it recognises noise made for it."
+        )
+
+
+def _not_shown(report: AuditReport) -> Iterator[str]:
+    if not report.complete:
+        yield "The audit was interrupted: what is missing here was not tried."
+    for scenario in report.scenarios:
+        if scenario.status == "failed":
+            yield f"The scenario {scenario.defense} failed and was not attacked: {scenario.reason}"
+        for finding in scenario.findings:
+            place = f"The attack {scenario.defense}/{finding.attack}"
+            if finding.status == "not-applicable":
+                yield f"{place} does not apply: {finding.reason}"
+            elif finding.status == "failed":
+                yield f"{place} failed: {finding.reason}"
+            elif finding.power is None:
+                yield f"{place} was not tried on the controls: a low figure proves nothing."
+            elif not finding.power.shown:
+                yield f"{place} has not shown its power: {finding.power.reason}"

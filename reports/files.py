@@ -1,0 +1,30 @@
+"""Writes a rendered report whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from auditor.errors import EnvironmentUnmetError
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` in one step; a reader sees the old file or the new one.
+
+    Raises:
+        EnvironmentUnmetError: if the disk refuses; nothing half-written stays behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EnvironmentUnmetError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,146 @@
+"""The record as one web page: no script, no other file; it reads without its style too.
+
+The page forbids by its own policy what it does not need, so a stranger's text that slipped through
+escaping still could not run or load anything.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from auditor.gates import Verdict, decimals, limit_text
+from auditor.report import AuditReport, Measurement, dumps
+from reports import caveats, files, scatter, tables, wording
+from reports.cleaning import clean
+from reports.exhibits import exhibits
+from reports.facts import as_yaml, facts
+
+NAME = 160
+"""Characters of a name in a heading or an address."""
+FOLDED = 8
+"""Metrics of one attack beyond which those of single attributes fold away."""
+
+
+def render(
+    report: AuditReport, verdicts: Sequence[Verdict], path: Path, *, root: Path, reveal: bool
+) -> None:
+    """Write the page at ``path``.
+
+    Args:
+        report: the record.
+        verdicts: of the gates, from `auditor.gates.check`.
+        path: the file to write, whole or not at all.
+        root: the folder that the record's picture paths are relative to.
+        reveal: whether pictures of real people may be embedded.
+    """
+    files.write(path, page(report, verdicts, root=root, reveal=reveal).encode())
+
+
+def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
+    """The page as text."""
+    style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            bare=report.scenarios[0] if report.scenarios else None,
+            verdicts=verdicts,
+            ruling=tables.verdict_of(report, verdicts),
+            comparison=tables.comparison(report),
+            attacks=tables.by_attack(report),
+            scores=tables.all_scores(report),
+            plots=[(plot, Markup(plot.svg)) for plot in scatter.plots(report)],
+            exhibits=partial(exhibits, report, root=root, reveal=reveal),
+            limitations=caveats.caveats(report),
+            disclaimer=caveats.DISCLAIMER,
+            fingerprint=_fingerprint(report),
+            style=Markup(style),
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Escapes everything, whatever the template is called, and knows the house's words."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=PackageLoader("reports"),
+    )
+    environment.globals |= {
+        "figures": tables.figures,
+        "headline": tables.headline,
+        "certificate": tables.certificate,
+        "folded": folded,
+        "measured": tables.measured,
+        "decimals": decimals,
+        "limit_text": limit_text,
+        "facts": facts,
+        "as_yaml": lambda config: escape(as_yaml(config)),
+        "percent": percent,
+    }
+    environment.filters |= {
+        "label": wording.label,
+        "number": wording.number,
+        "interval": wording.interval,
+        "quantity": wording.quantity,
+        "duration": wording.duration,
+        "sentence": wording.sentence,
+        "breakable": breakable,
+        "name": partial(clean, longest=NAME),
+        "trusted": Markup,  # base64 that this house encoded: too long to clean as a text
+    }
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    # what this house made is Markup and stays as it is; every other text is cleaned first
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def breakable(name: str) -> Markup:
+    """A long technical name that may break after its slashes and underscores.
+
+    >>> breakable("none/identity/top1")
+    Markup('none/<wbr>identity/<wbr>top1')
+    """
+    shown = str(escape(clean(name, NAME)))
+    return Markup(re.sub("([/_])", r"\1<wbr>", shown))
+
+
+def percent(fraction: float) -> str:
+    """A place on an axis from 0 to 1, kept on it.
+
+    >>> percent(0.25), percent(1.7)
+    ('25.00%', '100.00%')
+    """
+    return f"{100 * min(max(fraction, 0.0), 1.0):.2f}%"
+
+
+def folded(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
+    """Metric names to show at once, and, if there are many, those of single attributes to fold."""
+    names = list(dict.fromkeys(m.metric for m in measurements))
+    if len(names) <= FOLDED:
+        return names, []
+    single = [n for n in names if "." in n and not n.startswith("reid_")]
+    return [n for n in names if n not in single], single
+
+
+def _fingerprint(report: AuditReport) -> str:
+    """SHA-256 of the record as it lies on disk, so that a signed page names what it shows."""
+    try:
+        return hashlib.sha256(dumps(report).encode()).hexdigest()
+    except ValueError:  # half a character somewhere: such a record cannot be written at all
+        return ""

@@ -1,0 +1,215 @@
+"""The sheets of the workbook that follow from the record alone, one function each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from openpyxl.chart import BarChart, Reference
+from openpyxl.chart.data_source import StrRef
+from openpyxl.chart.series import SeriesLabel
+from openpyxl.worksheet.worksheet import Worksheet
+
+from auditor.report import AuditReport, Measurement
+from reports import tables
+from reports.cells import Row, colour_outcomes, write_table
+from reports.facts import facts
+from reports.tables import Figure
+from reports.wording import UNITS, label
+
+SHADES = ("0E5F70", "6FB2C0", "D08A3E", "7A6AA8", "5B8C5A", "B5616B")
+CHANCE_SHADE = "9AA3AA"
+
+
+def scenarios(sheet: Worksheet, report: AuditReport) -> None:
+    """Figures down, scenarios across, and below them a chart of leakage against chance."""
+    names = [scenario.defense for scenario in report.scenarios]
+    ends = [f"{name}, {end}" for name in names for end in ("low", "high")]
+    head = ["figure", "kind", *names, "chance", "people", *ends]
+    ordered = sorted(tables.comparison(report), key=lambda row: _place(row[0]))
+    widths = [42, 11, *[max(12, min(30, len(name) + 4)) for name in head[2:]]]
+    last = write_table(sheet, head, widths, [_across(*row) for row in ordered])
+    charted = [n for n, (figure, _) in enumerate(ordered, start=2) if _place(figure) == 1]
+    if charted:
+        _chart(sheet, charted[0], charted[-1], columns=len(names) + 1, row=last + 3)
+
+
+def _place(figure: Figure) -> int:
+    """Usefulness first, then the rates that leak, which the chart shows, then the rest."""
+    if figure.kind == "utility":
+        return 0
+    return 1 if figure.measurement and figure.measurement.unit == "fraction" else 2
+
+
+def _across(figure: Figure, cells: Sequence[Figure | None]) -> Row:
+    found = [cell.measurement if cell else None for cell in cells]
+    first = figure.measurement
+    unit = first.unit if first else ""
+    return (
+        figure.title,
+        figure.kind,
+        *((m.value if m else None, unit) for m in found),
+        (first.chance if first else None, unit),
+        first.n if first else None,
+        *((end, unit) for m in found for end in ((m.low, m.high) if m else (None, None))),
+    )
+
+
+def _chart(sheet: Worksheet, first: int, last: int, columns: int, row: int) -> None:
+    """Bars of the rows ``first`` to ``last``: each scenario, then chance."""
+    chart = BarChart()
+    chart.title = "Headline leakage against chance"
+    chart.y_axis.number_format = "0%"
+    chart.y_axis.scaling.min, chart.y_axis.scaling.max = 0, 1
+    # without this, current spreadsheets hide the axes of charts written here
+    chart.x_axis.delete = chart.y_axis.delete = False
+    chart.height, chart.width, chart.gapWidth = 9, 24, 60
+    shades = [*(SHADES[n % len(SHADES)] for n in range(columns - 1)), CHANCE_SHADE]
+    for column, shade in enumerate(shades, start=3):
+        chart.add_data(Reference(sheet, min_col=column, min_row=first, max_row=last))
+        series = chart.series[-1]
+        title = Reference(sheet, min_col=column, min_row=1)
+        series.tx = SeriesLabel(strRef=StrRef(f=str(title)))
+        series.graphicalProperties.solidFill = shade
+    chart.set_categories(Reference(sheet, min_col=1, min_row=first, max_row=last))
+    sheet.add_chart(chart, f"A{row}")
+
+
+def measurements(sheet: Worksheet, report: AuditReport) -> None:
+    """Every number of the record, one per row."""
+    head = ["address", "scenario", "attack", "metric", "label", "value", "low", "high"]
+    head += ["chance", "people", "worse if", "unit", "note"]
+    widths = [48, 18, 18, 30, 34, 12, 12, 12, 12, 9, 10, 10, 60]
+    write_table(sheet, head, widths, (_row(row) for row in tables.rows(report)))
+
+
+def _row(row: tables.Row) -> Row:
+    m = row.measurement
+    where = (row.address, row.scenario, row.attack, m.metric, label(m.metric))
+    numbers = ((number, m.unit) for number in (m.value, m.low, m.high, m.chance))
+    return (*where, *numbers, m.n, m.worse, UNITS[m.unit], m.note)
+
+
+def matches(sheet: Worksheet, report: AuditReport) -> None:
+    """Query → best match → similarity, cross-camera."""
+    head = ["scenario", "query identity", "query camera", "matched identity", "matched camera"]
+    head += ["similarity", "correct", "rank of the true match"]
+    body = (
+        (
+            scenario,
+            match.query_id,
+            match.query_camera,
+            match.match_id,
+            match.match_camera,
+            (match.similarity, "distance"),
+            match.correct,
+            match.rank,
+        )
+        for scenario, match in tables.all_matches(report)
+    )
+    write_table(sheet, head, [18, 16, 14, 18, 16, 12, 10, 22], body)
+
+
+def attributes(sheet: Worksheet, report: AuditReport) -> None:
+    """One row per attribute and scenario."""
+    head = ["scenario", "attack", "attribute"]
+    for metric in ("balanced accuracy", "F1", "accuracy"):
+        head += [metric, f"{metric}, low", f"{metric}, high", f"{metric}, chance"]
+    write_table(sheet, head, [18, 18, 24, *[16] * 12], _attribute_rows(report))
+
+
+def _attribute_rows(report: AuditReport) -> Iterator[Row]:
+    for scenario in report.scenarios:
+        for finding in scenario.findings:
+            for name, found in tables.attributes(finding).items():
+                figures = (
+                    figure
+                    for metric in ("balanced_accuracy", "f1", "accuracy")
+                    for figure in _four(found.get(metric))
+                )
+                yield (scenario.defense, finding.attack, name, *figures)
+
+
+def _four(m: Measurement | None) -> list[tuple[float | None, str]]:
+    if m is None:
+        return [(None, "")] * 4
+    return [(number, m.unit) for number in (m.value, m.low, m.high, m.chance)]
+
+
+def claims(sheet: Worksheet, report: AuditReport) -> None:
+    """What each release promises, and what its own numbers certify."""
+    head = ["scenario", "mechanism", "unit", "neighbours", "ε claimed", "ε certified"]
+    head += ["ε identity", "δ", "σ", "L2 sensitivity", "releases", "images per identity", "remarks"]
+    body = (
+        (
+            scenario.defense,
+            claim.mechanism,
+            claim.unit,
+            claim.neighbours,
+            claim.epsilon_claimed,
+            claim.epsilon_certified,
+            claim.epsilon_identity,
+            claim.delta,
+            claim.sigma,
+            claim.sensitivity,
+            claim.releases,
+            claim.images_per_identity,
+            "\n".join(claim.remarks),
+        )
+        for scenario in report.scenarios
+        for claim in scenario.claims
+    )
+    widths = [18, 36, 10, 22, 12, 12, 12, 12, 12, 14, 10, 18, 80]
+    write_table(sheet, head, widths, body, wrapped=["remarks"])
+
+
+def scores(sheet: Worksheet, report: AuditReport) -> None:
+    """Utility and leakage in one number, with everything that went in."""
+    head = ["scenario", "score", "definition", "value", "low", "high", "undefined because"]
+    head += ["formula", "inputs"]
+    body: Iterator[Row] = (
+        (
+            scenario,
+            label(score.name),
+            score.definition,
+            *_four(score.measurement)[:3],
+            score.undefined,
+            score.formula,
+            "\n".join(f"{name} = {value:.6g}" for name, value in score.inputs.items()),
+        )
+        for scenario, score in tables.all_scores(report)
+    )
+    widths = [18, 22, 12, 12, 12, 12, 40, 60, 36]
+    write_table(sheet, head, widths, body, wrapped=["formula", "inputs", "undefined because"])
+
+
+def probe(sheet: Worksheet, report: AuditReport) -> None:
+    """The sanity probe's answers."""
+    body = ((check.outcome, check.name, check.detail) for check in report.probe)
+    head = ["outcome", "question", "answer"]
+    last = write_table(sheet, head, [12, 22, 110], body, wrapped=["answer"])
+    colour_outcomes(sheet, f"A2:A{last + 1}")
+
+
+def config(sheet: Worksheet, report: AuditReport) -> None:
+    """Configuration, model, data and environment, one fact per row."""
+    parts: Mapping[str, Mapping[str, object]] = {
+        "configuration": report.config,
+        "model": report.model,
+        "data": report.data,
+        "environment": report.environment,
+    }
+    body = ((part, *fact) for part, mapping in parts.items() for fact in facts(mapping))
+    write_table(sheet, ["part", "key", "value"], [16, 40, 90], body, wrapped=["value"])
+
+
+SHEETS: Mapping[str, Callable[[Worksheet, AuditReport], None]] = MappingProxyType(
+    {
+        "Scenarios": scenarios,
+        "Measurements": measurements,
+        "Matches": matches,
+        "Attributes": attributes,
+        "DP": claims,
+        "Scores": scores,
+        "Probe": probe,
+        "Config": config,
+    }
+)

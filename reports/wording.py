@@ -1,0 +1,129 @@
+"""The words and number formats of every rendered report: labels, percent signs, intervals.
+
+The record holds fractions and the field's short names; here alone they turn into what is read.
+"""
+
+import math
+
+from auditor.report import Measurement
+
+UTILITY = ("rank1", "map")
+"""The utility figures that stand for the rest in summaries."""
+
+LABELS = {
+    "rank1": "Rank-1",
+    "rank5": "Rank-5",
+    "rank10": "Rank-10",
+    "map": "mAP",
+    "minp": "mINP",
+    "top1": "Top-1",
+    "top5": "Top-5",
+    "balanced_accuracy": "Balanced accuracy",
+    "mean_balanced_accuracy": "Mean balanced accuracy",
+    "mean_f1": "Mean F1",
+    "f1": "F1",
+    "accuracy": "Accuracy",
+    "reid_rank1": "Re-identified at rank 1",
+    "reid_map": "Re-identification mAP",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "lpips_reference": "Perceptual distance",
+    "urr1": "URR-1",
+    "urr2": "URR-2",
+}
+UNITS = {"fraction": "percent", "dB": "dB", "distance": "distance", "ratio": "ratio"}
+ABSENT = "n/a"
+LONGEST_NAME = 80
+"""Characters of one name in an enumeration."""
+
+
+def label(metric: str) -> str:
+    """What a reader calls a metric; the part after a dot is what it is measured on, or by whom.
+
+    >>> label("map"), label("gender.f1"), label("reid_rank1.osnet"), label("pu_identity")
+    ('mAP', 'gender: F1', 'Re-identified at rank 1 (osnet)', 'PU-score (identity)')
+    """
+    if metric in LABELS:
+        return LABELS[metric]
+    head, _, tail = metric.rpartition(".")
+    if tail in LABELS and head:
+        return f"{head}: {LABELS[tail]}"
+    head, _, tail = metric.partition(".")
+    if head in LABELS and tail:
+        return f"{LABELS[head]} ({tail})"
+    if metric.startswith("pu_"):
+        return f"PU-score ({metric.removeprefix('pu_')})"
+    return metric
+
+
+def number(value: float | None, unit: str) -> str:
+    """One number in its unit: rates in percent with one decimal, dB with two, others with three.
+
+    >>> number(0.4312, "fraction"), number(17.2, "dB"), number(0.2, "distance")
+    ('43.1%', '17.20 dB', '0.200')
+    """
+    if value is None:
+        return ABSENT
+    if not math.isfinite(value):
+        return "unbounded" if value > 0 else ABSENT
+    if unit == "fraction":
+        return f"{100 * value:.1f}%"
+    return f"{value:.2f} dB" if unit == "dB" else f"{value:.3f}"
+
+
+def interval(measurement: Measurement) -> str:
+    """The 95 % interval, its unit said once.
+
+    >>> m = Measurement(metric="top1", value=0.5, n=9, low=0.4, high=0.61)
+    >>> interval(m)
+    '40.0–61.0%'
+    """
+    low, high = (number(end, measurement.unit) for end in (measurement.low, measurement.high))
+    return f"{low.removesuffix('%').removesuffix(' dB')}–{high}"
+
+
+def quantity(value: float) -> str:
+    """A parameter such as ε or σ, six significant digits, without needless zeros.
+
+    >>> quantity(300.0), quantity(299.96), quantity(1e-5), quantity(float("inf"))
+    ('300', '299.96', '1e-05', 'unbounded')
+    """
+    if math.isnan(value):
+        return ABSENT
+    return f"{value:.6g}" if math.isfinite(value) else "unbounded"
+
+
+def duration(seconds: float) -> str:
+    """Wall-clock time in words.
+
+    >>> duration(11.4), duration(194.7)
+    ('11 s', '3 min 15 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def sentence(text: str) -> str:
+    """A reason with a capital letter and a full stop.
+
+    >>> sentence("it finds a planted leak"), sentence("Done!")
+    ('It finds a planted leak.', 'Done!')
+    """
+    text = text.strip()
+    ended = text if text[-1:] in ".!?…" else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
+def listing(names: list[str], most: int = 3) -> str:
+    """Names in a sentence, the first few of many.
+
+    >>> listing(["a", "b"]), listing(["a", "b", "c", "d", "e"])
+    ('a and b', 'a, b, c and 2 more')
+    """
+    names = [
+        name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names
+    ]
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

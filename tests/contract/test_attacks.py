@@ -1,0 +1,97 @@
+"""What every installed attack owes the core, whoever wrote it."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from auditor import plugins
+from auditor.types import AttackResult, Target
+from tests import worlds
+
+NAMES = list(plugins.installed("attacks"))
+
+
+def build(name):
+    return plugins.build("attacks", name, worlds.QUICK.get(name, {}))
+
+
+def run(name, target, tmp_path, seed=0):
+    attack = build(name)
+    ctx = worlds.context(tmp_path, seed)
+    if "perceptual" in {f.name for f in dataclasses.fields(attack)}:
+        ctx = dataclasses.replace(ctx, judges={"target": worlds.leaky().extractor})
+        if target is worlds.blind():
+            # the null features cannot judge; the question is whether anybody is recognised
+            ctx = dataclasses.replace(ctx, judges={"target": thumbnails()})
+    return attack.run(target, ctx)
+
+
+def thumbnails():
+    from auditor.controls import PlantedLeak
+
+    return PlantedLeak()
+
+
+def headline(name, result):
+    wanted = getattr(build(name), "headline", result.measurements[0].metric)
+    return next(m for m in result.measurements if m.metric == wanted)
+
+
+def test_the_built_in_attacks_are_installed():
+    assert {"identity", "attribute", "inversion"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_is_a_frozen_dataclass_that_states_its_adversary(name):
+    attack = plugins.load("attacks", name)
+    assert dataclasses.is_dataclass(attack)
+    assert attack.__dataclass_params__.frozen
+    assert plugins.summary(build(name)).endswith(".")
+    assert plugins.threat_model(build(name)), "the docstring needs a 'Threat model:' paragraph"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_wins_where_everything_leaks_and_says_how_sure_it_is(name, tmp_path):
+    result = run(name, worlds.leaky(), tmp_path)
+    assert isinstance(result, AttackResult)
+    metrics = [m.metric for m in result.measurements]
+    assert len(metrics) == len(set(metrics))
+    for m in result.measurements:
+        assert m.low <= m.value <= m.high, m
+        assert m.n <= 24, "n counts people, not images"
+        assert m.unit != "fraction" or -1e-9 <= m.low <= m.high <= 1 + 1e-9
+    found = headline(name, result)
+    assert found.chance is not None
+    assert found.low > found.chance + 0.3, found
+    for path in result.exhibits.values():
+        assert path.is_file()
+        assert path.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_stays_at_chance_where_there_is_nothing(name, tmp_path):
+    found = headline(name, run(name, worlds.blind(), tmp_path))
+    widened = found.value - 1.7 * (found.value - found.low)
+    assert widened <= found.chance, found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_repeats_under_its_seed_and_leaves_the_world_alone(name, tmp_path):
+    before = torch.random.get_rng_state()
+    first = run(name, worlds.leaky(), tmp_path / "a", seed=3)
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.rand(5)  # whatever ran in between must not matter
+    second = run(name, worlds.leaky(), tmp_path / "b", seed=3)
+    for a, b in zip(first.measurements, second.measurements, strict=True):
+        assert math.isclose(a.value, b.value, abs_tol=1e-6), (a, b)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_refuses_features_that_are_not_numbers(name, tmp_path):
+    from auditor.errors import AuditError
+
+    broken = Target(worlds.NanExtractor(), worlds.people())
+    with pytest.raises(AuditError, match="NaN"):
+        run(name, broken, tmp_path)

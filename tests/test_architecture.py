@@ -1,0 +1,99 @@
+"""The one-way streets between folders, and that judging needs no torch, read off the imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = {
+    "auditor": set(),
+    "attacks": {"auditor"},
+    "defenses": {"auditor", "attacks"},
+    "reports": {"auditor"},
+}
+RENDERERS_MAY_SEE = {"auditor.report", "auditor.gates", "auditor.journal", "auditor.errors", "auditor"}
+FOLDERS = sorted(ALLOWED)
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def crossings(folder: str) -> list[str]:
+    """Imports of ``folder`` that go where they must not."""
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for name in sorted(imports(path)):
+            top = name.partition(".")[0]
+            if top in ALLOWED and top != folder and top not in ALLOWED[folder]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    return wrong
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_between_folders_point_one_way(folder):
+    assert crossings(folder) == []
+
+
+def test_a_forbidden_import_would_be_seen(tmp_path, monkeypatch):
+    planted = tmp_path / "auditor"
+    planted.mkdir()
+    (planted / "x.py").write_text("def f():\n    from attacks.identity import IdentityClassifier\n")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert crossings("auditor")
+
+
+def test_renderers_see_the_record_and_the_verdicts_alone():
+    for path in sorted((ROOT / "reports").rglob("*.py")):
+        for name in imports(path):
+            if name.startswith("auditor."):
+                module = name if name in RENDERERS_MAY_SEE else name.rpartition(".")[0]
+                assert module in RENDERERS_MAY_SEE, f"{path.name} imports {name}"
+            assert name.partition(".")[0] not in {"torch", "torchvision"}
+
+
+def test_modules_of_the_core_form_no_cycle():
+    graph = {}
+    for path in (ROOT / "auditor").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        graph[name] = {i for i in imports(path) if i.startswith("auditor")}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " → ".join([*above[above.index(name) :], name])
+        if name in done:
+            return
+        for child in sorted(graph[name] & graph.keys()):
+            # a package's __init__ re-exports its modules; that is no dependency of theirs
+            if not name.startswith(child + ".") and child != name:
+                visit(child, (*above, name))
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["list"], ["run", "--help"], ["gate", "--help"]]
+)
+def test_helping_and_listing_import_no_torch(arguments):
+    script = (
+        "import sys\nfrom auditor.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

@@ -1,0 +1,202 @@
+"""The workbook: every cell a value, no cell a program."""
+
+import io
+import math
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openpyxl import Workbook, load_workbook
+
+from auditor.errors import EnvironmentUnmetError
+from auditor.gates import Gate, check
+from auditor.report import AuditReport
+from reports.cells import LONGEST, write_cell
+from reports.excel import render
+from tests.records import (
+    ATTRIBUTES,
+    HOSTILE,
+    claim,
+    example_record,
+    failed_record,
+    hostile_record,
+    powerful_record,
+)
+
+GATES = (
+    Gate(address="*/identity/top1", limit=0.15),
+    Gate(address="none/utility/rank1", limit=0.8),
+)
+SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Attributes", "DP", "Scores", "Probe"]
+
+
+def written(tmp_path: Path, report: AuditReport, *gates: Gate) -> Path:
+    path = tmp_path / "report.xlsx"
+    render(report, check(report, gates), path, root=tmp_path, reveal=False)
+    return path
+
+
+@pytest.fixture
+def book(tmp_path):
+    return load_workbook(written(tmp_path, example_record(), *GATES))
+
+
+def table(sheet) -> list[dict[str, object]]:
+    """Rows as name -> value, up to the first empty row."""
+    rows = list(sheet.iter_rows(values_only=True))
+    filled = rows[1 : next((n for n, row in enumerate(rows) if not any(row)), len(rows))]
+    return [dict(zip(rows[0], row, strict=True)) for row in filled]
+
+
+any_text = st.text(st.characters(exclude_categories=[]))
+
+
+class TestSheets:
+    def test_there_is_one_for_every_question(self, book):
+        assert book.sheetnames == [*SHEETS, "Config"]
+        for sheet in book:
+            assert sheet.freeze_panes == "A2"
+            assert sheet.auto_filter.ref.startswith("A1:")
+
+    def test_verdicts(self, book):
+        rows = table(book["Verdict"])
+        assert [(row["Outcome"], row["Gate"]) for row in rows] == [
+            ("fail", "none/identity/top1"),
+            ("pass", "dp_gallery/identity/top1"),
+            ("pass", "none/utility/rank1"),
+        ]
+        assert rows[0]["Observed"] == pytest.approx(0.944)
+        texts = [cell.value for row in book["Verdict"].iter_rows() for cell in row if cell.value]
+        assert "1 of 3 gate verdicts failed: none/identity/top1." in texts
+        assert any("not constitute a determination" in str(text) for text in texts)
+        assert book["Verdict"].conditional_formatting
+
+    def test_scenarios_stand_side_by_side_with_a_chart(self, book):
+        sheet = book["Scenarios"]
+        rows = {row["figure"]: row for row in table(sheet)}
+        assert rows["identity: Top-1"]["none"] == pytest.approx(0.903)
+        assert rows["identity: Top-1"]["dp_gallery"] == pytest.approx(0.097)
+        assert rows["identity: Top-1"]["chance"] == pytest.approx(1 / 80)
+        assert list(rows)[:2] == ["Rank-1", "mAP"]
+        assert sheet["C2"].number_format == "0.0%"
+        assert len(sheet._charts) == 1
+
+    def test_measurements_are_tidy_and_complete(self, book):
+        rows = table(book["Measurements"])
+        found = {str(row["address"]): row for row in rows}
+        for address, m in example_record().measurements():
+            assert found[address]["value"] == pytest.approx(m.value)
+            assert (found[address]["people"], found[address]["worse if"]) == (m.n, m.worse)
+        assert found["none/inversion/psnr"]["unit"] == "dB"
+        assert found["none/utility/map"]["chance"] == "n/a"
+
+    def test_matches_are_query_match_similarity(self, book):
+        rows = table(book["Matches"])
+        assert len(rows) == 48
+        assert rows[0]["query identity"] == rows[0]["matched identity"] == "100"
+        assert rows[0]["correct"] == "yes"
+        assert rows[23]["correct"] == "no"
+        similarities = [row["similarity"] for row in rows[:24]]
+        assert similarities == sorted(similarities, reverse=True)
+
+    def test_every_attribute_has_a_row_per_scenario(self, book):
+        rows = table(book["Attributes"])
+        assert len(rows) == 2 * len(ATTRIBUTES)
+        (gender,) = [r for r in rows if (r["scenario"], r["attribute"]) == ("none", "gender")]
+        assert gender["balanced accuracy"] == pytest.approx(0.912)
+        assert gender["balanced accuracy, chance"] == 0.5
+
+    def test_claims_scores_probe_and_config(self, book):
+        (promise,) = table(book["DP"])
+        assert promise["ε certified"] == pytest.approx(299.96)
+        assert {row["score"] for row in table(book["Scores"])} >= {"URR-1", "URR-2"}
+        assert [row["outcome"] for row in table(book["Probe"])] == ["pass", "pass", "warn"]
+        facts = {(row["part"], row["key"]): row["value"] for row in table(book["Config"])}
+        assert facts["model", "card: mean"] == "0.485, 0.456, 0.406"
+        assert facts["configuration", "gates: 1: limit"] == "0.1"
+
+    @pytest.mark.parametrize(
+        "report", [failed_record(), powerful_record(), AuditReport(title="", config={})]
+    )
+    def test_what_is_missing_breaks_nothing(self, tmp_path, report):
+        load_workbook(written(tmp_path, report, *GATES))
+
+    def test_what_is_not_finite_is_not_a_hole(self, tmp_path):
+        report = example_record()
+        promise = replace(claim(), epsilon_certified=math.inf, epsilon_identity=math.nan)
+        bare = replace(report.scenarios[0], claims=(promise,))
+        book = load_workbook(written(tmp_path, replace(report, scenarios=(bare,))))
+        (row,) = table(book["DP"])
+        assert (row["ε certified"], row["ε identity"]) == ("n/a", "n/a")
+
+
+def assert_plain(path: Path) -> None:
+    """Well-formed parts, no formulas, no text that a cell cannot hold."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith((".xml", ".rels")):
+                root = ElementTree.fromstring(archive.read(name))
+                if "worksheets/sheet" in name:
+                    assert not [e for e in root.iter() if e.tag.endswith("}f")]
+    for sheet in load_workbook(path):
+        for row in sheet.iter_rows():
+            for cell in row:
+                assert cell.data_type in {"s", "n"}
+                if isinstance(cell.value, str):
+                    assert len(cell.value.encode("utf-16-le")) <= 2 * LONGEST
+                    assert cell.quotePrefix
+
+
+class TestSafety:
+    @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
+    def test_a_strangers_text_stays_text(self, tmp_path, text):
+        assert_plain(written(tmp_path, hostile_record(text), *GATES))
+
+    @settings(max_examples=60, deadline=None)
+    @given(any_text | st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, None, True]))
+    def test_any_value_stays_a_value(self, value):
+        book = Workbook()
+        write_cell(book.worksheets[0], 1, 1, value)
+        buffer = io.BytesIO()
+        book.save(buffer)
+        cell = load_workbook(buffer).worksheets[0]["A1"]
+        assert cell.data_type in {"s", "n"}
+        if isinstance(value, float) and math.isfinite(value):
+            assert cell.value == pytest.approx(value)
+        elif value is None or isinstance(value, float):
+            assert cell.value == "n/a"
+        elif isinstance(value, bool):
+            assert cell.value == ("yes" if value else "no")
+
+    @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@A1", "#N/A", "TRUE", "2026-01-01"])
+    def test_no_text_turns_into_something_else(self, text):
+        cell = write_cell(Workbook().worksheets[0], 1, 1, text)
+        assert (cell.value, cell.data_type, cell.quotePrefix) == (text, "s", True)
+
+    def test_long_text_ends_in_an_ellipsis(self):
+        sheet = Workbook().worksheets[0]
+        for text in ("x" * 40_000, "😀" * 20_000):
+            shown = write_cell(sheet, 1, 1, text).value
+            assert str(shown).endswith("…")
+            assert len(str(shown).encode("utf-16-le")) <= 2 * LONGEST
+
+    def test_the_same_record_gives_the_same_bytes(self, tmp_path):
+        first = written(tmp_path, example_record()).read_bytes()
+        assert written(tmp_path, example_record()).read_bytes() == first
+
+    def test_it_is_written_whole_or_not_at_all(self, tmp_path, monkeypatch):
+        path = written(tmp_path, example_record())
+        before = path.read_bytes()
+
+        def refuse(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", refuse)
+        with pytest.raises(EnvironmentUnmetError, match="No space left"):
+            written(tmp_path, failed_record())
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,324 @@
+"""The page: verdict first, nothing loaded, nothing run, nobody shown unasked."""
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from auditor.errors import EnvironmentUnmetError
+from auditor.gates import Gate, check
+from auditor.report import AuditReport, dumps
+from reports.exhibits import WITHHELD
+from reports.html import page, render
+from tests.records import (
+    HOSTILE,
+    example_record,
+    failed_record,
+    hostile_record,
+    inversion,
+    powerful_record,
+)
+
+NOWHERE = Path("nowhere")
+VOID = {"meta", "img", "link", "br", "hr", "wbr", "input"}
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, the texts, and whether every tag was closed in turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        assert len(dict(attrs)) == len(attrs), f"an attribute of <{tag}> is given twice"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def show(report: AuditReport, *gates: Gate, root: Path = NOWHERE, reveal: bool = False) -> str:
+    return page(report, check(report, gates), root=root, reveal=reveal)
+
+
+def read(report: AuditReport, *gates: Gate, **how) -> Reader:
+    return Reader(show(report, *gates, **how))
+
+
+def assert_inert(text: str) -> Reader:
+    """Well-formed, without anything that runs, loads or styles, and fit for UTF-8."""
+    text.encode()
+    reader = Reader(text)
+    assert reader.open == []
+    for tag, attributes in reader.tags:
+        assert tag not in {"script", "iframe", "object", "embed", "link", "base", "form", "image"}
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            target = attributes.get(name) or "#"
+            assert target.startswith(("#", "data:image/png;base64,"))
+    assert "<script" not in text.lower()
+    assert not re.search(r"https?:", text)
+    return reader
+
+
+RECORDS = [example_record, failed_record, powerful_record]
+
+
+class TestSafety:
+    @pytest.mark.parametrize("make", RECORDS)
+    def test_the_page_is_inert(self, make):
+        assert_inert(show(make()))
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
+    def test_a_strangers_text_stays_text(self, text):
+        reader = assert_inert(show(hostile_record(text)))
+        shown = reader.text
+        assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown)
+        assert "49" not in shown.split()  # {{ 7 * 7 }} is not evaluated
+        assert "/home/" not in shown
+
+    def test_a_long_name_is_cut(self):
+        assert len(show(hostile_record("x" * 40_000))) < 600_000
+
+    @settings(max_examples=15, deadline=None)
+    @given(st.text(st.characters(exclude_categories=[]), max_size=40))
+    def test_any_text_stays_text(self, text):
+        assert_inert(show(hostile_record(text)))
+
+    def test_the_policy_allows_this_style_and_nothing_else(self):
+        text = show(example_record())
+        style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        (policy,) = [
+            meta["content"]
+            for meta in Reader(text).all("meta")
+            if meta.get("http-equiv") == "Content-Security-Policy"
+        ]
+        assert policy.startswith("default-src 'none'; img-src data:; ")
+        assert f"style-src 'sha256-{digest}'" in policy
+        assert "unsafe" not in policy
+        assert "url(" not in style
+        assert "@import" not in style
+
+    def test_folders_stay_at_home(self, tmp_path):
+        report = replace(
+            example_record(),
+            environment={"command": "audit run --model /home/someone/models/best.pth"},
+        )
+        path = tmp_path / "report.html"
+        render(report, [], path, root=tmp_path, reveal=True)
+        text = path.read_text(encoding="utf-8")
+        assert "someone" not in text
+        assert "…/best.pth" in text
+        assert str(tmp_path) not in text
+
+    def test_the_same_record_gives_the_same_page(self):
+        assert show(example_record()) == show(example_record())
+
+
+class TestExhibits:
+    def record(self, place: str = "a.png", *, real: bool = False) -> AuditReport:
+        report = example_record()
+        finding = replace(inversion(0.4, 0.03), exhibits={"reconstructions": place})
+        bare = replace(report.scenarios[0], findings=(finding,))
+        return replace(report, scenarios=(bare,), real_people=real)
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        root = tmp_path / "run"
+        root.mkdir()
+        Image.new("RGB", (24, 8), "teal").save(root / "a.png")
+        Image.new("RGB", (24, 8), "teal").save(tmp_path / "outside.png")
+        (root / "b.png").write_text("<svg onload=alert(1)>")
+        (root / "huge.png").write_bytes((root / "a.png").read_bytes() + bytes(9 * 2**20))
+        return root
+
+    def test_drawn_people_are_shown(self, root):
+        (image,) = read(self.record(), root=root).all("img")
+        content = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+        assert content == (root / "a.png").read_bytes()
+        assert (image["width"], image["height"]) == ("24", "8")
+        assert "none" in image["alt"]
+
+    def test_real_people_are_withheld_until_somebody_asks(self, root):
+        reader = read(self.record(real=True), root=root)
+        assert reader.all("img") == []
+        assert WITHHELD in reader.text
+        assert len(read(self.record(real=True), root=root, reveal=True).all("img")) == 1
+
+    @pytest.mark.parametrize(
+        ("place", "reason"),
+        [
+            ("missing.png", "not in the folder"),
+            ("b.png", "not a PNG"),
+            ("huge.png", "too large"),
+            ("../outside.png", "outside the folder"),
+            (".", "not in the folder"),
+            ("nul\x00.png", "not in the folder"),
+        ],
+    )
+    def test_what_cannot_be_shown_is_said(self, root, place, reason):
+        reader = read(self.record(place), root=root)
+        assert reader.all("img") == []
+        assert reason in reader.text
+
+    def test_a_link_out_of_the_folder_is_not_followed(self, root):
+        (root / "link.png").symlink_to(root.parent / "outside.png")
+        assert read(self.record("link.png"), root=root).all("img") == []
+
+
+class TestContent:
+    def test_the_verdict_comes_first(self):
+        gates = [
+            Gate(address="none/identity/top1", limit=0.1),
+            Gate(address="dp_gallery/identity/top1", limit=0.15),
+        ]
+        shown = read(example_record(), *gates).text
+        assert "Verdict Fail 1 of 2 gate verdicts failed: none/identity/top1." in shown
+        assert shown.index("Fail 1 of 2") < shown.index("What the model leaks")
+
+    @pytest.mark.parametrize(
+        ("make", "limit", "words"),
+        [
+            (powerful_record, 0.15, "Pass The gate holds, and every attack"),
+            (powerful_record, 0.12, "Inconclusive 1 of 1 gate verdicts could not be decided"),
+            (example_record, 0.15, "Not everything planned was shown: none/inversion"),
+        ],
+    )
+    def test_outcomes(self, make, limit, words):
+        gate = Gate(address="dp_gallery/identity/top1", limit=limit)
+        assert words in read(make(), gate).text
+
+    def test_without_gates_nothing_is_judged(self):
+        words = "No gates were set: this report measures and does not judge."
+        assert f"Measured, not judged {words}" in read(powerful_record()).text
+        doubtful = read(example_record()).text
+        assert f"Inconclusive {words}" in doubtful
+        assert "has not shown its power" in doubtful
+
+    def test_an_interrupted_audit_says_so(self):
+        assert "Interrupted." in read(failed_record()).text
+        assert "Interrupted." not in read(example_record()).text
+
+    def test_no_figure_is_rounded_onto_its_limit(self):
+        report = powerful_record()
+        bare = report.scenarios[0]
+        top1 = replace(bare.findings[0].measurements[0], low=0.1, high=0.100004, value=0.1)
+        finding = replace(bare.findings[0], measurements=(top1,))
+        report = replace(report, scenarios=(replace(bare, findings=(finding,)),))
+        shown = read(report, Gate(address="none/identity/top1", limit=0.1)).text
+        assert "0.100004" in shown
+
+    def test_numbers_travel_with_interval_and_chance(self):
+        shown = read(example_record()).text
+        assert "identity: Top-1 90.3% 95% interval 86.2–94.4% chance 1.2%" in shown
+        assert "17.21 dB 16.90–17.52 dB 14.02 dB" in shown
+        assert "URR-1 dp_gallery 3.410" in shown
+        assert "mAP" in shown
+
+    def test_claims_show_epsilon_three_ways(self):
+        shown = read(example_record()).text
+        assert "ε claimed 300 ε certified 299.96 ε for a whole person 1902.4" in shown
+        assert "only the attacks say what is protected" in shown
+
+    def test_certificates_say_whether_power_was_shown(self):
+        shown = read(example_record()).text
+        assert shown.count("Power certificate power shown") == 2
+        assert shown.count("Power certificate power not shown") == 1
+        assert "Power certificate not tried" in read(failed_record()).text
+
+    def test_limitations(self):
+        shown = read(failed_record()).text
+        limits = shown[shown.index("Limitations This report") :]
+        for words in (
+            "does not constitute a determination of anonymity or of compliance",
+            "none/identity failed: RuntimeError: the classifier diverged.",
+            "none/attribute does not apply: no attribute is annotated",
+            "The scenario dp_gallery failed",
+            "The audit was interrupted",
+        ):
+            assert words in limits
+
+    def test_the_page_names_the_record_it_shows(self):
+        report = example_record()
+        assert hashlib.sha256(dumps(report).encode()).hexdigest() in show(report)
+
+    def test_a_record_of_nothing_still_renders(self):
+        shown = assert_inert(show(AuditReport(title="nothing", config={}))).text
+        assert "Inconclusive" in shown
+        assert "No scenario was measured." in shown
+
+
+class TestAccess:
+    @pytest.mark.parametrize("make", RECORDS)
+    def test_tables_have_captions_and_scopes(self, make):
+        reader = read(make(), Gate(address="*/identity/top1", limit=0.1))
+        names = [tag for tag, _ in reader.tags]
+        assert names.count("table") == names.count("caption") > 2
+        assert all(head.get("scope") for head in reader.all("th"))
+
+    def test_landmarks_language_and_one_title(self):
+        reader = read(example_record())
+        names = [tag for tag, _ in reader.tags]
+        assert reader.all("html") == [{"lang": "en"}]
+        assert [names.count(tag) for tag in ("main", "nav", "header", "footer", "h1")] == [1] * 5
+        levels = [int(name[1]) for name in names if re.fullmatch(r"h\d", name)]
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+
+    @pytest.mark.parametrize("make", RECORDS)
+    def test_names_are_unique_and_every_link_arrives(self, make):
+        reader = read(make())
+        names = [a["id"] for _, a in reader.tags if a.get("id")]
+        assert len(names) == len(set(names))
+        targets = [a["href"] for _, a in reader.tags if (a.get("href") or "").startswith("#")]
+        labels = [a["aria-labelledby"] for _, a in reader.tags if a.get("aria-labelledby")]
+        assert {target[1:] for target in targets} | set(labels) <= set(names)
+
+    def test_pictures_of_numbers_are_hidden_from_who_cannot_see_them(self):
+        charts = read(example_record()).all("svg")
+        assert len(charts) > 10
+        assert all(chart.get("aria-hidden") == "true" for chart in charts)
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    render(example_record(), [], path, root=tmp_path, reveal=False)
+    before = path.read_bytes()
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(EnvironmentUnmetError, match="No space left"):
+        render(failed_record(), [], path, root=tmp_path, reveal=False)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

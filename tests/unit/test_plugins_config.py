@@ -1,0 +1,306 @@
+"""Plug-ins found by entry point, and a configuration's layers: preset, file, settings, flags."""
+
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from auditor import config, plugins
+from auditor.errors import UsageError
+from auditor.gates import Gate
+
+
+def write(folder, text, name="audit.yaml"):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_weights_from_outside(monkeypatch):
+    monkeypatch.delenv("AUDIT_WEIGHTS", raising=False)
+
+
+class TestPlugins:
+    def test_built_with_defaults_and_with_plain_data(self):
+        noise = plugins.build("defenses", "dp_gallery", {"epsilon": 8, "unit": "identity"})
+        assert (noise.epsilon, noise.unit, noise.releases) == (8.0, "identity", 1)
+        assert plugins.parameters(noise)["delta"] == 1e-5
+        assert plugins.build("attacks", "identity", {}).epochs > 0
+
+    def test_yaml_lists_become_sizes(self):
+        assert plugins.build("attacks", "inversion", {"image_size": [32, 16]}).image_size == (
+            32,
+            16,
+        )
+
+    def test_unknown_names_get_a_hint(self):
+        with pytest.raises(UsageError, match=r"no attack named 'identty'; did you mean 'identity'"):
+            plugins.build("attacks", "identty", {})
+        with pytest.raises(UsageError, match=r"no defense named 'zzz'; installed: .*dp_gallery"):
+            plugins.load("defenses", "zzz")
+
+    def test_unknown_parameters_get_a_hint(self):
+        with pytest.raises(UsageError, match=r"no parameter 'epsilom'; did you mean 'epsilon'"):
+            plugins.build("defenses", "dp_gallery", {"epsilom": 1})
+        with pytest.raises(UsageError, match=r"'zzz'; it takes epsilon, delta"):
+            plugins.build("defenses", "dp_gallery", {"zzz": 1})
+
+    @pytest.mark.parametrize("value", ["many", None, [1], {"a": 1}, 1.5])
+    def test_wrong_types_name_the_parameter(self, value):
+        with pytest.raises(UsageError, match="attack 'identity': epochs: "):
+            plugins.build("attacks", "identity", {"epochs": value})
+
+    def test_what_a_plug_in_refuses_is_told(self):
+        with pytest.raises(UsageError, match="31×16 is not 8×4 doubled"):
+            plugins.build("attacks", "inversion", {"image_size": [31, 16]})
+
+    def test_renderers_take_no_parameters(self, monkeypatch):
+        entry = EntryPoint("json", "json:dumps", "auditor.renderers")
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        with pytest.raises(UsageError, match="is not a dataclass"):
+            plugins.build("renderers", "json", {})
+        assert plugins.load("renderers", "json") is json.dumps
+
+    def test_two_packages_may_not_claim_one_name(self, monkeypatch):
+        ours, theirs = (
+            EntryPoint("identity", f"{module}:Attack", "auditor.attacks") for module in "ab"
+        )
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [theirs, ours])
+        with pytest.raises(UsageError, match="claim the attack 'identity': a:Attack and b:Attack"):
+            plugins.installed("attacks")
+
+    def test_the_same_entry_twice_is_one_plug_in(self, monkeypatch):
+        # an editable install lists its entry points twice
+        entry = EntryPoint("identity", "a:Attack", "auditor.attacks")
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry, entry])
+        assert list(plugins.installed("attacks")) == ["identity"]
+
+    def test_a_plug_in_that_does_not_import_is_named(self, monkeypatch):
+        entry = EntryPoint("broken", "no_such_package_here:Attack", "auditor.attacks")
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        with pytest.raises(UsageError, match="'broken' does not import: No module named"):
+            plugins.load("attacks", "broken")
+
+    def test_a_plug_in_whose_class_is_gone_is_named(self, monkeypatch):
+        entry = EntryPoint("gone", "json:NoSuchAttack", "auditor.attacks")
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        with pytest.raises(UsageError, match="'gone' does not import"):
+            plugins.load("attacks", "gone")
+
+    def test_docstrings_speak_for_plug_ins(self):
+        attack = plugins.load("attacks", "identity")
+        assert plugins.summary(attack) == attack.__doc__.splitlines()[0]
+        assert plugins.threat_model(attack).startswith("holds the stored gallery")
+        assert "\n" not in plugins.threat_model(attack)
+
+
+class TestLayers:
+    def test_a_preset_alone(self):
+        loaded = config.load(None, {})
+        assert loaded.preset == "quick"
+        assert set(loaded.attacks) == {"identity", "attribute", "inversion"}
+        assert loaded.attacks["identity"] == {"epochs": 40}
+
+    @pytest.mark.parametrize("preset", config.PRESETS)
+    def test_every_preset_builds(self, preset):
+        loaded = config.load(None, {"preset": preset})
+        assert loaded.defenses
+        for kind, blocks in (("attacks", loaded.attacks), ("defenses", loaded.defenses)):
+            for label, block in blocks.items():
+                name, params = config.plugin_of(label, block)
+                built = plugins.parameters(plugins.build(kind, name, params))
+                assert {key: built[key] for key in params} == {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in params.items()
+                }
+
+    def test_later_layers_win(self, tmp_path):
+        path = write(tmp_path, "seed: 1\ndevice: cpu\nattacks: {identity: {epochs: 2, lr: 0.5}}\n")
+        assert config.load(path, {}).seed == 1
+        settings = ["seed=2", "attacks.identity.lr=0.25"]
+        assert config.load(path, {}, settings).seed == 2
+        assert config.load(path, {"seed": 3}, settings).seed == 3
+        loaded = config.load(path, {"seed": None, "device": None}, settings)
+        assert (loaded.seed, loaded.device) == (2, "cpu")
+        assert loaded.attacks == {"identity": {"epochs": 2, "lr": 0.25}}
+
+    def test_a_named_block_takes_the_presets_parameters(self, tmp_path):
+        path = write(tmp_path, "attacks: {inversion: {width: 8}, identity:}\ndefenses: {}\n")
+        loaded = config.load(path, {})
+        assert loaded.attacks["inversion"] == {
+            "image_size": [64, 32],
+            "width": 8,
+            "epochs": 8,
+            "per_person": 2,
+        }
+        assert loaded.attacks["identity"] == {"epochs": 40}
+        assert "attribute" not in loaded.attacks
+        assert loaded.defenses == {}
+
+    def test_a_label_of_its_own_uses_a_plug_in(self, tmp_path):
+        path = write(
+            tmp_path,
+            "defenses: {mild: {use: dp_gallery, epsilon: 900}, strict: {use: dp_gallery}}\n",
+        )
+        loaded = config.load(path, {})
+        assert config.plugin_of("mild", loaded.defenses["mild"]) == (
+            "dp_gallery",
+            {"epsilon": 900, "delta": 1e-5},
+        )
+        assert loaded.defenses["strict"]["epsilon"] == 300
+
+    def test_settings_reach_into_nested_keys(self):
+        loaded = config.load(None, {}, ["data.path=x", "data.cross_camera=false", "model.path=m"])
+        assert loaded.data.cross_camera is False
+        assert loaded.model.path == Path("m")
+
+    def test_relative_paths_start_at_the_file(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        path = write(
+            tmp_path / "deep",
+            "model: {path: m.pt}\ndata: {path: ../pictures}\nweights: /opt/w\n"
+            "judges: {osnet: {path: j.pth, arch: osnet_x0_25}}\n",
+        )
+        loaded = config.load(path, {})
+        assert loaded.model.path == tmp_path / "deep" / "m.pt"
+        assert loaded.data.path.resolve() == tmp_path / "pictures"
+        assert loaded.judges["osnet"].path == tmp_path / "deep" / "j.pth"
+        assert loaded.weights == Path("/opt/w")
+        assert config.load(path, {"model": {"path": "here.pt"}}).model.path == Path("here.pt")
+
+    def test_weights_from_the_environment_yield_to_the_file(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("AUDIT_WEIGHTS", "/from/environment")
+        assert config.load(None, {}).weights == Path("/from/environment")
+        path = write(tmp_path, "weights: /from/file\n")
+        assert config.load(path, {}).weights == Path("/from/file")
+        monkeypatch.setenv("AUDIT_WEIGHTS", "")
+        assert config.load(None, {}).weights is None
+
+    def test_an_empty_file_is_the_preset(self, tmp_path):
+        assert config.load(write(tmp_path, "# nothing\n"), {}) == config.load(None, {})
+
+    def test_the_shipped_example_can_be_followed(self):
+        path = Path(config.__file__).parent / "presets" / "audit.yaml"
+        loaded = config.load(path, {})
+        assert loaded.gates
+        assert config.gates_in(path) == loaded.gates
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("sede: 1", r"sede: .*not permitted; did you mean 'seed'"),
+            ("zzz: 1", r"zzz: .*not permitted$"),
+            ("model: {path: m, pth: 1}", r"model\.pth"),
+            ("data: {path: d, layout: voc}", r"data\.layout"),
+            ("data: {layout: folder}", r"data\.path: Field required"),
+            ("seed: -1", "seed"),
+            ("preset: slow", "no preset named 'slow'; there are quick, full, demo"),
+            ("attacks: {identty: {}}", "did you mean 'identity'"),
+            ("attacks: {identity: {epoch: 3}}", "did you mean 'epochs'"),
+            ("attacks: {identity: 3}", r"attacks\.identity"),
+            ("attacks: [identity]", "attacks"),
+            ("attacks: {}", "no attacks are configured"),
+            ("attacks: {a/b: {use: identity}}", "holds a slash"),
+            ("defenses: {none: {use: dp_gallery}}", "'none' is taken"),
+            ("attacks: {utility: {use: identity}}", "'utility' is taken"),
+            ("defenses: {dp_gallery: {epsilon: -1}}", "epsilon must be positive"),
+            ("gates: [{address: none/identty/top1, limit: 1}]", "did you mean 'identity'"),
+            ("gates: [{address: nose/identity/top1, limit: 1}]", "did you mean 'none'"),
+            ("gates: [{address: identity, limit: 1}]", "scenario/attack/metric"),
+            ("gates: [{address: none/identity/top1}]", r"gates\.0\.limit"),
+            ("gates: [{address: a/b/c, limit: 1, level: fatal}]", r"gates\.0\.level"),
+            ("- a\n- b\n", "holds a list; expected keys"),
+            ("seed", "holds a str; expected keys"),
+        ],
+    )
+    def test_what_cannot_be_followed(self, tmp_path, text, message):
+        with pytest.raises(UsageError, match=message):
+            config.load(write(tmp_path, text), {})
+
+    @pytest.mark.parametrize(
+        "text", ["model: 3", "data: here", "judges: 3", "judges: [a]", "judges: {a: 3}", "gates: 3"]
+    )
+    def test_a_scalar_where_keys_are_expected_is_named(self, tmp_path, text):
+        with pytest.raises(UsageError, match=text.partition(":")[0]):
+            config.load(write(tmp_path, text), {})
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("attacks: {identity: {use: [a]}}", "identity"), ("1: 2", "1"), ("attacks: {1: {}}", "1")],
+    )
+    def test_names_that_are_no_text(self, tmp_path, text, message):
+        with pytest.raises(UsageError, match=message):
+            config.load(write(tmp_path, text), {})
+
+    @pytest.mark.parametrize("text", ["model: 3", "model: [a]"])
+    def test_flags_win_over_a_scalar(self, tmp_path, text):
+        path = write(tmp_path, text)
+        assert config.load(path, {"model": {"path": "m.pt"}}).model.path == Path("m.pt")
+        with pytest.raises(UsageError, match="model"):
+            config.load(path, {"model": {"arch": None}})
+
+    def test_settings_through_a_scalar(self, tmp_path):
+        with pytest.raises(UsageError, match="'seed' holds no keys"):
+            config.load(write(tmp_path, "seed: 1"), {}, ["seed.x=2"])
+
+    def test_a_block_left_blank_can_be_set(self, tmp_path):
+        path = write(tmp_path, "data:\nmodel:\n")
+        assert config.load(path, {}).data is None
+        assert config.load(path, {}, ["data.path=x"]).data.path == Path("x")
+
+    @pytest.mark.parametrize("setting", ["seed", "=3", "seed=[1", ""])
+    def test_settings_of_another_form(self, setting):
+        with pytest.raises(UsageError, match="--set"):
+            config.load(None, {}, [setting])
+
+    def test_broken_yaml_is_placed(self, tmp_path):
+        with pytest.raises(UsageError, match="is not YAML in line 2"):
+            config.load(write(tmp_path, "seed: 1\n\tdata: x\n"), {})
+
+    def test_yaml_may_not_build_objects(self, tmp_path):
+        with pytest.raises(UsageError, match="is not YAML"):
+            config.load(write(tmp_path, "seed: !!python/object/apply:os.getpid []\n"), {})
+
+    def test_a_file_that_is_no_text(self, tmp_path):
+        path = tmp_path / "audit.yaml"
+        path.write_bytes(b"seed: \xff\xfe\n")
+        with pytest.raises(UsageError, match="is not YAML"):
+            config.load(path, {})
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(UsageError, match=r"cannot read .*none\.yaml: No such file"):
+            config.load(tmp_path / "none.yaml", {})
+
+    def test_gates_of_a_file_without_gates(self, tmp_path):
+        with pytest.raises(UsageError, match="sets no gates"):
+            config.gates_in(write(tmp_path, "seed: 1\n"))
+
+
+class TestRecord:
+    def test_no_folder_of_this_machine_gets_into_the_record(self, tmp_path):
+        path = write(
+            tmp_path,
+            "model: {path: secret/m.pt}\ndata: {path: /home/ann/market}\nweights: w\n"
+            "judges: {osnet: {path: j.pth}}\n"
+            "gates: [{address: none/identity/top1, limit: 0.1, level: warn}]\n",
+        )
+        plain = config.load(path, {}).resolved()
+        text = json.dumps(plain)
+        assert str(tmp_path) not in text
+        assert "/home" not in text
+        assert "secret" not in text
+        assert (plain["model"]["path"], plain["data"]["path"]) == ("m.pt", "market")
+        assert (plain["judges"]["osnet"]["path"], plain["weights"]) == ("j.pth", "w")
+        assert Gate(**plain["gates"][0]) == Gate(
+            address="none/identity/top1", limit=0.1, level="warn"
+        )
+
+    def test_a_demo_has_neither_model_nor_data(self):
+        plain = config.load(None, {"preset": "demo"}).resolved()
+        assert plain["model"] is None
+        assert plain["preset"] == "demo"
