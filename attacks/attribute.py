@@ -156,7 +156,7 @@ def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
             joint,
             leakage.mean_over(leakage.f1, sizes),
             chance=float(np.mean([leakage.blind_f1(share) for share in shares])),
-            note="chance is the best guess without features: always the positive value",
+            note="chance is the best guess without features",
         ),
     ]
 

@@ -1,5 +1,6 @@
 """What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -229,5 +230,7 @@ def _check_plan(config: AuditConfig) -> None:
             name, params = plugin_of(label, block)
             plugins.build(kind, name, params)  # type: ignore[arg-type]
     for gate in config.gates:
+        if not math.isfinite(gate.limit):
+            raise UsageError(f"gate {gate.address!r}: the limit {gate.limit} is no number")
         if reason := unmatched(gate, [BARE, *config.defenses], list(config.attacks)):
             raise UsageError(reason)

@@ -1,8 +1,6 @@
 """A run is a plan of named steps; each step's result is on disk before the next one starts."""
 
-import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from auditor.errors import EnvironmentUnmetError
+from auditor.files import write
 from auditor.progress import Display
 from auditor.report import Finding, Match, Measurement, Power, PrivacyClaim, ProbeCheck
 from auditor.types import Progress
@@ -73,26 +71,3 @@ def run(
         write(folder / f"{position:02d}-{slug}.json", _ADAPTER.dump_json(entry, indent=1))
         after(results)
     return results
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        EnvironmentUnmetError: if the disk refuses; nothing half-written stays behind.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise EnvironmentUnmetError(f"cannot write {path}: {error.strerror}") from None

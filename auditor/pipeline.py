@@ -17,6 +17,7 @@ from auditor import controls, journal, plugins
 from auditor.config import BARE, AuditConfig, plugin_of
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
+from auditor.files import write
 from auditor.journal import Result, Step, Utility
 from auditor.metrics import measure, scores
 from auditor.metrics.retrieval import Distance, Retrieval, evaluate
@@ -94,7 +95,7 @@ def run_audit(world: World, display: Display | None = None) -> AuditReport:
 
     def save(results: Mapping[str, Result]) -> None:
         report = assemble(world, results, complete=len(results) == len(steps))
-        journal.write(world.ctx.workdir / "report.json", dumps(report).encode())
+        write(world.ctx.workdir / "report.json", dumps(report).encode())
 
     results = journal.run(steps, folder, display, save)
     return assemble(world, results, complete=True)

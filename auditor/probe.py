@@ -237,7 +237,7 @@ def _found(features: Tensor, sample: Sample, card: Card) -> Tensor:
         cross_camera=sample.cross_camera,
     )
     found = torch.zeros(sample.people, dtype=torch.bool)
-    found[retrieval.query_index] = retrieval.hit(1).bool()
+    found[retrieval.query_index] = retrieval.hit(1) > 0.5
     return found
 
 

@@ -5,6 +5,7 @@ percent signs appear only in templates. A number never travels without its inter
 size and what a blind adversary would reach.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ class Measurement:
         note: one sentence on how to read the number, if it needs one.
 
     Raises:
-        ValueError: for a non-finite number; what could not be measured is left out, never NaN.
+        ValueError: for a non-finite number (what could not be measured is left out, never NaN), or
+            a value outside its own interval.
     """
 
     metric: str
@@ -54,6 +56,8 @@ class Measurement:
         numbers = [self.value, self.low, self.high, 0.0 if self.chance is None else self.chance]
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"measurement {self.metric!r} holds a non-finite number: {numbers}")
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"measurement {self.metric!r} lies outside its interval: {numbers}")
 
     @property
     def pessimistic(self) -> float:
@@ -282,7 +286,19 @@ _ADAPTER = TypeAdapter(AuditReport)
 
 def dumps(report: AuditReport) -> str:
     """The record as strict JSON: no NaN, keys in the order of the fields."""
-    return _ADAPTER.dump_json(report, indent=1).decode() + "\n"
+    plain = _encodable(_ADAPTER.dump_python(report, mode="python"))
+    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _encodable(value: Any) -> Any:
+    """Plain data whose text survives UTF-8: a file name may hold bytes that are no text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_encodable(str(key)): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def loads(text: str | bytes, source: str = "report") -> AuditReport:
@@ -292,14 +308,17 @@ def loads(text: str | bytes, source: str = "report") -> AuditReport:
         UsageError: if it is not JSON of this schema.
     """
     try:
-        report = _ADAPTER.validate_json(text)
-    except ValidationError as error:
+        plain = json.loads(text)
+        schema = plain.get("schema") if isinstance(plain, dict) else None
+        if schema not in (None, SCHEMA):
+            raise UsageError(f"{source} has schema {schema}; this version reads {SCHEMA}")
+        return _ADAPTER.validate_python(plain)
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise UsageError(f"{source} is not an audit record: {error}") from None
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "top level"
         raise UsageError(f"{source} is not an audit record: {place}: {first['msg']}") from None
-    if report.schema != SCHEMA:
-        raise UsageError(f"{source} has schema {report.schema}; this version reads {SCHEMA}")
-    return report
 
 
 def load(path: Path) -> AuditReport:

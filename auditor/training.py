@@ -56,7 +56,7 @@ class _Report(pl.Callback):
 
     def __init__(self, progress: Progress, detail: str, total: int) -> None:
         self.progress, self.detail, self.total = progress, detail, total
-        self.interrupted = False
+        self.stop: KeyboardInterrupt | None = None
         self.seen = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
@@ -66,7 +66,7 @@ class _Report(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self.interrupted = isinstance(exception, KeyboardInterrupt)
+        self.stop = exception if isinstance(exception, KeyboardInterrupt) else None
 
 
 def fit(
@@ -98,8 +98,8 @@ def fit(
         try:
             trainer.fit(module, batches)
         except SystemExit:
-            if watch.interrupted:
-                raise KeyboardInterrupt from None
+            if watch.stop is not None:
+                raise watch.stop from None
             raise
     module.eval().to("cpu")
 

@@ -121,7 +121,7 @@ class ReIDDataset:
         facts: counts, broken files, notices; goes into the report.
 
     Raises:
-        DataError: if auxiliary people appear among the attacked ones.
+        DataError: if auxiliary people appear among the attacked ones, or a code has no name.
     """
 
     name: str
@@ -136,6 +136,9 @@ class ReIDDataset:
 
     def __post_init__(self) -> None:
         attacked = set(self.query.pids.tolist()) | set(self.gallery.pids.tolist())
+        for split in (self.train, self.query, self.gallery, self.auxiliary):
+            if unnamed := sorted(set(split.attributes) - set(self.attribute_values)):
+                raise DataError(f"attribute {unnamed[0]!r} has codes without names")
         shared = sorted((attacked & set(self.auxiliary.pids.tolist())) - {0})
         if shared:
             raise DataError(

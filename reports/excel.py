@@ -15,9 +15,10 @@ from openpyxl import Workbook
 from openpyxl.styles import Font
 from openpyxl.worksheet.worksheet import Worksheet
 
+from auditor.files import write
 from auditor.gates import Verdict
 from auditor.report import AuditReport
-from reports import files, sheets, tables
+from reports import sheets, tables
 from reports.caveats import caveats
 from reports.cells import FACE, Row, colour_outcomes, write_cell, write_table
 
@@ -46,7 +47,7 @@ def render(
     book.properties.created = created
     buffer = io.BytesIO()
     book.save(buffer)
-    files.write(path, _repeatable(buffer.getvalue(), created))
+    write(path, _repeatable(buffer.getvalue(), created))
 
 
 def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:

@@ -8,10 +8,12 @@ import yaml
 from reports.cleaning import clean
 
 DEEPEST = 6
+PERSONAL = ("identity_names",)
+"""Facts about people by name: they stay in the record."""
 
 
 def facts(mapping: Mapping[str, Any], skip: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """(name, value) of every leaf; the names of nested leaves are joined, empty values left out.
+    """(name, value) of every leaf, without empty values, ``skip`` and what names people.
 
     >>> facts({"feature_dim": 512, "card": {"mean": [0.5, 0.5]}, "judges": {}})
     [('feature dim', '512'), ('card: mean', '0.5, 0.5')]
@@ -19,7 +21,7 @@ def facts(mapping: Mapping[str, Any], skip: tuple[str, ...] = ()) -> list[tuple[
     return [
         (": ".join(part.replace("_", " ") for part in path), text)
         for path, text in _leaves(mapping, ())
-        if path[0] not in skip
+        if path[0] not in (*skip, *PERSONAL)
     ]
 
 

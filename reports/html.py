@@ -16,9 +16,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.report import AuditReport, Measurement, dumps
-from reports import caveats, files, scatter, tables, wording
+from reports import caveats, scatter, tables, wording
 from reports.cleaning import clean
 from reports.exhibits import exhibits
 from reports.facts import as_yaml, facts
@@ -41,7 +42,7 @@ def render(
         root: the folder that the record's picture paths are relative to.
         reveal: whether pictures of real people may be embedded.
     """
-    files.write(path, page(report, verdicts, root=root, reveal=reveal).encode())
+    write(path, page(report, verdicts, root=root, reveal=reveal).encode())
 
 
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:

@@ -91,29 +91,31 @@ def _draw(points: Sequence[_Point], salt: str) -> str:
         axes = figure.subplots()
         _dress(axes)
         _mark_chance(axes, points[0].leakage.chance)
+        highest = max(point.leakage.value for point in points)
         for position, point in enumerate(points):
-            _mark(axes, point, position)
+            _mark(axes, point, position, above=point.leakage.value == highest)
         buffer = io.StringIO()
         left_out = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=left_out)
     return _adapt(buffer.getvalue(), [point.name for point in points])
 
 
-def _mark(axes: "Axes", point: _Point, position: int) -> None:
+def _mark(axes: "Axes", point: _Point, position: int, *, above: bool) -> None:
     """A dot with its interval in both directions, and a stand-in for its name."""
     x, y = point.utility, point.leakage
-    axes.plot([x.low, x.high], [y.value, y.value], color=SOFT, linewidth=1)
-    axes.plot([x.value, x.value], [y.low, y.high], color=SOFT, linewidth=1)
-    axes.plot([x.value], [y.value], "o", color=ACCENT, markersize=6)
+    axes.plot([x.low, x.high], [y.value, y.value], color=SOFT, linewidth=1, clip_on=False)
+    axes.plot([x.value, x.value], [y.low, y.high], color=SOFT, linewidth=1, clip_on=False)
+    axes.plot([x.value], [y.value], "o", color=ACCENT, markersize=6, clip_on=False)
     left = x.value < 0.5
-    axes.annotate(
+    name = axes.annotate(
         f"name{position}!",  # no font is asked to measure a stranger's text
         (x.value, y.value),
-        xytext=(8 if left else -8, 6),
+        xytext=(8 if left else -8, 6 if above else -14),
         textcoords="offset points",
         ha="left" if left else "right",
         color=INK,
     )
+    name.set_in_layout(False)  # all plots keep the same frame
 
 
 def _mark_chance(axes: "Axes", chance: float | None) -> None:
@@ -125,7 +127,7 @@ def _mark_chance(axes: "Axes", chance: float | None) -> None:
 
 def _dress(axes: "Axes") -> None:
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.08)  # room for a name above a point at 100%
     ticks = [0, 0.25, 0.5, 0.75, 1]
     texts = [number(tick, "fraction").replace(".0", "") for tick in ticks]
     axes.set_xticks(ticks, texts, color=SOFT)

@@ -105,14 +105,14 @@ def duration(seconds: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """A reason with a capital letter and a full stop.
+    """A reason with a capital letter and a full stop; a symbol stays small.
 
-    >>> sentence("it finds a planted leak"), sentence("Done!")
-    ('It finds a planted leak.', 'Done!')
+    >>> sentence("it finds a planted leak"), sentence("ε = 300 is much!")
+    ('It finds a planted leak.', 'ε = 300 is much!')
     """
     text = text.strip()
     ended = text if text[-1:] in ".!?…" else f"{text}."
-    return ended[:1].upper() + ended[1:]
+    return ended[:1].upper() + ended[1:] if ended[:1].isascii() else ended
 
 
 def listing(names: list[str], most: int = 3) -> str:

@@ -14,7 +14,13 @@ ALLOWED = {
     "defenses": {"auditor", "attacks"},
     "reports": {"auditor"},
 }
-RENDERERS_MAY_SEE = {"auditor.report", "auditor.gates", "auditor.journal", "auditor.errors", "auditor"}
+RENDERERS_MAY_SEE = {
+    "auditor.report",
+    "auditor.gates",
+    "auditor.files",
+    "auditor.errors",
+    "auditor",
+}
 FOLDERS = sorted(ALLOWED)
 
 

@@ -228,7 +228,7 @@ def _alike(
 
     rows = (
         ("psnr", psnr, "dB", "higher", ""),
-        ("ssim", ssim, "fraction", "higher", ""),
+        ("ssim", ssim, "ratio", "higher", ""),
         (distance.name, perceived, "distance", "lower", distance.note),
     )
     return [
@@ -334,13 +334,14 @@ class _Gan(pl.LightningModule):
     ) -> Tensor:
         attack = self.attack
         realness, read, activations = self.critic(fake, condition)
-        return (
+        loss: Tensor = (
             attack.pixel * F.l1_loss(fake, real)
             + attack.perceptual * self._distance[0](fake, real).mean()
             + attack.matching * feature_matching(wanted, activations)
             - attack.adversarial * realness.mean()
             + attack.consistency * feature_consistency(read, condition)
         )
+        return loss
 
     def _through_extractor(self, fake: Tensor, clean: Tensor) -> Tensor:
         """Consistency under the attacked extractor itself, by its vector-Jacobian product."""

@@ -41,12 +41,13 @@ def mean(
     """The mean of image values ``(N,)`` with a bootstrap interval over people ``pids (N,)``."""
     persons = intervals.by_person(values, pids)
     low, high = intervals.mean_interval(persons)
+    value = float(values.double().mean())
     return Measurement(
         metric=metric,
-        value=float(values.double().mean()),
+        value=value,
         n=len(persons),
-        low=low,
-        high=high,
+        low=min(low, value),
+        high=max(high, value),
         chance=chance,
         worse=worse,  # type: ignore[arg-type]
         unit=unit,  # type: ignore[arg-type]

@@ -3,8 +3,9 @@
 The rank of a match is one more than the number of better-scored entries, so nothing is sorted and
 no ``(num_query, num_gallery)`` matrix is ever held. Equal to torchreid's and fast-reid's
 conventions (Zheng et al., ICCV 2015; Ye et al., TPAMI 2021, mINP): gallery entries with the query's
-pid *and* camid are ignored, queries left without a match are skipped. Ties get their expected rank
-under a random order, which the sorting evaluators leave to chance.
+pid *and* camid are ignored, queries left without a match are skipped. Equal scores count as a
+random order would on average, which the sorting evaluators leave to chance; otherwise a release
+that gives every feature a twin would look perfectly private.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,10 @@ class Retrieval:
     Attributes:
         query_index: ``(V,)`` position of the query in the query set.
         rank: ``(V,)`` expected 1-based rank of the best-ranked true match.
-        average_precision: ``(V,)``.
+        better: ``(V,)`` entries above that match.
+        level: ``(V,)`` entries with its score, itself included.
+        level_matches: ``(V,)`` true matches among those.
+        average_precision: ``(V,)``, its mean over the orders of equal scores.
         inverse_penalty: ``(V,)`` matches divided by the rank of the hardest one.
         best_index: ``(V,)`` gallery position of the top entry.
         best_score: ``(V,)`` its similarity (cosine, or minus the Euclidean distance).
@@ -38,14 +42,23 @@ class Retrieval:
 
     query_index: Tensor
     rank: Tensor
+    better: Tensor
+    level: Tensor
+    level_matches: Tensor
     average_precision: Tensor
     inverse_penalty: Tensor
     best_index: Tensor
     best_score: Tensor
 
     def hit(self, k: int) -> Tensor:
-        """``(V,)`` float64: whether the best match is among the first ``k``."""
-        return (self.rank <= k).double()
+        """``(V,)`` float64: how likely a match is among the first ``k``; 0 or 1 without ties."""
+        missed = torch.ones_like(self.level)
+        others = self.level - self.level_matches
+        for drawn in range(k):
+            # one more of the first k falls among the equal entries, and is again no match
+            falls = drawn < k - self.better
+            missed *= torch.where(falls, (others - drawn) / (self.level - drawn), 1).clamp_min(0)
+        return 1 - missed
 
     def cmc(self, k: int) -> float:
         """Fraction of valid queries hit within the first ``k``."""
@@ -162,12 +175,16 @@ def _rank_block(
     positives = positives.masked_fill(~slots, torch.inf)
     better, level = _count(scores, positives)
     rank = _expected_rank(positives, better, level).masked_fill(~slots, torch.inf)
-    order = torch.arange(1, width + 1, device=scores.device, dtype=torch.float64)
-    precision = (order / rank).masked_fill(~slots, 0)
+    precision = _expected_precision(positives, better, level).masked_fill(~slots, 0)
     hardest = rank.masked_fill(~slots, 0).max(1).values if width else rank.new_empty(0)
+    best = slice(0, 1) if width else slice(0, 0)
+    tied = (positives[:, best] == positives).sum(1).double()
     return (
         valid + start,
-        rank[:, 0] if width else rank.new_empty(0),
+        rank[:, best].flatten(),
+        better[:, best].flatten(),
+        (level - better)[:, best].flatten(),
+        tied,
         precision.sum(1) / counts,
         counts / hardest,
         best_index,
@@ -201,3 +218,19 @@ def _expected_rank(positives: Tensor, above: Tensor, at_least: Tensor) -> Tensor
     place = equal.tril().sum(2).double()
     others = at_least - above - group
     return above + place + others * place / (group + 1)
+
+
+def _expected_precision(positives: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
+    """Expected precision at each true match ``(V, P)`` when equal scores come in random order.
+
+    In a tie group of t entries below b better ones, p of them matches and m matches above, an entry
+    at ``b + j`` is a match with chance p/t and has ``m + 1 + (j−1)(p−1)/(t−1)`` matches up to it;
+    the mean over j needs only ``Σ 1/(b+j)``. Each match of the group takes an equal share.
+    """
+    equal = positives[:, :, None] == positives[:, None, :]
+    group = equal.sum(2).double()
+    before = torch.arange(positives.shape[1], device=above.device) + 1 - equal.tril().sum(2)
+    size = at_least - above
+    harmonic = torch.digamma(at_least + 1) - torch.digamma(above + 1)
+    slope = (group - 1) / (size - 1).clamp_min(1)
+    return ((before + 1) * harmonic + slope * (size - (above + 1) * harmonic)) / size

@@ -6,13 +6,13 @@ Files that would run native code or unpickle objects are refused; nothing falls 
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from auditor.card import Card
 from auditor.errors import ModelError, ModelRefusedError
@@ -101,14 +101,13 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _open_script(path: Path, device: torch.device) -> nn.Module:
-    """The program as it is: freezing it for speed would take its gradients away."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*torch\.jit\.load.* is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", r".*torch\.jit\..* is deprecated", FutureWarning)
         try:
-            network: nn.Module = torch.jit.load(path, map_location=device)
+            program = torch.jit.load(path, map_location=device)
         except Exception as error:  # the interpreter raises several kinds
             raise ModelError(f"{path}: TorchScript does not load: {reason(error)}") from error
-    return network
+        return program if device.type == "cuda" else ScriptNetwork(program)
 
 
 def _open_weights(
@@ -124,6 +123,27 @@ def _open_weights(
     # 1.5 times the speed of the default layout for convolutions on a processor
     network.to(memory_format=torch.channels_last)
     return network, asdict(result)
+
+
+class ScriptNetwork(nn.Module):
+    """A TorchScript program beside a frozen copy of itself.
+
+    Freezing folds normalisation and constants, which makes a processor nearly twice as fast and
+    takes the gradients away; so the frozen copy serves while nobody asks for gradients.
+    """
+
+    def __init__(self, program: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.program = program.eval()
+        self.original_name = program.original_name
+        try:
+            self.frozen: Callable[..., Any] = torch.jit.optimize_for_inference(program)
+        except RuntimeError:  # some programs cannot be frozen, and serve as they are
+            self.frozen = program
+
+    def forward(self, images: Tensor) -> Any:
+        """Whatever the program gives."""
+        return (self.program if torch.is_grad_enabled() else self.frozen)(images)
 
 
 def _check_unfilled(path: Path, extractor: CardedExtractor, names: tuple[str, ...]) -> None:

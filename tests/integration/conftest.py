@@ -22,7 +22,7 @@ def drawn_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def write_config(tmp_path, drawn_folder):
     """Write a configuration of a quick audit, with some keys replaced."""
 
@@ -41,7 +41,7 @@ def write_config(tmp_path, drawn_folder):
     return write
 
 
-@pytest.fixture()
+@pytest.fixture
 def audit(capsys):
     """Run the command in this process; gives exit code, standard output and standard error."""
     from auditor.cli import main

@@ -18,7 +18,7 @@ def one_line(stderr):
     return lines[0]
 
 
-@pytest.fixture()
+@pytest.fixture
 def refuses(audit, write_config, tmp_path):
     def check(code, *words, arguments=(), **changes):
         out = tmp_path / "out"
@@ -61,20 +61,15 @@ def test_an_unknown_architecture(refuses):
     refuses(2, "did you mean", model=reference(WEIGHTS, "osnet_x0_26"))
 
 
-def test_a_model_of_the_wrong_shape(refuses, tmp_path, monkeypatch):
-    class Flat(torch.nn.Module):
-        def forward(self, x):
-            return x.mean()
-
-    monkeypatch.setattr("tests.worlds.Flat", Flat, raising=False)
+def test_a_model_of_the_wrong_shape(refuses, tmp_path):
     path = tmp_path / "flat.safetensors"
-    save_file({"unused": torch.zeros(1)}, path)
-    refuses(2, "(2, D)", model=reference(path, "tests.worlds:Flat"))
+    save_file({"weight": torch.zeros(1)}, path)
+    refuses(2, "(2, D)", model=reference(path, "tests.worlds:OneNumber"))
 
 
 def test_a_model_that_returns_nan(refuses, tmp_path):
     path = tmp_path / "nan.safetensors"
-    save_file({"unused": torch.zeros(1)}, path)
+    save_file({"weight": torch.zeros(1)}, path)
     refuses(2, "NaN", model=reference(path, "tests.worlds:NanExtractor"))
 
 
@@ -92,7 +87,7 @@ def test_an_unlabelled_folder(refuses, drawn_folder, tmp_path):
     refuses(2, "flat", data={"path": str(flat)})
 
 
-@pytest.fixture()
+@pytest.fixture
 def manifest_of(drawn_folder, tmp_path):
     """A copy of the dataset whose manifest keeps some rows, changed."""
 

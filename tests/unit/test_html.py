@@ -141,6 +141,10 @@ class TestSafety:
         assert "…/best.pth" in text
         assert str(tmp_path) not in text
 
+    def test_names_of_people_stay_in_the_record(self):
+        report = replace(example_record(), data={"identity_names": ["Ada Example"], "junk": 1})
+        assert "Ada" not in show(report)
+
     def test_the_same_record_gives_the_same_page(self):
         assert show(example_record()) == show(example_record())
 

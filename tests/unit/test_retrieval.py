@@ -126,7 +126,7 @@ def test_one_match_at_the_very_end():
     found = evaluate(torch.tensor([[0.0]]), gallery, *labels, distance="euclidean")
     assert found.rank.tolist() == [5]
     assert [found.cmc(k) for k in (1, 4, 5, 10)] == [0, 0, 1, 1]
-    assert found.mean_ap == found.mean_inp == pytest.approx(1 / 5)
+    assert (found.mean_ap, found.mean_inp) == pytest.approx((1 / 5, 1 / 5))
 
 
 def test_cosine_ignores_length_and_euclidean_does_not():
@@ -250,6 +250,37 @@ def test_ties_get_their_mean_rank_over_every_order(gallery, query):
     (best, last) = every_order(distances(*features, "euclidean"), labels)[0]
     assert found.rank.item() == pytest.approx(best)
     assert found.inverse_penalty.item() == pytest.approx(pids.count(1) / last)
+
+
+@given(
+    gallery=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=5),
+    query=st.integers(0, 2),
+)
+@settings(max_examples=60, deadline=None)
+def test_ties_get_their_mean_precision_and_hits_over_every_order(gallery, query):
+    values, pids = (list(column) for column in zip(*gallery, strict=True))
+    features = [torch.tensor([[float(query)]]), torch.tensor(values).float()[:, None]]
+    labels = columns([1], pids, [0], [1] * len(pids))
+    if 1 not in pids:
+        return
+    found = evaluate(*features, *labels, distance="euclidean")
+    distmat = distances(*features, "euclidean")
+    orders = permutations(range(len(pids)))
+    runs = [expected(distmat, labels, keys=np.array(keys)) for keys in orders]
+    wanted = np.mean([run[2][0] for run in runs])
+    assert found.average_precision.item() == pytest.approx(wanted)
+    for k in range(1, 7):
+        assert found.cmc(k) == pytest.approx(np.mean([run[1][0] <= k for run in runs]))
+
+
+def test_a_twin_under_another_name_halves_rank_1_and_no_more():
+    # were a tie counted by its mean rank 1.5, storing each row twice would hide everybody
+    gallery = torch.eye(4).repeat(2, 1)
+    pids = torch.arange(1, 5)
+    labels = (pids, torch.cat([pids, pids + 4]), torch.zeros(4).long(), torch.ones(8).long())
+    found = evaluate(torch.eye(4), gallery, *labels)
+    assert (found.cmc(1), found.cmc(2)) == (0.5, 1.0)
+    assert found.mean_ap == pytest.approx((1 + 1 / 2) / 2)
 
 
 def test_ties_get_their_mean_rank_over_many_random_orders():

@@ -1,4 +1,4 @@
-"""Writes a rendered report whole or not at all."""
+"""Writing a file whole or not at all."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from auditor.errors import EnvironmentUnmetError
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` in one step; a reader sees the old file or the new one.
+    """Write a file whole or not at all.
 
     Raises:
         EnvironmentUnmetError: if the disk refuses; nothing half-written stays behind.
