@@ -4,6 +4,7 @@ Exit codes: 0 every error-level gate proven · 1 internal error · 2 usage, conf
 model · 3 a gate failed · 4 inconclusive · 5 model refused · 6 environment · 130/143 interrupted.
 """
 
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -226,11 +227,17 @@ def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, d
 
 
 def _prepare(out: Path, *, overwrite: bool) -> None:
-    """Refuse to mix two runs in one folder."""
+    """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
-    if (out / "report.json").exists() and not overwrite:
+    if not (out / "report.json").exists():
+        return
+    if not overwrite:
         raise UsageError(f"{out} holds an earlier run; name another --out or pass --overwrite")
+    for folder in (out / "steps", out / "personal"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in out.glob("report.*"):
+        path.unlink()
 
 
 def _render(

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from auditor import controls, journal, plugins
@@ -225,11 +226,11 @@ def _controls(world: World, label: str, progress: Progress) -> Power:
     )
     figures = []
     for (name, target, judge), half in zip(worlds, halves, strict=True):
-        workdir = world.ctx.workdir / "controls" / name
-        workdir.mkdir(parents=True, exist_ok=True)
-        ctx = replace(world.ctx, workdir=workdir, judges={"target": judge}, progress=half)
         try:
-            result = attack.run(target, ctx)
+            # what a control draws shows real people too, and nobody needs it
+            with TemporaryDirectory(dir=_personal(world)) as workdir:
+                ctx = replace(world.ctx, workdir=Path(workdir), judges={"target": judge})
+                result = attack.run(target, replace(ctx, progress=half))
             figures.append(_headline(result, headline))
         except UnsupportedTargetError as error:
             return controls.failed(headline, f"the {name} control does not suit it: {error}")
@@ -265,9 +266,8 @@ def _forget(ctx: RunContext, target: Target) -> None:
 
 def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
     attack = world.attack(label)
-    workdir = world.ctx.workdir / "personal" / scenario / label
+    workdir = _personal(world) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
-    (world.ctx.workdir / "personal").chmod(0o700)
     finding = _finding(world, label, status="failed")
     began = time.monotonic()
     try:
@@ -289,6 +289,13 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
         notes=result.notes,
         seconds=round(time.monotonic() - began, 2),
     )
+
+
+def _personal(world: World) -> Path:
+    """The folder for whatever may show a person, readable by its owner alone."""
+    folder = world.ctx.workdir / "personal"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _finding(world: World, label: str, **fields: Any) -> Finding:
