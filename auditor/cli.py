@@ -41,6 +41,8 @@ app = typer.Typer(
 CLICK_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base error; newer releases of typer bring their own copy of click."""
 
+INTERRUPTED = 130
+
 Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the reports.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -183,7 +185,13 @@ def init(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    stops: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        stops.append(number)
+        raise KeyboardInterrupt  # like Ctrl-C: what is finished stays readable
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = app(args=arguments, standalone_mode=False)
     except CLICK_ERROR as error:
@@ -192,20 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AuditError as error:
         typer.echo(f"audit: {error}", err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        typer.echo("audit: interrupted", err=True)
-        code = 143 if isinstance(stop, _Terminated) else 130
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
         code = 0
+    if code == INTERRUPTED:
+        typer.echo("audit: interrupted", err=True)
+        code = 128 + stops[-1] if stops else code
     sys.exit(code if isinstance(code, int) else 0)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, handled like Ctrl-C: what is finished stays readable."""
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, demo: bool) -> None:

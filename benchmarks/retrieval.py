@@ -1,7 +1,7 @@
 """Speed of retrieval against the sort-based evaluation that re-ID code bases share.
 
-`python benchmarks/retrieval.py [--queries N] [--gallery N] [--dim N]` alternates both in one process and
-prints the ratio of their best times and both results.
+`python benchmarks/retrieval.py [--queries N] [--gallery N] [--dim N]` alternates both in one
+process and prints the ratio of their best times and both results.
 """
 
 import argparse

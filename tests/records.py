@@ -227,7 +227,7 @@ def matches(correct: int, queries: int = 24) -> tuple[Match, ...]:
             match_camera=str((n + 1) % 3),
             similarity=0.93 - 0.013 * n,
             correct=n < correct,
-            rank=1 if n < correct else 2 + n,
+            rank=1.0 if n < correct else 2.0 + n,
         )
         for n in range(queries)
     )

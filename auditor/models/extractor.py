@@ -65,7 +65,8 @@ class CardedExtractor(nn.Module):
         if features.ndim == 4 and features.shape[2:] == (1, 1):
             features = features.flatten(1)
         features = features.float()
-        return F.normalize(features) if self.card.l2_norm else features
+        # a malformed output is for the caller to name, not for the norm to stumble over
+        return F.normalize(features) if self.card.l2_norm and features.ndim == 2 else features
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images as the network takes them: resized, in its colour order, scaled and shifted."""

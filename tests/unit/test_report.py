@@ -22,9 +22,9 @@ class TestRoundTrip:
         assert dumps(loads(text)) == text
         assert list(loads(text).measurements()) == list(make().measurements())
 
-    @given(metric=texts, value=rates, ends=st.tuples(rates, rates), note=texts, count=rates)
-    def test_numbers_and_texts_come_back_exactly(self, metric, value, ends, note, count):
-        low, high = sorted(ends)
+    @given(metric=texts, ends=st.tuples(rates, rates, rates), note=texts, count=rates)
+    def test_numbers_and_texts_come_back_exactly(self, metric, ends, note, count):
+        low, value, high = sorted(ends)
         m = Measurement(
             metric=metric, value=value, n=3, low=low, high=high, note=note,
             persons={note: (count, 1.0)},
