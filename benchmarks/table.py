@@ -1,0 +1,78 @@
+"""Headline figures of a record as a Markdown table: `python benchmarks/table.py report.json`."""
+
+import sys
+from pathlib import Path
+
+from auditor.report import AuditReport, Measurement, load
+
+ROWS = (
+    ("utility", "rank1", "re-ID rank-1"),
+    ("utility", "map", "re-ID mAP"),
+    ("identity", "top1", "identity: top-1, closed set"),
+    ("attribute", "mean_balanced_accuracy", "attributes: mean balanced accuracy"),
+    ("attribute", "mean_f1", "attributes: mean F1"),
+    ("attribute", "gender.balanced_accuracy", "· gender, balanced accuracy"),
+    ("attribute", "hair.balanced_accuracy", "· hair length, balanced accuracy"),
+    ("attribute", "backpack.balanced_accuracy", "· backpack, balanced accuracy"),
+    ("attribute", "down.balanced_accuracy", "· lower-garment length, balanced accuracy"),
+    ("inversion", "reid_rank1", "inversion: re-identified, rank-1, by the model itself"),
+    ("inversion", "reid_map", "inversion: re-identification mAP, by the model itself"),
+    ("inversion", "reid_rank1.osnet_x0_25", "inversion: rank-1, independent judge (OSNet x0.25)"),
+    ("inversion", "psnr", "inversion: PSNR"),
+    ("inversion", "ssim", "inversion: SSIM"),
+    ("inversion", "lpips", "inversion: LPIPS, lower is leakier"),
+    ("scores", "pu_identity", "PU-score (mAP, identity top-1)"),
+    ("scores", "urr1", "URR-1"),
+)
+
+
+def shown(m: Measurement | None) -> str:
+    """Value and interval; fractions in percent."""
+    if m is None:
+        return "–"
+    if m.unit == "fraction":
+        return f"{m.value:.1%} ({m.low:.1%}–{m.high:.1%})"
+    unit = " dB" if m.unit == "dB" else ""
+    return f"{m.value:.3f}{unit} ({m.low:.3f}–{m.high:.3f})"
+
+
+def chance(m: Measurement) -> str:
+    """The blind adversary's figure."""
+    if m.chance is None:
+        return "–"
+    return f"{m.chance:.1%}" if m.unit == "fraction" else f"{m.chance:.3f}"
+
+
+def table(report: AuditReport) -> str:
+    """One row per figure, one column per scenario."""
+    figures = dict(report.measurements())
+    names = [scenario.defense for scenario in report.scenarios]
+    lines = ["| figure | " + " | ".join(f"`{n}`" for n in names) + " | chance |"]
+    lines.append("|---" * (len(names) + 2) + "|")
+    for attack, metric, label in ROWS:
+        found = [figures.get(f"{name}/{attack}/{metric}") for name in names]
+        if found[0] is not None:
+            cells = " | ".join(map(shown, found))
+            lines.append(f"| {label} | {cells} | {chance(found[0])} |")
+    return "\n".join(lines)
+
+
+def certificates(report: AuditReport) -> str:
+    """The power certificates, one row per attack."""
+    lines = [
+        "| attack | planted leak | nothing to find | chance | power |",
+        "|---|---|---|---|---|",
+    ]
+    for finding in report.scenarios[0].findings:
+        power = finding.power
+        if power and power.planted and power.null:
+            cells = f"{shown(power.planted)} | {shown(power.null)} | {chance(power.null)}"
+            lines.append(
+                f"| {finding.attack} | {cells} | {'shown' if power.shown else 'NOT shown'} |"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    record = load(Path(sys.argv[1]))
+    print(table(record), certificates(record), sep="\n\n")
