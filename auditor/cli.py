@@ -77,7 +77,10 @@ def run(
     ] = None,
     card: Annotated[
         str | None,
-        typer.Option("--card", help="Preprocessing: torchreid, fastreid, transreid, imagenet."),
+        typer.Option(
+            "--card",
+            help="Preprocessing: torchreid, fastreid, transreid, imagenet [default: torchreid].",
+        ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="quick or full.")] = None,
     out: Out = Path("audit-out"),

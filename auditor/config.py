@@ -223,6 +223,8 @@ def _check_plan(config: AuditConfig) -> None:
     """Refuse what can be seen to fail before any model is opened."""
     if not config.attacks:
         raise UsageError("no attacks are configured; an audit without attacks shows nothing")
+    if "target" in config.judges:
+        raise UsageError("judges: the label 'target' is taken by the audited model itself")
     for kind, blocks in (("attacks", config.attacks), ("defenses", config.defenses)):
         for label, block in blocks.items():
             if "/" in label or label in (BARE, "utility", "scores", ""):

@@ -1,8 +1,7 @@
-"""From a target and a configuration to the record: a plan of steps, and how they come together.
+"""From a target and a configuration to the record, as a plan of named steps.
 
-The plan: ``probe``; per attack its two controls; then for ``none`` and each defense the utility and
-every attack, trained from scratch. `assemble` makes the record from whatever results there are, so
-that an interrupted run reads like a finished one with findings missing.
+The plan: ``probe``; for ``none`` and each defense the utility and every attack, trained from
+scratch; before an attack first runs, its two controls.
 """
 
 import logging
@@ -10,17 +9,18 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from auditor import controls, journal, plugins
+from auditor.assembly import assemble, blank_finding
 from auditor.config import BARE, AuditConfig, plugin_of
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.files import write
 from auditor.journal import Result, Step, Utility
-from auditor.metrics import measure, scores
+from auditor.metrics import measure
 from auditor.metrics.retrieval import Distance, Retrieval, evaluate
 from auditor.progress import Display
 from auditor.report import (
@@ -30,16 +30,11 @@ from auditor.report import (
     Measurement,
     Power,
     ProbeCheck,
-    Scenario,
-    Score,
     dumps,
 )
 from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
 
 log = logging.getLogger(__name__)
-
-PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
-"""The figures that stand for an attack's success in the PU-score."""
 
 Probe = Callable[[RunContext], tuple[ProbeCheck, ...]]
 
@@ -95,35 +90,23 @@ def run_audit(world: World, display: Display | None = None) -> AuditReport:
     folder = world.ctx.workdir / "steps"
 
     def save(results: Mapping[str, Result]) -> None:
-        report = assemble(world, results, complete=len(results) == len(steps))
+        complete = len(results) == len(steps)
+        report = assemble(world.config, world.head, results, complete=complete)
         write(world.ctx.workdir / "report.json", dumps(report).encode())
 
     results = journal.run(steps, folder, display, save)
-    return assemble(world, results, complete=True)
+    return assemble(world.config, world.head, results, complete=True)
 
 
 def plan(world: World) -> list[Step]:
     """The steps of a run, in order; the name of each is its address."""
-    attacks = list(world.config.attacks)
-    steps = [Step("probe", lambda progress: _probe(world, progress))]
+    steps = [Step("probe", partial(_probe, world))]
     for scenario in (BARE, *world.config.defenses):
-        steps.append(
-            Step(f"{scenario}/utility", lambda progress, s=scenario: _utility(world, s, progress))  # type: ignore[misc]
-        )
-        for attack in attacks:
+        steps.append(Step(f"{scenario}/utility", partial(_utility, world, scenario)))
+        for attack in world.config.attacks:
             if scenario == BARE and world.config.controls:
-                steps.append(
-                    Step(
-                        f"controls/{attack}",
-                        lambda progress, a=attack: _controls(world, a, progress),  # type: ignore[misc]
-                    )
-                )
-            steps.append(
-                Step(
-                    f"{scenario}/{attack}",
-                    lambda progress, s=scenario, a=attack: _attack(world, s, a, progress),  # type: ignore[misc]
-                )
-            )
+                steps.append(Step(f"controls/{attack}", partial(_controls, world, attack)))
+            steps.append(Step(f"{scenario}/{attack}", partial(_attack, world, scenario, attack)))
     return steps
 
 
@@ -268,7 +251,7 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     attack = world.attack(label)
     workdir = _personal(world) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
-    finding = _finding(world, label, status="failed")
+    finding = blank_finding(world.config, label, status="failed")
     began = time.monotonic()
     try:
         ctx = replace(world.ctx, workdir=workdir, progress=progress)
@@ -296,110 +279,3 @@ def _personal(world: World) -> Path:
     folder = world.ctx.workdir / "personal"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
-
-
-def _finding(world: World, label: str, **fields: Any) -> Finding:
-    attack = world.attack(label)
-    return Finding(
-        attack=label,
-        plugin=plugin_of(label, world.config.attacks[label])[0],
-        summary=plugins.summary(attack),
-        threat_model=plugins.threat_model(attack),
-        params=plugins.parameters(attack),
-        **fields,
-    )
-
-
-def assemble(world: World, results: Mapping[str, Result], *, complete: bool) -> AuditReport:
-    """The record made of the results there are."""
-    probe = results.get("probe", ())
-    scenarios = [
-        _scenario(world, label, results)
-        for label in (BARE, *world.config.defenses)
-        if f"{label}/utility" in results
-    ]
-    scored = tuple(_scored(scenario, scenarios[0]) for scenario in scenarios)
-    return replace(
-        world.head,
-        probe=probe if isinstance(probe, tuple) else (),
-        scenarios=scored,
-        scores=(scores.urr2(_frontier(scored)),) if scored else (),
-        complete=complete,
-    )
-
-
-def _scenario(world: World, label: str, results: Mapping[str, Result]) -> Scenario:
-    utility = results[f"{label}/utility"]
-    assert isinstance(utility, Utility)
-    findings = []
-    for attack in world.config.attacks:
-        finding, power = results.get(f"{label}/{attack}"), results.get(f"controls/{attack}")
-        if not isinstance(finding, Finding):
-            reason = "the audit was interrupted before this attack ran"
-            finding = _finding(world, attack, status="failed", reason=reason)
-        findings.append(replace(finding, power=power if isinstance(power, Power) else None))
-    name, summary = "", "The model as it is."
-    params: dict[str, Any] = {}
-    if label != BARE:
-        name, params = plugin_of(label, world.config.defenses[label])
-        defense = plugins.build("defenses", name, params)
-        params, summary = plugins.parameters(defense), plugins.summary(defense)
-    return Scenario(
-        defense=label,
-        plugin=name,
-        summary=summary,
-        params=params,
-        claims=utility.claims,
-        utility=utility.measurements,
-        findings=tuple(findings),
-        matches=utility.matches,
-        status="failed" if utility.reason else "done",
-        reason=utility.reason,
-    )
-
-
-def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
-    """Add the PU-scores, and URR-1 where there is a bare scenario to compare with."""
-    utility = _named(scenario.utility, "map")
-    if utility is None:
-        return scenario
-    found: list[Score] = []
-    for finding in scenario.findings:
-        leaks = [m for m in finding.measurements if m.metric in PU_LEAKAGE]
-        found += [scores.pu(f"pu_{finding.attack}", utility, leak) for leak in leaks]
-    for finding in scenario.findings:
-        pair = _reversal(finding), _reversal(_same(bare, finding.attack))
-        bare_utility = _named(bare.utility, "map")
-        if pair[0] and pair[1] and bare_utility:
-            found.append(scores.urr1(utility, pair[0], bare_utility, pair[1]))
-    return replace(scenario, scores=tuple(found))
-
-
-def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]:
-    """Scenario -> (excess reversibility, relative utility), from the inputs of URR-1."""
-    points = {}
-    for scenario in scenarios:
-        for score in scenario.scores:
-            if score.name == "urr1" and score.measurement is not None:
-                i = score.inputs
-                span = i["reversal_bare"] - i["reversal_floor_bare"]
-                excess = max(0.0, i["reversal"] - i["reversal_floor"]) / span
-                points[scenario.defense] = (excess, i["utility"] / i["utility_bare"])
-    return points
-
-
-def _reversal(finding: Finding | None) -> Measurement | None:
-    """A finding's type-II re-identification rate: an independent judge's if there was one."""
-    if finding is None:
-        return None
-    rates = [m for m in finding.measurements if m.metric.startswith("reid_rank1")]
-    independent = [m for m in rates if m.metric != "reid_rank1"]
-    return next(iter(independent or rates), None)
-
-
-def _same(scenario: Scenario, attack: str) -> Finding | None:
-    return next((f for f in scenario.findings if f.attack == attack), None)
-
-
-def _named(measurements: tuple[Measurement, ...], metric: str) -> Measurement | None:
-    return next((m for m in measurements if m.metric == metric), None)

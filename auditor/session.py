@@ -11,6 +11,7 @@ from auditor.config import AuditConfig, ModelConfig
 from auditor.data import open_dataset
 from auditor.environment import describe, pick_device
 from auditor.errors import UsageError
+from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel, open_model
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import World, run_audit
@@ -74,6 +75,8 @@ def _run(
     data: ReIDDataset,
     device: torch.device,
 ) -> AuditReport:
+    if config.weights is not None:
+        find_backbone(config.weights)  # or end here, rather than in the middle of an attack
     independent = {name: _open(judge, device) for name, judge in config.judges.items()}
     judges = {"target": model.extractor} | {n: j.extractor for n, j in independent.items()}
     ctx = RunContext(

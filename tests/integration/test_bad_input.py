@@ -161,6 +161,10 @@ def test_a_gpu_that_is_not_there(refuses):
     refuses(6, "cuda", arguments=("--device", "cuda"))
 
 
+def test_a_weights_folder_without_a_backbone(refuses, tmp_path):
+    refuses(6, "squeezenet1_1*.pth", weights=str(tmp_path))
+
+
 def test_an_out_folder_that_is_a_file(audit, write_config, tmp_path):
     (tmp_path / "out").write_text("mine")
     code, _, stderr = audit("run", "--config", write_config(), "--out", tmp_path / "out")
