@@ -43,7 +43,7 @@ class AttributeClassifier:
     """
 
     hidden: int = 256
-    dropout: float = 0.3
+    dropout: float = 0.6
     epochs: int = 30
     batch_size: int = 256
     lr: float = 3e-3
@@ -63,7 +63,7 @@ class AttributeClassifier:
             )
         clean = features_of(target.extractor, auxiliary, ctx)
         stored = stored_gallery(target, ctx)
-        labels = _recode(auxiliary, codes)
+        labels = recode(auxiliary, codes)
         generator = ctx.generator("attacks.attribute")
         with ctx.randomness("attacks.attribute"):
             network = _MultiHead(self, clean, labels, codes, target.release, generator)
@@ -71,25 +71,25 @@ class AttributeClassifier:
             fit(network, batches, epochs=self.epochs, ctx=ctx, detail="attribute classifier")
         with torch.no_grad():
             guesses = torch.stack([head.argmax(1) for head in network(stored)], dim=1)
-        return self._measure(guesses, _recode(gallery, codes), gallery, codes)
+        return inferred(guesses, gallery, codes)
 
-    def _measure(
-        self, guesses: Tensor, truth: Tensor, gallery: Split, codes: Mapping[str, list[int]]
-    ) -> AttackResult:
-        """Guesses and truth ``(N, A)`` as positions in ``codes``; −1 where there is no truth."""
-        tables, each = [], []
-        for column, (name, values) in enumerate(codes.items()):
-            table = leakage.confusion_by_person(
-                guesses[:, column], truth[:, column], gallery.pids, len(values)
-            )
-            tables.append(table)
-            each += attribute_measurements(name, table[table.sum(1) > 0], len(values))
-        means = _means(tables, [len(values) for values in codes.values()])
-        left_out = sorted(set(gallery.attributes) - set(codes))
-        notes = [f"{len(codes)} attributes of people who are disjoint from those learned from"]
-        if left_out:
-            notes.append(f"not attacked, too few people per value: {', '.join(left_out)}")
-        return AttackResult((*means, *each), notes=tuple(notes))
+
+def inferred(guesses: Tensor, gallery: Split, codes: Mapping[str, list[int]]) -> AttackResult:
+    """All figures of guesses ``(N, A)``, given as positions in ``codes``."""
+    truth = recode(gallery, codes)
+    tables, each = [], []
+    for column, (name, values) in enumerate(codes.items()):
+        table = leakage.confusion_by_person(
+            guesses[:, column], truth[:, column], gallery.pids, len(values)
+        )
+        tables.append(table)
+        each += attribute_measurements(name, table[table.sum(1) > 0], len(values))
+    means = _means(tables, [len(values) for values in codes.values()])
+    left_out = sorted(set(gallery.attributes) - set(codes))
+    notes = [f"{len(codes)} attributes of people who are disjoint from those learned from"]
+    if left_out:
+        notes.append(f"not attacked, too few people per value: {', '.join(left_out)}")
+    return AttackResult((*means, *each), notes=tuple(notes))
 
 
 def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, list[int]]:
@@ -111,7 +111,7 @@ def _carried(split: Split, name: str, min_people: int) -> set[int]:
     return set(values[people >= min_people].tolist())
 
 
-def _recode(split: Split, codes: Mapping[str, list[int]]) -> Tensor:
+def recode(split: Split, codes: Mapping[str, list[int]]) -> Tensor:
     """Labels ``(N, A)``: positions in ``codes``, −1 for other or missing values."""
     columns = []
     for name, values in codes.items():

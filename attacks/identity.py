@@ -61,20 +61,21 @@ class IdentityClassifier:
             fit(probe, batches, epochs=self.epochs, ctx=ctx, detail="identity classifier")
         with torch.no_grad():
             logits = probe(features[asked])
-        return self._measure(logits, people, pids[asked])
+        return named(logits, people, pids[asked])
 
-    def _measure(self, logits: Tensor, people: Tensor, pids: Tensor) -> AttackResult:
-        """Logits ``(M, P)`` for the entries of people ``pids (M,)``."""
-        ranked = people[logits.topk(min(5, len(people)), dim=1).indices]
-        hits = ranked == pids[:, None]
-        classes = len(people)
-        top1 = measure.rate("top1", hits[:, 0], pids, chance=1 / classes)
-        top5 = measure.rate("top5", hits.any(1), pids, chance=min(1.0, 5 / classes))
-        note = (
-            f"closed set: {classes} people, {len(pids)} entries to name; "
-            "the same people were learned from their other entries"
-        )
-        return AttackResult((top1, top5), notes=(note,))
+
+def named(logits: Tensor, people: Tensor, pids: Tensor) -> AttackResult:
+    """Top-1 and top-5 of logits ``(M, P)`` over ``people (P,)`` for entries of ``pids (M,)``."""
+    ranked = people[logits.topk(min(5, len(people)), dim=1).indices]
+    hits = ranked == pids[:, None]
+    classes = len(people)
+    top1 = measure.rate("top1", hits[:, 0], pids, chance=1 / classes)
+    top5 = measure.rate("top5", hits.any(1), pids, chance=min(1.0, 5 / classes))
+    note = (
+        f"closed set: {classes} people, {len(pids)} entries to name; "
+        "the same people were learned from their other entries"
+    )
+    return AttackResult((top1, top5), notes=(note,))
 
 
 def split_by_image(

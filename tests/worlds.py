@@ -13,6 +13,8 @@ QUICK = {
     "identity": {"epochs": 15},
     "attribute": {"epochs": 25, "batch_size": 64},
     "inversion": {"image_size": (32, 16), "width": 8, "epochs": 1, "per_person": 2},
+    "fully_connected_gan": {"epochs": 2, "hidden": 128, "critic_hidden": 16},
+    "mse_decoder": {"image_size": (32, 16), "width": 32, "epochs": 25, "batch_size": 32},
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 

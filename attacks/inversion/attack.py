@@ -3,17 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
 from attacks.inversion.gan import ConditionalGan
-from attacks.inversion.judging import CHUNK, alike, identified, save_strip
 from attacks.inversion.networks import doublings
-from auditor.embedding import features_of, stored_gallery
-from auditor.errors import UnsupportedTargetError
+from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.training import Batches, fit
-from auditor.types import AttackResult, Images, RunContext, Target
+from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,61 +67,11 @@ class GanInversion:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        if not len(target.data.auxiliary):
-            raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        inverter = self._train(target, ctx, distance)
-        chosen = choose(target.data.gallery.pids, self.per_person, ctx)
-        drawn = reconstruct(inverter, stored_gallery(target, ctx)[chosen], ctx.device)
-        originals = target.data.gallery.images.load(chosen.tolist(), self.image_size)
-        judges = ctx.judges or {"target": target.extractor}
-        measurements, notes = [], []
-        for name, judge in judges.items():
-            found, note = identified(name, judge, target, drawn, originals, chosen, ctx)
-            measurements += found
-            notes.append(note)
-        measurements += alike(drawn, originals, target.data.gallery.pids[chosen], distance)
-        notes.append("chance is the same figure for reconstructions of somebody else's feature")
-        path = ctx.workdir / "inversion.png"
-        save_strip(path, originals, drawn)
-        return AttackResult(tuple(measurements), {"reconstructions": path}, tuple(notes))
-
-    def _train(
-        self, target: Target, ctx: RunContext, distance: PerceptualDistance
-    ) -> ConditionalGan:
-        auxiliary = target.data.auxiliary
-        clean = features_of(target.extractor, auxiliary, ctx).to(ctx.device)
-        pixels = load_pixels(auxiliary.images, self.image_size).to(ctx.device)
+        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
         generator = ctx.generator("attacks.inversion")
         with ctx.randomness("attacks.inversion"):
             gan = ConditionalGan(self, target, clean, pixels, distance, generator)
             batches = Batches((clean, pixels), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="inverter")
-        return gan
-
-
-def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:
-    """All pictures as uint8 ``(N, 3, height, width)``."""
-    pixels = torch.empty((len(images), 3, *size), dtype=torch.uint8)
-    for start in range(0, len(images), CHUNK):
-        rows = range(start, min(start + CHUNK, len(images)))
-        pixels[start : rows.stop] = (images.load(rows, size) * 255).round().byte()
-    return pixels
-
-
-def choose(pids: Tensor, per_person: int, ctx: RunContext) -> Tensor:
-    """Up to ``per_person`` gallery positions for each person, in the order of pids."""
-    order = torch.randperm(len(pids), generator=ctx.generator("attacks.inversion.choice"))
-    chosen = []
-    for pid in pids[pids > 0].unique():
-        rows = order[pids[order] == pid]
-        chosen.append(rows[:per_person])
-    return torch.cat(chosen)
-
-
-def reconstruct(inverter: ConditionalGan, features: Tensor, device: torch.device) -> Tensor:
-    """Pictures ``(N, 3, H, W)`` on the CPU from stored features ``(N, D)``."""
-    inverter.to(device)
-    with torch.no_grad():
-        parts = [inverter(part.to(device)).cpu() for part in features.split(CHUNK)]
-    return torch.cat(parts)
+        return judged(gan, self.image_size, self.per_person, target, ctx, distance)

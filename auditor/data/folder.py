@@ -36,11 +36,12 @@ def read_folder(root: Path) -> Rows:
     ]
     rows = scanned("folder", root, root.resolve(), records)
     notices = _left_out(len(list_pictures(root)), len(persons) - len(named))
-    return replace(rows, facts={"identity_names": list(named)}, notices=notices)
+    return replace(rows, notices=notices)
 
 
 def _left_out(pictures: int, folders: int) -> tuple[str, ...]:
-    notices = []
+    # the names themselves stay out of the record: a folder may be named after its person
+    notices = ["People are numbered from 1 in the sorted order of their folders' names."]
     if pictures:
         notices.append(f"{pictures} pictures lie outside any person's folder and were left out.")
     if folders:

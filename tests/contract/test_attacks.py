@@ -13,6 +13,10 @@ from tests import worlds
 NAMES = list(plugins.installed("attacks"))
 
 
+POWERLESS = {"fully_connected_gan"}
+"""Attacks kept for the record, which must *not* win where everything leaks."""
+
+
 def build(name):
     return plugins.build("attacks", name, worlds.QUICK.get(name, {}))
 
@@ -20,18 +24,9 @@ def build(name):
 def run(name, target, tmp_path, seed=0):
     attack = build(name)
     ctx = worlds.context(tmp_path, seed)
-    if "perceptual" in {f.name for f in dataclasses.fields(attack)}:
-        ctx = dataclasses.replace(ctx, judges={"target": worlds.leaky().extractor})
-        if target is worlds.blind():
-            # the null features cannot judge; the question is whether anybody is recognised
-            ctx = dataclasses.replace(ctx, judges={"target": thumbnails()})
+    # the null features cannot judge a picture; the question is whether anybody is recognised
+    ctx = dataclasses.replace(ctx, judges={"target": worlds.leaky().extractor})
     return attack.run(target, ctx)
-
-
-def thumbnails():
-    from auditor.controls import PlantedLeak
-
-    return PlantedLeak()
 
 
 def headline(name, result):
@@ -64,7 +59,10 @@ def test_an_attack_wins_where_everything_leaks_and_says_how_sure_it_is(name, tmp
         assert m.unit != "fraction" or -1e-9 <= m.low <= m.high <= 1 + 1e-9
     found = headline(name, result)
     assert found.chance is not None
-    assert found.low > found.chance + 0.3, found
+    if name in POWERLESS:
+        assert found.high < 0.5, "the historical attack is not supposed to work"
+    else:
+        assert found.low > found.chance + 0.3, found
     for path in result.exhibits.values():
         assert path.is_file()
         assert path.is_relative_to(tmp_path)

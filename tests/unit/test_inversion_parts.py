@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.inversion.attack import choose, load_pixels
 from attacks.inversion.linear import PENALTIES, LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter, doublings
+from attacks.inversion.reconstruction import choose, load_pixels
 from auditor.data.images import MemoryImages
 from auditor.types import RunContext
 

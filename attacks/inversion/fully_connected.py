@@ -1,0 +1,110 @@
+"""The historical rung: a fully connected GAN that nothing ties to the picture it inverts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.training import Batches, fit
+from auditor.types import AttackResult, Release, RunContext, Target
+
+SIZE = (64, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullyConnectedGan:
+    """Draws pictures from embeddings with the fully connected GAN of an early study, as printed.
+
+    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    on those and knows how the gallery is released.
+
+    Source: "feature privacy" GAN for re-ID with Excel output (IJERT), Algorithm 1 and Eqs. 1–7: a
+    generator D → 1024 → 3·64·64 with ReLU and tanh, a discriminator of two linear maps and a
+    sigmoid, binary cross-entropy alone. Kept to be measured, not to be trusted: its loss rewards
+    any plausible picture and never the right one, so it fails the planted control, and the
+    conclusion "only noise came out, hence private" drawn from it is `inconclusive`. Differences:
+    none known; the study does not print the discriminator's width, its optimiser or its epochs.
+
+    Attributes:
+        hidden: width of the generator's hidden layer.
+        critic_hidden: width of the discriminator's hidden layer.
+        epochs: passes over the auxiliary people.
+        batch_size: pictures per step.
+        lr: of Adam, for both networks.
+        per_person: reconstructions per attacked person.
+    """
+
+    hidden: int = 1024
+    critic_hidden: int = 256
+    epochs: int = 10
+    batch_size: int = 64
+    lr: float = 2e-4
+    per_person: int = 2
+
+    headline: ClassVar[str] = "reid_rank1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        clean, pixels = auxiliary_pairs(target, SIZE, ctx)
+        generator = ctx.generator("attacks.fully_connected")
+        with ctx.randomness("attacks.fully_connected"):
+            gan = _FullyConnected(self, clean.shape[1], target.release, generator)
+            batches = Batches((clean, pixels), self.batch_size, generator)
+            fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="fully connected GAN")
+        return judged(gan, SIZE, self.per_person, target, ctx, distance)
+
+
+class _FullyConnected(pl.LightningModule):
+    """Algorithm 1: real against fake, fake against real, in turn."""
+
+    def __init__(
+        self, attack: FullyConnectedGan, dim: int, release: Release, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.attack, self.release, self.generator = attack, release, generator
+        pixels = 3 * SIZE[0] * SIZE[1]
+        self.paint = nn.Sequential(
+            nn.Linear(dim, attack.hidden), nn.ReLU(), nn.Linear(attack.hidden, pixels), nn.Tanh()
+        )
+        self.tell = nn.Sequential(
+            nn.Linear(pixels, attack.critic_hidden), nn.Linear(attack.critic_hidden, 1)
+        )
+
+    def forward(self, stored: Tensor) -> Tensor:
+        """Stored features ``(B, D)`` to pictures ``(B, 3, 64, 64)`` in [0, 1]."""
+        drawn: Tensor = self.paint(stored).unflatten(1, (3, *SIZE))
+        return drawn.add(1).div(2)
+
+    def configure_optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """One for the generator, one for the discriminator."""
+        return [
+            torch.optim.Adam(network.parameters(), lr=self.attack.lr, fused=True)
+            for network in (self.paint, self.tell)
+        ]
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Steps 5 to 7 of Algorithm 1."""
+        clean, pixels = batch
+        real = pixels.float().div(127.5).sub(1).flatten(1)
+        fake = self.paint(self.release(clean.cpu(), self.generator).to(self.device))
+        paint, tell = self.optimizers()  # type: ignore[attr-defined]
+        verdicts = torch.cat([self.tell(real), self.tell(fake.detach())])
+        truth = torch.cat([torch.ones(len(real), 1), torch.zeros(len(fake), 1)]).to(self.device)
+        self._step(tell, F.binary_cross_entropy_with_logits(verdicts, truth))
+        believed = self.tell(fake)
+        wanted = torch.ones_like(believed)
+        self._step(paint, F.binary_cross_entropy_with_logits(believed, wanted))
+
+    def _step(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()

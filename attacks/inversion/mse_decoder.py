@@ -1,0 +1,108 @@
+"""The plain rung: a small decoder trained on squared error alone."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks.inversion.networks import SEED_SIZE, doublings
+from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.training import Batches, fit
+from auditor.types import AttackResult, Release, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class MseDecoder:
+    """Draws the person's picture from a stolen embedding with a decoder trained on squared error.
+
+    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    on those and knows how the gallery is released (it trains through fresh draws of the same
+    release).
+
+    Source: the clean decoder of PEPR-Net (Kansal et al., WACV 2024, §4.3.1): the feature is
+    reshaped, then three times up-sampled and convolved, with two ReLUs. Differences: a dense layer
+    comes before the reshaping, because here the extractor is not trained along and has no reason to
+    lay its features out in space; features are standardised; channel counts, which the paper does
+    not print, are ``width`` based.
+
+    Attributes:
+        image_size: (height, width) of the reconstructions.
+        width: channels of the first convolution; the second has half.
+        epochs: passes over the auxiliary people.
+        batch_size: pictures per step.
+        lr: of Adam.
+        per_person: reconstructions per attacked person.
+    """
+
+    image_size: tuple[int, int] = (64, 32)
+    width: int = 128
+    epochs: int = 10
+    batch_size: int = 64
+    lr: float = 1e-3
+    per_person: int = 2
+
+    headline: ClassVar[str] = "reid_rank1"
+
+    def __post_init__(self) -> None:
+        doublings(self.image_size)
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        generator = ctx.generator("attacks.mse_decoder")
+        with ctx.randomness("attacks.mse_decoder"):
+            released = target.release(clean.cpu(), generator)
+            decoder = _Decoder(self, released, target.release, generator)
+            batches = Batches((clean, pixels), self.batch_size, generator)
+            fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="MSE decoder")
+        return judged(decoder, self.image_size, self.per_person, target, ctx, distance)
+
+
+class _Decoder(pl.LightningModule):
+    """A dense layer, reshaped; then up-sample and convolve three times."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, attack: MseDecoder, released: Tensor, release: Release, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.attack, self.release, self.generator = attack, release, generator
+        self.register_buffer("mean", released.mean(0))
+        self.register_buffer("std", released.std(0).clamp_min(1e-6))
+        self.seed = nn.Linear(released.shape[1], attack.width * math.prod(SEED_SIZE))
+        scale = attack.image_size[0] / SEED_SIZE[0]
+        steps = [2.0, 2.0, scale / 4]
+        plan = ((attack.width, attack.width), (attack.width, attack.width // 2))
+        blocks: list[nn.Module] = []
+        for (inner, outer), step in zip(plan, steps, strict=False):
+            blocks += [nn.Upsample(scale_factor=step), nn.Conv2d(inner, outer, 3, padding=1)]
+            blocks.append(nn.ReLU())
+        blocks += [nn.Upsample(scale_factor=steps[-1]), nn.Conv2d(attack.width // 2, 3, 3, 1, 1)]
+        self.decode = nn.Sequential(*blocks)
+
+    def forward(self, stored: Tensor) -> Tensor:
+        """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
+        return self._draw(stored).clamp(0, 1)
+
+    def _draw(self, stored: Tensor) -> Tensor:
+        seed = self.seed((stored - self.mean) / self.std)
+        drawn: Tensor = self.decode(seed.unflatten(1, (self.attack.width, *SEED_SIZE)))
+        return drawn
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Squared error of one batch under a fresh draw of the release."""
+        clean, pixels = batch
+        released = self.release(clean.cpu(), self.generator).to(self.device)
+        return F.mse_loss(self._draw(released), pixels.float().div(255))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
+        return torch.optim.Adam(self.parameters(), lr=self.attack.lr, fused=True)
