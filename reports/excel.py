@@ -28,7 +28,7 @@ EPOCH = datetime(2000, 1, 1)
 def render(
     report: AuditReport, verdicts: Sequence[Verdict], path: Path, *, root: Path, reveal: bool
 ) -> None:
-    """Write the workbook at ``path``.
+    """A workbook with tidy sheets, the query → match → similarity sheet among them.
 
     Args:
         report: the record.

@@ -33,7 +33,7 @@ FOLDED = 8
 def render(
     report: AuditReport, verdicts: Sequence[Verdict], path: Path, *, root: Path, reveal: bool
 ) -> None:
-    """Write the page at ``path``.
+    """One self-contained page that opens offline, without scripts.
 
     Args:
         report: the record.
