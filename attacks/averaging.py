@@ -1,0 +1,295 @@
+"""What repeated releases give back: noise that is drawn afresh averages out."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
+from torch import Tensor
+
+from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
+from auditor.embedding import features_of, stored_gallery
+from auditor.errors import ModelError, UnsupportedTargetError
+from auditor.metrics import measure
+from auditor.metrics.retrieval import evaluate
+from auditor.report import Measurement, PrivacyClaim
+from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
+
+GROWTH = 4
+"""The budget curve measures 1, 4, 16, … releases, and the last one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaging:
+    """Denoises a noisy gallery by averaging repeated releases and the entries of one person.
+
+    Threat model: holds several independent releases of the gallery (noise drawn anew per day or per
+    query), knows which entries are the same record and, with `pool_person`, which ones are stored
+    under one pseudonym; may query the extractor on own pictures of other people and knows how the
+    gallery is released; then names people by own clean pictures of them, the queries.
+
+    Source: the counter-attack that composition accounts for (Dwork and Roth, 2014, §3.5): the mean
+    of k draws has 1/k of the noise variance. The headline ranks the means by the likelihood ratio
+    of the two-covariance model (Ioffe, ECCV 2006) learned from auxiliary people. The budget curve
+    ranks single entries by cosine as the deployment does, so it shows averaging alone; its cosines
+    are those of the Gaussian posterior mean (Wiener). The noise is measured on two auxiliary
+    releases and taken to be the same and independent in every coordinate.
+
+    Attributes:
+        releases: how many independent releases the adversary holds.
+        pool_person: whether the headline averages the entries of one pseudonym too; those of the
+            query's own camera are left out where the dataset is judged across cameras.
+    """
+
+    releases: int = 16
+    pool_person: bool = True
+
+    headline: ClassVar[str] = "matched_rank1"
+
+    def __post_init__(self) -> None:
+        if self.releases < 1:
+            raise ValueError(f"releases is {self.releases}; the adversary holds at least 1")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`; needs two auxiliary people."""
+        data = target.data
+        query = features_of(target.extractor, data.query, ctx)
+        scale, noise = study_release(target, ctx)
+        known = scale(features_of(target.extractor, data.auxiliary, ctx))
+        wiener = fit_wiener(known, noise) if noise else None
+        curve: list[Measurement] = []
+        for count, average in averages(target, ctx, self.releases):
+            estimate = wiener(average, count) if wiener else average
+            matched = _matched(f"matched_rank1.k{count}", query, average, data)
+            curve += [matched, _cosine(f"cosine.k{count}", estimate, target, ctx)]
+        matcher = fit_matcher(known, data.auxiliary.pids, noise / self.releases)
+        rank = _pooled if self.pool_person else _single
+        strongest = rank(matcher, scale(query), average, data)
+        notes = _notes(self, noise, curve, strongest, target.claims)
+        return AttackResult((strongest, *curve), notes=notes)
+
+
+def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float]:
+    """What the release does to auxiliary features: the scale, and the noise variance it adds.
+
+    Raises:
+        UnsupportedTargetError: if there are fewer than two auxiliary people.
+    """
+    clean = features_of(target.extractor, target.data.auxiliary, ctx)
+    if len(target.data.auxiliary.pids.unique()) < 2:
+        raise UnsupportedTargetError("how people differ is learned from two or more auxiliary ones")
+    first, second = (_fresh(target, clean, ctx, f"auxiliary.{draw}") for draw in range(2))
+    noise = float((first - second).double().square().mean()) / 2
+    return learn_scale(clean, (first + second) / 2), noise
+
+
+def averages(target: Target, ctx: RunContext, releases: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield (k, mean of the first k releases ``(N, D)``) along the budget curve.
+
+    The first release is the stored gallery that every attack meets.
+    """
+    wanted = budgets(releases)
+    clean = features_of(target.extractor, target.data.gallery, ctx)
+    # in double precision the mean of equal rows is that row, to the last bit
+    total = stored_gallery(target, ctx).to(torch.float64, copy=True)
+    for count in range(1, releases + 1):
+        if count > 1:
+            total += _fresh(target, clean, ctx, str(count - 1))
+        if count in wanted:
+            yield count, (total / count).float()
+        ctx.progress(count / releases, "averaging releases")
+
+
+def budgets(releases: int) -> list[int]:
+    """Powers of `GROWTH` below ``releases``, and ``releases``.
+
+    >>> budgets(1), budgets(16), budgets(21)
+    ([1], [1, 4, 16], [1, 4, 16, 21])
+    """
+    powers = [GROWTH**power for power in range(releases.bit_length())]
+    return [*(power for power in powers if power < releases), releases]
+
+
+def _fresh(target: Target, clean: Tensor, ctx: RunContext, name: str) -> Tensor:
+    """One more release of features ``(N, D)``."""
+    released = target.release(clean, ctx.generator(f"attacks.averaging.{name}"))
+    if not torch.isfinite(released).all():
+        raise ModelError("the release gave NaN or infinity; check the defense's parameters")
+    return released
+
+
+def _matched(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset) -> Measurement:
+    """How often the entry nearest to a query by cosine is its person's; ``(Q, E)``, ``(N, E)``."""
+    asked, stored = data.query, data.gallery
+    found = evaluate(
+        query,
+        entries,
+        asked.pids,
+        stored.pids,
+        asked.camids,
+        stored.camids,
+        cross_camera=data.cross_camera,
+    )
+    rows = found.query_index
+    chance = float(_share_of_matches(asked, stored, data.cross_camera)[rows].mean())
+    return measure.rate(metric, found.hit(1), asked.pids[rows], chance=chance)
+
+
+def _share_of_matches(query: Split, gallery: Split, cross_camera: bool) -> Tensor:
+    """``(Q,)`` share of each query's candidates that match it: the chance of a blind guess."""
+    entries = Counter(gallery.pids.tolist())
+    seen = Counter(zip(gallery.pids.tolist(), gallery.camids.tolist(), strict=True))
+    shares = []
+    for pid, camid in zip(query.pids.tolist(), query.camids.tolist(), strict=True):
+        ignored = seen[pid, camid] if cross_camera and camid >= 0 else 0
+        shares.append((entries[pid] - ignored) / max(1, len(gallery) - ignored))
+    return torch.tensor(shares, dtype=torch.float64)
+
+
+def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> Measurement:
+    """Mean cosine between people's clean features and their estimates ``(N, D)``."""
+    pids = target.data.gallery.pids
+    clean = features_of(target.extractor, target.data.gallery, ctx)
+    known = features_of(target.extractor, target.data.auxiliary, ctx)
+    typical = F.normalize(known, dim=1).mean(0, keepdim=True)
+    people = pids > 0
+    return measure.mean(
+        metric,
+        F.cosine_similarity(estimate, clean)[people],
+        pids[people],
+        chance=float(F.cosine_similarity(typical, clean)[people].double().mean()),
+        unit="ratio",
+    )
+
+
+def _single(matcher: Matcher, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
+    """How often a query's likeliest entry is its person's, single entries."""
+    ones = torch.ones(len(average))
+    return _matched(Averaging.headline, *matcher.vectors(query, average, ones), data)
+
+
+def _pooled(matcher: Matcher, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
+    """How often a query's likeliest person is its own, with one pooled entry per person.
+
+    For each camera of a query the entries of every person from the other cameras are averaged.
+    """
+    pids, camids = data.query.pids, data.query.camids
+    cameras = camids if data.cross_camera else torch.full_like(camids, -1)
+    pool = Pool.of(average, data.gallery)
+    hits, named, chances = [], [], []
+    for camera in cameras.unique().tolist():
+        people, means, counts, matchable = pool.without(camera)
+        rows = ((cameras == camera) & torch.isin(pids, people[matchable])).nonzero().flatten()
+        if not len(rows):
+            continue
+        asked, stored = matcher.vectors(query[rows], means, counts)
+        anywhere = (torch.full_like(rows, -1), torch.full_like(people, -1))
+        found = evaluate(asked, stored, pids[rows], people, *anywhere, cross_camera=False)
+        hits.append(found.hit(1))
+        named.append(pids[rows])
+        chances.append(torch.full((len(rows),), 1 / len(people), dtype=torch.float64))
+    chance = float(torch.cat(chances).mean())
+    return measure.rate(Averaging.headline, torch.cat(hits), torch.cat(named), chance=chance)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Sums of features over the entries of each person at each camera.
+
+    Attributes:
+        people: ``(C,)`` the person of each cell; distractors are negative, one cell each.
+        cameras: ``(C,)`` its camera.
+        sums: ``(C, D)`` float64.
+        counts: ``(C,)`` entries in it.
+    """
+
+    people: Tensor
+    cameras: Tensor
+    sums: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, gallery: Split) -> "Pool":
+        """Of gallery features ``(N, D)``."""
+        # a distractor is nobody's second entry
+        alone = -1 - torch.arange(len(gallery))
+        people = torch.where(gallery.pids > 0, gallery.pids, alone)
+        table = torch.stack([people, gallery.camids])
+        cells, cell = table.unique(dim=1, return_inverse=True)
+        sums = torch.zeros(cells.shape[1], features.shape[1], dtype=torch.float64)
+        sums.index_add_(0, cell, features.double())
+        return cls(cells[0], cells[1], sums, cell.bincount(minlength=cells.shape[1]))
+
+    def without(self, camera: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Everybody's mean over the other cameras' entries; −1 hides none.
+
+        Returns:
+            People ``(P,)``, means ``(P, D)`` float32, entries in each ``(P,)``, and who can be
+            found ``(P,)`` bool. People seen by this camera alone cannot; they keep its entries and
+            stay in as wrong answers.
+        """
+        people, person = self.people.unique(return_inverse=True)
+        shown = (self.cameras != camera) | (self.cameras < 0)
+        matchable = people.new_zeros(len(people)).index_add_(0, person, shown.long()) > 0
+        shown |= ~matchable[person]
+        sums = torch.zeros(len(people), self.sums.shape[1], dtype=torch.float64)
+        sums.index_add_(0, person[shown], self.sums[shown])
+        counts = people.new_zeros(len(people)).index_add_(0, person[shown], self.counts[shown])
+        return people, (sums / counts[:, None]).float(), counts, matchable & (people > 0)
+
+
+def _notes(
+    attack: Averaging,
+    noise: float,
+    curve: list[Measurement],
+    strongest: Measurement,
+    claims: tuple[PrivacyClaim, ...],
+) -> tuple[str, ...]:
+    """What the releases gave back, how entries were pooled, and what the claims leave out."""
+    notes = []
+    if not noise:
+        notes.append(
+            "all releases are identical: there is no noise to average out, and the whole budget "
+            "curve equals plain retrieval"
+        )
+    elif attack.releases > 1:
+        (rank, cosine), (last_rank, last_cosine) = curve[:2], curve[-2:]
+        notes.append(
+            f"{attack.releases} releases instead of one take rank-1 from {rank.value:.3f} to "
+            f"{last_rank.value:.3f} and the cosine to the clean feature from {cosine.value:.3f} "
+            f"to {last_cosine.value:.3f}"
+        )
+    notes.append(
+        f"{strongest.metric} ranks by a likelihood ratio learned from auxiliary people, the budget "
+        "curve by cosine"
+    )
+    if attack.pool_person:
+        notes.append(
+            "the entries of a person are averaged and ranked as one; where matches are judged "
+            "across cameras, those of the query's camera are left out, and people seen by it alone "
+            "stay in as wrong answers"
+        )
+    notes += [_composed(claim, attack.releases) for claim in claims]
+    return tuple(filter(None, notes))
+
+
+def _composed(claim: PrivacyClaim, releases: int) -> str:
+    """What a claim for fewer releases comes to over ``releases``; empty if it covers them."""
+    if claim.releases >= releases:
+        return ""
+    multiplier = claim.sigma / (claim.sensitivity * math.sqrt(releases))
+    epsilon = float(get_epsilon_gaussian(multiplier, claim.delta))
+    covered = "one release" if claim.releases == 1 else f"{claim.releases} releases"
+    return (
+        f"the claim covers {covered} (ε = {_rounded(claim.epsilon_certified)} per {claim.unit}); "
+        f"over {releases} it composes to ε = {_rounded(epsilon)}"
+    )
+
+
+def _rounded(epsilon: float) -> str:
+    """Three digits, and no powers of ten."""
+    return f"{epsilon:.0f}" if epsilon >= 100 else f"{epsilon:.3g}"

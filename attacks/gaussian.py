@@ -1,0 +1,144 @@
+"""Gaussian models of noisy features: one denoises them, one matches them with clean pictures."""
+
+from dataclasses import dataclass
+
+import scipy.linalg
+import torch
+import torch.nn.functional as F
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+RIDGE = 1e-3
+"""Share of the mean variance added to the spread within people, which few pictures understate."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a release did to features before it added noise: unit length or not, times a factor."""
+
+    unit: bool
+    factor: float
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Features ``(N, D)`` to the rows the noise is added to."""
+        return self.factor * (F.normalize(features, dim=1) if self.unit else features)
+
+
+def learn_scale(clean: Tensor, released: Tensor) -> Scale:
+    """The scale that brings features ``clean (N, D)`` closest to ``released (N, D)``."""
+    fits = []
+    for unit in (False, True):
+        rows = Scale(unit, 1.0)(clean)
+        fits.append(
+            Scale(unit, float((released * rows).sum() / rows.square().sum().clamp_min(1e-12)))
+        )
+    return min(fits, key=lambda scale: float((released - scale(clean)).square().sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Wiener:
+    """Posterior mean of Gaussian rows under Gaussian noise, the same in every coordinate.
+
+    Attributes:
+        mean: ``(D,)`` of the noise-free rows.
+        axes: ``(D, D)`` their principal axes, in columns.
+        variances: ``(D,)`` along these.
+        noise: variance per coordinate of one release.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    variances: Tensor
+    noise: float
+
+    def __call__(self, averages: Tensor, count: int) -> Tensor:
+        """Averages ``(N, D)`` of ``count`` releases to estimates ``(N, D)``."""
+        gain = (self.variances / (self.variances + self.noise / count)).float()
+        estimates: Tensor = self.mean + ((averages - self.mean) @ self.axes * gain) @ self.axes.T
+        return estimates
+
+
+def fit_wiener(rows: Tensor, noise: float) -> Wiener:
+    """A denoiser for rows like the noise-free ``rows (N, D)``; covariance by Ledoit and Wolf."""
+    covariance, _ = ledoit_wolf(rows.double().numpy())
+    variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
+    return Wiener(rows.mean(0), axes.float(), variances.clamp_min(1e-12), noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Matcher:
+    """Log-likelihood ratio that a clean picture and noisy entries are of one person or of two.
+
+    The two-covariance model (Ioffe, ECCV 2006; Brümmer and de Villiers, Odyssey 2010): a person is
+    a Gaussian centre, a picture a Gaussian step from it, an entry has noise besides. What stays
+    unknown of a person once the clean picture was seen is taken for each axis by itself, which is
+    exact where both covariances share their axes.
+
+    Attributes:
+        mean: ``(D,)`` of all rows.
+        axes: ``(D, D)`` columns in which one entry's spread about its person is the unit matrix.
+        between: ``(D,)`` variance of people's centres along them.
+        centre: ``(D, D)`` a clean row, less the mean, to the expected centre along them.
+        left: ``(D,)`` variance of the centre that a clean row leaves unknown.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    between: Tensor
+    centre: Tensor
+    left: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, between: Tensor, within: Tensor, noise: float) -> "Matcher":
+        """From covariances ``(D, D)`` of centres and of pictures, and the noise of one entry."""
+        spread = within + noise * torch.eye(len(within), dtype=within.dtype)
+        variances, columns = scipy.linalg.eigh(between.numpy(), spread.numpy())
+        axes = torch.from_numpy(columns)
+        gain = torch.linalg.solve(between + within, between)
+        left = (axes * ((between - between @ gain) @ axes)).sum(0).clamp_min(0)
+        return cls(mean, axes, torch.from_numpy(variances).clamp_min(0), gain @ axes, left)
+
+    def vectors(self, clean: Tensor, entries: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors whose cosine ranks entries by likelihood ratio.
+
+        Args:
+            clean: ``(Q, D)`` rows of clean pictures.
+            entries: ``(N, D)`` noisy entries, or means of several of one person.
+            counts: ``(N,)`` how many each is the mean of.
+
+        Returns:
+            ``(Q, 2D + 2)`` and ``(N, 2D + 2)`` float32. Their inner product is the ratio, but for a
+            constant of each clean row; the last column gives all entries one length.
+        """
+        guess = (clean.double() - self.mean) @ self.centre
+        seen = (entries.double() - self.mean) @ self.axes
+        alone = 1 / counts.double()[:, None]
+        same, other = alone + self.left, alone + self.between
+        bias = (seen.square() * (1 / other - 1 / same) + (other / same).log()).sum(1) / 2
+        rows = torch.cat([seen / same, -0.5 / same, bias[:, None]], dim=1)
+        rows = rows - rows.mean(0)  # moves all entries of a query alike, and keeps digits
+        squares = rows.square().sum(1)
+        rest = (squares.max() - squares).sqrt()[:, None]
+        asked = torch.cat([guess, guess.square(), torch.ones(len(guess), 1).double()], dim=1)
+        return F.pad(asked, (0, 1)).float(), torch.cat([rows, rest], dim=1).float()
+
+
+def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:
+    """A matcher for people like the noise-free ``rows (N, D)`` of ``pids (N,)``, two or more.
+
+    Both covariances are Ledoit and Wolf's; pictures of one person each tell nothing of the spread
+    within people, which is then next to nothing.
+    """
+    people, person = pids.unique(return_inverse=True)
+    counts = person.bincount().double()
+    rows = rows.double()
+    means = torch.zeros(len(people), rows.shape[1], dtype=torch.float64)
+    means = means.index_add_(0, person, rows) / counts[:, None]
+    steps, _ = ledoit_wolf((rows - means[person]).numpy(), assume_centered=True)
+    within = torch.from_numpy(steps) * len(rows) / max(1, len(rows) - len(people))
+    centres, _ = ledoit_wolf(means.numpy())
+    variances, axes = torch.linalg.eigh(torch.from_numpy(centres) - within * (1 / counts).mean())
+    between = (axes * variances.clamp_min(0)) @ axes.T
+    ridge = RIDGE * float((between + within).diagonal().mean()) + 1e-9
+    within = within + ridge * torch.eye(len(within), dtype=torch.float64)
+    return Matcher.of(means.mean(0), between, within, noise)
