@@ -1,0 +1,112 @@
+"""The plan of a run, and how results, missing and crashed ones too, become a record."""
+
+import dataclasses
+from contextlib import contextmanager
+
+import pytest
+
+from auditor import pipeline
+from auditor.assembly import assemble
+from auditor.config import AuditConfig
+from auditor.errors import ModelError
+from auditor.gates import Gate, check, overall
+from auditor.report import AuditReport, ProbeCheck
+from tests import worlds
+
+GOOD = (ProbeCheck(name="finite", outcome="pass", detail="fine"),)
+BAD = (ProbeCheck(name="finite", outcome="fail", detail="the features are NaN; check the export"),)
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    @contextmanager
+    def step(self, name):
+        yield lambda fraction, detail="": None
+
+
+def world(tmp_path, probe=GOOD, **config):
+    settings = {
+        "attacks": {"identity": worlds.QUICK["identity"]},
+        "defenses": {"dp_gallery": {"epsilon": 300.0}},
+        **config,
+    }
+    resolved = AuditConfig.model_validate(settings)
+    return pipeline.World(
+        config=resolved,
+        target=worlds.leaky(),
+        ctx=worlds.context(tmp_path),
+        distance="cosine",
+        probe=lambda ctx: probe,
+        head=AuditReport(title="t", config=resolved.resolved()),
+    )
+
+
+def test_the_plan_probes_first_and_certifies_before_it_attacks(tmp_path):
+    names = [step.name for step in pipeline.plan(world(tmp_path))]
+    assert names == [
+        "probe",
+        "none/utility",
+        "controls/identity",
+        "none/identity",
+        "dp_gallery/utility",
+        "dp_gallery/identity",
+    ]
+    bare = pipeline.plan(world(tmp_path, controls=False))
+    assert "controls/identity" not in [step.name for step in bare]
+
+
+def test_a_model_that_fails_the_probe_is_not_attacked(tmp_path):
+    with pytest.raises(ModelError, match="check the export"):
+        pipeline.run_audit(world(tmp_path, BAD), Silent())
+    assert not (tmp_path / "report.json").exists()
+    forced = pipeline.run_audit(world(tmp_path, BAD, force=True, defenses={}), Silent())
+    assert forced.probe[0].outcome == "fail"
+
+
+def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
+    record = pipeline.run_audit(world(tmp_path), Silent())
+    assert record.complete
+    bare, noisy = record.scenarios
+    assert bare.findings[0].power == noisy.findings[0].power
+    assert bare.findings[0].power.shown
+    assert not noisy.findings[0].measurements[0].value > bare.findings[0].measurements[0].value
+    pu = {s.name: s for s in noisy.scores}["pu_identity"]
+    assert pu.inputs["leakage.top1"] == noisy.findings[0].measurements[0].value
+    assert {p.name for p in (tmp_path / "personal").iterdir()} == {"none", "dp_gallery"}
+    assert (tmp_path / "personal").stat().st_mode & 0o077 == 0
+
+
+def test_a_defense_that_cannot_be_applied_makes_its_scenario_inconclusive(tmp_path):
+    # δ above one row is refused by the defense itself, once it has seen the gallery
+    defenses = {"dp_gallery": {"epsilon": 1.0, "delta": 0.5}}
+    record = pipeline.run_audit(world(tmp_path, defenses=defenses), Silent())
+    broken = record.scenarios[1]
+    assert broken.status == "failed"
+    assert "delta" in broken.reason
+    assert broken.findings[0].status == "failed"
+    gates = [Gate(address="dp_gallery/identity/top1", limit=1.0)]
+    verdicts = check(record, gates)
+    assert {v.outcome for v in verdicts} == {"inconclusive"}
+    assert overall(record, verdicts) == "inconclusive"
+
+
+def test_missing_results_become_findings_that_did_not_run(tmp_path):
+    audited = world(tmp_path)
+    steps = {step.name: step for step in pipeline.plan(audited)}
+    results = {name: steps[name].work(lambda f, d="": None) for name in ("probe", "none/utility")}
+    record = assemble(audited.config, audited.head, results, complete=False)
+    assert [s.defense for s in record.scenarios] == ["none"]
+    finding = record.scenarios[0].findings[0]
+    assert (finding.status, finding.power) == ("failed", None)
+    assert "interrupted" in finding.reason
+    assert overall(record, []) == "inconclusive"
+
+
+def test_an_attack_does_not_change_another_ones_figure(tmp_path):
+    alone = pipeline.run_audit(world(tmp_path / "a", defenses={}), Silent())
+    attacks = {"attribute": worlds.QUICK["attribute"], "identity": worlds.QUICK["identity"]}
+    both = pipeline.run_audit(world(tmp_path / "b", defenses={}, attacks=attacks), Silent())
+    first = dict(alone.measurements())["none/identity/top1"]
+    second = dict(both.measurements())["none/identity/top1"]
+    assert dataclasses.asdict(first) == dataclasses.asdict(second)
