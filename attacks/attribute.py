@@ -56,11 +56,6 @@ class AttributeClassifier:
         """See `auditor.types.Attack`."""
         auxiliary, gallery = target.data.auxiliary, target.data.gallery
         codes = attackable(auxiliary, gallery, self.min_people)
-        if not codes:
-            raise UnsupportedTargetError(
-                "no attribute is annotated with two values that "
-                f"{self.min_people} people carry on both sides; add columns to the manifest"
-            )
         clean = features_of(target.extractor, auxiliary, ctx)
         stored = stored_gallery(target, ctx)
         labels = recode(auxiliary, codes)
@@ -93,13 +88,22 @@ def inferred(guesses: Tensor, gallery: Split, codes: Mapping[str, list[int]]) ->
 
 
 def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, list[int]]:
-    """Attribute -> the codes that at least ``min_people`` people carry on both sides, if two do."""
+    """Attribute -> the codes that at least ``min_people`` people carry on both sides, if two do.
+
+    Raises:
+        UnsupportedTargetError: if no attribute is left.
+    """
     codes = {}
     for name in sorted(set(auxiliary.attributes) & set(gallery.attributes)):
         sides = [_carried(split, name, min_people) for split in (auxiliary, gallery)]
         common = sorted(sides[0] & sides[1])
         if len(common) >= 2:
             codes[name] = common
+    if not codes:
+        raise UnsupportedTargetError(
+            f"no attribute is annotated with two values that {min_people} people carry "
+            "on both sides; add columns to the manifest"
+        )
     return codes
 
 

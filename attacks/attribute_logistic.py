@@ -10,7 +10,6 @@ from sklearn.preprocessing import StandardScaler
 
 from attacks.attribute import attackable, inferred, recode
 from auditor.embedding import features_of, stored_gallery
-from auditor.errors import UnsupportedTargetError
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 
@@ -40,11 +39,6 @@ class AttributeLogistic:
         """See `auditor.types.Attack`."""
         auxiliary, gallery = target.data.auxiliary, target.data.gallery
         codes = attackable(auxiliary, gallery, self.min_people)
-        if not codes:
-            raise UnsupportedTargetError(
-                "no attribute is annotated with two values that "
-                f"{self.min_people} people carry on both sides; add columns to the manifest"
-            )
         clean = features_of(target.extractor, auxiliary, ctx)
         released = target.release(clean, ctx.generator("attacks.attribute_logistic")).numpy()
         stored = stored_gallery(target, ctx).numpy()

@@ -1,6 +1,7 @@
 """From image values to a `Measurement`: value, interval and sample size always together."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,19 +13,9 @@ from auditor.report import Measurement
 def rate(
     metric: str, hits: Tensor, pids: Tensor, *, chance: float | None = None, note: str = ""
 ) -> Measurement:
-    """The rate of ``hits (N,)`` in {0, 1} over images of people ``pids (N,)``; higher is worse."""
-    persons = intervals.by_person(hits, pids)
-    low, high = intervals.rate_interval(persons)
-    value = float(hits.double().mean())
-    return Measurement(
-        metric=metric,
-        value=value,
-        n=len(persons),
-        low=min(low, value),
-        high=max(high, value),
-        chance=chance,
-        persons=persons,
-        note=note,
+    """The rate of ``hits (N,)`` in [0, 1] over images of people ``pids (N,)``; higher is worse."""
+    return _over_images(
+        metric, hits, pids, intervals.rate_interval, chance=chance, worse="higher", note=note
     )
 
 
@@ -39,20 +30,26 @@ def mean(
     note: str = "",
 ) -> Measurement:
     """The mean of image values ``(N,)`` with a bootstrap interval over people ``pids (N,)``."""
+    interval = intervals.mean_interval
+    return _over_images(
+        metric, values, pids, interval, chance=chance, worse=worse, unit=unit, note=note
+    )
+
+
+def _over_images(
+    metric: str,
+    values: Tensor,
+    pids: Tensor,
+    interval: Callable[[intervals.Persons], tuple[float, float]],
+    **fields: Any,
+) -> Measurement:
     persons = intervals.by_person(values, pids)
-    low, high = intervals.mean_interval(persons)
     value = float(values.double().mean())
+    low, high = interval(persons)
+    # a percentile interval of a skewed sample may miss its own mean
+    low, high = min(low, value), max(high, value)
     return Measurement(
-        metric=metric,
-        value=value,
-        n=len(persons),
-        low=min(low, value),
-        high=max(high, value),
-        chance=chance,
-        worse=worse,  # type: ignore[arg-type]
-        unit=unit,  # type: ignore[arg-type]
-        persons=persons,
-        note=note,
+        metric=metric, value=value, n=len(persons), low=low, high=high, persons=persons, **fields
     )
 
 
