@@ -6,12 +6,11 @@ here is guessed: the user picks a preset or writes the card, and `auditor.probe`
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-from auditor.errors import UsageError
+from auditor.errors import UsageError, did_you_mean
 
 Triple = tuple[float, float, float]
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -140,5 +139,4 @@ def _fed(card: Card) -> tuple[object, ...]:
 
 
 def _hint(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    return did_you_mean(word, known, f"there are: {', '.join(known)}")

@@ -12,6 +12,9 @@ Codes 0, 3 and 4 are verdicts, not errors: see `auditor.gates`. Inside a run, an
 `UnsupportedTargetError` becomes a finding "not-applicable"; any other exception makes it "failed".
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class AuditError(Exception):
     """Something the reader can act on; the message names the thing and the way out."""
@@ -47,3 +50,13 @@ class EnvironmentUnmetError(AuditError):
     """Disk, device or weights are not there."""
 
     exit_code = 6
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The way out of a mistyped name: the nearest known one, or else ``otherwise``.
+
+    >>> did_you_mean("identiy", ["identity", "attribute"], "there are two")
+    "did you mean 'identity'?"
+    """
+    close = get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise

@@ -7,10 +7,10 @@ limit, a missing number, a crashed or powerless attack are `inconclusive`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from auditor.errors import did_you_mean
 from auditor.report import AuditReport, Finding, Measurement
 
 Outcome = Literal["pass", "fail", "inconclusive"]
@@ -84,9 +84,8 @@ def unmatched(gate: Gate, scenarios: Sequence[str], attacks: Sequence[str]) -> s
         (parts[1], [*attacks, "utility", "scores"], "attack"),
     ):
         if not any(fnmatchcase(name, part) for name in known):
-            close = get_close_matches(part, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
-            return f"gate {gate.address!r} matches nothing: no {kind} named {part!r}{hint}"
+            hint = did_you_mean(part, known, f"there are {', '.join(known)}")
+            return f"gate {gate.address!r} matches nothing: no {kind} named {part!r}; {hint}"
     return None
 
 

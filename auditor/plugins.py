@@ -8,13 +8,12 @@ docstring is what `audit list` and the report print.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from auditor.errors import UsageError
+from auditor.errors import UsageError, did_you_mean
 
 Kind = Literal["attacks", "defenses", "renderers"]
 
@@ -44,9 +43,8 @@ def load(kind: Kind, name: str) -> Any:
     """
     table = installed(kind)
     if name not in table:
-        close = get_close_matches(name, table, n=1)
         known = ", ".join(table) or "none; is the package installed?"
-        hint = f"did you mean {close[0]!r}?" if close else f"installed: {known}"
+        hint = did_you_mean(name, table, f"installed: {known}")
         raise UsageError(f"no {kind[:-1]} named {name!r}; {hint}")
     try:
         return table[name].load()
@@ -66,8 +64,7 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
     fields = list(inspect.signature(plugin).parameters)
     for key in params:
         if key not in fields:
-            close = get_close_matches(key, fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(fields)}"
+            hint = did_you_mean(key, fields, f"it takes {', '.join(fields)}")
             raise UsageError(f"{kind[:-1]} {name!r} has no parameter {key!r}; {hint}")
     try:
         return TypeAdapter(plugin).validate_python(dict(params))

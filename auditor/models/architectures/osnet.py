@@ -15,7 +15,6 @@ WIDTHS: dict[str, tuple[int, int, int, int]] = {
 }
 """Channels of the stem and of the three stages."""
 
-SCALES = 4
 GATE_REDUCTION = 16
 
 
