@@ -50,6 +50,7 @@ class AttributeClassifier:
     weight_decay: float = 1e-2
     min_people: int = 5
 
+    family: ClassVar[str] = "attribute"
     headline: ClassVar[str] = "mean_balanced_accuracy"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

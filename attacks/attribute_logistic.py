@@ -33,6 +33,7 @@ class AttributeLogistic:
     inverse_penalty: float = 0.003
     min_people: int = 5
 
+    family: ClassVar[str] = "attribute"
     headline: ClassVar[str] = "mean_balanced_accuracy"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -48,6 +48,7 @@ class Averaging:
     releases: int = 16
     pool_person: bool = True
 
+    family: ClassVar[str] = "averaging"
     headline: ClassVar[str] = "matched_rank1"
 
     def __post_init__(self) -> None:

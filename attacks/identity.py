@@ -45,6 +45,7 @@ class IdentityClassifier:
     lr: float = 1e-2
     weight_decay: float = 1e-3
 
+    family: ClassVar[str] = "identity"
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -31,6 +31,7 @@ class IdentityLda:
     train_share: float = 0.5
     shrinkage: float = 0.1
 
+    family: ClassVar[str] = "identity"
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -40,6 +40,7 @@ class Linkage:
 
     pairs: int = 50_000
 
+    family: ClassVar[str] = "linkage"
     headline: ClassVar[str] = "linkage_rank1"
 
     def __post_init__(self) -> None:

@@ -81,6 +81,7 @@ def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
     return Finding(
         attack=label,
         plugin=name,
+        family=getattr(attack, "family", name),
         summary=plugins.summary(attack),
         threat_model=plugins.threat_model(attack),
         params=plugins.parameters(attack),

@@ -201,15 +201,12 @@ def _controls(world: World, label: str, progress: Progress) -> Power:
     attack = world.attack(label)
     headline = getattr(attack, "headline", "")
     halves = _halves(progress)
-    planted = controls.planted_target(world.target.data, world.ctx)
-    null = controls.null_target(world.target.data)
-    worlds = (
-        ("planted", planted, planted.extractor),
-        ("null", null, world.target.extractor),
-    )
     figures = []
-    for (name, target, judge), half in zip(worlds, halves, strict=True):
+    for name, half in zip(("planted", "null"), halves, strict=True):
+        target = None
         try:
+            target = _control(name, attack, world)
+            judge = target.extractor if name == "planted" else world.target.extractor
             # what a control draws shows real people too, and nobody needs it
             with TemporaryDirectory(dir=_personal(world)) as workdir:
                 ctx = replace(world.ctx, workdir=Path(workdir), judges={"target": judge})
@@ -221,8 +218,20 @@ def _controls(world: World, label: str, progress: Progress) -> Power:
             log.warning("%s control of %s crashed:\n%s", name, label, traceback.format_exc())
             return controls.failed(headline, f"its {name} control crashed: {error}")
         finally:
-            _forget(world.ctx, target)
+            if target is not None:
+                _forget(world, target)
     return controls.certify(figures[0].metric, *figures)
+
+
+def _control(name: str, attack: Attack, world: World) -> Target:
+    """The attack's own ``planted`` or ``null`` world, or the general one."""
+    own = getattr(attack, name, None)
+    if own is not None:
+        target: Target = own(world.target, world.ctx)
+        return target
+    if name == "planted":
+        return controls.planted_target(world.target.data, world.ctx)
+    return controls.null_target(world.target.data)
 
 
 def _halves(progress: Progress) -> tuple[Progress, Progress]:
@@ -241,10 +250,12 @@ def _headline(result: AttackResult, name: str) -> Measurement:
     return (named or list(result.measurements))[0]
 
 
-def _forget(ctx: RunContext, target: Target) -> None:
+def _forget(world: World, target: Target) -> None:
     """Drop a control's features: nobody asks for them again."""
-    for key in [key for key in ctx.memo if target in key or target.extractor in key]:
-        del ctx.memo[key]
+    gone = {target, target.extractor} - {world.target, world.target.extractor}
+    memo = world.ctx.memo
+    for key in [key for key in memo if gone.intersection(key)]:
+        del memo[key]
 
 
 def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
@@ -265,6 +276,7 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
         finding,
         status="done",
         measurements=result.measurements,
+        curves=result.curves,
         exhibits={
             name: Path(path).relative_to(world.ctx.workdir).as_posix()
             for name, path in result.exhibits.items()

@@ -104,6 +104,37 @@ class PrivacyClaim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A figure against what it cost, or against where it was cut.
+
+    Attributes:
+        name: unique within its finding, such as ``auxiliary_people``, ``queries`` or ``roc``.
+        metric: the figure on the vertical axis; a measurement's metric where there is one.
+        x: what the horizontal axis shows, with its unit, in words.
+        points: ``(x, value, low, high)`` in ascending x, with 95 % intervals over people.
+        log_x: whether the horizontal axis is logarithmic.
+        statement: what the curve says, in one sentence (whether it is saturated, for one).
+
+    Raises:
+        ValueError: for a non-finite number, or points that do not ascend.
+    """
+
+    name: str
+    metric: str
+    x: str
+    points: tuple[tuple[float, float, float, float], ...]
+    log_x: bool = False
+    statement: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(number) for point in self.points for number in point):
+            raise ValueError(f"curve {self.name!r} holds a non-finite number")
+        places = [point[0] for point in self.points]
+        if places != sorted(places):
+            raise ValueError(f"curve {self.name!r} does not ascend in x")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Power:
     """The certificate that an attack can tell a leak from none.
 
@@ -131,11 +162,13 @@ class Finding:
     Attributes:
         attack: label in the configuration, unique within the audit.
         plugin: name of the installed attack.
+        family: what it recovers; attacks of one family are rungs of one ladder.
         summary: first line of its docstring.
         threat_model: the rest of its docstring's first paragraphs: what the adversary holds.
         params: its hyper-parameters.
         status: ``done``, ``not-applicable`` (see ``reason``) or ``failed`` (crash, interruption).
         measurements: the first one is the headline.
+        curves: the figures against budget or threshold.
         power: the certificate; None where the controls were switched off or did not run.
         exhibits: name -> path of a picture, relative to the report.
         notes: what a reader must know about how the numbers came about.
@@ -145,11 +178,13 @@ class Finding:
 
     attack: str
     plugin: str
+    family: str = ""
     summary: str
     threat_model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     status: Literal["done", "not-applicable", "failed"]
     measurements: tuple[Measurement, ...] = ()
+    curves: tuple[Curve, ...] = ()
     power: Power | None = None
     exhibits: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from auditor.errors import DataError
-from auditor.report import Measurement, PrivacyClaim
+from auditor.report import Curve, Measurement, PrivacyClaim
 
 MISSING = -1
 """Code of an attribute that was not annotated, and of a camera that is not known."""
@@ -58,6 +58,8 @@ class Split:
         pids: ``(N,)`` int64; 0 is a distractor, junk (−1) never gets here.
         camids: ``(N,)`` int64 from 0; −1 where the camera is not known.
         attributes: name -> ``(N,)`` int64 code; −1 where not annotated.
+        partners: ``(N,)`` int64 pid of whoever a protection mixed into each picture; −1 where
+            there is nobody. None: nobody is mixed in anywhere.
 
     Raises:
         DataError: if a column has another length than ``images``.
@@ -67,9 +69,12 @@ class Split:
     pids: Tensor
     camids: Tensor
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    partners: Tensor | None = None
 
     def __post_init__(self) -> None:
         columns = {"pids": self.pids, "camids": self.camids, **self.attributes}
+        if self.partners is not None:
+            columns["partners"] = self.partners
         for name, column in columns.items():
             if column.shape != (len(self.images),):
                 raise DataError(
@@ -87,6 +92,7 @@ class Split:
             self.pids[indices],
             self.camids[indices],
             {name: column[indices] for name, column in self.attributes.items()},
+            None if self.partners is None else self.partners[indices],
         )
 
 
@@ -157,14 +163,31 @@ def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
     return features
 
 
+Publish = Callable[[Split, torch.Generator], Split]
+"""Pictures and randomness (the key) to the protected pictures that are published in their place."""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What an adversary meets: the extractor, the people, and how gallery features are released."""
+    """What an adversary meets: the extractor, the people, and how gallery features are released.
+
+    Attributes:
+        extractor: picture to feature.
+        data: the people; under a protection of pictures the gallery holds the protected ones.
+        release: how features are stored.
+        claims: what the release promises.
+        publish: the mechanism that protected the pictures of ``data``, if one did. The adversary
+            knows the mechanism, not the key, and may apply it to pictures of their own.
+        originals: the gallery before ``publish``, row for row; scores are judged against it, no
+            adversary sees it. None where nothing was changed.
+    """
 
     extractor: FeatureExtractor
     data: ReIDDataset
     release: Release = as_is
     claims: tuple[PrivacyClaim, ...] = ()
+    publish: Publish | None = None
+    originals: Split | None = None
 
 
 class Progress(Protocol):
@@ -228,15 +251,23 @@ class AttackResult:
         measurements: headline first.
         exhibits: name -> picture below ``ctx.workdir``.
         notes: what a reader must know about how the numbers came about.
+        curves: the figures against budget or threshold.
     """
 
     measurements: tuple[Measurement, ...]
     exhibits: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
 
 class Attack(Protocol):
-    """A frozen keyword-only dataclass whose fields are hyper-parameters."""
+    """A frozen keyword-only dataclass whose fields are hyper-parameters.
+
+    It may declare ``family: ClassVar[str]`` (rungs of one ladder share it), ``headline:
+    ClassVar[str]`` (the metric its power is judged by), and, where the general controls of
+    `auditor.controls` do not suit what it recovers, bring its own: ``planted(target, ctx)`` and
+    ``null(target, ctx)``, each a Target made from the audited one.
+    """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """Attack from scratch.

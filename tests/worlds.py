@@ -32,6 +32,12 @@ def context(workdir: Path, seed: int = 0) -> RunContext:
 
 
 @cache
+def plain_context() -> RunContext:
+    """A context for whatever needs one and writes nothing."""
+    return RunContext()
+
+
+@cache
 def leaky() -> Target:
     """An extractor that spells out identity, attributes and a thumbnail."""
     return controls.planted_target(people(), RunContext())

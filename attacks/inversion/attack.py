@@ -60,6 +60,7 @@ class GanInversion:
     ema: float = 0.99
     per_person: int = 2
 
+    family: ClassVar[str] = "inversion"
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

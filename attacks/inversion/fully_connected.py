@@ -48,6 +48,7 @@ class FullyConnectedGan:
     lr: float = 2e-4
     per_person: int = 2
 
+    family: ClassVar[str] = "inversion"
     headline: ClassVar[str] = "reid_rank1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -46,6 +46,7 @@ class MseDecoder:
     lr: float = 1e-3
     per_person: int = 2
 
+    family: ClassVar[str] = "inversion"
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

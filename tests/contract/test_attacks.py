@@ -21,6 +21,18 @@ def build(name):
     return plugins.build("attacks", name, worlds.QUICK.get(name, {}))
 
 
+def planted(name):
+    """The world in which the attack must win: its own, or the general one."""
+    own = getattr(build(name), "planted", None)
+    return own(worlds.leaky(), worlds.plain_context()) if own else worlds.leaky()
+
+
+def null(name):
+    """The world in which the attack must find nothing: its own, or the general one."""
+    own = getattr(build(name), "null", None)
+    return own(worlds.leaky(), worlds.plain_context()) if own else worlds.blind()
+
+
 def run(name, target, tmp_path, seed=0):
     attack = build(name)
     ctx = worlds.context(tmp_path, seed)
@@ -49,7 +61,7 @@ def test_an_attack_is_a_frozen_dataclass_that_states_its_adversary(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_attack_wins_where_everything_leaks_and_says_how_sure_it_is(name, tmp_path):
-    result = run(name, worlds.leaky(), tmp_path)
+    result = run(name, planted(name), tmp_path)
     assert isinstance(result, AttackResult)
     metrics = [m.metric for m in result.measurements]
     assert len(metrics) == len(set(metrics))
@@ -70,7 +82,7 @@ def test_an_attack_wins_where_everything_leaks_and_says_how_sure_it_is(name, tmp
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_attack_stays_at_chance_where_there_is_nothing(name, tmp_path):
-    found = headline(name, run(name, worlds.blind(), tmp_path))
+    found = headline(name, run(name, null(name), tmp_path))
     widened = found.value - 1.7 * (found.value - found.low)
     assert widened <= found.chance, found
 
@@ -78,10 +90,10 @@ def test_an_attack_stays_at_chance_where_there_is_nothing(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_attack_repeats_under_its_seed_and_leaves_the_world_alone(name, tmp_path):
     before = torch.random.get_rng_state()
-    first = run(name, worlds.leaky(), tmp_path / "a", seed=3)
+    first = run(name, planted(name), tmp_path / "a", seed=3)
     assert torch.equal(before, torch.random.get_rng_state())
     torch.rand(5)  # whatever ran in between must not matter
-    second = run(name, worlds.leaky(), tmp_path / "b", seed=3)
+    second = run(name, planted(name), tmp_path / "b", seed=3)
     for a, b in zip(first.measurements, second.measurements, strict=True):
         assert math.isclose(a.value, b.value, abs_tol=1e-6), (a, b)
 
