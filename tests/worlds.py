@@ -14,6 +14,11 @@ QUICK = {
     "attribute": {"epochs": 25, "batch_size": 64},
     "inversion": {"image_size": (32, 16), "width": 8, "epochs": 1, "per_person": 2},
     "fully_connected_gan": {"epochs": 2, "hidden": 128, "critic_hidden": 16},
+    "lookalike": {"image_size": (32, 16)},
+    "composite": {"cuts": (0.125, 0.5), "rounds": 1},
+    "identity_decoder": {"image_size": (32, 16), "width": 8, "epochs": 1, "surrogate_epochs": 1},
+    "optimization": {"image_size": (32, 16), "grid": (32, 16), "iterations": 40},
+    "diffusion": {"image_size": (32, 16), "width": 8, "epochs": 4, "steps": 4, "samples": 2},
     "mse_decoder": {"image_size": (32, 16), "width": 32, "epochs": 25, "batch_size": 32},
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""

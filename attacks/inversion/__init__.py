@@ -1,7 +1,21 @@
 """Reconstruction of pictures from stored embeddings, as a ladder of rungs."""
 
 from attacks.inversion.attack import GanInversion
+from attacks.inversion.composite import Composite
+from attacks.inversion.diffusion import Diffusion
 from attacks.inversion.fully_connected import FullyConnectedGan
+from attacks.inversion.identity_decoder import IdentityDecoder
+from attacks.inversion.lookalike import Lookalike
 from attacks.inversion.mse_decoder import MseDecoder
+from attacks.inversion.optimization import Optimization
 
-__all__ = ["FullyConnectedGan", "GanInversion", "MseDecoder"]
+__all__ = [
+    "Composite",
+    "Diffusion",
+    "FullyConnectedGan",
+    "GanInversion",
+    "IdentityDecoder",
+    "Lookalike",
+    "MseDecoder",
+    "Optimization",
+]

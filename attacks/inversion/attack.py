@@ -42,6 +42,7 @@ class GanInversion:
             gradients cost far more than the rest.
         consistency_batch: pictures per such term.
         ema: decay of the averaged weights.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
         per_person: reconstructions per attacked person.
     """
 
@@ -58,6 +59,7 @@ class GanInversion:
     consistency_every: int = 8
     consistency_batch: int = 16
     ema: float = 0.99
+    pool: int = 16
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
@@ -75,4 +77,4 @@ class GanInversion:
             gan = ConditionalGan(self, target, clean, pixels, distance, generator)
             batches = Batches((clean, pixels), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="inverter")
-        return judged(gan, self.image_size, self.per_person, target, ctx, distance)
+        return judged(gan, self.per_person, self.pool, target, ctx, distance)

@@ -60,7 +60,7 @@ class FullyConnectedGan:
             gan = _FullyConnected(self, clean.shape[1], target.release, generator)
             batches = Batches((clean, pixels), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="fully connected GAN")
-        return judged(gan, SIZE, self.per_person, target, ctx, distance)
+        return judged(gan, self.per_person, 0, target, ctx, distance)
 
 
 class _FullyConnected(pl.LightningModule):

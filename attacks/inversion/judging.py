@@ -1,5 +1,6 @@
 """How far a reconstruction gives a person away: by identity first, by likeness second."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,72 +16,167 @@ from auditor.report import Measurement
 from auditor.types import FeatureExtractor, RunContext, Target
 
 CHUNK = 64
+FALSE_MATCH_RATES = {"fmr1": 0.01, "fmr01": 0.001}
+"""Label -> share of the pairs of two people that a threshold lets pass."""
 EXHIBITED = 12
 
 
-def identified(
-    name: str,
-    judge: FeatureExtractor,
-    target: Target,
-    drawn: Tensor,
-    originals: Tensor,
-    chosen: Tensor,
-    ctx: RunContext,
-) -> tuple[list[Measurement], str]:
-    """Type-II re-identification of the reconstructions, as ``judge`` sees them.
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Reconstructions of some gallery entries, beside what they should show.
 
-    Returns rank-1 and mAP with the feature-blind floor as chance, and a sentence with the ceiling.
+    Attributes:
+        target: what was attacked.
+        chosen: ``(M,)`` gallery rows.
+        drawn: ``(M, 3, H, W)`` reconstructions.
+        originals: ``(M, 3, H, W)`` the rows' own pictures at the same size.
     """
-    pids, camids = target.data.gallery.pids[chosen], target.data.gallery.camids[chosen]
-    # the floor: each reconstruction passed off as the next person's
-    other = len(chosen) // 2
-    wrong = pids.roll(other), camids.roll(other), chosen.roll(other)
-    seen = _judge_features(judge, drawn, ctx)
-    real = _search(judge, target, seen, pids, camids, chosen, ctx)
-    floor = _search(judge, target, seen, *wrong, ctx)
-    ceiling = _search(
-        judge, target, _judge_features(judge, originals, ctx), pids, camids, chosen, ctx
-    )
+
+    target: Target
+    chosen: Tensor
+    drawn: Tensor
+    originals: Tensor
+
+    @property
+    def pids(self) -> Tensor:
+        """Who should be shown ``(M,)``."""
+        return self.target.data.gallery.pids[self.chosen]
+
+    @property
+    def camids(self) -> Tensor:
+        """Which cameras took the pictures ``(M,)``."""
+        return self.target.data.gallery.camids[self.chosen]
+
+
+def identified(
+    name: str, judge: FeatureExtractor, trial: Trial, ctx: RunContext
+) -> tuple[list[Measurement], str]:
+    """Re-identification of the reconstructions, as ``judge`` sees them.
+
+    Type II asks for the person in other pictures (other cameras, where the dataset is judged so),
+    type I for the very picture that was embedded (Mai et al., TPAMI 2018, §4). Rank-1 and mAP rank
+    all real pictures of the attacked people; the success attack rate counts pairs whose cosine
+    passes a threshold that 1 % or 0.1 % of pairs of two people pass.
+
+    Returns the figures with the feature-blind floor as chance, and a sentence with the ceiling.
+    """
+    seen = judge_features(judge, trial.drawn, ctx)
+    real = judge_features(judge, trial.originals, ctx)
+    known = _Known.of(judge, trial, ctx)
+    other = len(trial.chosen) // 2  # the floor: each reconstruction passed off as another person's
+    found, ceiling = known.search(seen, 0), known.search(real, 0)
+    floor = known.search(seen, other)
     suffix = "" if name == "target" else f".{name}"
-    valid = pids[real.query_index]
-    rank1 = measure.rate(f"reid_rank1{suffix}", real.hit(1), valid, chance=floor.cmc(1))
-    mean_ap = measure.mean(f"reid_map{suffix}", real.average_precision, valid, chance=floor.mean_ap)
+    valid = trial.pids[found.query_index]
+    figures = [
+        measure.rate(f"reid_rank1{suffix}", found.hit(1), valid, chance=floor.cmc(1)),
+        measure.mean(f"reid_map{suffix}", found.average_precision, valid, chance=floor.mean_ap),
+        measure.rate(
+            f"type1_rank1{suffix}",
+            known.source_first(seen, 0),
+            trial.pids,
+            chance=float(known.source_first(seen, other).mean()),
+        ),
+    ]
+    for label, threshold in known.thresholds().items():
+        for kind, share in (("type1", known.accepted_source), ("type2", known.accepted_person)):
+            values, pids = share(seen, threshold, 0)
+            blind, _ = share(seen, threshold, other)
+            figures.append(
+                measure.mean(
+                    f"sar_{kind}_{label}{suffix}", values, pids, chance=float(blind.mean())
+                )
+            )
     who = "the audited extractor" if name == "target" else f"the independent judge {name}"
     note = (
         f"judged by {who}: the real pictures at this size reach rank-1 {ceiling.cmc(1):.3f} "
         f"and mAP {ceiling.mean_ap:.3f}"
     )
-    return [rank1, mean_ap], note
+    return figures, note
 
 
-def _judge_features(judge: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
+def judge_features(judge: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
+    """Features ``(M, D)`` of pictures of any size."""
     size = judge.input_size
     resized = F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
     return torch.cat([embed(judge, part.to(ctx.device)).cpu() for part in resized.split(CHUNK)])
 
 
-def _search(
-    judge: FeatureExtractor,
-    target: Target,
-    queries: Tensor,
-    pids: Tensor,
-    camids: Tensor,
-    sources: Tensor,
-    ctx: RunContext,
-) -> Retrieval:
-    """Look the queries up among all real pictures of the attacked people, sources set aside."""
-    data = target.data
-    places = (data.gallery, data.query)
-    return evaluate(
-        queries,
-        torch.cat([features_of(judge, split, ctx) for split in places]),
-        pids,
-        torch.cat([split.pids for split in places]),
-        camids,
-        torch.cat([split.camids for split in places]),
-        cross_camera=data.cross_camera,
-        query_sources=sources,
-    )
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """All real pictures of the attacked people as a judge sees them; the gallery comes first."""
+
+    trial: Trial
+    features: Tensor
+    pids: Tensor
+    camids: Tensor
+
+    @classmethod
+    def of(cls, judge: FeatureExtractor, trial: Trial, ctx: RunContext) -> "_Known":
+        places = (trial.target.data.gallery, trial.target.data.query)
+        return cls(
+            trial,
+            torch.cat([features_of(judge, split, ctx) for split in places]),
+            torch.cat([split.pids for split in places]),
+            torch.cat([split.camids for split in places]),
+        )
+
+    def search(self, seen: Tensor, shift: int) -> Retrieval:
+        """Look up ``seen`` as if each showed the person ``shift`` places on, sources set aside."""
+        trial = self.trial
+        return evaluate(
+            seen,
+            self.features,
+            trial.pids.roll(shift),
+            self.pids,
+            trial.camids.roll(shift),
+            self.camids,
+            cross_camera=trial.target.data.cross_camera,
+            query_sources=trial.chosen.roll(shift),
+        )
+
+    def source_first(self, seen: Tensor, shift: int) -> Tensor:
+        """Whether ``(M,)`` the source comes before all pictures of other people; ties share."""
+        cosines, sources = self._cosines(seen), self.trial.chosen.roll(shift)
+        own = cosines.gather(1, sources[:, None])
+        others = self.pids != self.trial.pids.roll(shift)[:, None]
+        better = (others & (cosines > own)).any(1)
+        ties = (others & (cosines == own)).sum(1)
+        return (~better).double() / (1 + ties)
+
+    def accepted_source(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
+        """Whether the source's cosine passes ``(M,)``, and whose it is."""
+        own = self._cosines(seen).gather(1, self.trial.chosen.roll(shift)[:, None])[:, 0]
+        return (own > threshold).double(), self.trial.pids
+
+    def accepted_person(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
+        """Share of the person's other pictures whose cosine passes, and whose they are."""
+        wanted = self._wanted(shift)
+        counts = wanted.sum(1)
+        shares = (wanted & (self._cosines(seen) > threshold)).sum(1) / counts.clamp_min(1)
+        return shares[counts > 0].double(), self.trial.pids[counts > 0]
+
+    def thresholds(self) -> dict[str, float]:
+        """Label -> cosine that a share of the pairs of two people's real pictures exceeds."""
+        real = self.features[self.trial.chosen]
+        impostors = self._cosines(real)[self.pids != self.trial.pids[:, None]]
+        ordered = impostors.sort(descending=True).values
+        return {
+            label: float(ordered[int(rate * len(ordered))])
+            for label, rate in FALSE_MATCH_RATES.items()
+        }
+
+    def _wanted(self, shift: int) -> Tensor:
+        """The pictures ``(M, N)`` that would be right for each reconstruction."""
+        pids, camids = self.trial.pids.roll(shift), self.trial.camids.roll(shift)
+        wanted = self.pids == pids[:, None]
+        wanted[torch.arange(len(pids)), self.trial.chosen.roll(shift)] = False
+        if self.trial.target.data.cross_camera:
+            wanted &= (self.camids != camids[:, None]) | (camids[:, None] < 0)
+        return wanted
+
+    def _cosines(self, seen: Tensor) -> Tensor:
+        return F.normalize(seen, dim=1) @ F.normalize(self.features, dim=1).T
 
 
 def alike(

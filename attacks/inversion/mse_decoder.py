@@ -62,7 +62,7 @@ class MseDecoder:
             decoder = _Decoder(self, released, target.release, generator)
             batches = Batches((clean, pixels), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="MSE decoder")
-        return judged(decoder, self.image_size, self.per_person, target, ctx, distance)
+        return judged(decoder, self.per_person, 0, target, ctx, distance)
 
 
 class _Decoder(pl.LightningModule):

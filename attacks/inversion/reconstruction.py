@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from attacks.inversion.judging import CHUNK, alike, identified, save_strip
-from auditor.embedding import features_of, stored_gallery
+from attacks.inversion.agreement import agreement
+from attacks.inversion.judging import CHUNK, Trial, alike, identified, save_strip
+from attacks.pooling import pooled_gallery
+from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import AttackResult, Images, RunContext, Target
@@ -27,35 +29,54 @@ def auxiliary_pairs(
 
 def judged(
     inverter: nn.Module,
-    size: tuple[int, int],
     per_person: int,
+    pool: int,
     target: Target,
     ctx: RunContext,
     distance: PerceptualDistance,
 ) -> AttackResult:
-    """Try a trained inverter on the stored gallery: identity first, likeness second.
+    """Try a trained inverter on the stored gallery.
 
     Args:
         inverter: stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1].
-        size: (H, W).
         per_person: reconstructions per attacked person.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
         target: what was attacked.
-        ctx: with the judges; the target's own extractor judges if there are none.
+        ctx: with the judges; see `judge_pictures`.
         distance: the perceptual distance to report.
     """
     chosen = choose(target.data.gallery.pids, per_person, ctx)
-    drawn = reconstruct(inverter, stored_gallery(target, ctx)[chosen], ctx.device)
-    originals = target.data.gallery.images.load(chosen.tolist(), size)
+    entries = pooled_gallery(target, pool, ctx)[chosen]
+    drawn = reconstruct(inverter, entries, ctx.device)
+    return judge_pictures(drawn, chosen, target, ctx, distance)
+
+
+def judge_pictures(
+    drawn: Tensor,
+    chosen: Tensor,
+    target: Target,
+    ctx: RunContext,
+    distance: PerceptualDistance,
+) -> AttackResult:
+    """Judge reconstructions ``(M, 3, H, W)`` of gallery entries ``chosen (M,)``.
+
+    Identity comes first, under each of ``ctx.judges`` (the target's own extractor if there are
+    none), then attributes, then likeness.
+    """
+    height, width = drawn.shape[-2:]
+    originals = target.data.gallery.images.load(chosen.tolist(), (height, width))
+    trial = Trial(target, chosen, drawn, originals)
     measurements, notes = [], []
     for name, judge in (ctx.judges or {"target": target.extractor}).items():
-        found, note = identified(name, judge, target, drawn, originals, chosen, ctx)
+        found, note = identified(name, judge, trial, ctx)
         measurements += found
         notes.append(note)
-    measurements += alike(drawn, originals, target.data.gallery.pids[chosen], distance)
-    notes.append("chance is the same figure for reconstructions of somebody else's feature")
+    found, note = agreement(trial, ctx)
+    measurements += [*found, *alike(drawn, originals, target.data.gallery.pids[chosen], distance)]
+    notes += [note, "chance is the same figure for reconstructions of somebody else's feature"]
     path = ctx.workdir / "inversion.png"
     save_strip(path, originals, drawn)
-    return AttackResult(tuple(measurements), {"reconstructions": path}, tuple(notes))
+    return AttackResult(tuple(measurements), {"reconstructions": path}, tuple(filter(None, notes)))
 
 
 def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:

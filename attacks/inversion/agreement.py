@@ -1,0 +1,88 @@
+"""What a reconstruction shows of its person: the annotated attributes, read by a judge."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from torch import Tensor
+
+from attacks.attribute import attackable, recode
+from attacks.inversion.judging import Trial, judge_features
+from auditor.embedding import features_of
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics import leakage, measure
+from auditor.report import Measurement
+from auditor.types import MISSING, FeatureExtractor, RunContext, Split
+
+MIN_PEOPLE = 5
+"""As for the attribute attacks: a value that fewer people carry is not asked for."""
+SHRINKAGE = 0.1
+
+
+def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
+    """Mean balanced accuracy of the attributes read off the reconstructions.
+
+    The reader is a linear discriminant on features of real auxiliary pictures, under an independent
+    judge if there is one. Chance is the same figure for reconstructions of somebody else.
+
+    Returns the figure, none where nothing is annotated, and a sentence with the ceiling.
+    """
+    data = trial.target.data
+    shown = data.gallery.take(trial.chosen)
+    try:
+        codes = attackable(data.auxiliary, shown, MIN_PEOPLE)
+    except UnsupportedTargetError:
+        return [], ""
+    name, judge = _most_independent(trial, ctx)
+    learned = features_of(judge, data.auxiliary, ctx)
+    seen = judge_features(judge, trial.drawn, ctx)
+    real = judge_features(judge, trial.originals, ctx)
+    pictures = [seen, seen.roll(len(seen) // 2, 0), real]
+    guesses = _read(learned, recode(data.auxiliary, codes), pictures)
+    found, floor, ceiling = (_scored(guess, shown, codes) for guess in guesses)
+    note = (
+        f"attributes read by {name} off the real pictures at this size: {ceiling.value:.3f} "
+        "mean balanced accuracy"
+    )
+    return [replace(found, chance=floor.value)], note
+
+
+def _most_independent(trial: Trial, ctx: RunContext) -> tuple[str, FeatureExtractor]:
+    others = [(name, judge) for name, judge in ctx.judges.items() if name != "target"]
+    if others:
+        return f"the independent judge {others[0][0]}", others[0][1]
+    return "the audited extractor", ctx.judges.get("target", trial.target.extractor)
+
+
+def _read(learned: Tensor, labels: Tensor, pictures: list[Tensor]) -> list[Tensor]:
+    """Guesses ``(M, A)`` for each set of picture features, from auxiliary labels ``(N, A)``."""
+    columns: list[list[Tensor]] = [[] for _ in pictures]
+    for column in range(labels.shape[1]):
+        known = labels[:, column] != MISSING
+        classes = int(labels[:, column].max()) + 1
+        model = LinearDiscriminantAnalysis(
+            solver="lsqr", shrinkage=SHRINKAGE, priors=[1 / classes] * classes
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Only one sample available")
+            model.fit(learned[known].double().numpy(), labels[known, column].numpy())
+        for guesses, features in zip(columns, pictures, strict=True):
+            guesses.append(torch.from_numpy(model.predict(features.double().numpy())))
+    return [torch.stack(guesses, dim=1) for guesses in columns]
+
+
+def _scored(guesses: Tensor, shown: Split, codes: Mapping[str, list[int]]) -> Measurement:
+    truth, sizes = recode(shown, codes), [len(values) for values in codes.values()]
+    tables = [
+        leakage.confusion_by_person(guesses[:, column], truth[:, column], shown.pids, size)
+        for column, size in enumerate(sizes)
+    ]
+    joint = np.concatenate(tables, axis=1)
+    return measure.statistic(
+        "attribute_agreement",
+        joint[joint.sum(1) > 0],
+        leakage.mean_over(leakage.balanced_accuracy, sizes),
+    )

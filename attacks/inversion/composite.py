@@ -1,0 +1,137 @@
+"""A composite picture, as a police artist makes one: parts of people who look alike."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.inversion.judging import CHUNK
+from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
+from attacks.pooling import pooled_gallery
+from auditor.embedding import embed
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.types import (
+    AttackResult,
+    FeatureExtractor,
+    RunContext,
+    Target,
+)
+
+SOFTNESS = 0.015
+"""Width of a seam between two parts, as a share of the height."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composite:
+    """Puts a picture together from parts of own pictures until it embeds like the stolen entry.
+
+    Threat model: holds the stored gallery and own pictures of other people; may query the
+    extractor, without gradients, on those and on composites of them.
+
+    Source: facial composites, and best-of-N search by feature distance. The search is coordinate
+    ascent: the picture starts as the lookalike (`attacks.inversion.lookalike`), is cut into
+    horizontal parts, and each part in turn is replaced by that of the candidate who brings the
+    embedding closest to the stored entry. People differ above and below the waist independently,
+    so few pictures make many people. Parts are from photographs, so the result is natural, which
+    keeps the search from fooling the extractor it listens to.
+
+    Attributes:
+        image_size: (height, width) of the pictures.
+        cuts: where the parts meet, as shares of the height.
+        candidates: people whose parts are tried for each entry, the most alike first.
+        rounds: passes over the parts.
+        pool: how many neighbours each stored entry is pooled with; 0 for none.
+        per_person: stored entries tried per attacked person.
+    """
+
+    image_size: tuple[int, int] = (64, 32)
+    cuts: tuple[float, ...] = (0.5,)
+    candidates: int = 12
+    rounds: int = 2
+    pool: int = 16
+    per_person: int = 1
+
+    family: ClassVar[str] = "inversion"
+    headline: ClassVar[str] = "reid_rank1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        chosen = choose(target.data.gallery.pids, self.per_person, ctx)
+        entries = F.normalize(pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device), dim=1)
+        pids = target.data.auxiliary.pids.to(ctx.device)
+        library = candidates(entries, clean, pids, self.candidates)
+        best, reached = self._search(target.extractor, entries, clean, pixels, library, ctx)
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        result = judge_pictures(best.cpu(), chosen, target, ctx, distance)
+        queries = 1 + self.rounds * (len(self.cuts) + 1) * library.shape[1]
+        note = (
+            f"{queries} composites were tried per entry; the mean cosine to the pooled entry "
+            f"reached {float(reached.mean()):.3f}"
+        )
+        return replace(result, notes=(*result.notes, note))
+
+    def _search(
+        self,
+        extractor: FeatureExtractor,
+        entries: Tensor,
+        clean: Tensor,
+        pixels: Tensor,
+        library: Tensor,
+        ctx: RunContext,
+    ) -> tuple[Tensor, Tensor]:
+        """The best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries."""
+
+        def likeness(pictures: Tensor) -> Tensor:
+            return (embedded(extractor, pictures) * entries).sum(1)
+
+        best = pixels[library[:, 0]].float().div(255)
+        reached = likeness(best)
+        masks = part_masks(self.cuts, self.image_size[0]).to(best.device)
+        moves = [(mask, column) for mask in masks for column in range(library.shape[1])]
+        moves *= self.rounds
+        for done, (mask, column) in enumerate(moves):
+            part = pixels[library[:, column]].float().div(255)
+            trial = torch.lerp(best, part, mask)
+            cosine = likeness(trial)
+            better = cosine > reached
+            best[better], reached = trial[better], torch.maximum(reached, cosine)
+            ctx.progress((done + 1) / len(moves), "composite")
+        return best, reached
+
+
+def embedded(extractor: FeatureExtractor, pictures: Tensor) -> Tensor:
+    """Unit features ``(M, D)`` of pictures of any size."""
+    parts = [
+        embed(extractor, F.interpolate(part, extractor.input_size, mode="bilinear", antialias=True))
+        for part in pictures.split(CHUNK)
+    ]
+    return F.normalize(torch.cat(parts), dim=1)
+
+
+def candidates(entries: Tensor, clean: Tensor, pids: Tensor, count: int) -> Tensor:
+    """Rows ``(M, K)`` of ``clean (N, D)``: each entry's nearest picture of its K nearest people.
+
+    ``entries (M, D)`` have unit length; K is ``count``, or all people ``pids (N,)`` there are.
+    """
+    cosines = entries @ F.normalize(clean, dim=1).T
+    nearest = []
+    for pid in pids.unique():
+        theirs = (pids == pid).nonzero()[:, 0]
+        best = cosines[:, theirs].max(1)
+        nearest.append((best.values, theirs[best.indices]))
+    values, rows = (torch.stack(column, dim=1) for column in zip(*nearest, strict=True))
+    people = values.topk(min(count, values.shape[1]), dim=1).indices
+    return rows.gather(1, people)
+
+
+def part_masks(cuts: tuple[float, ...], height: int) -> Tensor:
+    """Weights ``(P, 1, H, 1)`` of each horizontal part; they sum to one in every row."""
+    places = (torch.arange(height) + 0.5) / height
+    edges = [torch.sigmoid((places - cut) / SOFTNESS) for cut in sorted(cuts)]
+    below = [torch.ones(height), *edges]
+    above = [*edges, torch.zeros(height)]
+    parts = [start - end for start, end in zip(below, above, strict=True)]
+    return torch.stack(parts)[:, None, :, None]

@@ -1,0 +1,217 @@
+"""The generative rung: pictures are sampled given the embedding, and the best of several kept."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DModel
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from attacks.inversion.composite import embedded
+from attacks.inversion.judging import CHUNK
+from attacks.inversion.linear import LinearDecoder
+from attacks.inversion.lookalike import nearest, stand_ins
+from attacks.inversion.networks import doublings
+from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
+from attacks.pooling import pooled_gallery
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.training import Batches, fit, one_cycle
+from auditor.types import AttackResult, RunContext, Target
+
+NOISE_LEVELS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusion:
+    """Samples pictures of the person with a diffusion model conditioned on a stolen embedding.
+
+    Threat model: holds the stored gallery and own pictures of other people; may query the
+    extractor, without gradients, on those and on its samples, and knows how the gallery is
+    released.
+
+    Source: conditional diffusion decoders for face embeddings, here on pedestrian crops: a UNet and
+    a DDIM sampler (Song et al., ICLR 2021) from the diffusers library, the feature entering by
+    adaptive group normalisation, classifier-free guidance (Ho & Salimans, 2021), and the best of
+    several samples by feature distance. Difference: the linear guess and a lookalike's picture
+    enter beside the noise, because a few thousand pictures do not teach what pedestrians look like.
+
+    Attributes:
+        image_size: (height, width) of the pictures: 32×16, 64×32, 128×64 or 256×128.
+        width: channels of the UNet at full resolution.
+        epochs: passes over the auxiliary people.
+        batch_size: pictures per training step.
+        lr: peak learning rate of AdamW under a one-cycle schedule.
+        drop: share of the training pictures whose condition is withheld.
+        ema: decay of the averaged weights.
+        steps: of the sampler.
+        strength: share of the noise levels the sampler starts below, from the noised linear guess
+            (SDEdit; Meng et al., ICLR 2022); 1 starts from noise alone.
+        guidance: weight of the condition in sampling; 1 is no guidance.
+        samples: pictures sampled per entry, of which the extractor chooses one.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        per_person: reconstructions per attacked person.
+    """
+
+    image_size: tuple[int, int] = (64, 32)
+    width: int = 32
+    epochs: int = 20
+    batch_size: int = 64
+    lr: float = 1e-3
+    drop: float = 0.1
+    ema: float = 0.99
+    steps: int = 12
+    strength: float = 0.6
+    guidance: float = 1.5
+    samples: int = 4
+    pool: int = 16
+    per_person: int = 1
+
+    family: ClassVar[str] = "inversion"
+    headline: ClassVar[str] = "reid_rank1"
+
+    def __post_init__(self) -> None:
+        doublings(self.image_size)
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        generator = ctx.generator("attacks.diffusion")
+        with ctx.randomness("attacks.diffusion"):
+            model = _Denoiser(self, target, clean, pixels, generator)
+            rows = torch.arange(len(clean))
+            batches = Batches((clean, pixels, rows), self.batch_size, generator)
+            fit(model, batches, epochs=self.epochs, ctx=ctx, detail="diffusion")
+        model.to(ctx.device)
+        chosen = choose(target.data.gallery.pids, self.per_person, ctx)
+        entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
+        lookalikes = pixels[nearest(entries, clean)]
+        best = torch.zeros_like(lookalikes, dtype=torch.float32)
+        reached = torch.full((len(entries),), -torch.inf, device=ctx.device)
+        wanted = F.normalize(entries, dim=1)
+        for sample in range(self.samples):
+            drawn = model.sample(entries, lookalikes, generator)
+            cosines = (embedded(target.extractor, drawn) * wanted).sum(1)
+            better = cosines > reached
+            best[better], reached = drawn[better], torch.maximum(reached, cosines)
+            ctx.progress((sample + 1) / self.samples, "sampling")
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        return judge_pictures(best.cpu(), chosen, target, ctx, distance)
+
+
+class _Denoiser(pl.LightningModule):
+    """Predicts the velocity of a noisy picture, given feature, linear guess and lookalike."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        attack: Diffusion,
+        target: Target,
+        clean: Tensor,
+        pixels: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.attack, self.release, self.generator = attack, target.release, generator
+        released = target.release(clean.cpu(), generator).to(clean.device)
+        pids = target.data.auxiliary.pids
+        self._lookalikes = [pixels[stand_ins(released, clean, pids)]]  # no part of the module
+        self.register_buffer("mean", released.mean(0))
+        self.register_buffer("std", released.std(0).clamp_min(1e-6))
+        self.guess = LinearDecoder((released - self.mean) / self.std, pixels, pids)
+        self.network = _Network(clean.shape[1], attack)
+        self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(attack.ema))
+        self.scheduler = DDIMScheduler(
+            NOISE_LEVELS, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"
+        )
+        self.to(clean.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
+        """Squared error of the velocity (Salimans & Ho, ICLR 2022) at a random noise level."""
+        clean, pixels, rows = batch
+        features = self._standardise(self.release(clean.cpu(), self.generator).to(self.device))
+        hints = self._hints(features, self._lookalikes[0][rows])
+        kept = (torch.rand(len(clean), device=self.device) >= self.attack.drop).float()
+        levels = torch.randint(NOISE_LEVELS, (len(clean),), device=self.device)
+        picture = pixels.float().div(127.5).sub(1)
+        noise = torch.randn_like(picture)
+        noisy = self.scheduler.add_noise(picture, noise, levels)
+        velocity = self.scheduler.get_velocity(picture, noise, levels)
+        return F.mse_loss(self.network(noisy, levels, features, hints, kept), velocity)
+
+    def on_train_batch_end(self, *args: object) -> None:
+        """Average the weights."""
+        self.averaged.update_parameters(self.network)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW under a one-cycle schedule."""
+        return one_cycle(self, self.attack.lr, 1e-2)
+
+    @torch.no_grad()
+    def sample(self, entries: Tensor, lookalikes: Tensor, generator: torch.Generator) -> Tensor:
+        """One picture ``(M, 3, H, W)`` in [0, 1] for each of ``entries (M, D)``."""
+        parts = zip(entries.split(CHUNK), lookalikes.split(CHUNK), strict=True)
+        return torch.cat([self._sample(part, look, generator) for part, look in parts])
+
+    def _sample(self, entries: Tensor, lookalikes: Tensor, generator: torch.Generator) -> Tensor:
+        features = self._standardise(entries)
+        hints = self._hints(features, lookalikes)
+        given, withheld = torch.ones(len(entries)), torch.zeros(len(entries))
+        self.scheduler.set_timesteps(round(self.attack.steps / self.attack.strength))
+        timeline = self.scheduler.timesteps[-self.attack.steps :]
+        noise = torch.randn((len(entries), 3, *self.attack.image_size), generator=generator)
+        picture = self.scheduler.add_noise(hints[:, :3], noise.to(hints.device), timeline[:1])
+        for level in timeline:
+            levels = level.expand(len(entries)).to(entries.device)
+            told, blind = (
+                self.averaged(picture, levels, features, hints, kept.to(entries.device))
+                for kept in (given, withheld)
+            )
+            velocity = blind + self.attack.guidance * (told - blind)
+            picture = self.scheduler.step(velocity, level, picture).prev_sample
+        drawn: Tensor = picture.add(1).div(2).clamp(0, 1)
+        return drawn
+
+    def _standardise(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.std
+
+    def _hints(self, features: Tensor, lookalikes: Tensor) -> Tensor:
+        """Linear guess and lookalike ``(B, 6, H, W)`` in [−1, 1]."""
+        guess = self.guess(features).clamp(0, 1).mul(2).sub(1)
+        return torch.cat([guess, lookalikes.float().div(127.5).sub(1)], dim=1)
+
+
+class _Network(nn.Module):
+    """diffusers' UNet with the feature in its time embedding."""
+
+    def __init__(self, dim: int, attack: Diffusion) -> None:
+        super().__init__()
+        channels = tuple(attack.width * factor for factor in (1, 2, 3))
+        self.embed = nn.Linear(dim, 4 * channels[0])
+        self.unet = UNet2DModel(
+            sample_size=attack.image_size,
+            in_channels=9,
+            out_channels=3,
+            block_out_channels=channels,
+            layers_per_block=1,
+            down_block_types=("DownBlock2D",) * 3,
+            up_block_types=("UpBlock2D",) * 3,
+            class_embed_type="identity",
+            norm_num_groups=8,
+            resnet_time_scale_shift="scale_shift",
+            attention_head_dim=8,
+        )
+
+    def forward(
+        self, noisy: Tensor, levels: Tensor, features: Tensor, hints: Tensor, kept: Tensor
+    ) -> Tensor:
+        """The velocity ``(B, 3, H, W)``; where ``kept (B,)`` is 0, the condition is withheld."""
+        condition = self.embed(features) * kept[:, None]
+        pictures = torch.cat([noisy, hints * kept[:, None, None, None]], dim=1)
+        velocity: Tensor = self.unet(pictures, levels, class_labels=condition).sample
+        return velocity

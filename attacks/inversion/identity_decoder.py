@@ -1,0 +1,125 @@
+"""The rung whose only question is: would a re-ID network take this for the same person?"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from attacks.inversion.linear import LinearDecoder
+from attacks.inversion.losses import feature_consistency
+from attacks.inversion.networks import Inverter, doublings
+from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.surrogate import Surrogate, train_surrogate
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.training import Batches, fit, one_cycle
+from auditor.types import AttackResult, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityDecoder:
+    """Draws the person's picture with a decoder that is taught by a re-ID network alone.
+
+    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    on those and knows how the gallery is released. Trains a re-ID network of its own on them; needs
+    no gradients of the attacked one, and no judge takes part.
+
+    Source: decoders for face embeddings whose perceptual loss is taken in a face recogniser, with
+    the pixel loss dropped, the strongest published rung there. Differences: the re-ID network is
+    the shipped one, refined on own people (identity softmax, and distillation of the target), and
+    the decoder starts from the closed-form linear guess, so that colours need not be found anew.
+
+    Attributes:
+        image_size: (height, width) of the reconstructions: 32×16, 64×32, 128×64 or 256×128.
+        width: channels of the decoder at full resolution.
+        epochs: passes over the auxiliary people.
+        surrogate_epochs: the same, for the re-ID network.
+        batch_size: pictures per step.
+        lr: peak learning rate of AdamW under a one-cycle schedule, for both networks.
+        consistency: weight of the feature that the re-ID network imitates.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        per_person: reconstructions per attacked person.
+    """
+
+    image_size: tuple[int, int] = (64, 32)
+    width: int = 24
+    epochs: int = 5
+    surrogate_epochs: int = 3
+    batch_size: int = 64
+    lr: float = 2e-3
+    consistency: float = 1.0
+    pool: int = 16
+    per_person: int = 2
+
+    family: ClassVar[str] = "inversion"
+    headline: ClassVar[str] = "reid_rank1"
+
+    def __post_init__(self) -> None:
+        doublings(self.image_size)
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        generator = ctx.generator("attacks.identity_decoder")
+        with ctx.randomness("attacks.identity_decoder"):
+            surrogate = train_surrogate(
+                clean,
+                pixels,
+                target.data.auxiliary.pids,
+                epochs=self.surrogate_epochs,
+                lr=self.lr,
+                generator=generator,
+                ctx=ctx,
+            )
+            decoder = _Decoder(self, target, clean, pixels, surrogate, generator)
+            batches = Batches((clean, pixels), self.batch_size, generator)
+            fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="identity decoder")
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        return judged(decoder, self.per_person, self.pool, target, ctx, distance)
+
+
+class _Decoder(pl.LightningModule):
+    """The inverter's network under the surrogate's distance."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        attack: IdentityDecoder,
+        target: Target,
+        clean: Tensor,
+        pixels: Tensor,
+        surrogate: Surrogate,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.attack, self.release, self.generator = attack, target.release, generator
+        self._surrogate = [surrogate]  # kept out of the module tree: it is not trained along
+        released = target.release(clean.cpu(), generator).to(clean.device)
+        self.register_buffer("mean", released.mean(0))
+        self.register_buffer("std", released.std(0).clamp_min(1e-6))
+        guess = LinearDecoder((released - self.mean) / self.std, pixels, target.data.auxiliary.pids)
+        self.inverter = Inverter(clean.shape[1], attack.image_size, attack.width, guess)
+        self.to(clean.device)
+
+    def forward(self, stored: Tensor) -> Tensor:
+        """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
+        pictures: Tensor = self.inverter((stored - self.mean) / self.std)
+        return pictures
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """What the surrogate sees in both pictures, and what the target would."""
+        clean, pixels = batch
+        drawn = self(self.release(clean.cpu(), self.generator).to(self.device))
+        surrogate = self._surrogate[0]
+        seen = surrogate.distance(drawn, pixels.float().div(255)).mean()
+        return seen + self.attack.consistency * feature_consistency(
+            surrogate.imitated(drawn), clean
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW under a one-cycle schedule."""
+        return one_cycle(self, self.attack.lr, 1e-4)

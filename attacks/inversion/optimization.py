@@ -1,0 +1,128 @@
+"""The white-box rung: a picture is changed until the extractor says what was stolen."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.image import total_variation
+
+from attacks.inversion.lookalike import nearest
+from attacks.inversion.losses import feature_consistency
+from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
+from attacks.pooling import pooled_gallery
+from auditor.controls import NullExtractor, null_target
+from auditor.embedding import differentiable, embed_with_gradient
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+
+SHIFT = 4
+"""Pixels by which the extractor's view is moved at random, up and down, left and right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """Changes a lookalike's picture by gradient descent until it embeds like the stolen entry.
+
+    Threat model: holds the stored gallery and own pictures of other people, and the extractor with
+    its gradients (white box). Trains nothing.
+
+    Source: model inversion by gradient descent (Fredrikson et al., CCS 2015; Mahendran & Vedaldi,
+    CVPR 2015) with a total-variation prior. Differences: the descent starts from the own picture
+    that embeds most alike and moves a coarse grid of colour changes rather than pixels, and the
+    extractor sees it flipped and shifted at random, because unconstrained pixels would satisfy the
+    extractor alone and no other judge.
+
+    Attributes:
+        image_size: (height, width) of the reconstructions.
+        grid: (rows, columns) of the colour changes.
+        iterations: gradient steps.
+        batch_size: pictures that are changed at a time.
+        lr: of Adam, in logits of pixel values.
+        total_variation: weight of the mean absolute difference of neighbouring pixels.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        per_person: reconstructions per attacked person.
+    """
+
+    image_size: tuple[int, int] = (64, 32)
+    grid: tuple[int, int] = (16, 8)
+    iterations: int = 30
+    batch_size: int = 32
+    lr: float = 0.1
+    total_variation: float = 0.1
+    pool: int = 16
+    per_person: int = 1
+
+    family: ClassVar[str] = "inversion"
+    headline: ClassVar[str] = "reid_rank1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        if not differentiable(target.extractor):
+            raise UnsupportedTargetError(
+                "the extractor is a black box: it has no gradients to descend; "
+                "give the model as TorchScript or as weights with an architecture"
+            )
+        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        chosen = choose(target.data.gallery.pids, self.per_person, ctx)
+        entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
+        starts = pixels[nearest(entries, clean)].float().div(255)
+        generator, drawn = ctx.generator("attacks.optimization"), []
+        pairs = zip(starts.split(self.batch_size), entries.split(self.batch_size), strict=True)
+        for start, wanted in pairs:
+            drawn.append(self._descend(target.extractor, start, wanted, generator))
+            ctx.progress(sum(map(len, drawn)) / len(entries), "optimization")
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        return judge_pictures(torch.cat(drawn).cpu(), chosen, target, ctx, distance)
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """The null control with a gradient, which is zero: see `auditor.types.Attack`."""
+        return replace(null_target(target.data), extractor=_FlatNull())
+
+    def _descend(
+        self, extractor: FeatureExtractor, start: Tensor, wanted: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Pictures ``(B, 3, H, W)`` that embed closer to ``wanted (B, D)`` than ``start`` does."""
+        base = torch.logit(start.clamp(0.02, 0.98))
+        change = torch.zeros(len(start), 3, *self.grid, device=start.device, requires_grad=True)
+        optimizer = torch.optim.Adam([change], lr=self.lr)
+        for _ in range(self.iterations):
+            drawn = _painted(base, change)
+            seen = embed_with_gradient(extractor, _viewed(drawn, extractor.input_size, generator))
+            roughness = total_variation(drawn, reduction="sum") / drawn.numel()
+            # each picture is its own problem: the sum leaves their gradients apart
+            loss = len(start) * (
+                feature_consistency(seen, wanted) + self.total_variation * roughness
+            )
+            optimizer.zero_grad()
+            (change.grad,) = torch.autograd.grad(loss, [change])
+            optimizer.step()
+        return _painted(base, change).detach()
+
+
+class _FlatNull(NullExtractor):
+    """Noise that depends on the picture, and says that no change of the picture matters."""
+
+    differentiable = True
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See `auditor.controls.NullExtractor`."""
+        return super().forward(images.detach()) + 0 * images.flatten(1).sum(1, keepdim=True)
+
+
+def _painted(base: Tensor, change: Tensor) -> Tensor:
+    size = (base.shape[-2], base.shape[-1])
+    return torch.sigmoid(base + F.interpolate(change, size, mode="bilinear"))
+
+
+def _viewed(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """The images at the extractor's size, flipped and shifted at random, all alike."""
+    resized = F.interpolate(images, size, mode="bilinear")
+    down, right, flip = torch.randint(-SHIFT, SHIFT + 1, (3,), generator=generator).tolist()
+    padded = F.pad(resized, (SHIFT,) * 4, mode="replicate")
+    height, width = size
+    top, left = SHIFT + down, SHIFT + right
+    view = padded[:, :, top : top + height, left : left + width]
+    return view.flip(3) if flip > 0 else view
