@@ -5,7 +5,6 @@ from attacks.inversion.composite import Composite
 from attacks.inversion.diffusion import Diffusion
 from attacks.inversion.fully_connected import FullyConnectedGan
 from attacks.inversion.identity_decoder import IdentityDecoder
-from attacks.inversion.lookalike import Lookalike
 from attacks.inversion.mse_decoder import MseDecoder
 from attacks.inversion.optimization import Optimization
 
@@ -15,7 +14,6 @@ __all__ = [
     "FullyConnectedGan",
     "GanInversion",
     "IdentityDecoder",
-    "Lookalike",
     "MseDecoder",
     "Optimization",
 ]

@@ -7,17 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.inversion.judging import CHUNK
+from attacks.inversion.judging import judge_features
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.pooling import pooled_gallery
-from auditor.embedding import embed
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.types import (
-    AttackResult,
-    FeatureExtractor,
-    RunContext,
-    Target,
-)
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 SOFTNESS = 0.015
 """Width of a seam between two parts, as a share of the height."""
@@ -31,8 +25,8 @@ class Composite:
     extractor, without gradients, on those and on composites of them.
 
     Source: facial composites, and best-of-N search by feature distance. The search is coordinate
-    ascent: the picture starts as the lookalike (`attacks.inversion.lookalike`), is cut into
-    horizontal parts, and each part in turn is replaced by that of the candidate who brings the
+    ascent: the picture starts as the own one that embeds most alike, is cut into horizontal parts
+    (head, torso, legs), and each part in turn is replaced by that of the candidate who brings the
     embedding closest to the stored entry. People differ above and below the waist independently,
     so few pictures make many people. Parts are from photographs, so the result is natural, which
     keeps the search from fooling the extractor it listens to.
@@ -41,20 +35,26 @@ class Composite:
         image_size: (height, width) of the pictures.
         cuts: where the parts meet, as shares of the height.
         candidates: people whose parts are tried for each entry, the most alike first.
-        rounds: passes over the parts.
+        rounds: passes over the parts; 0 shows the lookalike as it is.
         pool: how many neighbours each stored entry is pooled with; 0 for none.
         per_person: stored entries tried per attacked person.
     """
 
     image_size: tuple[int, int] = (64, 32)
-    cuts: tuple[float, ...] = (0.5,)
-    candidates: int = 12
-    rounds: int = 2
+    cuts: tuple[float, ...] = (0.125, 0.5)
+    candidates: int = 16
+    rounds: int = 1
     pool: int = 16
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
     headline: ClassVar[str] = "reid_rank1"
+
+    def __post_init__(self) -> None:
+        if not all(0 < cut < 1 for cut in self.cuts):
+            raise ValueError(f"cuts {self.cuts} are not shares of the height between 0 and 1")
+        if self.candidates < 1 or self.rounds < 0:
+            raise ValueError("candidates must be at least 1, rounds at least 0")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -85,7 +85,8 @@ class Composite:
         """The best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries."""
 
         def likeness(pictures: Tensor) -> Tensor:
-            return (embedded(extractor, pictures) * entries).sum(1)
+            seen = judge_features(extractor, pictures, ctx).to(ctx.device)
+            return F.cosine_similarity(seen, entries, dim=1)
 
         best = pixels[library[:, 0]].float().div(255)
         reached = likeness(best)
@@ -100,15 +101,6 @@ class Composite:
             best[better], reached = trial[better], torch.maximum(reached, cosine)
             ctx.progress((done + 1) / len(moves), "composite")
         return best, reached
-
-
-def embedded(extractor: FeatureExtractor, pictures: Tensor) -> Tensor:
-    """Unit features ``(M, D)`` of pictures of any size."""
-    parts = [
-        embed(extractor, F.interpolate(part, extractor.input_size, mode="bilinear", antialias=True))
-        for part in pictures.split(CHUNK)
-    ]
-    return F.normalize(torch.cat(parts), dim=1)
 
 
 def candidates(entries: Tensor, clean: Tensor, pids: Tensor, count: int) -> Tensor:

@@ -11,8 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from attacks.inversion.composite import embedded
-from attacks.inversion.judging import CHUNK
+from attacks.inversion.judging import CHUNK, judge_features
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import doublings
@@ -91,10 +90,10 @@ class Diffusion:
         lookalikes = pixels[nearest(entries, clean)]
         best = torch.zeros_like(lookalikes, dtype=torch.float32)
         reached = torch.full((len(entries),), -torch.inf, device=ctx.device)
-        wanted = F.normalize(entries, dim=1)
         for sample in range(self.samples):
             drawn = model.sample(entries, lookalikes, generator)
-            cosines = (embedded(target.extractor, drawn) * wanted).sum(1)
+            seen = judge_features(target.extractor, drawn, ctx).to(ctx.device)
+            cosines = F.cosine_similarity(seen, entries, dim=1)
             better = cosines > reached
             best[better], reached = drawn[better], torch.maximum(reached, cosines)
             ctx.progress((sample + 1) / self.samples, "sampling")
