@@ -63,6 +63,8 @@ PRESETS: Mapping[str, Card] = {
     "fastreid": Card(value_range="0..255", mean=_ZERO, std=_ONE),
     # the configurations of TransReID's vision transformers; its ResNets use ImageNet statistics
     "transreid": Card(mean=_HALF, std=_HALF),
+    # Open Model Zoo IRs carry their mean and scale, and take pixels as OpenCV reads them
+    "openvino": Card(colour="bgr", value_range="0..255", mean=_ZERO, std=_ONE),
     "imagenet": Card(height=224, width=224),
 }
 

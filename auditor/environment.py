@@ -20,6 +20,7 @@ PACKAGES = (
     "lpips",
     "torchmetrics",
     "onnxruntime",
+    "openvino",
     "numpy",
     "scipy",
     "pillow",

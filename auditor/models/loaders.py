@@ -1,7 +1,8 @@
 """Opens the audited model: format by content, card by the user, and no way around a refusal.
 
-Data formats (state dicts, safetensors, ONNX) and TorchScript, which is a program, are opened.
-Files that would run native code or unpickle objects are refused; nothing falls back to anything.
+Data formats (state dicts, safetensors, ONNX, OpenVINO IR) and TorchScript, which is a program, are
+opened. Files that would run native code or unpickle objects are refused; nothing falls back to
+anything.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.architectures.registry import build, closest
 from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.onnx_network import OnnxNetwork
+from auditor.models.openvino_network import OpenVinoNetwork
 from auditor.models.sniff import Format, sniff
 from auditor.models.state_dict import fit, read_checkpoint, read_safetensors
 
@@ -58,7 +60,8 @@ def open_model(
     """Open the model file ``path``.
 
     Args:
-        path: a state dict, safetensors, TorchScript or ONNX file, whatever its name.
+        path: a state dict, safetensors, TorchScript, ONNX or OpenVINO (.xml) file, whatever its
+            name.
         arch: the architecture of a state dict; None for formats that bring their own.
         card: how to feed it.
         device: where to run it.
@@ -66,11 +69,12 @@ def open_model(
     Raises:
         ModelError: if it does not load, or is no extractor under this card.
         ModelRefusedError: if its format cannot be opened without trusting its author.
+        EnvironmentUnmetError: if its format needs a package that is not installed.
     """
     form = sniff(path)
     if form in REFUSED:
         raise ModelRefusedError(f"{path} is {REFUSED[form]}")
-    if form in {"torchscript", "onnx"} and arch is not None:
+    if form in {"torchscript", "onnx", "openvino"} and arch is not None:
         raise ModelError(
             f"{path} is {form} and brings its own architecture; leave out the architecture {arch!r}"
         )
@@ -78,6 +82,9 @@ def open_model(
     if form == "onnx":
         network: nn.Module = OnnxNetwork(path, device)
         facts |= {"arch": "onnx", "parameters": network.parameter_count}
+    elif form == "openvino":
+        network = OpenVinoNetwork(path)
+        facts |= {"arch": "openvino", **network.facts}
     elif form == "torchscript":
         network = _open_script(path, device)
         facts |= {"arch": getattr(network, "original_name", "torchscript"), "trust": "program"}

@@ -6,7 +6,8 @@ Nothing is unpickled, executed or decompressed here, and the file's name plays n
 import stat
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NoReturn
+from xml.parsers import expat
 
 from auditor.errors import ModelError, ModelRefusedError
 
@@ -16,16 +17,22 @@ Format = Literal[
     "legacy-checkpoint",
     "safetensors",
     "onnx",
+    "openvino",
     "pt2",
     "native",
     "package",
     "legacy-pickle",
 ]
 
-ACCEPTED = "a state dict (.pth, .pt, .safetensors, with an architecture), TorchScript or ONNX"
+ACCEPTED = (
+    "a state dict (.pth, .pt, .safetensors, with an architecture), TorchScript, ONNX or OpenVINO IR"
+)
 
 MAX_MEMBERS = 50_000
 """A checkpoint holds one member per tensor; the largest networks have a few thousand."""
+
+MAX_XML_HEAD = 2**20
+"""What an OpenVINO IR may have before its layers, which come first."""
 
 MAX_CODE_BYTES = 2**26
 """TorchScript keeps its source text compressed; the rest of what torch writes is not."""
@@ -39,8 +46,7 @@ _KNOWN_OTHERS = {
     b"\x89HDF": "an HDF5 (Keras) file",
     b"\x93NUM": "a NumPy array",
     b"\x1f\x8b\x08": "a gzip file",
-    b"<?xml": "an XML file (OpenVINO IR, perhaps)",
-    b"<net": "an OpenVINO IR",
+    b"<": "a markup file (XML, HTML), but no OpenVINO IR",
     b"version https://git-lfs": "a Git LFS pointer, not the file it points to",
 }
 
@@ -69,6 +75,8 @@ def sniff(path: Path) -> Format:
             return "safetensors"
         if _is_onnx(file, size):
             return "onnx"
+        if head.startswith((b"<?xml", b"<net")) and _is_openvino(path, file):
+            return "openvino"
     raise ModelError(f"{path} is {_other(head)}; give {ACCEPTED}")
 
 
@@ -169,6 +177,28 @@ def _varint(file: BinaryIO) -> int:
         if byte[0] < 0x80:
             break
     return value & (2**62 - 1)
+
+
+def _is_openvino(path: Path, file: BinaryIO) -> bool:
+    """Whether the root element is ``net`` and holds ``layers``; no entity is ever expanded."""
+    elements: list[str] = []
+
+    def refuse(*declaration: object) -> NoReturn:
+        raise ModelRefusedError(
+            f"{path} is an XML file with a DOCTYPE, which can expand without limit or reach for "
+            "other files; OpenVINO writes none: convert the model again"
+        )
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda name, attributes: elements.append(name)
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    file.seek(0)
+    try:
+        while len(elements) < 2 and file.tell() < MAX_XML_HEAD and (chunk := file.read(4096)):
+            parser.Parse(chunk)
+    except expat.ExpatError:
+        return False
+    return elements[:2] == ["net", "layers"]
 
 
 def _other(head: bytes) -> str:

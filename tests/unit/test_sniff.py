@@ -84,7 +84,7 @@ def test_native_code(tmp_path, head):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"hello, world", "no known model format.*TorchScript or ONNX"),
+        (b"hello, world", "no known model format.*ONNX or OpenVINO IR"),
         (b"PK\x03\x04" + bytes(50), "damaged zip"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
