@@ -81,12 +81,14 @@ class OpenVinoNetwork(ExportedNetwork):
         noise = torch.rand((3, 3, height, width), generator=torch.Generator().manual_seed(0))
         # one image is right for whichever range of pixels the model takes
         images = noise * torch.tensor([1, 16, 255]).view(3, 1, 1, 1)
-        alone, fixed = self.forward(images), (self.compiled, self.shape)
+        fixed = self.compiled, self.shape
         try:
+            alone = self.forward(images)
             model.reshape([-1, 3, height, width])
             self.compiled, self.shape = _compile(core, model), (None, channels, height, width)
             together = self.forward(images)
-        except RuntimeError:  # a shape written into the graph does not go with the new one
+        except (RuntimeError, ValueError):
+            # a shape written into the graph does not go with the new one, or an output has none
             self.compiled, self.shape = fixed
             return
         if not all(map(_same, alone, together)):
@@ -142,7 +144,7 @@ def _parameter_count(model: Any) -> int:
 def _same(alone: torch.Tensor, together: torch.Tensor) -> bool:
     if alone.shape != together.shape or not alone.numel():
         return False
-    rows, others = alone.float().nan_to_num().flatten(1), together.float().nan_to_num().flatten(1)
+    rows, others = (x.float().nan_to_num().reshape(len(x), -1) for x in (alone, together))
     slack = AGREES * rows.abs().amax(1, keepdim=True)
     return bool(((rows - others).abs() <= slack).all())
 

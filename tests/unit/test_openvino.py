@@ -93,6 +93,13 @@ def test_a_graph_made_for_one_image_gets_one_at_a_time(tmp_path, images, head):
     torch.testing.assert_close(model.extractor(images), alone)
 
 
+@pytest.mark.parametrize("axes", [[0, 1, 2, 3], [1, 2, 3]])
+def test_what_is_no_feature(tmp_path, axes):
+    path = written(tmp_path, network(head=lambda image: ops.reduce_mean(image, np.array(axes))))
+    with pytest.raises(ModelError, match=r"shape|does not take"):
+        open_model(path, arch=None, card=RAW)
+
+
 def test_half_precision(tmp_path, images):
     path = written(tmp_path, network(dtype=np.float16))
     features = open_model(path, arch=None, card=RAW).extractor(images)
