@@ -40,6 +40,7 @@ class DataConfig(_Strict):
     layout: Literal["auto", "manifest", "market1501", "folder"] = "auto"
     cross_camera: bool = True
     max_broken: float = Field(default=0.01, ge=0, le=1)
+    near_duplicates: Literal["error", "warn", "drop"] = "warn"
     name: str = ""
 
 

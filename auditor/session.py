@@ -41,6 +41,7 @@ def audit(config: AuditConfig, out: Path) -> AuditReport:
         cross_camera=config.data.cross_camera,
         max_broken=config.data.max_broken,
         name=config.data.name,
+        near_duplicates=config.data.near_duplicates,
     )
     model = _open(config.model, device)
     return _run(config, out, model, _card(config.model), data, device)

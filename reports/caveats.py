@@ -1,6 +1,6 @@
 """What a reader must not conclude: the limitations of one audit, as sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from auditor.report import AuditReport
 from reports.wording import sentence
@@ -19,6 +19,7 @@ def caveats(report: AuditReport) -> list[str]:
         "Intervals cover 95% over the people of this dataset; they say nothing about other "
         "people, cameras or later versions of the model.",
         *_people(report),
+        *_copies(report),
         *_claims(report),
         *_judges(report),
         *_not_shown(report),
@@ -35,6 +36,20 @@ def _people(report: AuditReport) -> Iterator[str]:
     sizes = [m.n for s in report.scenarios for f in s.findings for m in f.measurements]
     if sizes and min(sizes) < FEW:
         yield f"Some figures rest on {min(sizes)} people only, so their intervals are wide."
+
+
+def _copies(report: AuditReport) -> Iterator[str]:
+    found = report.data.get("near_duplicates")
+    if not isinstance(found, Mapping) or not (count := found.get("count")):
+        return
+    if found.get("dropped"):
+        yield f"{count} auxiliary or train pictures were left out as copies of attacked pictures."
+    else:
+        yield (
+            f"{count} auxiliary or train pictures are near-duplicates of pictures of attacked "
+            "people, so the adversary held some of what the attacks recovered: remove them, or set "
+            "data.near_duplicates to drop."
+        )
 
 
 def _claims(report: AuditReport) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
-from auditor.data.assembly import assemble
+from auditor.data.assembly import OnCopies, assemble
 from auditor.data.folder import read_folder
 from auditor.data.manifest import read_manifest
 from auditor.data.market1501 import find_market1501, read_market1501
@@ -38,6 +38,7 @@ def open_dataset(
     cross_camera: bool = True,
     max_broken: float = 0.01,
     name: str = "",
+    near_duplicates: OnCopies = "warn",
 ) -> ReIDDataset:
     """The dataset at ``path``; pictures are checked now and decoded again when asked for.
 
@@ -48,6 +49,8 @@ def open_dataset(
             notice, where no camera is known.
         max_broken: the largest share of missing or broken pictures that may be dropped.
         name: for the report; the folder's name if empty.
+        near_duplicates: what to do about auxiliary or train pictures that are copies of attacked
+            ones: refuse the dataset, say so, or leave those copies out.
 
     Raises:
         DataError: naming what is missing or wrong, and the way out.
@@ -58,7 +61,13 @@ def open_dataset(
         rows = _read(path, layout)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
-    return assemble(rows, cross_camera=cross_camera, max_broken=max_broken, name=name)
+    return assemble(
+        rows,
+        cross_camera=cross_camera,
+        max_broken=max_broken,
+        name=name,
+        near_duplicates=near_duplicates,
+    )
 
 
 def _read(path: Path, layout: Layout) -> Rows:

@@ -1,41 +1,56 @@
 """From rows to a dataset: junk and broken pictures go, texts become codes, facts are kept."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from auditor.data.duplicates import POSSIBLE, SIDE, Copy, Print, find_copies, fingerprint
 from auditor.data.images import FileImages, decode
 from auditor.data.rows import DISTRACTOR, JUNK, Rows, digest, encode, why_ignored
-from auditor.data.splits import Division, divide
+from auditor.data.splits import Division, divide, without
 from auditor.errors import DataError
 from auditor.types import ReIDDataset, Split
 
 LISTED = 20
-"""Broken pictures named in the report; all are counted."""
+"""Broken or copied pictures named in the report; all are counted."""
+
+OnCopies = Literal["error", "warn", "drop"]
+
+log = logging.getLogger(__name__)
 
 
-def assemble(rows: Rows, *, cross_camera: bool, max_broken: float, name: str) -> ReIDDataset:
+def assemble(
+    rows: Rows,
+    *,
+    cross_camera: bool,
+    max_broken: float,
+    name: str,
+    near_duplicates: OnCopies = "warn",
+) -> ReIDDataset:
     """The dataset that ``rows`` describe; the order of the rows makes no difference.
 
     Raises:
-        DataError: if too many pictures are broken, or the splits leave nothing to audit.
+        DataError: if too many pictures are broken, the splits leave nothing to audit, or the
+            adversary holds copies of attacked pictures and ``near_duplicates`` is "error".
     """
     if rows.table.empty:
         raise DataError(f"{rows.source} holds no pictures; name the folder that does")
     junk = rows.table["pid"] == JUNK
     table = rows.table[~junk].sort_values("path")
-    table, broken = _without_broken(rows, table, max_broken)
+    table, broken, prints = _without_broken(rows, table, max_broken)
     camids, cameras = encode(table["camid"].tolist())
     codes, values, ignored = _encode_attributes(rows.attributes.loc[table.index])
     try:
         division = divide(table.assign(camid=camids), cross_camera)
+        division, copies = _without_copies(rows, division, prints, near_duplicates)
     except DataError as error:
         raise DataError(f"{rows.source}: {error}") from None
     splits = _make_splits(division, rows.files, codes)
@@ -54,6 +69,7 @@ def assemble(rows: Rows, *, cross_camera: bool, max_broken: float, name: str) ->
             "cameras": list(cameras),
             "junk": int(junk.sum()),
             "broken": broken,
+            "near_duplicates": copies,
             "attributes": list(values),
             "ignored_columns": list(ignored),
             "notices": [*rows.notices, *division.notices, *ignored.values()],
@@ -65,11 +81,12 @@ def assemble(rows: Rows, *, cross_camera: bool, max_broken: float, name: str) ->
 
 def _without_broken(
     rows: Rows, table: pd.DataFrame, max_broken: float
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows whose picture can be decoded as a whole, and the account of the others."""
+) -> tuple[pd.DataFrame, dict[str, Any], dict[int, Print | None]]:
+    """The rows whose picture can be decoded as a whole, the account of the others, fingerprints."""
     # Threads are enough: decoding runs outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        reasons = list(pool.map(_why_broken, [rows.files[row] for row in table.index]))
+        looks = list(pool.map(_look, [rows.files[row] for row in table.index]))
+    reasons = [reason for reason, _ in looks]
     faulty = np.array([bool(reason) for reason in reasons], dtype=bool)
     paths = table["path"][faulty].tolist()
     share = len(paths) / max(len(table), 1)
@@ -79,17 +96,61 @@ def _without_broken(
             f"than the share of {max_broken:g} that data.max_broken allows; the first is "
             f"{paths[0]!r}: {next(filter(None, reasons))}; restore them or raise data.max_broken"
         )
-    return table[~faulty], {"count": len(paths), "share": share, "files": paths[:LISTED]}
+    prints = {row: look for row, (_, look) in zip(table.index.tolist(), looks, strict=True)}
+    return table[~faulty], {"count": len(paths), "share": share, "files": paths[:LISTED]}, prints
 
 
-def _why_broken(file: Path) -> str:
+def _look(file: Path) -> tuple[str, Print | None]:
+    """Why the picture is broken, "" if it is not, and its fingerprint: one decoding for both."""
     try:
         if not file.is_file():
-            return "there is no such file"
-        decode(file)
+            return "there is no such file", None
+        return "", fingerprint(decode(file))
     except (DataError, OSError) as error:
-        return str(error)
-    return ""
+        return str(error), None
+
+
+def _without_copies(
+    rows: Rows, division: Division, prints: Mapping[int, Print | None], on_copies: OnCopies
+) -> tuple[Division, dict[str, Any]]:
+    """The division without copies, if those are to be dropped, and the account of them.
+
+    Raises:
+        DataError: if there are copies and ``on_copies`` is "error".
+    """
+    parts = division.parts
+    known = pd.concat([parts["auxiliary"], parts["train"]])
+    known = known[~known.index.duplicated()].sort_values("path")
+    attacked = pd.concat([parts["query"], parts["gallery"]]).sort_values("path")
+    copies = find_copies(known, attacked, prints, rows.files)
+    facts = _account(rows, copies, on_copies)
+    if not copies:
+        return division, facts
+    first = facts["pairs"][0]
+    message = (
+        f"{len(copies)} auxiliary or train pictures are near-duplicates of pictures of attacked "
+        f"people, whom the adversary must not have; the first is {first['known']!r}, a copy of "
+        f"{first['attacked']!r}"
+    )
+    if on_copies == "error":
+        raise DataError(f"{message}; remove them, or set data.near_duplicates to drop or warn")
+    log.warning("%s: %s", rows.source, message)
+    if on_copies == "drop":
+        division = without(division, [copy.known for copy in copies])
+    return division, facts
+
+
+def _account(rows: Rows, copies: Sequence[Copy], on_copies: OnCopies) -> dict[str, Any]:
+    paths = rows.table["path"]
+    return {
+        "count": len(copies),
+        "dropped": on_copies == "drop",
+        "threshold": f"{POSSIBLE} of {SIDE * SIDE} bits",
+        "pairs": [
+            {"known": paths[c.known], "attacked": paths[c.attacked], "bits": c.bits}
+            for c in copies[:LISTED]
+        ],
+    }
 
 
 def _encode_attributes(

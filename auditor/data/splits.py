@@ -3,7 +3,7 @@
 What the rows do not say is decided here by fixed rules, each with a notice for the report.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -44,6 +44,28 @@ def divide(table: pd.DataFrame, cross_camera: bool) -> Division:
     cross_camera, seen = _check_cameras(parts, cross_camera)
     matched = _check_matches(query, gallery, cross_camera)
     return Division(parts, cross_camera, (*strays, *learned, *searched, *seen, *matched))
+
+
+def without(division: Division, rows: Sequence[int]) -> Division:
+    """The division without some auxiliary and train rows; the attacked people keep theirs.
+
+    Raises:
+        DataError: if what is left of the auxiliary people, or of train, is too little.
+    """
+    parts = division.parts
+    # train and auxiliary may be one table, and stay one
+    kept = {
+        id(part): part.drop(rows, errors="ignore") for part in (parts["train"], parts["auxiliary"])
+    }
+    left = {name: kept.get(id(part), part) for name, part in parts.items()}
+    _check_people(left)
+    if left["train"].empty:
+        raise DataError(
+            "every picture in train is a copy of an attacked one, so dropping them leaves nothing "
+            "to train on; label other pictures 'train', or none"
+        )
+    notice = f"{len(rows)} auxiliary or train pictures were dropped as copies of attacked ones."
+    return Division(left, division.cross_camera, (*division.notices, notice))
 
 
 def _place_distractors(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
