@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
-from auditor.data.assembly import OnCopies, assemble
+from auditor.data.assembly import assemble
+from auditor.data.duplicates import OnCopies
 from auditor.data.folder import read_folder
 from auditor.data.manifest import read_manifest
 from auditor.data.market1501 import find_market1501, read_market1501
@@ -55,6 +56,11 @@ def open_dataset(
     Raises:
         DataError: naming what is missing or wrong, and the way out.
     """
+    if near_duplicates not in get_args(OnCopies):
+        raise DataError(
+            f"near_duplicates {near_duplicates!r} is not known; choose "
+            f"{', '.join(get_args(OnCopies))}"
+        )
     try:
         if not path.exists():
             raise DataError(f"{path} does not exist; name a folder or a manifest's CSV file")

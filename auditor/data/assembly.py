@@ -1,30 +1,25 @@
 """From rows to a dataset: junk and broken pictures go, texts become codes, facts are kept."""
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from auditor.data.duplicates import POSSIBLE, SIDE, Copy, Print, find_copies, fingerprint
+from auditor.data.duplicates import OnCopies, Print, fingerprint, without_copies
 from auditor.data.images import FileImages, decode
 from auditor.data.rows import DISTRACTOR, JUNK, Rows, digest, encode, why_ignored
-from auditor.data.splits import Division, divide, without
+from auditor.data.splits import Division, divide
 from auditor.errors import DataError
 from auditor.types import ReIDDataset, Split
 
 LISTED = 20
-"""Broken or copied pictures named in the report; all are counted."""
-
-OnCopies = Literal["error", "warn", "drop"]
-
-log = logging.getLogger(__name__)
+"""Broken pictures named in the report; all are counted."""
 
 
 def assemble(
@@ -50,7 +45,7 @@ def assemble(
     codes, values, ignored = _encode_attributes(rows.attributes.loc[table.index])
     try:
         division = divide(table.assign(camid=camids), cross_camera)
-        division, copies = _without_copies(rows, division, prints, near_duplicates)
+        division, copies = without_copies(rows, division, prints, near_duplicates)
     except DataError as error:
         raise DataError(f"{rows.source}: {error}") from None
     splits = _make_splits(division, rows.files, codes)
@@ -108,49 +103,6 @@ def _look(file: Path) -> tuple[str, Print | None]:
         return "", fingerprint(decode(file))
     except (DataError, OSError) as error:
         return str(error), None
-
-
-def _without_copies(
-    rows: Rows, division: Division, prints: Mapping[int, Print | None], on_copies: OnCopies
-) -> tuple[Division, dict[str, Any]]:
-    """The division without copies, if those are to be dropped, and the account of them.
-
-    Raises:
-        DataError: if there are copies and ``on_copies`` is "error".
-    """
-    parts = division.parts
-    known = pd.concat([parts["auxiliary"], parts["train"]])
-    known = known[~known.index.duplicated()].sort_values("path")
-    attacked = pd.concat([parts["query"], parts["gallery"]]).sort_values("path")
-    copies = find_copies(known, attacked, prints, rows.files)
-    facts = _account(rows, copies, on_copies)
-    if not copies:
-        return division, facts
-    first = facts["pairs"][0]
-    message = (
-        f"{len(copies)} auxiliary or train pictures are near-duplicates of pictures of attacked "
-        f"people, whom the adversary must not have; the first is {first['known']!r}, a copy of "
-        f"{first['attacked']!r}"
-    )
-    if on_copies == "error":
-        raise DataError(f"{message}; remove them, or set data.near_duplicates to drop or warn")
-    log.warning("%s: %s", rows.source, message)
-    if on_copies == "drop":
-        division = without(division, [copy.known for copy in copies])
-    return division, facts
-
-
-def _account(rows: Rows, copies: Sequence[Copy], on_copies: OnCopies) -> dict[str, Any]:
-    paths = rows.table["path"]
-    return {
-        "count": len(copies),
-        "dropped": on_copies == "drop",
-        "threshold": f"{POSSIBLE} of {SIDE * SIDE} bits",
-        "pairs": [
-            {"known": paths[c.known], "attacked": paths[c.attacked], "bits": c.bits}
-            for c in copies[:LISTED]
-        ],
-    }
 
 
 def _encode_attributes(

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from auditor.data import open_dataset
-from auditor.data.duplicates import CORRELATED, POSSIBLE, aligned, find_copies, fingerprint
+from auditor.data.alignment import aligned
+from auditor.data.duplicates import CORRELATED, POSSIBLE, find_copies, fingerprint
 from auditor.data.synthetic import draw_world, save_world
 from auditor.errors import DataError
 from reports.caveats import caveats
@@ -124,7 +125,7 @@ def test_different_people_are_no_copies(folder):
 
 
 def test_only_the_first_pairs_are_listed(folder, monkeypatch):
-    monkeypatch.setattr("auditor.data.assembly.LISTED", 3)
+    monkeypatch.setattr("auditor.data.duplicates.LISTED", 3)
     plant(folder, count=8)
     facts = open_dataset(folder).facts
     assert facts["near_duplicates"]["count"] == 8
@@ -145,6 +146,11 @@ def test_error_refuses_with_the_way_out(folder):
     plant(folder)
     with pytest.raises(DataError, match=r"1 auxiliary .*copy0\.png.*data\.near_duplicates"):
         open_dataset(folder, near_duplicates="error")
+
+
+def test_an_unknown_mode_is_named(folder):
+    with pytest.raises(DataError, match="'ignore' is not known; choose error, warn, drop"):
+        open_dataset(folder, near_duplicates="ignore")
 
 
 def test_error_lets_clean_data_pass(folder):
