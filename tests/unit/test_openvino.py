@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from tests.real import real_weights
 
 __all__ = ["real_weights"]
 
-pytest.importorskip("openvino_telemetry", reason="openvino is not installed")
+if find_spec("openvino") is None:
+    pytest.skip("openvino is not installed", allow_module_level=True)
 ov = load_runtime()
 ops = ov.opset13
 
