@@ -65,7 +65,7 @@ class Averaging:
         curve: list[Measurement] = []
         for count, average in averages(target, ctx, self.releases):
             estimate = wiener(average, count) if wiener else average
-            matched = _matched(f"matched_rank1.k{count}", query, average, data)
+            matched = matched_rate(f"matched_rank1.k{count}", query, average, data)
             curve += [matched, _cosine(f"cosine.k{count}", estimate, target, ctx)]
         matcher = fit_matcher(known, data.auxiliary.pids, noise / self.releases)
         rank = _pooled if self.pool_person else _single
@@ -123,7 +123,7 @@ def _fresh(target: Target, clean: Tensor, ctx: RunContext, name: str) -> Tensor:
     return released
 
 
-def _matched(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset) -> Measurement:
+def matched_rate(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset) -> Measurement:
     """How often the entry nearest to a query by cosine is its person's; ``(Q, E)``, ``(N, E)``."""
     asked, stored = data.query, data.gallery
     found = evaluate(
@@ -170,7 +170,7 @@ def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> M
 def _single(matcher: Matcher, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
     """How often a query's likeliest entry is its person's, single entries."""
     ones = torch.ones(len(average))
-    return _matched(Averaging.headline, *matcher.vectors(query, average, ones), data)
+    return matched_rate(Averaging.headline, *matcher.vectors(query, average, ones), data)
 
 
 def _pooled(matcher: Matcher, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:

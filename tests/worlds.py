@@ -19,6 +19,14 @@ QUICK = {
     "optimization": {"image_size": (32, 16), "grid": (32, 16), "iterations": 40},
     "diffusion": {"image_size": (32, 16), "width": 8, "epochs": 4, "steps": 4, "samples": 2},
     "mse_decoder": {"image_size": (32, 16), "width": 32, "epochs": 25, "batch_size": 32},
+    "score_api": {
+        "people": 8,
+        "queries": 400,
+        "starts": 30,
+        "image_size": (32, 16),
+        "population": 12,
+    },
+    "score_trilateration": {"queries": 320},
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 

@@ -1,0 +1,66 @@
+"""The verification service as its users meet it: a picture goes in, a score comes out."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.inversion.judging import judge_features
+from auditor.embedding import stored_gallery
+from auditor.types import RunContext, Target
+
+
+class ScoreApi:
+    """Cosines between submitted pictures and stored entries, and how often each was asked about.
+
+    Args:
+        target: whose stored gallery answers.
+        ctx: of the run.
+        decimals: places the scores are rounded to; None for as many as there are.
+        top_k: an entry's score is shown only while it is among so many best of the gallery; None
+            shows all.
+
+    Attributes:
+        queries: ``(N,)`` pictures submitted against each gallery entry.
+    """
+
+    def __init__(
+        self, target: Target, ctx: RunContext, decimals: int | None = None, top_k: int | None = None
+    ) -> None:
+        self.extractor, self.ctx = target.extractor, ctx
+        self.gallery = F.normalize(stored_gallery(target, ctx), dim=1)
+        self.decimals, self.top_k = decimals, top_k
+        self.queries = torch.zeros(len(self.gallery), dtype=torch.long)
+
+    def ask(self, pictures: Tensor, entries: Tensor) -> Tensor:
+        """Scores ``(B, E)`` of pictures ``(B, 3, H, W)`` with the entries ``(B, E)`` by position.
+
+        NaN where the service shows nothing. Each score counts as a query, shown or not.
+        """
+        return self.answer(judge_features(self.extractor, pictures, self.ctx), entries)
+
+    def answer(self, features: Tensor, entries: Tensor) -> Tensor:
+        """The same for pictures whose features ``(B, D)`` are already known."""
+        self.queries += entries.flatten().bincount(minlength=len(self.gallery))
+        scores = self._shown(F.normalize(features, dim=1), entries)
+        return scores if self.decimals is None else scores.round(decimals=self.decimals)
+
+    def _shown(self, unit: Tensor, entries: Tensor) -> Tensor:
+        if self.top_k is None:
+            asked, place = entries.unique(return_inverse=True)
+            return (unit @ self.gallery[asked].T).gather(1, place)
+        scores = unit @ self.gallery.T
+        worst = scores.topk(min(self.top_k, len(self.gallery)), dim=1).values[:, -1:]
+        shown = scores.gather(1, entries)
+        return shown.masked_fill(shown < worst, torch.nan)
+
+
+def check_api(decimals: int | None, top_k: int | None) -> None:
+    """Refuse a service that shows nothing.
+
+    Raises:
+        ValueError: naming the parameter.
+    """
+    if decimals is not None and decimals < 1:
+        raise ValueError(f"decimals is {decimals}; a score needs at least 1")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}; at least the best entry is shown")

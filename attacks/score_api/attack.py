@@ -1,0 +1,166 @@
+"""What did they look like? Pictures found by asking how similar they are."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.inversion.judging import identified
+from attacks.inversion.reconstruction import choose, judge_pictures
+from attacks.score_api.api import ScoreApi, check_api
+from attacks.score_api.budget import budget_curve, halvings
+from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
+from attacks.score_api.decoys import with_decoys
+from attacks.score_api.prior import eigen_pictures, eight_bit
+from attacks.score_api.verification import Verification
+from auditor.controls import planted_target
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Curve
+from auditor.types import AttackResult, RunContext, Target
+
+SMALLEST = 16
+"""Pixels along either side of a picture that can be judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreClimbing:
+    """Draws the person's picture by hill climbing on a service's similarity scores.
+
+    Threat model: may submit pictures to a verification service and sees the cosine with a stored
+    entry chosen by its position, nothing else: no feature, no gradient, no weights. Holds own
+    pictures of other people. Every submitted picture counts as a query.
+
+    Sources: hill climbing over eigen-pictures from quantised match scores (Adler, CCECE 2004),
+    judged by type-II re-identification after NbNet (Mai et al., TPAMI 2018). Differences: the climb
+    starts from the own picture that scores best and keeps its detail, the eigen-pictures are those
+    of whole people, and the climber is a separable CMA-ES (Ros and Hansen, PPSN 2008).
+
+    Attributes:
+        people: how many attacked people are tried, one gallery entry each.
+        queries: pictures submitted for each of them, starts included.
+        starts: own pictures among those, from which the best starts the climb.
+        decimals: places the service rounds its scores to; None if it does not.
+        top_k: the service shows an entry's score only while it is among so many best; None if
+            always.
+        image_size: (height, width) of the submitted pictures.
+        directions: eigen-pictures along which the search moves.
+        population: pictures per generation.
+        step: first step of the search, in standard deviations of own pictures.
+    """
+
+    people: int = 20
+    queries: int = 2000
+    starts: int = 400
+    decimals: int | None = None
+    top_k: int | None = None
+    image_size: tuple[int, int] = (64, 32)
+    directions: int = 64
+    population: int = 16
+    step: float = 0.3
+
+    family: ClassVar[str] = "inversion"
+    headline: ClassVar[str] = "reid_rank1"
+
+    def __post_init__(self) -> None:
+        check_api(self.decimals, self.top_k)
+        if min(self.image_size) < SMALLEST:
+            raise ValueError(f"image_size is {self.image_size}; both sides need {SMALLEST} pixels")
+        if self.people < 2:
+            raise ValueError(f"people is {self.people}; the blind floor swaps two of them")
+        if not 1 <= self.starts <= self.queries:
+            raise ValueError(
+                f"starts is {self.starts} and queries {self.queries}; starts are some of them"
+            )
+        if self.population < 4 or self.directions < 2:
+            raise ValueError("population must be at least 4 and directions at least 2")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`; needs pictures of two auxiliary people."""
+        distance = PerceptualDistance(ctx.weights).to(ctx.device)
+        chosen = self._attacked(target, ctx)
+        service = Verification.of(target, chosen, ctx)
+        api = ScoreApi(target, ctx, self.decimals, self.top_k)
+        kept = self._climbed(api, chosen, target, ctx)
+        best = kept[-1].pictures
+        originals = target.data.gallery.images.load(chosen.tolist(), self.image_size)
+        judged = judge_pictures(best, originals, chosen, target, ctx, distance)
+        return AttackResult(
+            (*judged.measurements, *service.measured(best)),
+            judged.exhibits,
+            (*judged.notes, *_notes(kept, service)),
+            _curves(kept, originals, service),
+        )
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """The general planted leak, where the climb's starts are distractors in the gallery.
+
+        People's codes are few there, and the best of some hundred own pictures is often nearer to
+        its person than to anybody else; such luck must not pass for power.
+        """
+        leak = planted_target(target.data, ctx)
+        return replace(leak, data=with_decoys(leak.data, self._starts(leak, ctx)))
+
+    def _attacked(self, target: Target, ctx: RunContext) -> Tensor:
+        """One gallery entry ``(P,)`` for each of some people, in the order of pids.
+
+        Raises:
+            UnsupportedTargetError: if the gallery shows fewer than two people.
+        """
+        entries = choose(target.data.gallery.pids, 1, ctx)
+        if len(entries) < 2:
+            raise UnsupportedTargetError(
+                f"the gallery shows {len(entries)} people; the blind floor needs two"
+            )
+        order = torch.randperm(len(entries), generator=ctx.generator("attacks.score_api.people"))
+        return entries[order[: self.people].sort().values]
+
+    def _climbed(
+        self, api: ScoreApi, chosen: Tensor, target: Target, ctx: RunContext
+    ) -> list[Snapshot]:
+        """The start, and where each climb stands after parts of the budget."""
+        own = target.data.auxiliary
+        prior = eigen_pictures(own, self.directions, self.image_size, ctx)
+        tried = own.images.load(self._starts(target, ctx).tolist(), self.image_size)
+        begin = start(api, eight_bit(tried), chosen)
+        generations = (self.queries - begin.queries) // self.population
+        marks = {
+            begin.queries + (count - begin.queries) // self.population * self.population
+            for count in halvings(self.queries)
+            if count >= begin.queries
+        }
+        trail = climb(api, begin, chosen, prior, self.population, self.step, generations, ctx)
+        return [begin, *(snapshot for snapshot in trail if snapshot.queries in marks)]
+
+    def _starts(self, target: Target, ctx: RunContext) -> Tensor:
+        """The auxiliary pictures ``(S,)`` that are submitted first."""
+        generator = ctx.generator("attacks.score_api.starts")
+        return torch.randperm(len(target.data.auxiliary), generator=generator)[: self.starts]
+
+
+def _curves(kept: list[Snapshot], originals: Tensor, service: Verification) -> tuple[Curve, Curve]:
+    """Who is recognised, and who passes at FMR 1 %, against the number of submitted pictures."""
+    target, ctx = service.target, service.ctx
+    judge = ctx.judges.get("target", target.extractor)
+    recognised, passed = [], []
+    for snapshot in kept:
+        drawn, queries = snapshot.pictures, snapshot.queries
+        seen, _ = identified("target", judge, target, drawn, originals, service.entries, ctx)
+        recognised.append((queries, seen[0]))
+        passed.append((queries, service.measured(drawn)[1]))
+    return budget_curve("queries", recognised), budget_curve("queries_to_verification", passed)
+
+
+def _notes(kept: list[Snapshot], service: Verification) -> tuple[str, ...]:
+    """What was submitted, and what scores are worth here."""
+    first, last = kept[0], kept[-1]
+    people, unseen = len(service.entries), int((last.scores == HIDDEN).sum())
+    notes = [
+        f"{last.queries} pictures were submitted for each of {people} people, "
+        f"{first.queries} of them the adversary's own",
+        service.note(),
+    ]
+    if unseen:
+        notes.append(f"for {unseen} of {people} people the service never showed a score")
+    return tuple(notes)

@@ -1,0 +1,60 @@
+"""What pictures of people look like, as far as a few directions can say it."""
+
+from dataclasses import dataclass
+
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from attacks.inversion.reconstruction import load_pixels
+from auditor.types import RunContext, Split
+
+PICTURES = 4000
+"""More pictures do not move the leading directions, and cost memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class EigenPictures:
+    """Principal directions of own pictures, each as long as its standard deviation.
+
+    Attributes:
+        mean: ``(3, H, W)``.
+        axes: ``(K, 3, H, W)``.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def code(self, pictures: Tensor) -> Tensor:
+        """Coordinates ``(B, K)`` of pictures ``(B, 3, H, W)``, of unit variance."""
+        axes = self.axes.flatten(1)
+        lengths = axes.square().sum(1).clamp_min(1e-12)
+        coordinates: Tensor = (pictures - self.mean).flatten(1) @ axes.T / lengths
+        return coordinates
+
+    def move(self, pictures: Tensor, codes: Tensor) -> Tensor:
+        """Pictures ``(B, 3, H, W)`` moved by ``codes (B, K)``."""
+        return eight_bit(pictures + (codes @ self.axes.flatten(1)).view_as(pictures))
+
+
+def eight_bit(pictures: Tensor) -> Tensor:
+    """Pictures in [0, 1] as a file would hold them."""
+    return pictures.clamp(0, 1).mul(255).round().div(255)
+
+
+def eigen_pictures(
+    own: Split, directions: int, size: tuple[int, int], ctx: RunContext
+) -> EigenPictures:
+    """The ``directions`` (or as many as there are) in which pictures ``own`` vary most."""
+    generator = ctx.generator("attacks.score_api.prior")
+    rows = torch.randperm(len(own), generator=generator)[:PICTURES]
+    pixels = load_pixels(own.take(rows).images, size).float().div(255)
+    directions = min(directions, len(rows) - 1, pixels[0].numel())
+    pca = PCA(directions, svd_solver="randomized", random_state=ctx.seed_for("prior") % 2**32)
+    pca.fit(pixels.flatten(1).numpy())
+    lengths = torch.from_numpy(pca.explained_variance_).sqrt()[:, None]
+    axes = torch.from_numpy(pca.components_) * lengths
+    shape = pixels.shape[1:]
+    return EigenPictures(
+        torch.from_numpy(pca.mean_).float().reshape(shape), axes.float().unflatten(1, shape)
+    )

@@ -1,0 +1,178 @@
+"""The closed form: cosines with known features are linear equations for the unknown one."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import scipy.linalg
+import torch
+import torch.nn.functional as F
+from sklearn.covariance import ledoit_wolf
+from sklearn.linear_model import Ridge
+from torch import Tensor
+
+from attacks.averaging import matched_rate
+from attacks.score_api.api import ScoreApi, check_api
+from attacks.score_api.budget import budget_curve, halvings
+from auditor.embedding import features_of, stored_gallery
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics import measure
+from auditor.report import Measurement
+from auditor.types import AttackResult, RunContext, Target
+
+FLOAT = float(np.finfo(np.float32).eps)
+"""The error of a score that is not rounded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTrilateration:
+    """Recovers stored embeddings from the similarity scores of a few hundred pictures.
+
+    Threat model: may submit pictures to a verification service and sees the cosine with a stored
+    entry chosen by its position, never a feature of it; holds own pictures of other people and the
+    extractor itself (a public model, say), so it knows the features of whatever it submits; knows
+    how the gallery is released; then names people by own clean pictures of them, the queries.
+
+    Source: the templates behind match scores (Mohanty, Sarkar and Kasturi, TPAMI 2007), who embed
+    the scores of an unknown matcher. Differences: where the extractor is known no embedding is
+    needed. A cosine is linear in the unit feature, so as many scores as the feature has dimensions
+    give it back exactly; before that, and where scores are rounded, the answer is the mean of a
+    Gaussian posterior whose prior are auxiliary people. The pictures to submit are chosen by
+    pivoted QR, which needs no query.
+
+    Attributes:
+        queries: pictures submitted, each against every entry of the gallery.
+        decimals: places the service rounds its scores to; None if it does not.
+        top_k: the service shows an entry's score only while it is among so many best; None if
+            always. What a hidden score rules out is not used.
+    """
+
+    queries: int = 512
+    decimals: int | None = None
+    top_k: int | None = None
+
+    family: ClassVar[str] = "score_api"
+    headline: ClassVar[str] = "matched_rank1"
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise ValueError(f"queries is {self.queries}; one picture must be submitted at least")
+        check_api(self.decimals, self.top_k)
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        prior = learn_prior(target, ctx)
+        known = features_of(target.extractor, target.data.auxiliary, ctx)
+        probes = prior.telling(known)[: self.queries]
+        api = ScoreApi(target, ctx, self.decimals, self.top_k)
+        entries = torch.arange(len(target.data.gallery)).expand(len(probes), -1)
+        scores = api.answer(known[probes], entries)
+        noise = FLOAT if self.decimals is None else 10.0**-self.decimals / 12**0.5
+        ranks, cosines = [], []
+        for count in halvings(len(probes)):
+            recovered = prior.posterior(known[probes[:count]], scores[:count], noise)
+            ranks.append((count, _matched(recovered, target, ctx)))
+            cosines.append((count, _cosine(recovered, prior.mean, target, ctx)))
+            ctx.progress(count / len(probes), "recovering features")
+        return AttackResult(
+            (ranks[-1][1], cosines[-1][1]),
+            notes=self._notes(target, scores, ctx),
+            curves=(budget_curve("queries", ranks), budget_curve("queries_cosine", cosines)),
+        )
+
+    def _notes(self, target: Target, scores: Tensor, ctx: RunContext) -> tuple[str, ...]:
+        ceiling = _matched(stored_gallery(target, ctx), target, ctx)
+        dim, shown = target.extractor.feature_dim, float(scores.isfinite().double().mean())
+        notes = [
+            f"{len(scores)} scores for {dim} unknowns of each entry; the stored gallery itself "
+            f"matches at rank-1 {ceiling.value:.3f}"
+        ]
+        if len(scores) < self.queries:
+            notes.append(f"there are {len(scores)} own pictures to submit, not {self.queries}")
+        if self.top_k is not None:
+            notes.append(f"the service showed {shown:.1%} of the scores asked for")
+        return tuple(notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Where unit stored features lie, as far as auxiliary people tell.
+
+    Attributes:
+        mean: ``(D,)`` float64.
+        axes: ``(D, D)`` principal axes in columns, each as long as its standard deviation.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def telling(self, features: Tensor) -> Tensor:
+        """Positions ``(N,)`` of ``features (N, D)``, those that tell most about an entry first."""
+        spread = F.normalize(features.double(), dim=1) @ self.axes
+        _, order = scipy.linalg.qr(spread.T.numpy(), mode="r", pivoting=True)
+        return torch.from_numpy(order).long()
+
+    def posterior(self, features: Tensor, scores: Tensor, noise: float) -> Tensor:
+        """Unit stored features ``(G, D)``, up to their length.
+
+        Args:
+            features: ``(Q, D)`` of the submitted pictures.
+            scores: ``(Q, G)`` cosines; NaN where hidden.
+            noise: standard deviation of their errors.
+        """
+        unit = F.normalize(features.double(), dim=1)
+        surprise = (scores.double() - (unit @ self.mean)[:, None]).numpy()
+        design, shown = (unit @ self.axes).numpy(), np.isfinite(surprise)
+        steps = np.zeros((scores.shape[1], len(self.mean)))
+        whole = shown.all(0)
+        if whole.any():
+            steps[whole] = _ridge(design, surprise[:, whole], noise)
+        for entry in np.flatnonzero(~whole & shown.any(0)):
+            rows = shown[:, entry]
+            steps[entry] = _ridge(design[rows], surprise[rows, entry, None], noise)[0]
+        return (self.mean + torch.from_numpy(steps) @ self.axes.T).float()
+
+
+def learn_prior(target: Target, ctx: RunContext) -> Prior:
+    """Mean and covariance (Ledoit and Wolf) of unit released features of auxiliary people.
+
+    Raises:
+        UnsupportedTargetError: if there are fewer than two auxiliary pictures.
+    """
+    clean = features_of(target.extractor, target.data.auxiliary, ctx)
+    if len(clean) < 2:
+        raise UnsupportedTargetError(
+            f"the adversary has {len(clean)} auxiliary pictures to submit; two are needed"
+        )
+    released = target.release(clean, ctx.generator("attacks.score_trilateration.prior"))
+    rows = F.normalize(released.double(), dim=1)
+    covariance, _ = ledoit_wolf(rows.numpy())
+    variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
+    return Prior(rows.mean(0), axes * variances.clamp_min(0).sqrt())
+
+
+def _ridge(design: np.ndarray, surprise: np.ndarray, noise: float) -> np.ndarray:
+    """Posterior means ``(G, D)`` of standard normal unknowns, by singular values."""
+    ridge = Ridge(alpha=noise**2, fit_intercept=False, solver="svd")
+    return np.asarray(ridge.fit(design, surprise).coef_).reshape(surprise.shape[1], -1)
+
+
+def _matched(entries: Tensor, target: Target, ctx: RunContext) -> Measurement:
+    """How often the queries' people are recognised among ``entries (G, D)``."""
+    query = features_of(target.extractor, target.data.query, ctx)
+    return matched_rate(ScoreTrilateration.headline, query, entries, target.data)
+
+
+def _cosine(recovered: Tensor, typical: Tensor, target: Target, ctx: RunContext) -> Measurement:
+    """Between recovered and stored features ``(G, D)``; blind is the ``typical (D,)`` one."""
+    stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
+    people = pids > 0
+    blind = F.cosine_similarity(typical.float()[None], stored)[people]
+    return measure.mean(
+        "recovered_cosine",
+        F.cosine_similarity(recovered, stored)[people],
+        pids[people],
+        chance=float(blind.double().mean()),
+        unit="ratio",
+        note="between the recovered and the stored feature; blind, the mean auxiliary one",
+    )

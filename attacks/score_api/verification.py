@@ -1,0 +1,117 @@
+"""What a score is worth at a verification service's operating points; for evaluation only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.inversion.judging import judge_features
+from auditor.embedding import features_of, stored_gallery
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics import measure
+from auditor.report import Measurement
+from auditor.types import RunContext, Target
+
+OPERATING_POINTS = {"sar_fmr_1pct": 0.01, "sar_fmr_0_1pct": 0.001}
+"""Success attack rate at the threshold that such a share of impostor pairs passes."""
+PICTURES = 2000
+"""So many auxiliary pictures are compared with each other: enough pairs for one in a thousand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """A service with thresholds, asked about some of its entries.
+
+    Attributes:
+        target: whose stored gallery it compares with.
+        entries: ``(P,)`` gallery positions, one for each attacked person.
+        thresholds: operating point -> the score to exceed.
+        ctx: of the run.
+    """
+
+    target: Target
+    entries: Tensor
+    thresholds: Mapping[str, float]
+    ctx: RunContext
+
+    @classmethod
+    def of(cls, target: Target, entries: Tensor, ctx: RunContext) -> "Verification":
+        """With thresholds measured on auxiliary people.
+
+        Raises:
+            UnsupportedTargetError: if there are fewer than two of them.
+        """
+        impostors = impostor_scores(target, ctx)
+        thresholds = {
+            name: float(np.quantile(impostors, 1 - rate, method="higher"))
+            for name, rate in OPERATING_POINTS.items()
+        }
+        return cls(target, entries, thresholds, ctx)
+
+    def measured(self, pictures: Tensor) -> tuple[Measurement, ...]:
+        """``score_reached`` and the success attack rates of pictures ``(P, 3, H, W)``."""
+        seen = F.normalize(judge_features(self.target.extractor, pictures, self.ctx), dim=1)
+        stored = F.normalize(stored_gallery(self.target, self.ctx)[self.entries], dim=1)
+        pids, scores = self.target.data.gallery.pids[self.entries], (seen * stored).sum(1)
+        swapped = (seen.roll(len(seen) // 2, 0) * stored).sum(1)
+        reached = measure.mean(
+            "score_reached",
+            scores,
+            pids,
+            chance=float(swapped.mean()),
+            unit="ratio",
+            note="cosine of the best picture with the attacked entry, which chose that picture",
+        )
+        rates = [
+            measure.rate(name, scores > threshold, pids, chance=OPERATING_POINTS[name])
+            for name, threshold in self.thresholds.items()
+        ]
+        return reached, *rates
+
+    def note(self) -> str:
+        """What genuine pictures score, and where the thresholds lie."""
+        limits = ", ".join(
+            f"{self.thresholds[name]:.3f} at FMR {rate:.1%}"
+            for name, rate in OPERATING_POINTS.items()
+        )
+        genuine = self._genuine()
+        mean = f"{float(genuine.mean()):.3f} on average" if len(genuine) else "nothing to compare"
+        return (
+            f"the people's own query pictures score {mean} with the attacked entries; "
+            f"thresholds measured on pairs of auxiliary people: {limits}"
+        )
+
+    def _genuine(self) -> Tensor:
+        """Scores of the attacked people's queries, from other cameras where that is the rule."""
+        data = self.target.data
+        query = F.normalize(features_of(self.target.extractor, data.query, self.ctx), dim=1)
+        stored = F.normalize(stored_gallery(self.target, self.ctx)[self.entries], dim=1)
+        gallery = data.gallery
+        own = data.query.pids[:, None] == gallery.pids[self.entries]
+        camera = gallery.camids[self.entries]
+        same = (data.query.camids[:, None] == camera) & (camera >= 0) & data.cross_camera
+        return (query @ stored.T)[own & ~same]
+
+
+def impostor_scores(target: Target, ctx: RunContext) -> np.ndarray:
+    """Cosines between clean and released features of two auxiliary people each.
+
+    Raises:
+        UnsupportedTargetError: if there are fewer than two of them.
+    """
+    auxiliary = target.data.auxiliary
+    people = len(auxiliary.pids.unique())
+    if people < 2:
+        raise UnsupportedTargetError(
+            f"there are {people} auxiliary people; a verification threshold is measured on two"
+        )
+    clean = features_of(target.extractor, auxiliary, ctx)
+    released = target.release(clean, ctx.generator("attacks.score_api.thresholds"))
+    rows = torch.randperm(len(clean), generator=ctx.generator("attacks.score_api.impostors"))
+    rows = rows[:PICTURES]
+    scores = F.normalize(clean[rows], dim=1) @ F.normalize(released[rows], dim=1).T
+    pids = auxiliary.pids[rows]
+    return scores[pids[:, None] != pids].numpy()
