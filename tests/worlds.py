@@ -21,9 +21,10 @@ QUICK = {
     "mse_decoder": {"image_size": (32, 16), "width": 32, "epochs": 25, "batch_size": 32},
     "score_api": {
         "people": 8,
-        "queries": 400,
+        "queries": 600,
         "starts": 30,
         "image_size": (32, 16),
+        "directions": 64,
         "population": 12,
     },
     "score_trilateration": {"queries": 320},

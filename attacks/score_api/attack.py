@@ -56,7 +56,7 @@ class ScoreClimbing:
     decimals: int | None = None
     top_k: int | None = None
     image_size: tuple[int, int] = (64, 32)
-    directions: int = 64
+    directions: int = 160
     population: int = 16
     step: float = 0.3
 

@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from attacks.inversion.reconstruction import load_pixels
+from auditor.errors import UnsupportedTargetError
 from auditor.types import RunContext, Split
 
 PICTURES = 4000
@@ -25,13 +26,6 @@ class EigenPictures:
     mean: Tensor
     axes: Tensor
 
-    def code(self, pictures: Tensor) -> Tensor:
-        """Coordinates ``(B, K)`` of pictures ``(B, 3, H, W)``, of unit variance."""
-        axes = self.axes.flatten(1)
-        lengths = axes.square().sum(1).clamp_min(1e-12)
-        coordinates: Tensor = (pictures - self.mean).flatten(1) @ axes.T / lengths
-        return coordinates
-
     def move(self, pictures: Tensor, codes: Tensor) -> Tensor:
         """Pictures ``(B, 3, H, W)`` moved by ``codes (B, K)``."""
         return eight_bit(pictures + (codes @ self.axes.flatten(1)).view_as(pictures))
@@ -45,12 +39,21 @@ def eight_bit(pictures: Tensor) -> Tensor:
 def eigen_pictures(
     own: Split, directions: int, size: tuple[int, int], ctx: RunContext
 ) -> EigenPictures:
-    """The ``directions`` (or as many as there are) in which pictures ``own`` vary most."""
+    """The ``directions`` (or as many as there are) in which pictures ``own`` vary most.
+
+    Raises:
+        UnsupportedTargetError: if there are fewer than three pictures.
+    """
+    if len(own) < 3:
+        raise UnsupportedTargetError(
+            f"the adversary has {len(own)} auxiliary pictures; eigen-pictures need three"
+        )
     generator = ctx.generator("attacks.score_api.prior")
     rows = torch.randperm(len(own), generator=generator)[:PICTURES]
     pixels = load_pixels(own.take(rows).images, size).float().div(255)
+    seed = ctx.seed_for("attacks.score_api.prior") % 2**32
     directions = min(directions, len(rows) - 1, pixels[0].numel())
-    pca = PCA(directions, svd_solver="randomized", random_state=ctx.seed_for("prior") % 2**32)
+    pca = PCA(directions, svd_solver="randomized", random_state=seed)
     pca.fit(pixels.flatten(1).numpy())
     lengths = torch.from_numpy(pca.explained_variance_).sqrt()[:, None]
     axes = torch.from_numpy(pca.components_) * lengths
