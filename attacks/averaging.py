@@ -36,8 +36,9 @@ class Averaging:
     of k draws has 1/k of the noise variance. The headline ranks the means by the likelihood ratio
     of the two-covariance model (Ioffe, ECCV 2006) learned from auxiliary people. The budget curve
     ranks single entries by cosine as the deployment does, so it shows averaging alone; its cosines
-    are those of the Gaussian posterior mean (Wiener). The noise is measured on two auxiliary
-    releases and taken to be the same and independent in every coordinate.
+    are those of the Gaussian posterior mean (Wiener), and ``denoised_rank1`` ranks by cosine to
+    that mean of single entries of one release, so it shows denoising alone. The noise is measured
+    on two auxiliary releases and taken to be the same and independent in every coordinate.
 
     Attributes:
         releases: how many independent releases the adversary holds.
@@ -62,6 +63,9 @@ class Averaging:
         scale, noise = study_release(target, ctx)
         known = scale(features_of(target.extractor, data.auxiliary, ctx))
         wiener = fit_wiener(known, noise) if noise else None
+        single = stored_gallery(target, ctx)
+        single = wiener(single, 1) if wiener else single
+        denoised = matched_rate("denoised_rank1", query, single, data)
         curve: list[Measurement] = []
         for count, average in averages(target, ctx, self.releases):
             estimate = wiener(average, count) if wiener else average
@@ -71,7 +75,7 @@ class Averaging:
         rank = _pooled if self.pool_person else _single
         strongest = rank(matcher, scale(query), average, data)
         notes = _notes(self, noise, curve, strongest, target.claims)
-        return AttackResult((strongest, *curve), notes=notes)
+        return AttackResult((strongest, denoised, *curve), notes=notes)
 
 
 def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float]:

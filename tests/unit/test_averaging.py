@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from attacks.averaging import Averaging, Pool, averages, budgets, study_release
 from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
+from auditor.embedding import stored_gallery
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
 from auditor.report import PrivacyClaim
@@ -319,6 +320,7 @@ class TestAttack:
         assert 0 < plain < 1
         assert [found[f"matched_rank1.k{k}"] for k in (1, 4, 16)] == [plain] * 3
         assert [found[f"cosine.k{k}"] for k in (1, 4, 16)] == pytest.approx([1] * 3)
+        assert found["denoised_rank1"] == plain
         assert "plain retrieval" in result.notes[0]
         assert any("ranked as one" in note for note in result.notes) == pool_person
 
@@ -335,6 +337,28 @@ class TestAttack:
         assert found["matched_rank1"] >= ranks[-1]
         assert result.measurements[0].low > result.measurements[0].chance + 0.3
         assert f"from {ranks[0]:.3f} to {ranks[-1]:.3f}" in result.notes[0]
+
+    def test_one_release_is_matched_after_denoising(self):
+        """People differ along half the axes only, and the rest of an entry is noise."""
+        target, ctx = crowd(people=60, spread=0.1, release=noisy(1.5)), RunContext()
+        features, data = target.extractor.features.clone(), target.data
+        features[:, 16:] *= 0.05
+        target = dataclasses.replace(target, extractor=Table(features))
+        found = values(Averaging(releases=1).run(target, ctx))
+        rows = features[360:].double()
+        covariance = torch.cov(rows.T, correction=0)
+        noise = study_release(target, ctx)[1]
+        steps = stored_gallery(target, ctx).double() - rows.mean(0)
+        gain = torch.linalg.solve(covariance + noise * torch.eye(32), covariance)
+        entries = rows.mean(0) + steps @ gain
+        cosines = F.normalize(features[:180].double(), dim=1) @ F.normalize(entries, dim=1).T
+        query, gallery = data.query, data.gallery
+        same = query.pids[:, None] == gallery.pids
+        seen = same & (query.camids[:, None] == gallery.camids)
+        best = cosines.masked_fill(seen, -2).argmax(1)
+        wanted = float((gallery.pids[best] == query.pids).double().mean())
+        assert found["denoised_rank1"] == pytest.approx(wanted, abs=0.03)
+        assert found["denoised_rank1"] != found["matched_rank1.k1"]
 
     @pytest.mark.parametrize("seed", [0, 1])
     def test_what_it_learned_and_pooled_adds_to_what_averaging_gives(self, seed):
