@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.inversion.judging import identified
+from attacks.inversion.judging import Trial, identified
 from attacks.inversion.reconstruction import choose, judge_pictures
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
@@ -84,13 +84,12 @@ class ScoreClimbing:
         api = ScoreApi(target, ctx, self.decimals, self.top_k)
         kept = self._climbed(api, chosen, target, ctx)
         best = kept[-1].pictures
-        originals = target.data.gallery.images.load(chosen.tolist(), self.image_size)
-        judged = judge_pictures(best, originals, chosen, target, ctx, distance)
+        judged = judge_pictures(best, chosen, target, ctx, distance)
         return AttackResult(
             (*judged.measurements, *service.measured(best)),
             judged.exhibits,
             (*judged.notes, *_notes(kept, service)),
-            _curves(kept, originals, service),
+            _curves(kept, service),
         )
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
@@ -139,14 +138,17 @@ class ScoreClimbing:
         return torch.randperm(len(target.data.auxiliary), generator=generator)[: self.starts]
 
 
-def _curves(kept: list[Snapshot], originals: Tensor, service: Verification) -> tuple[Curve, Curve]:
+def _curves(kept: list[Snapshot], service: Verification) -> tuple[Curve, Curve]:
     """Who is recognised, and who passes at FMR 1 %, against the number of submitted pictures."""
     target, ctx = service.target, service.ctx
     judge = ctx.judges.get("target", target.extractor)
+    size = (kept[0].pictures.shape[-2], kept[0].pictures.shape[-1])
+    originals = target.data.gallery.images.load(service.entries.tolist(), size)
     recognised, passed = [], []
     for snapshot in kept:
         drawn, queries = snapshot.pictures, snapshot.queries
-        seen, _ = identified("target", judge, target, drawn, originals, service.entries, ctx)
+        trial = Trial(target, service.entries, drawn, originals)
+        seen, _ = identified("target", judge, trial, ctx)
         recognised.append((queries, seen[0]))
         passed.append((queries, service.measured(drawn)[1]))
     return budget_curve("queries", recognised), budget_curve("queries_to_verification", passed)
