@@ -2,7 +2,8 @@
 
 A gate holds only if the whole 95 % interval lies on the good side of the limit, and, for a leakage
 figure, only if the attack behind it has shown its power on the controls. An interval across the
-limit, a missing number, a crashed or powerless attack are `inconclusive`.
+limit, a missing number, a crashed or powerless attack are `inconclusive`. A gate that judges
+several figures at once claims no more than Holm's correction over all of them leaves standing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,12 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from auditor.errors import did_you_mean
+from auditor.multiplicity import ALPHA, holm, tail
 from auditor.report import AuditReport, Finding, Measurement
 
 Outcome = Literal["pass", "fail", "inconclusive"]
+
+_CLAIMS: tuple[Outcome, ...] = ("pass", "fail")
 
 EXIT_OK, EXIT_FAILED, EXIT_INCONCLUSIVE = 0, 3, 4
 
@@ -28,12 +32,16 @@ class Gate:
         level: an ``error`` gate decides the exit code, a ``warn`` gate only shows.
         judge: ``pessimistic`` wants the whole interval on the good side; ``value`` looks at the
             point estimate alone and says so in the verdict.
+        adjust: ``holm`` holds the chance that any of the gate's passes is false at 2.5 %, however
+            many figures its pattern matches, and that of its failures likewise; ``none`` judges
+            each figure as if it were the only one. A gate on one figure is not touched by it.
     """
 
     address: str
     limit: float
     level: Literal["error", "warn"] = "error"
     judge: Literal["pessimistic", "value"] = "pessimistic"
+    adjust: Literal["holm", "none"] = "holm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +101,10 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     # A pattern may match findings that never produced its metric: those are judged too.
     missing = list(_missing(report, gate))
     found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
+    doubts = {address: _doubt(report, address) for address, _ in found}
+    corrected = _corrected(gate, [(a, m) for a, m in found if not doubts[a]])
     for address, measurement in found:
-        outcome, reason = _judge(report, gate, address, measurement)
+        outcome, reason = corrected.get(address, ("inconclusive", doubts[address]))
         observed = measurement.pessimistic if gate.judge == "pessimistic" else measurement.value
         yield Verdict(gate=gate, address=address, observed=observed, outcome=outcome, reason=reason)
     for address, reason in missing:
@@ -111,11 +121,41 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
         )
 
 
-def _judge(
-    report: AuditReport, gate: Gate, address: str, measurement: Measurement
-) -> tuple[Outcome, str]:
-    if doubt := _doubt(report, address):
-        return "inconclusive", doubt
+def _corrected(
+    gate: Gate, found: Sequence[tuple[str, Measurement]]
+) -> dict[str, tuple[Outcome, str]]:
+    """Outcome and reason per address, what Holm does not leave standing being inconclusive.
+
+    Passing and failing are two families of claims, so that a laxer limit, which weakens a failure
+    elsewhere, cannot take a pass back.
+    """
+    alone = {address: _judge(gate, measurement) for address, measurement in found}
+    if gate.judge == "value" or gate.adjust == "none":
+        return alone
+    corrected = dict(alone)
+    for outcome in _CLAIMS:
+        p_values = [
+            _p_value(gate, m, outcome) if alone[address][0] == outcome else 1.0
+            for address, m in found
+        ]
+        for (address, _), adjusted in zip(found, holm(p_values), strict=True):
+            if alone[address][0] == outcome and adjusted > ALPHA:
+                reason = (
+                    f"{alone[address][1]} if judged alone, but not after Holm's correction for "
+                    f"the {len(found)} figures of this gate"
+                )
+                corrected[address] = "inconclusive", reason
+    return corrected
+
+
+def _p_value(gate: Gate, m: Measurement, outcome: Outcome) -> float:
+    """Of the claim that the figure lies on the good side of the limit, or on the bad one."""
+    end = m.pessimistic if outcome == "pass" else m.optimistic
+    return tail(abs(gate.limit - m.value), abs(end - m.value))
+
+
+def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
+    """Outcome and reason of one figure as if it were the only one."""
     side, sign = ("at most", 1.0) if measurement.worse == "higher" else ("at least", -1.0)
     wanted, limit = f"{side} {limit_text(gate.limit)}", sign * gate.limit
     if gate.judge == "value":

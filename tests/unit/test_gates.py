@@ -80,6 +80,80 @@ class TestOneGate:
         assert "none/inversion" in reason
 
 
+def several(*measurements: Measurement) -> AuditReport:
+    """A record whose certified attack ``identity`` found each of ``measurements`` under a name."""
+    named = tuple(replace(m, metric=f"m{n:03d}") for n, m in enumerate(measurements))
+    report = holding(measurements[0])
+    finding = replace(report.scenarios[0].findings[0], measurements=named)
+    return replace(report, scenarios=(replace(report.scenarios[0], findings=(finding,)),))
+
+
+def outcomes(report: AuditReport, limit: float, **how: str) -> list[str]:
+    """What one gate over everything ``identity`` found says, in order."""
+    gate = Gate(address="none/identity/m*", limit=limit, **how)  # type: ignore
+    return [verdict.outcome for verdict in check(report, [gate])]
+
+
+class TestHolm:
+    SURE = measured("m", 0.02, half=0.01)
+    BARELY = measured("m", 0.085, half=0.014)
+
+    def test_what_would_pass_alone_may_not_among_many(self):
+        assert outcomes(several(self.BARELY), 0.1) == ["pass"]
+        assert outcomes(several(self.BARELY, self.BARELY), 0.1) == ["inconclusive"] * 2
+        # Holm steps down: once the sure one has passed, the other one is judged alone
+        assert outcomes(several(self.BARELY, self.SURE), 0.1) == ["pass", "pass"]
+
+    def test_the_reason_says_so(self):
+        gate = Gate(address="none/identity/*", limit=0.1)
+        (verdict, _) = check(several(self.BARELY, self.BARELY), [gate])
+        assert verdict.reason == (
+            "0.099 is at most 0.1 if judged alone, but not after Holm's correction for the 2 "
+            "figures of this gate"
+        )
+
+    def test_failures_are_corrected_too(self):
+        leak = measured("m", 0.115, half=0.014)
+        assert outcomes(several(leak), 0.1) == ["fail"]
+        assert outcomes(several(leak, leak), 0.1) == ["inconclusive"] * 2
+
+    def test_it_can_be_switched_off_and_leaves_the_value_alone(self):
+        pair = several(self.BARELY, self.BARELY)
+        assert outcomes(pair, 0.1, adjust="none") == ["pass", "pass"]
+        assert outcomes(pair, 0.1, judge="value") == ["pass", "pass"]
+
+    def test_figures_without_an_interval_are_certain(self):
+        assert outcomes(several(*[measured("m", 0.1, half=0.0)] * 9), 0.1) == ["pass"] * 9
+
+    def test_what_cannot_be_judged_is_no_test(self):
+        report = several(self.BARELY)
+        finding = report.scenarios[0].findings[0]
+        powerless = replace(finding, attack="other", family="other", power=None)
+        both = (replace(report.scenarios[0], findings=(finding, powerless)),)
+        verdicts = check(
+            replace(report, scenarios=both), [Gate(address="none/[io]*/m*", limit=0.1)]
+        )
+        assert [verdict.outcome for verdict in verdicts] == ["pass", "inconclusive"]
+
+    @given(
+        values=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.3)), min_size=1, max_size=8),
+        limits=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+    )
+    def test_a_laxer_limit_never_makes_any_verdict_worse(self, values, limits):
+        report = several(*(measured("m", value, half=half) for value, half in values))
+        strict, lax = (outcomes(report, limit) for limit in limits)
+        for before, after in zip(strict, lax, strict=True):
+            assert SEVERITY[after] <= SEVERITY[before]
+
+    @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.3)), min_size=1, max_size=8))
+    def test_it_only_ever_takes_claims_back(self, values):
+        report = several(*(measured("m", value, half=half) for value, half in values))
+        for alone, among in zip(
+            outcomes(report, 0.5, adjust="none"), outcomes(report, 0.5), strict=True
+        ):
+            assert among in (alone, "inconclusive")
+
+
 class TestMissing:
     def test_a_gate_that_matches_nothing_is_inconclusive(self):
         for address in ("none/identity/top7", "other/identity/top1", "nonsense"):
