@@ -9,12 +9,17 @@ from typing import Any
 
 from auditor import plugins
 from auditor.config import BARE, AuditConfig, plugin_of
-from auditor.journal import Result, Utility
+from auditor.exposure import exposure
+from auditor.journal import Budget, Result, Utility
+from auditor.ladders import comparable, ladders, strongest
 from auditor.metrics import scores
-from auditor.report import AuditReport, Finding, Measurement, Power, Scenario, Score
+from auditor.report import AuditReport, Finding, Ladder, Measurement, Power, Scenario, Score
+from auditor.saturation import completed
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
-"""The figures that stand for an attack's success in the PU-score."""
+"""The figures that stand for a family's success in the PU-score."""
+REVERSAL = "reid_rank1"
+"""The figure that stands for reversibility in URR; ``.JUDGE`` follows if the judge is another."""
 
 
 def assemble(
@@ -34,7 +39,9 @@ def assemble(
         for label in (BARE, *config.defenses)
         if f"{label}/utility" in results
     ]
-    scored = tuple(_scored(scenario, scenarios[0]) for scenario in scenarios)
+    salt = f"{config.seed}/{head.title}"
+    compared = [_compared(scenario, salt) for scenario in scenarios]
+    scored = tuple(_scored(scenario, compared[0]) for scenario in compared)
     return replace(
         head,
         probe=probe if isinstance(probe, tuple) else (),
@@ -53,6 +60,8 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         if not isinstance(finding, Finding):
             reason = "the audit was interrupted before this attack ran"
             finding = blank_finding(config, attack, status="failed", reason=reason)
+        elif config.budget and label in config.budget_scenarios:
+            finding = _with_budget(finding, results.get(f"{label}/{attack}/budget"))
         findings.append(replace(finding, power=power if isinstance(power, Power) else None))
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
@@ -74,6 +83,30 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
     )
 
 
+def _with_budget(finding: Finding, budget: Result | None) -> Finding:
+    """A finding with its budget curves, or with a note on why there are none."""
+    headline = finding.headline
+    if finding.status != "done" or headline is None:
+        return finding
+    if not isinstance(budget, Budget):
+        return _noted(finding, "its budget curves are missing: the audit was interrupted before")
+    notes, curves = list(budget.notes), []
+    for part in budget.curves:
+        headline = _named(finding.measurements, part.curve.metric) or headline
+        if curve := completed(part.curve, part.whole, headline):
+            curves.append(curve)
+        else:
+            notes.append(
+                f"{headline.metric} does not depend on {part.curve.x}: from "
+                f"{part.curve.points[0][0]:g} to {part.whole:g} it is the same to the last digit"
+            )
+    return _noted(replace(finding, curves=(*curves, *finding.curves)), *notes)
+
+
+def _noted(finding: Finding, *notes: str) -> Finding:
+    return replace(finding, notes=(*finding.notes, *notes))
+
+
 def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
     """A finding that knows everything about its attack but the outcome, given by ``fields``."""
     name, params = plugin_of(label, config.attacks[label])
@@ -89,20 +122,34 @@ def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
     )
 
 
+def _compared(scenario: Scenario, salt: str) -> Scenario:
+    """Add what follows from all findings together: the strongest rungs, the most exposed people."""
+    return replace(
+        scenario,
+        ladders=ladders(scenario.findings),
+        exposure=exposure(scenario.findings, salt),
+    )
+
+
 def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
-    """Add the PU-scores, and URR-1 where there is a bare scenario to compare with."""
-    utility = _named(scenario.utility, "map")
+    """Add the PU-scores, and URR-1 where there is a bare scenario to compare with.
+
+    What goes in is the strongest rung of each family, so that adding a weak attack changes nothing.
+    """
+    utility, bare_utility = _named(scenario.utility, "map"), _named(bare.utility, "map")
     if utility is None:
         return scenario
-    found: list[Score] = []
-    for finding in scenario.findings:
-        leaks = [m for m in finding.measurements if m.metric in PU_LEAKAGE]
-        found += [scores.pu(f"pu_{finding.attack}", utility, leak) for leak in leaks]
-    for finding in scenario.findings:
-        pair = _reversal(finding), _reversal(_same(bare, finding.attack))
-        bare_utility = _named(bare.utility, "map")
-        if pair[0] and pair[1] and bare_utility:
-            found.append(scores.urr1(utility, pair[0], bare_utility, pair[1]))
+    leaks: dict[str, Ladder] = {}
+    for ladder in scenario.ladders:
+        if ladder.measurement.metric in PU_LEAKAGE:
+            leaks.setdefault(ladder.family, ladder)
+    found: list[Score] = [
+        scores.pu(f"pu_{family}", utility, ladder.measurement) for family, ladder in leaks.items()
+    ]
+    metric = _reversal_metric(bare)
+    pair = [_strongest(s, metric) for s in (scenario, bare)] if metric else []
+    if bare_utility and len(pair) == 2 and pair[0] and pair[1]:
+        found.append(scores.urr1(utility, pair[0], bare_utility, pair[1]))
     return replace(scenario, scores=tuple(found))
 
 
@@ -119,17 +166,23 @@ def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]
     return points
 
 
-def _reversal(finding: Finding | None) -> Measurement | None:
-    """A finding's type-II re-identification rate: an independent judge's if there was one."""
-    if finding is None:
-        return None
-    rates = [m for m in finding.measurements if m.metric.startswith("reid_rank1")]
-    independent = [m for m in rates if m.metric != "reid_rank1"]
-    return next(iter(independent or rates), None)
+def _reversal_metric(bare: Scenario) -> str:
+    """The type-II re-identification rate, by an independent judge if there was one."""
+    rates = [
+        m.metric
+        for finding in bare.findings
+        for m in finding.measurements
+        if m.metric == REVERSAL or m.metric.startswith(f"{REVERSAL}.")
+    ]
+    independent = [metric for metric in rates if metric != REVERSAL]
+    return next(iter(independent or rates), "")
 
 
-def _same(scenario: Scenario, attack: str) -> Finding | None:
-    return next((f for f in scenario.findings if f.attack == attack), None)
+def _strongest(scenario: Scenario, metric: str) -> Measurement | None:
+    """The worst value of ``metric`` over the scenario's rungs, with its persons."""
+    having = [f for f in scenario.findings if _named(f.measurements, metric)]
+    picked = strongest(comparable(having), metric)
+    return picked[1] if picked else None
 
 
 def _named(measurements: tuple[Measurement, ...], metric: str) -> Measurement | None:

@@ -55,6 +55,15 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
 ]
 
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="FRACTIONS",
+        help="Repeat each attack with less auxiliary data and training, such as 0.1,0.25,0.5.",
+    ),
+]
+
 
 @app.callback(invoke_without_command=True)
 def root(
@@ -86,6 +95,7 @@ def run(
     out: Out = Path("audit-out"),
     device: Device = None,
     seed: Seed = None,
+    budget: Budget = None,
     settings: Settings = None,
     reveal: Reveal = False,
     overwrite: Force = False,
@@ -99,6 +109,7 @@ def run(
         "preset": preset,
         "device": device,
         "seed": seed,
+        "budget": _fractions(budget),
     }
     resolved = configuration.load(config, flags, settings or [])
     _audit(resolved, out, reveal=reveal, overwrite=overwrite, demo=False)
@@ -109,13 +120,14 @@ def demo(
     out: Out = Path("audit-demo"),
     device: Device = None,
     seed: Seed = None,
+    budget: Budget = None,
     settings: Settings = None,
     overwrite: Force = True,
 ) -> None:
     """Audit the shipped reference extractor on drawn people; no data, download or GPU needed."""
     from auditor import config as configuration
 
-    flags = {"preset": "demo", "device": device, "seed": seed}
+    flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
     _audit(resolved, out, reveal=False, overwrite=overwrite, demo=True)
 
@@ -312,6 +324,10 @@ def _digest(record: "AuditReport") -> str:
                 f"({m.low:.1%} to {m.high:.1%}{chance}, {m.n} people)"
             )
     return "\n".join(lines)
+
+
+def _fractions(text: str | None) -> list[str] | None:
+    return None if text is None else [part for part in text.split(",") if part]
 
 
 def _text(path: Path | None) -> str | None:

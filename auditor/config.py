@@ -7,13 +7,13 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auditor import plugins
-from auditor.errors import UsageError
+from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
 
 PRESETS = ("quick", "full", "demo")
@@ -56,6 +56,9 @@ class AuditConfig(_Strict):
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
+        budget: fractions of the auxiliary people, and of training, with which every attack is
+            repeated; empty: no budget curves.
+        budget_scenarios: the scenarios whose attacks are repeated.
         force: go on although the sanity probe failed.
         weights: folder with pretrained backbones (LPIPS).
         preset: where the defaults come from.
@@ -70,6 +73,8 @@ class AuditConfig(_Strict):
     defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
     gates: list[Gate] = Field(default_factory=list)
     controls: bool = True
+    budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
+    budget_scenarios: list[str] = [BARE]
     force: bool = False
     weights: Path | None = None
     preset: Literal["quick", "full", "demo"] = "quick"
@@ -192,7 +197,7 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A block named by the user takes the preset's parameters as defaults; others are dropped."""
-    merged = dict(given)
+    merged = {"budget": defaults.get("budget") or [], **given}
     for kind in ("attacks", "defenses"):
         preset = defaults.get(kind) or {}
         blocks = merged.get(kind)
@@ -228,10 +233,14 @@ def _check_plan(config: AuditConfig) -> None:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
     for kind, blocks in (("attacks", config.attacks), ("defenses", config.defenses)):
         for label, block in blocks.items():
-            if "/" in label or label in (BARE, "utility", "scores", ""):
+            if "/" in label or label in (BARE, "utility", "ladder", "scores", ""):
                 raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
             name, params = plugin_of(label, block)
             plugins.build(kind, name, params)  # type: ignore[arg-type]
+    for scenario in config.budget_scenarios:
+        if scenario not in (known := [BARE, *config.defenses]):
+            hint = did_you_mean(scenario, known, f"there are {', '.join(known)}")
+            raise UsageError(f"budget_scenarios: no scenario named {scenario!r}; {hint}")
     for gate in config.gates:
         if not math.isfinite(gate.limit):
             raise UsageError(f"gate {gate.address!r}: the limit {gate.limit} is no number")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from auditor.errors import did_you_mean
 from auditor.multiplicity import ALPHA, holm, tail
-from auditor.report import AuditReport, Finding, Measurement
+from auditor.report import AuditReport, Finding, Measurement, Scenario
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
@@ -89,7 +89,7 @@ def unmatched(gate: Gate, scenarios: Sequence[str], attacks: Sequence[str]) -> s
         return f"gate {gate.address!r} is not of the form scenario/attack/metric"
     for part, known, kind in (
         (parts[0], list(scenarios), "scenario"),
-        (parts[1], [*attacks, "utility", "scores"], "attack"),
+        (parts[1], [*attacks, "utility", "ladder", "scores"], "attack"),
     ):
         if not any(fnmatchcase(name, part) for name in known):
             hint = did_you_mean(part, known, f"there are {', '.join(known)}")
@@ -179,18 +179,49 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
 def _doubt(report: AuditReport, address: str) -> str:
     """Why the figure at ``address`` proves nothing, or an empty string.
 
-    A score is made from attacks of its own and the bare scenario, so it inherits their doubts.
+    A ladder knows its own doubts. A score is made from attacks of its own and the bare scenario, so
+    it inherits theirs, but for rungs that a stronger one stands in for.
     """
-    scenario, attack, _ = address.split("/", 2)
+    scenario, attack, metric = address.split("/", 2)
+    if attack == "ladder":
+        return _ladder_doubt(report, scenario, metric)
     if attack != "scores":
         finding = report.finding(scenario, attack)
         return powerless(finding) if finding is not None else ""
     sources = [s for n, s in enumerate(report.scenarios) if n == 0 or s.defense == scenario]
     for source in sources:
-        for finding in source.findings:
-            if finding.status != "not-applicable" and (doubt := powerless(finding)):
+        for finding, doubt in _doubtful(source):
+            if not covered(source, finding):
                 return f"{source.defense}/{finding.attack}: {doubt}"
     return ""
+
+
+def _ladder_doubt(report: AuditReport, scenario: str, name: str) -> str:
+    ladders = (ladder for s in report.scenarios if s.defense == scenario for ladder in s.ladders)
+    return next((ladder.reason for ladder in ladders if ladder.name == name), "")
+
+
+def _doubtful(scenario: Scenario) -> Iterator[tuple[Finding, str]]:
+    """The findings that prove nothing by themselves, and why; what does not apply is none."""
+    for finding in scenario.findings:
+        if finding.status != "not-applicable" and (doubt := powerless(finding)):
+            yield finding, doubt
+
+
+def covered(scenario: Scenario, finding: Finding) -> bool:
+    """Whether a rung without power is no loss, because another of its family has shown its own.
+
+    A crash is never covered: what crashed might have been the strongest rung.
+    """
+    return finding.status == "done" and any(
+        family_of(other) == family_of(finding) and not powerless(other)
+        for other in scenario.findings
+    )
+
+
+def family_of(finding: Finding) -> str:
+    """The ladder a finding is a rung of; a finding that names none is a ladder of its own."""
+    return finding.family or finding.attack
 
 
 def powerless(finding: Finding) -> str:
@@ -258,6 +289,9 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
                 yield address, _undone(finding)
             elif not _measures(finding, parts[2]) and _measured_elsewhere(report, finding, parts):
                 yield address, "measured in another scenario, but not in this one"
+        if parts[1] == "ladder":
+            for name in _absent(report, scenario, parts[2]):
+                yield f"{scenario.defense}/ladder/{name}", "no rung has measured it here"
         for score in scenario.scores:
             address = f"{scenario.defense}/scores/{score.name}"
             if score.measurement is None and fnmatchcase(address, gate.address):
@@ -265,7 +299,14 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
 
 
 def _measures(finding: Finding, metric: str) -> bool:
-    return any(fnmatchcase(m.metric, metric) for m in finding.measurements)
+    return any(fnmatchcase(m.metric, metric) for m in finding.figures())
+
+
+def _absent(report: AuditReport, scenario: Scenario, pattern: str) -> list[str]:
+    """Ladders that match ``pattern`` in another scenario and have no counterpart in this one."""
+    here = {ladder.name for ladder in scenario.ladders}
+    known = dict.fromkeys(ladder.name for s in report.scenarios for ladder in s.ladders)
+    return [name for name in known if fnmatchcase(name, pattern) and name not in here]
 
 
 def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[str]) -> bool:
@@ -278,12 +319,16 @@ def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[s
 
 
 def unshown(report: AuditReport) -> Iterator[tuple[str, str]]:
-    """(place, reason) for everything planned that was not shown; it bars an audit from passing."""
+    """(place, reason) for everything planned that was not shown; it bars an audit from passing.
+
+    A rung without power bars nothing where another rung of its family has shown its own: the
+    ladder is judged by that one. Gates on the rung itself stay inconclusive.
+    """
     for scenario in report.scenarios:
         if scenario.status == "failed":
             yield scenario.defense, f"the scenario failed: {scenario.reason}"
-        for finding in scenario.findings:
-            if finding.status != "not-applicable" and (doubt := powerless(finding)):
+        for finding, doubt in _doubtful(scenario):
+            if not covered(scenario, finding):
                 yield f"{scenario.defense}/{finding.attack}", doubt
     if not any(f.status == "done" for s in report.scenarios for f in s.findings):
         yield "audit", "no attack ran"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from auditor.files import write
 from auditor.progress import Display
-from auditor.report import Finding, Match, Measurement, Power, PrivacyClaim, ProbeCheck
+from auditor.report import Curve, Finding, Match, Measurement, Power, PrivacyClaim, ProbeCheck
 from auditor.types import Progress
 
 
@@ -25,7 +25,28 @@ class Utility:
     reason: str = ""
 
 
-Result = tuple[ProbeCheck, ...] | Utility | Power | Finding
+@dataclass(frozen=True, kw_only=True)
+class PartialCurve:
+    """A budget curve without its end, which is the main run's own figure.
+
+    Attributes:
+        curve: the points below the whole budget.
+        whole: the whole budget, on the same axis.
+    """
+
+    curve: Curve
+    whole: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What an attack comes to with less of everything, and which points could not be measured."""
+
+    curves: tuple[PartialCurve, ...]
+    notes: tuple[str, ...] = ()
+
+
+Result = tuple[ProbeCheck, ...] | Utility | Power | Finding | Budget
 """What a step may come to: plain data, so that it survives on disk."""
 
 

@@ -1,7 +1,8 @@
 """From a target and a configuration to the record, as a plan of named steps.
 
 The plan: ``probe``; for ``none`` and each defense the utility and every attack, trained from
-scratch; before an attack first runs, its two controls.
+scratch; before an attack first runs, its two controls; after it, its budget curves if any are asked
+for.
 """
 
 import logging
@@ -15,11 +16,13 @@ from tempfile import TemporaryDirectory
 
 from auditor import controls, journal, plugins
 from auditor.assembly import assemble, blank_finding
+from auditor.budget import budget_curves
 from auditor.config import BARE, AuditConfig, plugin_of
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
+from auditor.exposure import worst_case
 from auditor.files import write
-from auditor.journal import Result, Step, Utility
+from auditor.journal import Budget, Result, Step, Utility
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Distance, Retrieval, evaluate
 from auditor.progress import Display
@@ -32,6 +35,7 @@ from auditor.report import (
     ProbeCheck,
     dumps,
 )
+from auditor.subgroups import gaps, subgroups
 from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
 
 log = logging.getLogger(__name__)
@@ -107,6 +111,9 @@ def plan(world: World) -> list[Step]:
             if scenario == BARE and world.config.controls:
                 steps.append(Step(f"controls/{attack}", partial(_controls, world, attack)))
             steps.append(Step(f"{scenario}/{attack}", partial(_attack, world, scenario, attack)))
+            if world.config.budget and scenario in world.config.budget_scenarios:
+                work = partial(_budget, world, scenario, attack)
+                steps.append(Step(f"{scenario}/{attack}/budget", work))
     return steps
 
 
@@ -262,6 +269,7 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     attack = world.attack(label)
     workdir = _personal(world) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
+    data = world.target.data
     finding = blank_finding(world.config, label, status="failed")
     began = time.monotonic()
     try:
@@ -272,11 +280,15 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     except Exception as error:
         log.warning("%s/%s crashed:\n%s", scenario, label, traceback.format_exc())
         return replace(finding, reason=f"{type(error).__name__}: {error}")
+    headline = _headline(result, getattr(attack, "headline", ""))
     return replace(
         finding,
         status="done",
         measurements=result.measurements,
         curves=result.curves,
+        worst_case=worst_case(headline),
+        subgroups=subgroups(headline, data),
+        gaps=gaps(headline, data),
         exhibits={
             name: Path(path).relative_to(world.ctx.workdir).as_posix()
             for name, path in result.exhibits.items()
@@ -284,6 +296,22 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
         notes=result.notes,
         seconds=round(time.monotonic() - began, 2),
     )
+
+
+def _budget(world: World, scenario: str, label: str, progress: Progress) -> Budget:
+    """The attack's headline with less of everything; what it draws on the way nobody needs."""
+    attack, ctx = world.attack(label), replace(world.ctx, progress=progress)
+
+    def trial(attack: Attack, target: Target, progress: Progress) -> Measurement:
+        with TemporaryDirectory(dir=_personal(world)) as workdir:
+            result = attack.run(target, replace(ctx, workdir=Path(workdir), progress=progress))
+        return _headline(result, getattr(attack, "headline", ""))
+
+    try:
+        target = world.scenario(scenario, ctx)
+    except Exception as error:
+        return Budget(curves=(), notes=(f"its budget curves could not be measured: {error}",))
+    return budget_curves(attack, target, world.config.budget, ctx, trial)
 
 
 def _personal(world: World) -> Path:

@@ -156,6 +156,43 @@ class Power:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subgroup:
+    """A headline among the people who share an attribute value.
+
+    Attributes:
+        attribute: such as ``gender``.
+        value: such as ``female``.
+        measurement: its metric is ``METRIC@attribute=value``; None where the group is too small to
+            be shown, or would give away one that is.
+    """
+
+    attribute: str
+    value: str
+    measurement: Measurement | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """The widest difference between two values of one attribute.
+
+    Attributes:
+        attribute: such as ``gender``.
+        higher: the value whose people are worse off.
+        lower: the value whose people are better off.
+        difference: between the two, in the metric's unit.
+        p: how often as wide a difference comes about when values are dealt to people at random.
+        p_adjusted: the same after Holm's correction for all attributes of the finding.
+    """
+
+    attribute: str
+    higher: str
+    lower: str
+    difference: float
+    p: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One attack against one scenario.
 
@@ -169,6 +206,10 @@ class Finding:
         status: ``done``, ``not-applicable`` (see ``reason``) or ``failed`` (crash, interruption).
         measurements: the first one is the headline.
         curves: the figures against budget or threshold.
+        worst_case: the headline for whom it is worst: the share of people whose every image was
+            hit, and the mean over the most exposed 5 %; empty where people cannot be told apart.
+        subgroups: the headline by attribute value.
+        gaps: the widest difference per attribute, the surest first.
         power: the certificate; None where the controls were switched off or did not run.
         exhibits: name -> path of a picture, relative to the report.
         notes: what a reader must know about how the numbers came about.
@@ -185,11 +226,94 @@ class Finding:
     status: Literal["done", "not-applicable", "failed"]
     measurements: tuple[Measurement, ...] = ()
     curves: tuple[Curve, ...] = ()
+    worst_case: tuple[Measurement, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     power: Power | None = None
     exhibits: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reason: str = ""
     seconds: float = 0.0
+
+    @property
+    def headline(self) -> Measurement | None:
+        """The figure it is judged by: the one its certificate names, or its first."""
+        wanted = self.power.metric if self.power else ""
+        named = [m for m in self.measurements if m.metric == wanted]
+        return next(iter([*named, *self.measurements]), None)
+
+    def figures(self) -> Iterator[Measurement]:
+        """Everything that was measured: the figures, the worst case, and the subgroups."""
+        yield from self.measurements
+        yield from self.worst_case
+        yield from (group.measurement for group in self.subgroups if group.measurement)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """The strongest rung of a family by one metric: the figure that counts.
+
+    Attributes:
+        family: what its rungs recover.
+        rungs: the attacks compared: those that have shown their power or, if none has, all.
+        strongest: the one whose value is worst.
+        measurement: that value, its chance and its interval; the pessimistic end is the worst over
+            the rungs, and the other end is widened for having picked one of several (Bonferroni).
+        shown: whether a rung has shown its power and none crashed.
+        reason: why it was not shown.
+    """
+
+    family: str
+    rungs: tuple[str, ...]
+    strongest: str
+    measurement: Measurement
+    shown: bool
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of its address, such as ``inversion.reid_rank1``."""
+        return f"{self.family}.{self.measurement.metric}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposed:
+    """One of the most exposed people, under a pseudonym.
+
+    Attributes:
+        pseudonym: derived from seed, title and identity: the same person has the same one in every
+            scenario of an audit. Whoever holds the dataset can undo it: this is pseudonymisation,
+            not anonymisation.
+        leakage: the share of this person's images that the worst attack succeeded on.
+        attack: which attack that was.
+        images: how many images that rests on.
+        average: the mean over all attacks.
+    """
+
+    pseudonym: str
+    leakage: float
+    attack: str
+    images: int
+    average: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """Who is worst off in one scenario, over all attacks that have shown their power.
+
+    Attributes:
+        attacks: those whose headline counts images of single people.
+        people: how many people they were tried on.
+        fully: share of people whose every image was hit by at least one of the attacks.
+        most: the most exposed 1 %, at least one and at most twenty.
+        tied: how many people are exposed as much as the last of them.
+    """
+
+    attacks: tuple[str, ...]
+    people: int
+    fully: Measurement
+    most: tuple[Exposed, ...]
+    tied: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +361,8 @@ class Scenario:
         claims: what the release promises.
         utility: rank1, rank5, rank10, map, minp of the re-identification itself.
         findings: one per attack, in the order of the configuration.
+        ladders: the strongest rung per family and metric; headlines first.
+        exposure: who is worst off; None where no attack with power counts images of people.
         scores: PU-score and URR of this scenario.
         matches: query -> best match, cross-camera.
         status: ``failed`` if the defense or the utility measurement crashed; then see ``reason``.
@@ -250,6 +376,8 @@ class Scenario:
     claims: tuple[PrivacyClaim, ...] = ()
     utility: tuple[Measurement, ...] = ()
     findings: tuple[Finding, ...] = ()
+    ladders: tuple[Ladder, ...] = ()
+    exposure: Exposure | None = None
     scores: tuple[Score, ...] = ()
     matches: tuple[Match, ...] = ()
     status: Literal["done", "failed"] = "done"
@@ -296,13 +424,20 @@ class AuditReport:
     schema: int = SCHEMA
 
     def measurements(self) -> Iterator[tuple[str, Measurement]]:
-        """Yield (address, measurement), such as ``("dp_gallery/identity/top1", m)``."""
+        """Yield (address, measurement), such as ``("dp_gallery/identity/top1", m)``.
+
+        Addresses are ``scenario/attack/metric``, where the attack may also be ``utility``,
+        ``scores``, or ``ladder`` with a metric such as ``inversion.reid_rank1``. A subgroup's
+        metric is such as ``top1@gender=female``.
+        """
         for scenario in self.scenarios:
             for measurement in scenario.utility:
                 yield f"{scenario.defense}/utility/{measurement.metric}", measurement
             for finding in scenario.findings:
-                for measurement in finding.measurements:
+                for measurement in finding.figures():
                     yield f"{scenario.defense}/{finding.attack}/{measurement.metric}", measurement
+            for ladder in scenario.ladders:
+                yield f"{scenario.defense}/ladder/{ladder.name}", ladder.measurement
             for score in scenario.scores:
                 if score.measurement is not None:
                     yield f"{scenario.defense}/scores/{score.name}", score.measurement

@@ -12,7 +12,7 @@ from auditor import journal
 from auditor.errors import EnvironmentUnmetError
 from auditor.journal import Entry, Step
 from auditor.progress import Display
-from auditor.report import Finding, Measurement, Power, ProbeCheck
+from auditor.report import Curve, Finding, Measurement, Power, ProbeCheck
 
 CHECKS = (ProbeCheck(name="repeatable", outcome="pass", detail="twice the same features"),)
 FINDING = Finding(
@@ -25,7 +25,19 @@ FINDING = Finding(
 )
 POWER = Power(metric="top1", planted=None, null=None, required=0.5, shown=False, reason="crashed")
 UTILITY = journal.Utility(reason="the defense crashed")
-ALL = {"probe": CHECKS, "none/utility": UTILITY, "power/identity": POWER, "none/identity": FINDING}
+CURVE = Curve(
+    name="training", metric="top1", x="epochs", points=((4.0, 0.3, 0.2, 0.4),), log_x=True
+)
+BUDGET = journal.Budget(curves=(journal.PartialCurve(curve=CURVE, whole=40),), notes=("slow",))
+NO_BUDGET = journal.Budget(curves=(), notes=("it crashed",))
+ALL = {
+    "budget": BUDGET,
+    "no/budget": NO_BUDGET,
+    "probe": CHECKS,
+    "none/utility": UTILITY,
+    "power/identity": POWER,
+    "none/identity": FINDING,
+}
 
 
 def play(results, folder, after=lambda results: None):

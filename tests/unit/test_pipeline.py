@@ -56,6 +56,66 @@ def test_the_plan_probes_first_and_certifies_before_it_attacks(tmp_path):
     assert "controls/identity" not in [step.name for step in bare]
 
 
+def test_budget_curves_follow_their_attack_on_the_scenarios_that_were_named(tmp_path):
+    settings = {"budget": [0.5], "budget_scenarios": ["dp_gallery"]}
+    names = [step.name for step in pipeline.plan(world(tmp_path, **settings))]
+    assert names[-2:] == ["dp_gallery/identity", "dp_gallery/identity/budget"]
+    assert "none/identity/budget" not in names
+    names = [step.name for step in pipeline.plan(world(tmp_path, budget=[0.5]))]
+    assert names[2:5] == ["controls/identity", "none/identity", "none/identity/budget"]
+
+
+def test_a_run_with_a_budget_says_what_more_of_it_would_do(tmp_path):
+    attacks = {name: worlds.QUICK[name] for name in ("identity", "attribute")}
+    record = pipeline.run_audit(
+        world(tmp_path, attacks=attacks, budget=[0.2], defenses={}, controls=False), Silent()
+    )
+    identity, attribute = record.scenarios[0].findings
+    # the names come from the gallery: other people's pictures do not help
+    assert [curve.name for curve in identity.curves] == ["training"]
+    assert any("top1 does not depend on auxiliary people" in note for note in identity.notes)
+    people, training = attribute.curves
+    assert (people.metric, people.x) == ("mean_balanced_accuracy", "auxiliary people")
+    assert [point[0] for point in people.points] == [20, 100]
+    assert people.points[-1][1] == attribute.measurements[0].value
+    assert training.points[0][0] == 5
+    assert all(curve.statement for curve in (people, training))
+    assert list((tmp_path / "personal" / "none").iterdir())
+    assert sorted(p.name for p in (tmp_path / "personal").iterdir()) == ["none"]
+
+
+def test_an_interrupted_budget_leaves_the_finding_and_a_note(tmp_path):
+    audited = world(tmp_path, budget=[0.5], defenses={})
+    steps = {step.name: step for step in pipeline.plan(audited)}
+    names = ("probe", "none/utility", "controls/identity", "none/identity")
+    results = {name: steps[name].work(lambda f, d="": None) for name in names}
+    (finding,) = (
+        assemble(audited.config, audited.head, results, complete=False).scenarios[0].findings
+    )
+    assert finding.status == "done"
+    assert finding.curves == ()
+    assert "interrupted" in finding.notes[-1]
+
+
+def test_the_strongest_rung_goes_into_the_scores_and_worst_cases_are_measured(tmp_path):
+    attacks = {"identity": worlds.QUICK["identity"], "identity_lda": {}}
+    record = pipeline.run_audit(world(tmp_path, attacks=attacks, defenses={}), Silent())
+    bare = record.scenarios[0]
+    values = {f.attack: f.measurements[0].value for f in bare.findings}
+    ladder = bare.ladders[0]
+    assert ladder.name == "identity.top1"
+    assert ladder.measurement.value == max(values.values())
+    assert [s.name for s in bare.scores] == ["pu_identity"]
+    assert bare.scores[0].inputs["leakage.top1"] == ladder.measurement.value
+    addresses = [address for address, _ in record.measurements()]
+    assert "none/ladder/identity.top1" in addresses
+    assert "none/identity/top1.fully_exposed" in addresses
+    assert len(addresses) == len(set(addresses))
+    assert bare.exposure.people == 24
+    # twenty-four people in two groups or more leave a group of fewer than twenty
+    assert {group.measurement for group in bare.findings[0].subgroups} == {None}
+
+
 def test_a_model_that_fails_the_probe_is_not_attacked(tmp_path):
     with pytest.raises(ModelError, match="check the export"):
         pipeline.run_audit(world(tmp_path, BAD), Silent())
