@@ -11,9 +11,9 @@ from auditor import plugins
 from auditor.config import BARE, AuditConfig, plugin_of
 from auditor.exposure import exposure
 from auditor.journal import Budget, Result, Utility
-from auditor.ladders import comparable, ladders, strongest
+from auditor.ladders import comparable, families, ladder, ladders, strongest
 from auditor.metrics import scores
-from auditor.report import AuditReport, Finding, Ladder, Measurement, Power, Scenario, Score
+from auditor.report import AuditReport, Finding, Measurement, Power, Scenario, Score
 from auditor.saturation import completed
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
@@ -139,13 +139,11 @@ def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
     utility, bare_utility = _named(scenario.utility, "map"), _named(bare.utility, "map")
     if utility is None:
         return scenario
-    leaks: dict[str, Ladder] = {}
-    for ladder in scenario.ladders:
-        if ladder.measurement.metric in PU_LEAKAGE:
-            leaks.setdefault(ladder.family, ladder)
-    found: list[Score] = [
-        scores.pu(f"pu_{family}", utility, ladder.measurement) for family, ladder in leaks.items()
-    ]
+    found: list[Score] = []
+    for family, rungs in families(scenario.findings).items():
+        tops = (ladder(rungs, metric) for metric in PU_LEAKAGE)
+        if top := next((top for top in tops if top is not None), None):
+            found.append(scores.pu(f"pu_{family}", utility, top.measurement))
     metric = _reversal_metric(bare)
     pair = [_strongest(s, metric) for s in (scenario, bare)] if metric else []
     if bare_utility and len(pair) == 2 and pair[0] and pair[1]:

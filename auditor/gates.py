@@ -150,6 +150,9 @@ def _corrected(
 
 def _p_value(gate: Gate, m: Measurement, outcome: Outcome) -> float:
     """Of the claim that the figure lies on the good side of the limit, or on the bad one."""
+    beyond = gate.limit >= 1 if m.worse == "higher" else gate.limit <= 0
+    if outcome == "pass" and m.unit == "fraction" and beyond:
+        return 0.0  # no fraction can cross this limit
     end = m.pessimistic if outcome == "pass" else m.optimistic
     return tail(abs(gate.limit - m.value), abs(end - m.value))
 

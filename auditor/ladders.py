@@ -15,12 +15,23 @@ def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:
     raise nor lower what its family leaks.
     """
     found = []
-    for family in dict.fromkeys(family_of(finding) for finding in findings):
-        rungs = [f for f in findings if family_of(f) == family and f.status != "not-applicable"]
+    for rungs in families(findings).values():
         compared = comparable(rungs)
-        reason = _doubt(rungs)
-        found += [_ladder(family, compared, metric, reason) for metric in _metrics(compared)]
+        headlines = [rung.headline.metric for rung in compared if rung.headline]
+        names = [m.metric for rung in compared for m in rung.measurements]
+        shared = [name for name in names if names.count(name) > 1]
+        tops = (ladder(rungs, metric) for metric in dict.fromkeys([*headlines, *shared]))
+        found += [top for top in tops if top is not None]
     return tuple(found)
+
+
+def families(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """The rungs of every family that apply to the target, in the order given."""
+    table: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.status != "not-applicable":
+            table.setdefault(family_of(finding), []).append(finding)
+    return table
 
 
 def comparable(rungs: Sequence[Finding]) -> list[Finding]:
@@ -35,11 +46,14 @@ def strongest(rungs: Sequence[Finding], metric: str) -> tuple[Finding, Measureme
     return max(having, key=lambda pair: _badness(pair[1], pair[1].value), default=None)
 
 
-def _ladder(family: str, rungs: Sequence[Finding], metric: str, reason: str) -> Ladder:
-    picked = strongest(rungs, metric)
-    assert picked is not None
+def ladder(rungs: Sequence[Finding], metric: str) -> Ladder | None:
+    """The strongest of one family's rungs by ``metric``; None if none of those compared has it."""
+    compared = comparable(rungs)
+    picked = strongest(compared, metric)
+    if picked is None:
+        return None
     rung, best = picked
-    figures = {r.attack: m for r in rungs for m in r.measurements if m.metric == metric}
+    figures = {r.attack: m for r in compared for m in r.measurements if m.metric == metric}
     careful = max((m.pessimistic for m in figures.values()), key=lambda end: _badness(best, end))
     least = best.value - (best.value - best.optimistic) * widened(1.0, len(figures))
     if best.unit == "fraction":
@@ -47,21 +61,15 @@ def _ladder(family: str, rungs: Sequence[Finding], metric: str, reason: str) -> 
     low, high = sorted((least, careful))
     note = f"the strongest of {len(figures)}: {rung.attack}" if len(figures) > 1 else best.note
     measurement = replace(best, low=low, high=high, persons={}, note=note)
+    reason = _doubt(rungs)
     return Ladder(
-        family=family,
+        family=family_of(rung),
         rungs=tuple(figures),
         strongest=rung.attack,
         measurement=measurement,
         shown=not reason,
         reason=reason,
     )
-
-
-def _metrics(rungs: Sequence[Finding]) -> list[str]:
-    """The rungs' headlines, then whatever two of them report."""
-    headlines = [rung.headline.metric for rung in rungs if rung.headline]
-    names = [m.metric for rung in rungs for m in rung.measurements]
-    return list(dict.fromkeys([*headlines, *(name for name in names if names.count(name) > 1)]))
 
 
 def _doubt(rungs: Sequence[Finding]) -> str:

@@ -17,6 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from auditor.errors import UsageError
 
 SCHEMA = 1
+SMALLEST_GROUP = 20
+"""A group of fewer people is not shown by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

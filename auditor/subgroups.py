@@ -1,6 +1,6 @@
 """Whether some people are worse off than others: a headline by attribute value.
 
-Small groups are not shown (`MIN_PEOPLE`), and where one alone would be hidden, so that it follows
+Groups below `SMALLEST_GROUP` are not shown. Where one alone would be hidden, so that it follows
 from the others and the total, the next smallest is hidden with it.
 """
 
@@ -14,11 +14,9 @@ from torch import Tensor
 
 from auditor.metrics.intervals import rate_interval
 from auditor.multiplicity import holm
-from auditor.report import Gap, Measurement, Subgroup
+from auditor.report import SMALLEST_GROUP, Gap, Measurement, Subgroup
 from auditor.types import MISSING, ReIDDataset
 
-MIN_PEOPLE = 20
-"""A group of fewer people is not shown."""
 PERMUTATIONS = 1999
 
 Groups = Mapping[str, list[str]]
@@ -87,7 +85,7 @@ def _majority(pids: Tensor, column: Tensor) -> dict[str, int]:
 
 def _hidden(sizes: Mapping[str, int]) -> set[str]:
     """The values that are not shown, so that no small group can be told from the rest."""
-    small = {value for value, people in sizes.items() if people < MIN_PEOPLE}
+    small = {value for value, people in sizes.items() if people < SMALLEST_GROUP}
     if len(small) == 1 and len(sizes) > 1:
         small.add(min(sizes.keys() - small, key=lambda value: sizes[value]))
     return small

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from auditor.gates import covered
 from auditor.report import AuditReport
 from reports.wording import sentence
 
@@ -87,6 +88,11 @@ def _not_shown(report: AuditReport) -> Iterator[str]:
                 yield f"{place} does not apply: {finding.reason}"
             elif finding.status == "failed":
                 yield f"{place} failed: {finding.reason}"
+            elif covered(scenario, finding) and (finding.power is None or not finding.power.shown):
+                yield (
+                    f"{place} has not shown its power, so it is no evidence of its own; "
+                    f"its family is judged by other rungs."
+                )
             elif finding.power is None:
                 yield f"{place} was not tried on the controls: a low figure proves nothing."
             elif not finding.power.shown:

@@ -18,14 +18,17 @@ from markupsafe import Markup, escape
 
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
-from auditor.report import AuditReport, Measurement, dumps
+from auditor.report import SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
 from reports import caveats, scatter, tables, wording
 from reports.cleaning import clean
+from reports.curves import CurvePlot, curve_plots
 from reports.exhibits import exhibits
 from reports.facts import as_yaml, facts
 
 NAME = 160
 """Characters of a name in a heading or an address."""
+SURE = 0.05
+"""The corrected p-value up to which a difference between groups is called measurable."""
 FOLDED = 8
 """Metrics of one attack beyond which those of single attributes fold away."""
 
@@ -57,7 +60,10 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             verdicts=verdicts,
             ruling=tables.verdict_of(report, verdicts),
             comparison=tables.comparison(report),
+            families=tables.by_family(report),
             attacks=tables.by_attack(report),
+            people=tables.by_person(report),
+            subgroups=tables.by_subgroup(report),
             scores=tables.all_scores(report),
             plots=[(plot, Markup(plot.svg)) for plot in scatter.plots(report)],
             exhibits=partial(exhibits, report, root=root, reveal=reveal),
@@ -82,7 +88,9 @@ def _environment() -> Environment:
     )
     environment.globals |= {
         "figures": tables.figures,
-        "headline": tables.headline,
+        "curves": _curves,
+        "smallest_group": SMALLEST_GROUP,
+        "proven": SURE,
         "certificate": tables.certificate,
         "folded": folded,
         "measured": tables.measured,
@@ -104,6 +112,10 @@ def _environment() -> Environment:
         "trusted": Markup,  # base64 that this house encoded: too long to clean as a text
     }
     return environment
+
+
+def _curves(members: Sequence[tuple[str, Finding]], salt: str) -> list[tuple[CurvePlot, Markup]]:
+    return [(plot, Markup(plot.svg)) for plot in curve_plots(members, salt)]
 
 
 def _finalize(value: Any) -> Any:

@@ -33,10 +33,11 @@ def scenarios(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def _place(figure: Figure) -> int:
-    """Usefulness first, then the rates that leak, which the chart shows, then the rest."""
+    """Usefulness first, then the rates that leak, which are charted, then rungs and the rest."""
     if figure.kind == "utility":
         return 0
-    return 1 if figure.measurement and figure.measurement.unit == "fraction" else 2
+    rate = figure.measurement is not None and figure.measurement.unit == "fraction"
+    return 1 if rate and not figure.rung else 2
 
 
 def _across(figure: Figure, cells: Sequence[Figure | None]) -> Row:
@@ -134,6 +135,75 @@ def _four(m: Measurement | None) -> list[tuple[float | None, str]]:
     return [(number, m.unit) for number in (m.value, m.low, m.high, m.chance)]
 
 
+def curves(sheet: Worksheet, report: AuditReport) -> None:
+    """Every point of every curve, one per row."""
+    head = ["scenario", "attack", "curve", "metric", "horizontal axis", "x", "value", "low"]
+    head += ["high", "statement"]
+    body: Iterator[Row] = (
+        (
+            scenario.defense,
+            finding.attack,
+            curve.name,
+            curve.metric,
+            curve.x,
+            *point,
+            curve.statement,
+        )
+        for scenario in report.scenarios
+        for finding in scenario.findings
+        for curve in finding.curves
+        for point in curve.points
+    )
+    widths = [18, 18, 18, 26, 26, 12, 12, 12, 12, 100]
+    write_table(sheet, head, widths, body)
+
+
+def subgroups(sheet: Worksheet, report: AuditReport) -> None:
+    """Every headline by attribute value; groups that are not shown have no number."""
+    head = ["scenario", "attack", "attribute", "attribute value", "metric", "value", "low", "high"]
+    head += ["people", "widest difference", "p", "p after Holm"]
+    widths = [18, 18, 22, 22, 40, 12, 12, 12, 10, 18, 10, 14]
+    write_table(sheet, head, widths, _subgroup_rows(report))
+
+
+def _subgroup_rows(report: AuditReport) -> Iterator[Row]:
+    for scenario in report.scenarios:
+        for finding in scenario.findings:
+            gaps = {gap.attribute: gap for gap in finding.gaps}
+            for group in finding.subgroups:
+                m, gap = group.measurement, gaps.get(group.attribute)
+                yield (
+                    scenario.defense,
+                    finding.attack,
+                    group.attribute,
+                    group.value,
+                    m.metric if m else None,
+                    *_four(m)[:3],
+                    m.n if m else None,
+                    (gap.difference if gap else None, "fraction"),
+                    gap.p if gap else None,
+                    gap.p_adjusted if gap else None,
+                )
+
+
+def exposed(sheet: Worksheet, report: AuditReport) -> None:
+    """The most exposed people of every scenario, under pseudonyms."""
+    head = ["scenario", "person", "pictures hit", "by", "pictures tried", "mean over attacks"]
+    body: Iterator[Row] = (
+        (
+            scenario.defense,
+            person.pseudonym,
+            (person.leakage, "fraction"),
+            person.attack,
+            person.images,
+            (person.average, "fraction"),
+        )
+        for scenario, exposure in tables.by_person(report)
+        for person in exposure.most
+    )
+    write_table(sheet, head, [18, 14, 14, 18, 16, 20], body)
+
+
 def claims(sheet: Worksheet, report: AuditReport) -> None:
     """What each release promises, and what its own numbers certify."""
     head = ["scenario", "mechanism", "unit", "neighbours", "ε claimed", "ε certified"]
@@ -207,6 +277,9 @@ SHEETS: Mapping[str, Callable[[Worksheet, AuditReport], None]] = MappingProxyTyp
         "Measurements": measurements,
         "Matches": matches,
         "Attributes": attributes,
+        "Curves": curves,
+        "Subgroups": subgroups,
+        "Exposed": exposed,
         "DP": claims,
         "Scores": scores,
         "Probe": probe,

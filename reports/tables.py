@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from auditor.gates import Outcome, Verdict, overall, powerless, unshown
-from auditor.report import AuditReport, Finding, Match, Measurement, Power, Scenario, Score
+from auditor.gates import Outcome, Verdict, covered, family_of, overall, powerless, unshown
+from auditor.report import (
+    AuditReport,
+    Exposure,
+    Finding,
+    Ladder,
+    Match,
+    Measurement,
+    Power,
+    Scenario,
+    Score,
+)
 from reports.wording import UTILITY, label, listing
 
 BARE = "none"
@@ -43,6 +53,7 @@ class Figure:
         kind: whether it is what the model is for, or what it leaks.
         measurement: None if there is no number; then see ``reason``.
         reason: why there is none, or why it proves nothing.
+        rung: whether it is one attack of a family whose strongest rung is a figure of its own.
     """
 
     key: str
@@ -50,6 +61,22 @@ class Figure:
     kind: Kind
     measurement: Measurement | None
     reason: str = ""
+    rung: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What is recovered, by one attack or by several rungs of a ladder.
+
+    Attributes:
+        name: of the family.
+        ladders: (scenario, its headline ladder) where there are several rungs; else empty.
+        attacks: as `by_attack` gives them.
+    """
+
+    name: str
+    ladders: list[tuple[str, Ladder]]
+    attacks: list[tuple[Finding, list[tuple[str, Finding]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +118,9 @@ def _sentence(
         if not deciding:
             return "Only warning gates were set, and everything planned was shown."
         hold = "The gate holds" if len(deciding) == 1 else f"All {len(deciding)} gate verdicts hold"
-        return f"{hold}, and every attack that ran has shown its power."
+        idle = any(powerless(f) and covered(s, f) for s in report.scenarios for f in s.findings)
+        shown = "every family of attacks" if idle else "every attack that ran"
+        return f"{hold}, and {shown} has shown its power."
     if outcome == "fail":
         return f"{count} failed: {listing(named)}."
     parts = [] if gates else [_no_gates()]
@@ -104,15 +133,11 @@ def _sentence(
     return " ".join(parts)
 
 
-def headline(finding: Finding) -> Measurement | None:
-    """The figure an attack is judged by: the one its certificate names, or its first."""
-    wanted = finding.power.metric if finding.power else ""
-    named = [m for m in finding.measurements if m.metric == wanted]
-    return next(iter([*named, *finding.measurements]), None)
-
-
 def figures(scenario: Scenario) -> list[Figure]:
-    """A scenario in a few lines: its main utility figures, and each attack's headline."""
+    """A scenario in a few lines: its main utility figures, and what each family leaks.
+
+    Where a family has several rungs, the strongest one comes first and each of them after it.
+    """
     if scenario.status == "failed":
         return []
     utility = [
@@ -120,15 +145,45 @@ def figures(scenario: Scenario) -> list[Figure]:
         for m in scenario.utility
         if m.metric in UTILITY
     ]
-    return [*utility, *(_leak(finding) for finding in scenario.findings)]
+    leaks: list[Figure] = []
+    for family, rungs in _families(scenario.findings):
+        top = next((x for x in scenario.ladders if x.family == family), None)
+        if top is not None and len(rungs) > 1:
+            leaks.append(_strongest(top))
+        several = len(rungs) > 1
+        leaks += [
+            _leak(finding, rung=several, idle=covered(scenario, finding)) for finding in rungs
+        ]
+    return [*utility, *leaks]
 
 
-def _leak(finding: Finding) -> Figure:
-    found = headline(finding) if finding.status == "done" else None
+def _families(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    names = dict.fromkeys(map(family_of, findings))
+    return [(name, [f for f in findings if family_of(f) == name]) for name in names]
+
+
+def _strongest(ladder: Ladder) -> Figure:
+    return Figure(
+        key=f"ladder/{ladder.family}",
+        title=f"{ladder.family}, strongest rung: {label(ladder.measurement.metric)}",
+        kind="leakage",
+        measurement=ladder.measurement,
+        reason=ladder.reason,
+    )
+
+
+def _leak(finding: Finding, *, rung: bool, idle: bool) -> Figure:
+    found = finding.headline if finding.status == "done" else None
     metric = found.metric if found else (finding.power.metric if finding.power else "")
-    title = f"{finding.attack}: {label(metric)}" if metric else finding.attack
     reason = powerless(finding)
-    return Figure(key=finding.attack, title=title, kind="leakage", measurement=found, reason=reason)
+    return Figure(
+        key=finding.attack,
+        title=f"{finding.attack}: {label(metric)}" if metric else finding.attack,
+        kind="leakage",
+        measurement=found,
+        reason=f"no evidence of its own: {reason}" if reason and idle else reason,
+        rung=rung,
+    )
 
 
 def comparison(report: AuditReport) -> list[tuple[Figure, list[Figure | None]]]:
@@ -150,26 +205,25 @@ def _keys(columns: Sequence[dict[str, Figure]], kind: str) -> Iterator[str]:
 
 def rows(report: AuditReport) -> list[Row]:
     """Every measurement of the record, those of undivided scores last."""
-    return [
+    found = [
         Row(
-            address=f"{scenario}/{attack}/{measurement.metric}",
-            scenario=scenario,
-            attack=attack,
+            address=address,
+            scenario=address.split("/")[0],
+            attack=address.split("/")[1],
             measurement=measurement,
         )
-        for scenario, attack, measurements in _measured(report)
-        for measurement in measurements
+        for address, measurement in report.measurements()
     ]
-
-
-def _measured(report: AuditReport) -> Iterator[tuple[str, str, Sequence[Measurement]]]:
-    for scenario in report.scenarios:
-        yield scenario.defense, "utility", scenario.utility
-        for finding in scenario.findings:
-            yield scenario.defense, finding.attack, finding.measurements
-    for name, score in all_scores(report):
-        if score.measurement is not None:
-            yield name, "scores", [score.measurement]
+    return found + [
+        Row(
+            address=f"all/scores/{s.name}",
+            scenario="all",
+            attack="scores",
+            measurement=s.measurement,
+        )
+        for s in report.scores
+        if s.measurement is not None
+    ]
 
 
 def measured(
@@ -205,6 +259,40 @@ def by_attack(report: AuditReport) -> list[tuple[Finding, list[tuple[str, Findin
         members = [(scenario, finding) for _, scenario, finding in group]
         grouped.append((members[0][1], members))
     return grouped
+
+
+def by_family(report: AuditReport) -> list[Family]:
+    """The attacks of the record by what they recover, with the strongest rungs."""
+    attacks = by_attack(report)
+    tops: dict[str, list[tuple[str, Ladder]]] = {}
+    for scenario in report.scenarios:
+        for name in dict.fromkeys(ladder.family for ladder in scenario.ladders):
+            top = next(ladder for ladder in scenario.ladders if ladder.family == name)
+            tops.setdefault(name, []).append((scenario.defense, top))
+    families = []
+    for name in dict.fromkeys(family_of(attack) for attack, _ in attacks):
+        rungs = [pair for pair in attacks if family_of(pair[0]) == name]
+        ladders = tops.get(name, []) if len(rungs) > 1 else []
+        families.append(Family(name=name, ladders=ladders, attacks=rungs))
+    return families
+
+
+def by_person(report: AuditReport) -> list[tuple[Scenario, Exposure]]:
+    """The scenarios that know who is worst off."""
+    return [(s, s.exposure) for s in report.scenarios if s.exposure is not None]
+
+
+def by_subgroup(report: AuditReport) -> list[tuple[str, Finding]]:
+    """(scenario, finding) with subgroups, of every family the strongest rung alone."""
+    found = []
+    for scenario in report.scenarios:
+        for _, rungs in _families(scenario.findings):
+            tops = [x.strongest for x in scenario.ladders if x.family == family_of(rungs[0])][:1]
+            shown = [f for f in rungs if f.attack in tops] or rungs
+            found += [
+                (scenario.defense, f) for f in shown if any(g.measurement for g in f.subgroups)
+            ]
+    return found
 
 
 def certificate(members: Sequence[tuple[str, Finding]]) -> Power | None:

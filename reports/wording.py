@@ -39,6 +39,8 @@ LABELS = {
     "ssim": "SSIM",
     "lpips": "LPIPS",
     "lpips_reference": "Perceptual distance",
+    "fully_exposed": "people hit on every image",
+    "worst_5_percent": "most exposed 5% of people",
     "urr1": "URR-1",
     "urr2": "URR-2",
 }
@@ -49,16 +51,23 @@ LONGEST_NAME = 80
 
 
 def label(metric: str) -> str:
-    """What a reader calls a metric; the part after a dot is what it is measured on, or by whom.
+    """What a reader calls a metric.
+
+    The part after a dot is what it is measured on, or by whom; after an at sign, among whom.
 
     >>> label("map"), label("gender.f1"), label("reid_rank1.osnet"), label("pu_identity")
     ('mAP', 'gender: F1', 'Re-identified at rank 1 (osnet)', 'PU-score (identity)')
+    >>> label("top1@hat=yes"), label("top1.fully_exposed")
+    ('Top-1 among hat = yes', 'Top-1: people hit on every image')
     """
     if metric in LABELS:
         return LABELS[metric]
+    whole, at, group = metric.partition("@")
+    if at and whole:
+        return f"{label(whole)} among {group.replace('=', ' = ', 1)}"
     head, _, tail = metric.rpartition(".")
     if tail in LABELS and head:
-        return f"{head}: {LABELS[tail]}"
+        return f"{label(head)}: {LABELS[tail]}"
     head, _, tail = metric.partition(".")
     if head in LABELS and tail:
         return f"{LABELS[head]} ({tail})"

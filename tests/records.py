@@ -6,9 +6,14 @@ its gallery. Variants come from `dataclasses.replace`.
 
 from dataclasses import replace
 
+from auditor.exposure import exposure, worst_case
+from auditor.ladders import ladders
 from auditor.report import (
     AuditReport,
+    Curve,
+    Exposed,
     Finding,
+    Gap,
     Match,
     Measurement,
     Power,
@@ -16,6 +21,7 @@ from auditor.report import (
     ProbeCheck,
     Scenario,
     Score,
+    Subgroup,
 )
 
 ATTRIBUTES = {
@@ -379,9 +385,73 @@ def powerful_record() -> AuditReport:
     return replace(report, scenarios=scenarios)
 
 
+def persons(rate: float, people: int = 120, images: int = 5) -> Measurement:
+    """A top-1 rate with the people behind it, some of them hit on every image."""
+    hits = [min(images, round(2 * rate * images * n / people)) for n in range(people)]
+    found = measured("top1", sum(hits) / (people * images), 1 / people, n=people)
+    return replace(found, persons={str(n + 1): (float(h), images) for n, h in enumerate(hits)})
+
+
+def budget() -> tuple[Curve, ...]:
+    """Two budget curves and a ROC."""
+    points = ((38.0, 0.31, 0.27, 0.35), (94.0, 0.44, 0.4, 0.48), (375.0, 0.6, 0.56, 0.64))
+    people = Curve(
+        name="auxiliary_people", metric="top1", x="auxiliary people", points=points, log_x=True,
+        statement="not saturated: from 94 to 375 auxiliary people it gains 16.0 points",
+    )  # fmt: skip
+    rates = [0.0, *(10 ** (n / 8 - 3) for n in range(25))]
+    roc = Curve(
+        name="roc", metric="tpr", x="false-positive rate", log_x=True,
+        points=tuple((x, x**0.3, 0.9 * x**0.3, min(1.0, 1.1 * x**0.3)) for x in rates),
+    )  # fmt: skip
+    return people, replace(people, name="training", x="epochs"), roc
+
+
+def detailed_record() -> AuditReport:
+    """Two scenarios with a ladder of identity, curves, worst cases and subgroups."""
+    scenarios = []
+    for name, rate in (("none", 0.6), ("dp_gallery", 0.3)):
+        figure = persons(rate)
+        groups = tuple(
+            Subgroup(
+                attribute=attribute,
+                value=value,
+                measurement=measured(f"top1@{attribute}={value}", rate + shift, 0.01, n=60),
+            )
+            for attribute in ("gender", "hat")
+            for value, shift in (("female", 0.1), ("male", -0.1))
+        )
+        gap = Gap(
+            attribute="gender", higher="female", lower="male", difference=0.2, p=0.001,
+            p_adjusted=0.002,
+        )  # fmt: skip
+        first = replace(
+            identity(rate, rate),
+            family="identity",
+            measurements=(figure,),
+            worst_case=worst_case(figure),
+            curves=budget(),
+            subgroups=(*groups, Subgroup(attribute="bag", value="yes", measurement=None)),
+            gaps=(gap, replace(gap, attribute="hat", p=0.4, p_adjusted=0.4)),
+        )
+        weak = replace(identity(0.05, 0.1), attack="identity_lda", family="identity")
+        idle = replace(weak, attack="historical", power=certificate("top1", 0.01, shown=False))
+        findings = (first, weak, idle)
+        scenarios.append(
+            replace(
+                example_record().scenarios[0 if name == "none" else 1],
+                findings=findings,
+                ladders=ladders(findings),
+                exposure=exposure(findings, "0/example"),
+            )
+        )
+    return replace(example_record(), scenarios=tuple(scenarios))
+
+
 def hostile_record(text: str) -> AuditReport:
     """A record in which every text a stranger may choose is ``text``."""
     label = text or "empty"
+    bad = Curve(name=text, metric=text, x=text, points=((1.0, 0.2, 0.1, 0.3),), statement=text)
     finding = Finding(
         attack=label,
         plugin=text,
@@ -393,11 +463,23 @@ def hostile_record(text: str) -> AuditReport:
             measured(f"{label}.{label}", 0.4, 0.1, note=text),
             measured(label, 0.5, 0.1, note=text),
         ),
+        curves=(bad, replace(bad, name="roc", log_x=True)),
+        worst_case=(measured(label, 0.5), measured(label, 0.5)),
+        subgroups=(
+            Subgroup(attribute=text, value=text, measurement=measured(f"a@{text}", 0.5, note=text)),
+            Subgroup(attribute=text, value=text, measurement=None),
+        ),
+        gaps=(Gap(attribute=text, higher=text, lower=text, difference=0.1, p=0, p_adjusted=0),),
         power=certificate(label, 0.1),
         exhibits={label: label},
         notes=(text,),
         reason=text,
     )
+    findings = (finding, replace(finding, attack=f"{label}2", curves=()))
+    findings = tuple(replace(each, family=label) for each in findings)
+    exposed = exposure(detailed_record().scenarios[0].findings, "salt")
+    assert exposed is not None
+    person = Exposed(pseudonym=text, leakage=1.0, attack=text, images=1, average=1.0)
     scenario = Scenario(
         defense=label,
         plugin=text,
@@ -405,7 +487,9 @@ def hostile_record(text: str) -> AuditReport:
         params={label: text},
         claims=(replace(claim(), mechanism=text, neighbours=text, remarks=(text,)),),
         utility=(measured(label, 0.4),),
-        findings=(finding, replace(finding, attack="failed", status="failed")),
+        findings=(*findings, replace(finding, attack="failed", status="failed", curves=())),
+        ladders=ladders(findings),
+        exposure=replace(exposed, attacks=(label, text), most=(person,)),
         scores=(
             Score(name=label, definition=text, formula=text, measurement=None, undefined=text),
         ),

@@ -21,6 +21,7 @@ from tests.records import (
     ATTRIBUTES,
     HOSTILE,
     claim,
+    detailed_record,
     example_record,
     failed_record,
     hostile_record,
@@ -31,7 +32,8 @@ GATES = (
     Gate(address="*/identity/top1", limit=0.15),
     Gate(address="none/utility/rank1", limit=0.8),
 )
-SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Attributes", "DP", "Scores", "Probe"]
+SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Attributes", "Curves", "Subgroups"]
+SHEETS += ["Exposed", "DP", "Scores", "Probe"]
 
 
 def written(tmp_path: Path, report: AuditReport, *gates: Gate) -> Path:
@@ -118,6 +120,31 @@ class TestSheets:
         facts = {(row["part"], row["key"]): row["value"] for row in table(book["Config"])}
         assert facts["model", "card: mean"] == "0.485, 0.456, 0.406"
         assert facts["configuration", "gates: 1: limit"] == "0.1"
+
+    def test_curves_groups_and_people_are_tidy(self, tmp_path):
+        report = detailed_record()
+        book = load_workbook(written(tmp_path, report))
+        points = [
+            p for s in report.scenarios for f in s.findings for c in f.curves for p in c.points
+        ]
+        curves = table(book["Curves"])
+        assert [(row["x"], row["value"]) for row in curves] == [p[:2] for p in points]
+        assert {row["curve"] for row in curves} == {"auxiliary_people", "training", "roc"}
+        groups = table(book["Subgroups"])
+        assert len(groups) == 10
+        assert (groups[0]["metric"], groups[0]["people"]) == ("top1@gender=female", 60)
+        assert groups[0]["p after Holm"] == 0.002
+        assert (groups[4]["attribute value"], groups[4]["value"]) == ("yes", "n/a")
+        people = table(book["Exposed"])
+        assert [row["person"] for row in people] == [
+            p.pseudonym for s in report.scenarios for p in s.exposure.most
+        ]
+        addresses = {row["address"] for row in table(book["Measurements"])}
+        assert {address for address, _ in report.measurements()} <= addresses
+        figures = [row["figure"] for row in table(book["Scenarios"])]
+        assert figures.index("identity, strongest rung: Top-1") < figures.index(
+            "identity_lda: Top-1"
+        )
 
     @pytest.mark.parametrize(
         "report", [failed_record(), powerful_record(), AuditReport(title="", config={})]

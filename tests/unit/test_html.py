@@ -20,6 +20,7 @@ from reports.exhibits import WITHHELD
 from reports.html import page, render
 from tests.records import (
     HOSTILE,
+    detailed_record,
     example_record,
     failed_record,
     hostile_record,
@@ -90,7 +91,7 @@ def assert_inert(text: str) -> Reader:
     return reader
 
 
-RECORDS = [example_record, failed_record, powerful_record]
+RECORDS = [example_record, failed_record, powerful_record, detailed_record]
 
 
 class TestSafety:
@@ -259,6 +260,42 @@ class TestContent:
         assert shown.count("Power certificate power shown") == 2
         assert shown.count("Power certificate power not shown") == 1
         assert "Power certificate not tried" in read(failed_record()).text
+
+    def test_the_strongest_rung_comes_first_and_its_rungs_after_it(self):
+        shown = read(detailed_record()).text
+        card = shown[shown.index("Leakage, lower is better") :]
+        top = card.index("identity, strongest rung: Top-1 57.8%")
+        assert top < card.index("identity: Top-1 57.8%") < card.index("identity_lda: Top-1 5.0%")
+        assert "no evidence of its own" in card
+        assert "the strongest of 3 rungs counts" in shown
+        assert "its family is judged by other rungs" in shown
+
+    def test_a_lone_attack_has_no_ladder(self):
+        assert "strongest" not in read(example_record()).text
+
+    def test_the_most_exposed_people_have_pseudonyms(self):
+        shown = read(detailed_record()).text
+        section = shown[shown.index("Most exposed people An average") :]
+        assert "of 120 people" in section
+        for person in detailed_record().scenarios[0].exposure.most:
+            assert person.pseudonym in section
+        assert "Nobody" not in section
+        assert "nobody can be said" in read(example_record()).text
+
+    def test_groups_are_shown_with_the_difference_and_small_ones_are_not(self):
+        shown = read(detailed_record()).text
+        words = "gender: female is worse off than male by 20.0 points (p = 0.002 after Holm"
+        assert words in shown
+        assert "bag 1 value not shown: too few people" in shown
+        assert "hat: female is worse" not in shown
+
+    def test_curves_are_drawn_with_what_they_say(self):
+        text = show(detailed_record())
+        shown = Reader(text).text
+        assert shown.count("Top-1 against auxiliary people") == 2
+        assert "Not saturated: from 94 to 375 auxiliary people it gains 16.0 points." in shown
+        assert "38: 31.0% (27.0% to 35.0%); 94:" in shown
+        assert "false-positive rate" in shown
 
     def test_limitations(self):
         shown = read(failed_record()).text

@@ -8,8 +8,8 @@ import torch
 
 from auditor.metrics import measure
 from auditor.metrics.intervals import rate_interval
-from auditor.report import Measurement
-from auditor.subgroups import MIN_PEOPLE, gaps, subgroups
+from auditor.report import SMALLEST_GROUP, Measurement
+from auditor.subgroups import gaps, subgroups
 from auditor.types import MISSING, Split
 from tests.records import measured
 
@@ -57,7 +57,7 @@ class TestSubgroups:
         assert total / 90 == pytest.approx(found.value)
 
     def test_a_small_group_is_hidden_and_with_it_the_one_that_would_give_it_away(self):
-        sizes = {0: MIN_PEOPLE - 1, 1: 30, 2: 50}
+        sizes = {0: SMALLEST_GROUP - 1, 1: 30, 2: 50}
         codes = [code for code, size in sizes.items() for _ in range(size)]
         shown = {g.value: g.measurement for g in subgroups(headline([0.5] * 99), world(hat=codes))}
         assert shown["no"] is None
@@ -70,7 +70,7 @@ class TestSubgroups:
         assert [m is None for m in shown] == [True, True, False]
 
     def test_a_group_of_just_enough_people_is_shown(self):
-        codes = [0] * MIN_PEOPLE + [1] * MIN_PEOPLE
+        codes = [0] * SMALLEST_GROUP + [1] * SMALLEST_GROUP
         assert all(g.measurement for g in subgroups(headline([0.5] * 40), world(hat=codes)))
 
     def test_missing_codes_are_nobodys_and_the_majority_is_a_persons(self):
