@@ -125,10 +125,15 @@ class TestSheets:
         report = detailed_record()
         book = load_workbook(written(tmp_path, report))
         points = [
-            p for s in report.scenarios for f in s.findings for c in f.curves for p in c.points
+            point
+            for scenario in report.scenarios
+            for finding in scenario.findings
+            for curve in finding.curves
+            for point in curve.points
         ]
         curves = table(book["Curves"])
-        assert [(row["x"], row["value"]) for row in curves] == [p[:2] for p in points]
+        for column, name in enumerate(("x", "value", "low", "high")):
+            assert [row[name] for row in curves] == pytest.approx([p[column] for p in points])
         assert {row["curve"] for row in curves} == {"auxiliary_people", "training", "roc"}
         groups = table(book["Subgroups"])
         assert len(groups) == 10

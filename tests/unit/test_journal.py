@@ -31,8 +31,8 @@ CURVE = Curve(
 BUDGET = journal.Budget(curves=(journal.PartialCurve(curve=CURVE, whole=40),), notes=("slow",))
 NO_BUDGET = journal.Budget(curves=(), notes=("it crashed",))
 ALL = {
-    "budget": BUDGET,
-    "no/budget": NO_BUDGET,
+    "budget/identity": BUDGET,
+    "budget/other": NO_BUDGET,
     "probe": CHECKS,
     "none/utility": UTILITY,
     "power/identity": POWER,

@@ -2,7 +2,7 @@
 
 Every estimator is given many draws from its own null. The number of false alarms must be one that a
 binomial at the stated level exceeds with probability 1e-4 at most (`tolerated`): 19 of 300 at
-2.5 %, 12 of 150. What is tested is the level, not luck: an estimator that meets it fails about
+2.5 %, 10 of 100. What is tested is the level, not luck: an estimator that meets it fails about
 never, one that gives three times as many alarms nearly always does.
 """
 

@@ -137,6 +137,14 @@ class TestLayers:
         assert "attribute" not in loaded.attacks
         assert loaded.defenses == {}
 
+    def test_budget_fractions_come_from_the_preset_the_file_or_a_setting(self, tmp_path):
+        assert config.load(None, {}).budget == []
+        assert config.load(None, {"preset": "full"}).budget == [0.1, 0.25, 0.5]
+        path = write(tmp_path, "preset: full\nbudget: []\n")
+        assert config.load(path, {}).budget == []
+        assert config.load(path, {}, ["budget=[0.5]"]).budget == [0.5]
+        assert config.load(path, {"budget": ["0.25", "0.5"]}).budget == [0.25, 0.5]
+
     def test_a_label_of_its_own_uses_a_plug_in(self, tmp_path):
         path = write(
             tmp_path,
@@ -196,6 +204,10 @@ class TestRefusals:
             ("data: {path: d, layout: voc}", r"data\.layout"),
             ("data: {layout: folder}", r"data\.path: Field required"),
             ("seed: -1", "seed"),
+            ("budget: [0.5, 1.0]", r"budget\.1: .*less than 1"),
+            ("budget: [x]", r"budget\.0: .*number"),
+            ("budget_scenarios: [nne]", "no scenario named 'nne'; did you mean 'none'"),
+            ("attacks: {ladder: {use: identity}}", "'ladder' is taken"),
             ("preset: slow", "no preset named 'slow'; there are quick, full, demo"),
             ("attacks: {identty: {}}", "did you mean 'identity'"),
             ("attacks: {identity: {epoch: 3}}", "did you mean 'epochs'"),

@@ -221,6 +221,42 @@ def test_constant_features_put_one_match_in_the_middle(gallery, distance):
     assert found.rank.tolist() == [(gallery + 1) / 2] * len(queries)
 
 
+@pytest.mark.parametrize(("gallery", "matches"), [(1, 1), (5, 1), (64, 1), (65, 3), (130, 7)])
+def test_constant_features_give_every_figure_of_a_random_order(gallery, matches):
+    # all orders are equally likely, so each figure is an expectation over where the matches fall
+    pids = torch.cat([torch.ones(matches), torch.arange(2, gallery - matches + 2)]).long()
+    labels = (torch.tensor([1]), pids, torch.tensor([0]), torch.ones(gallery).long())
+    found = evaluate(torch.full((1, 8), 0.3), torch.full((gallery, 8), 0.3), *labels)
+    for k in (1, 5, 10):
+        missed = math.comb(gallery - matches, k) / math.comb(gallery, k) if k <= gallery else 0
+        assert found.cmc(k) == pytest.approx(1 - missed)
+    # the match at place r is the i-th with hypergeometric probability, and its precision is i / r
+    precision = [
+        (1 + (matches - 1) * (r - 1) / max(1, gallery - 1)) / r for r in range(1, gallery + 1)
+    ]
+    assert found.mean_ap == pytest.approx(np.mean(precision))
+    assert found.rank.item() == pytest.approx((gallery + 1) / (matches + 1))
+    # the last match stands at matches · (gallery + 1) / (matches + 1) on average
+    last = matches * (gallery + 1) / (matches + 1)
+    assert found.mean_inp == pytest.approx(matches / last)
+
+
+def test_a_gallery_of_one_entry_that_matches_is_found_first():
+    found = evaluate(torch.ones(1, 3), torch.ones(1, 3), *columns([4], [4], [0], [1]))
+    assert [found.cmc(k) for k in (1, 5, 10)] == [1, 1, 1]
+    assert (found.mean_ap, found.mean_inp) == pytest.approx((1, 1))
+
+
+def test_queries_with_and_without_a_match_do_not_mix():
+    gallery = torch.tensor([[1.0], [2.0], [3.0]])
+    labels = columns([7, 8, 9], [7, 9, 9], [0, 0, 0], [1, 1, 0])
+    found = evaluate(torch.zeros(3, 1), gallery, *labels, distance="euclidean")
+    # nobody is called 8, and one of the two entries of 9 is from the query's own camera
+    assert found.query_index.tolist() == [0, 2]
+    assert found.rank.tolist() == [1, 2]
+    assert found.mean_ap == pytest.approx((1 + 1 / 2) / 2)
+
+
 def test_zero_features_are_ties_too():
     labels = columns([1], [1, 2, 3], [0], [1, 1, 1])
     assert evaluate(torch.zeros(1, 4), torch.zeros(3, 4), *labels).rank.tolist() == [2]
