@@ -112,12 +112,13 @@ def cost_of(attack: Attack) -> str:
 
 
 def scaled(whole: int, fractions: Sequence[float]) -> list[int]:
-    """The whole numbers nearest to the fractions of ``whole``, in ascending order, each once.
+    """The whole numbers nearest to the fractions of ``whole``, ascending, each once, from 1.
 
     >>> scaled(40, [0.5, 0.1, 0.25]), scaled(3, [0.1, 0.25, 0.5]), scaled(1, [0.5])
     ([4, 10, 20], [1, 2], [])
     """
-    return sorted({max(1, round(whole * fraction)) for fraction in fractions} - {whole, 0})
+    amounts = {max(1, round(whole * fraction)) for fraction in fractions}
+    return sorted(amount for amount in amounts if amount < whole)
 
 
 def _with_fewer_people(

@@ -55,7 +55,7 @@ def ladder(rungs: Sequence[Finding], metric: str) -> Ladder | None:
     rung, best = picked
     figures = {r.attack: m for r in compared for m in r.measurements if m.metric == metric}
     careful = max((m.pessimistic for m in figures.values()), key=lambda end: _badness(best, end))
-    least = best.value - (best.value - best.optimistic) * widened(1.0, len(figures))
+    least = best.value - widened(best.value - best.optimistic, len(figures))
     if best.unit == "fraction":
         least = min(max(least, 0.0), 1.0)
     low, high = sorted((least, careful))

@@ -135,7 +135,7 @@ class TestAxes:
         assert cost_of(Learner()) == "epochs"
         assert scaled(40, FRACTIONS) == [4, 10, 20]
         assert scaled(2, FRACTIONS) == [1]
-        assert scaled(0, FRACTIONS) == [1]
+        assert scaled(0, FRACTIONS) == []
 
 
 def curve(*values: float, x: str = "epochs") -> Curve:

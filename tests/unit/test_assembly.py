@@ -1,0 +1,77 @@
+"""What follows from all findings together: scores are made from the strongest rungs."""
+
+from dataclasses import replace
+
+import pytest
+
+from auditor.assembly import assemble
+from auditor.config import AuditConfig
+from auditor.exposure import worst_case
+from auditor.journal import Utility
+from auditor.report import AuditReport, Finding, Measurement
+from tests.records import certificate, inversion, persons
+
+CONFIG = AuditConfig.model_validate(
+    {"attacks": {"inversion": {}, "mse_decoder": {}}, "defenses": {"dp_gallery": {}}}
+)
+
+
+def reversal(metric: str, rate: float) -> Measurement:
+    return replace(persons(rate), metric=metric, chance=0.02)
+
+
+def found(attack: str, own: float, judged: float, *, shown: bool = True) -> dict[str, object]:
+    """A rung's finding and certificate: its rate by the audited model and by another judge."""
+    figures = (reversal("reid_rank1", own), reversal("reid_rank1.osnet", judged))
+    finding = replace(inversion(own, 0.02), attack=attack, family="inversion", measurements=figures)
+    power = certificate("reid_rank1", 0.02, shown=shown)
+    return {"finding": finding, "power": power}
+
+
+def record(bare: dict, defended: dict, bare_use: float = 0.9, use: float = 0.6) -> AuditReport:
+    results: dict = {}
+    for scenario, rungs, utility in (("none", bare, bare_use), ("dp_gallery", defended, use)):
+        measurement = replace(persons(utility), metric="map", chance=None, worse="lower")
+        results[f"{scenario}/utility"] = Utility(measurements=(measurement,))
+        for attack, parts in rungs.items():
+            results[f"{scenario}/{attack}"] = parts["finding"]
+            results[f"controls/{attack}"] = parts["power"]
+    return assemble(CONFIG, AuditReport(title="t", config={}), results, complete=True)
+
+
+def both(weak: float, strong: float, **how: bool) -> dict[str, dict[str, object]]:
+    return {
+        "inversion": found("inversion", 0.5, weak, **how),
+        "mse_decoder": found("mse_decoder", 0.2, strong),
+    }
+
+
+def test_urr_is_made_once_from_the_rung_an_independent_judge_finds_strongest():
+    made = record(both(0.3, 0.5), both(0.2, 0.1))
+    for scenario, rate in zip(made.scenarios, (0.5, 0.2), strict=True):
+        (urr,) = [score for score in scenario.scores if score.name == "urr1"]
+        wanted = reversal("reid_rank1.osnet", rate).value
+        assert urr.inputs["reversal"] == pytest.approx(wanted)
+        assert urr.inputs["reversal_bare"] == pytest.approx(reversal("reid_rank1.osnet", 0.5).value)
+
+
+def test_a_rung_without_power_does_not_enter_the_scores():
+    made = record(both(0.9, 0.5, shown=False), both(0.9, 0.1, shown=False))
+    bare, defended = made.scenarios
+    (urr,) = [score for score in defended.scores if score.name == "urr1"]
+    assert urr.inputs["reversal"] == pytest.approx(reversal("m", 0.1).value)
+    pu = {score.name: score for score in bare.scores}["pu_inversion"]
+    # PU takes the judge every rung has; `inversion` would have brought 0.5
+    assert pu.inputs["leakage.reid_rank1"] == pytest.approx(reversal("m", 0.2).value)
+
+
+def test_who_is_most_exposed_has_one_pseudonym_in_every_scenario():
+    rungs = both(0.3, 0.5)
+    for parts in rungs.values():
+        finding = parts["finding"]
+        assert isinstance(finding, Finding)
+        parts["finding"] = replace(finding, worst_case=worst_case(finding.measurements[0]))
+    made = record(rungs, rungs)
+    names = [[person.pseudonym for person in s.exposure.most] for s in made.scenarios]
+    assert names[0] == names[1]
+    assert made.scenarios[0].exposure.attacks == ("inversion", "mse_decoder")
