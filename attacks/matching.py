@@ -1,0 +1,89 @@
+"""Naming stored entries by own clean pictures: rank-1 and mAP, and what a blind guess reaches."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auditor.metrics import measure
+from auditor.metrics.retrieval import evaluate
+from auditor.report import Measurement
+from auditor.types import ReIDDataset, Split
+
+EULER = 0.5772156649015329
+
+
+def matched(
+    name: str, query: Tensor, entries: Tensor, data: ReIDDataset, note: str = ""
+) -> tuple[Measurement, Measurement]:
+    """``NAME_rank1`` and ``NAME_map`` of finding the query's person in the gallery by cosine.
+
+    Args:
+        name: what the entries are.
+        query: ``(Q, E)`` features of ``data.query``.
+        entries: ``(G, E)`` of ``data.gallery``.
+        data: labels, and whether matches are judged across cameras.
+        note: one sentence for both.
+    """
+    asked, stored = data.query, data.gallery
+    found = evaluate(
+        query,
+        entries,
+        asked.pids,
+        stored.pids,
+        asked.camids,
+        stored.camids,
+        cross_camera=data.cross_camera,
+    )
+    rows = found.query_index
+    pids = asked.pids[rows]
+    blind = Blind.of(asked, stored, data.cross_camera)
+    rank1, mean_ap = (float(chance[rows].mean()) for chance in (blind.rank1, blind.precision))
+    return (
+        measure.rate(f"{name}_rank1", found.hit(1), pids, chance=rank1, note=note),
+        measure.mean(f"{name}_map", found.average_precision, pids, chance=mean_ap, note=note),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Blind:
+    """What each query reaches in a random order of its candidates.
+
+    Attributes:
+        matches: ``(Q,)`` float64, entries that count as found.
+        candidates: ``(Q,)`` float64, entries that are ranked.
+    """
+
+    matches: Tensor
+    candidates: Tensor
+
+    @classmethod
+    def of(
+        cls, query: Split, gallery: Split, cross_camera: bool, *, partners: bool = False
+    ) -> "Blind":
+        """Of ``query`` in ``gallery``; with ``partners``, entries match whoever is mixed in too."""
+        entries = Counter(gallery.pids.tolist())
+        seen = Counter(zip(gallery.pids.tolist(), gallery.camids.tolist(), strict=True))
+        mixed: Counter[int] = Counter()
+        if partners and gallery.partners is not None:
+            others = gallery.partners != gallery.pids
+            mixed = Counter(gallery.partners[others].tolist())
+        rows = []
+        for pid, camid in zip(query.pids.tolist(), query.camids.tolist(), strict=True):
+            ignored = seen[pid, camid] if cross_camera and camid >= 0 else 0
+            rows.append((entries[pid] - ignored + mixed[pid], max(1, len(gallery) - ignored)))
+        matches, candidates = torch.tensor(rows, dtype=torch.float64).reshape(-1, 2).T
+        return cls(matches, candidates)
+
+    @property
+    def rank1(self) -> Tensor:
+        """``(Q,)`` how likely the first one is a match."""
+        return self.matches / self.candidates
+
+    @property
+    def precision(self) -> Tensor:
+        """``(Q,)`` expected average precision; only where there is a match."""
+        harmonic = torch.digamma(self.candidates + 1) + EULER
+        others = (self.matches - 1) / (self.candidates - 1).clamp_min(1)
+        return (harmonic + others * (self.candidates - harmonic)) / self.candidates
