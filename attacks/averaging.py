@@ -1,7 +1,6 @@
 """What repeated releases give back: noise that is drawn afresh averages out."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +11,7 @@ from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from torch import Tensor
 
 from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
+from attacks.matching import Blind, search
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics import measure
@@ -129,30 +129,10 @@ def _fresh(target: Target, clean: Tensor, ctx: RunContext, name: str) -> Tensor:
 
 def matched_rate(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset) -> Measurement:
     """How often the entry nearest to a query by cosine is its person's; ``(Q, E)``, ``(N, E)``."""
-    asked, stored = data.query, data.gallery
-    found = evaluate(
-        query,
-        entries,
-        asked.pids,
-        stored.pids,
-        asked.camids,
-        stored.camids,
-        cross_camera=data.cross_camera,
-    )
+    found = search(query, entries, data)
     rows = found.query_index
-    chance = float(_share_of_matches(asked, stored, data.cross_camera)[rows].mean())
-    return measure.rate(metric, found.hit(1), asked.pids[rows], chance=chance)
-
-
-def _share_of_matches(query: Split, gallery: Split, cross_camera: bool) -> Tensor:
-    """``(Q,)`` share of each query's candidates that match it: the chance of a blind guess."""
-    entries = Counter(gallery.pids.tolist())
-    seen = Counter(zip(gallery.pids.tolist(), gallery.camids.tolist(), strict=True))
-    shares = []
-    for pid, camid in zip(query.pids.tolist(), query.camids.tolist(), strict=True):
-        ignored = seen[pid, camid] if cross_camera and camid >= 0 else 0
-        shares.append((entries[pid] - ignored) / max(1, len(gallery) - ignored))
-    return torch.tensor(shares, dtype=torch.float64)
+    chance = float(Blind.of(data).rank1[rows].mean())
+    return measure.rate(metric, found.hit(1), data.query.pids[rows], chance=chance)
 
 
 def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> Measurement:

@@ -111,11 +111,13 @@ class Maps:
         closest: the best likeness of what was wanted.
         clearest: the one whose rows tell people apart best, by cosine about ``centre``.
         centre: ``(E,)`` mean of what was wanted.
+        separation: how clear ``clearest`` was on people it had not seen; see `separation`.
     """
 
     closest: Map
     clearest: Map
     centre: Tensor
+    separation: float
 
 
 def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str) -> Maps:
@@ -151,7 +153,8 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
     if refinement.epochs:
         rungs.append(Map("network", _refined(ridge, known, refinement, ctx, name)))
     again = _refit(pairs, penalty, refinement, ctx, name)
-    return Maps(again(max(rungs, key=likeness)), again(max(rungs, key=clarity)), centre)
+    closest, clearest = max(rungs, key=likeness), max(rungs, key=clarity)
+    return Maps(again(closest), again(clearest), centre, clarity(clearest))
 
 
 def _refit(

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from auditor.metrics import measure
-from auditor.metrics.retrieval import evaluate
+from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.report import Measurement
-from auditor.types import ReIDDataset, Split
+from auditor.types import ReIDDataset
 
 EULER = 0.5772156649015329
 
 
 def matched(
-    name: str, query: Tensor, entries: Tensor, data: ReIDDataset, note: str = ""
+    name: str, query: Tensor, entries: Tensor, data: ReIDDataset
 ) -> tuple[Measurement, Measurement]:
     """``NAME_rank1`` and ``NAME_map`` of finding the query's person in the gallery by cosine.
 
@@ -24,25 +24,36 @@ def matched(
         query: ``(Q, E)`` features of ``data.query``.
         entries: ``(G, E)`` of ``data.gallery``.
         data: labels, and whether matches are judged across cameras.
-        note: one sentence for both.
     """
-    asked, stored = data.query, data.gallery
-    found = evaluate(
+    return rated(name, search(query, entries, data), data)
+
+
+def search(
+    query: Tensor, entries: Tensor, data: ReIDDataset, partners: Tensor | None = None
+) -> Retrieval:
+    """The gallery ranked for each query; ``partners (G,)`` as in `evaluate`."""
+    return evaluate(
         query,
         entries,
-        asked.pids,
-        stored.pids,
-        asked.camids,
-        stored.camids,
+        data.query.pids,
+        data.gallery.pids,
+        data.query.camids,
+        data.gallery.camids,
         cross_camera=data.cross_camera,
+        gallery_partners=partners,
     )
-    rows = found.query_index
-    pids = asked.pids[rows]
-    blind = Blind.of(asked, stored, data.cross_camera)
+
+
+def rated(
+    name: str, found: Retrieval, data: ReIDDataset, partners: Tensor | None = None
+) -> tuple[Measurement, Measurement]:
+    """Rank-1 and mAP of a search with the chance level of its queries."""
+    rows, blind = found.query_index, Blind.of(data, partners)
+    pids = data.query.pids[rows]
     rank1, mean_ap = (float(chance[rows].mean()) for chance in (blind.rank1, blind.precision))
     return (
-        measure.rate(f"{name}_rank1", found.hit(1), pids, chance=rank1, note=note),
-        measure.mean(f"{name}_map", found.average_precision, pids, chance=mean_ap, note=note),
+        measure.rate(f"{name}_rank1", found.hit(1), pids, chance=rank1),
+        measure.mean(f"{name}_map", found.average_precision, pids, chance=mean_ap),
     )
 
 
@@ -59,19 +70,17 @@ class Blind:
     candidates: Tensor
 
     @classmethod
-    def of(
-        cls, query: Split, gallery: Split, cross_camera: bool, *, partners: bool = False
-    ) -> "Blind":
-        """Of ``query`` in ``gallery``; with ``partners``, entries match whoever is mixed in too."""
+    def of(cls, data: ReIDDataset, partners: Tensor | None = None) -> "Blind":
+        """Of the queries in the gallery; an entry matches its partner of ``partners (G,)`` too."""
+        query, gallery = data.query, data.gallery
         entries = Counter(gallery.pids.tolist())
         seen = Counter(zip(gallery.pids.tolist(), gallery.camids.tolist(), strict=True))
         mixed: Counter[int] = Counter()
-        if partners and gallery.partners is not None:
-            others = gallery.partners != gallery.pids
-            mixed = Counter(gallery.partners[others].tolist())
+        if partners is not None:
+            mixed = Counter(partners[partners != gallery.pids].tolist())
         rows = []
         for pid, camid in zip(query.pids.tolist(), query.camids.tolist(), strict=True):
-            ignored = seen[pid, camid] if cross_camera and camid >= 0 else 0
+            ignored = seen[pid, camid] if data.cross_camera and camid >= 0 else 0
             rows.append((entries[pid] - ignored + mixed[pid], max(1, len(gallery) - ignored)))
         matches, candidates = torch.tensor(rows, dtype=torch.float64).reshape(-1, 2).T
         return cls(matches, candidates)

@@ -12,13 +12,14 @@ from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.reconstruction import judged, load_pixels
 from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps
 from attacks.matching import matched
+from attacks.publication import published
 from auditor import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Curve, Measurement
-from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Target, as_is
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is
 
 FIRST = 100
 """Pictures at the start of the budget curve."""
@@ -131,19 +132,8 @@ def auxiliary_pairs(target: Target, clean: FeatureExtractor, ctx: RunContext) ->
     if not len(auxiliary):
         raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
     wanted = features_of(clean, auxiliary, ctx)
-    seen = published_features(target, auxiliary, ctx, "attacks.translation.key")[1]
+    _, seen = published(target, auxiliary, ctx, "attacks.translation.key")
     return Pairs(seen, wanted, auxiliary.pids, target.release)
-
-
-def published_features(
-    target: Target, split: Split, ctx: RunContext, name: str
-) -> tuple[Split, Tensor]:
-    """``split`` as published under the key ``name``, and its features before their release."""
-    if target.publish is None:
-        return split, features_of(target.extractor, split, ctx)
-    published = target.publish(split, ctx.generator(name))
-    # nobody asks for this publication again
-    return published, features_of(target.extractor, published, replace(ctx, memo={}))
 
 
 def spread(last: int) -> list[int]:

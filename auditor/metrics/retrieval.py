@@ -86,6 +86,7 @@ def evaluate(
     distance: Distance = "cosine",
     cross_camera: bool = True,
     query_sources: Tensor | None = None,
+    gallery_partners: Tensor | None = None,
 ) -> Retrieval:
     """Rank the gallery for each query.
 
@@ -99,6 +100,9 @@ def evaluate(
         distance: what the deployment ranks by.
         cross_camera: ignore gallery entries of the query's person seen by the query's camera.
         query_sources: ``(Q,)`` gallery position each query was made from, or −1; never a match.
+        gallery_partners: ``(G,)`` whoever a protection mixed into each entry, −1 nobody; the entry
+            matches that person too. Its camera is the one that saw ``gallery_pids``, so partners
+            match across all cameras.
 
     Raises:
         ModelError: for non-finite features, which would rank like chance and look private.
@@ -108,6 +112,7 @@ def evaluate(
     sources = torch.full_like(query_pids, -1) if query_sources is None else query_sources
     device = gallery.device
     gallery_pids, gallery_camids = gallery_pids.to(device), gallery_camids.to(device)
+    partners = None if gallery_partners is None else gallery_partners.to(device)
     count = len(gallery_pids)
     rows: list[tuple[Tensor, ...]] = []
     for start in range(0, len(query), QUERY_BLOCK):
@@ -123,6 +128,8 @@ def evaluate(
         has = (source >= 0).nonzero().flatten()
         ignored[has, source[has]] = True
         scores[:, :count].masked_fill_(ignored, -torch.inf)
+        if partners is not None:
+            same |= (pids == partners) & (partners > 0)
         rows.append(_rank_block(scores, same & ~ignored, start, query[block], distance))
     columns = [torch.cat(column).cpu() for column in zip(*rows, strict=True)]
     if not len(columns[0]):

@@ -1,0 +1,200 @@
+"""Who was this before the protection mixed somebody else in, and who is that somebody?"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.mapping import Pairs, Refinement, learn_maps
+from attacks.matching import matched
+from attacks.mixing import Mixing
+from attacks.partners import Mixture, learn_mixture, person_means
+from attacks.publication import published
+from auditor import controls
+from auditor.embedding import features_of, stored_gallery
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics import measure
+from auditor.report import Measurement
+from auditor.types import AttackResult, Release, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unshift:
+    """Undoes a protection of pictures and names the person who was mixed in.
+
+    Threat model: holds the stored gallery of protected pictures and knows the mechanism that
+    protected them, not its key; runs it under keys of their own on own pictures of other people and
+    may query the extractor on pictures before and after; holds own clean pictures of a pool of
+    people, the queries, who are looked for as the person and as the partner.
+
+    Source: PIS (SCIS 69(1), 2026), which mixes a fixed partner into all pictures of a person and
+    takes the number of possible combinations for hardness (§3.4). Here a model of the mechanism,
+    learned from own publications, compares all pairs of the pool at once; with the partner it
+    names, a second map goes back from the protected feature to the clean one of the original.
+    Another map does so without naming a partner, and held-out auxiliary people choose between the
+    two. Pictures are not reconstructed; inversion attacks do that.
+
+    Attributes:
+        keys: so often the adversary protects own pictures, each time under a fresh key.
+        hidden: width of the network that refines the closed-form map.
+        epochs: its passes over all publications; 0 leaves it out.
+    """
+
+    keys: int = 3
+    hidden: int = 512
+    epochs: int = 10
+
+    family: ClassVar[str] = "unshift"
+    headline: ClassVar[str] = "unshifted_rank1"
+
+    def __post_init__(self) -> None:
+        if self.keys < 1 or self.hidden < 1 or self.epochs < 0:
+            raise ValueError("keys and hidden must be at least 1, and epochs not negative")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        data = target.data
+        query, stored = features_of(target.extractor, data.query, ctx), stored_gallery(target, ctx)
+        own = own_publications(target, self.keys, ctx)
+        refinement = Refinement(hidden=self.hidden, epochs=self.epochs)
+        maps = learn_maps(own.pairs(target.release), refinement, ctx, "attacks.unshift")
+        entries, note = stored, "nobody is mixed into the protected pictures"
+        named: tuple[Measurement, ...] = ()
+        if own.mixed.any():
+            mixture = own.mixture(target.release, ctx)
+            pool, means = person_means(query, data.query.pids)
+            distances = mixture.partners(stored, means)
+            named = _named(distances, pool, target)
+            pairs = own.informed(mixture, target.release, ctx)
+            knowing = learn_maps(pairs, refinement, ctx, "attacks.unshift.partner")
+            note = "the original is read off the protected feature alone"
+            if knowing.separation > maps.separation:
+                maps, note = knowing, "the original is read off with the partner's help"
+                entries = torch.cat([stored, means[distances.argmin(1)]], dim=1)
+        unshifted = maps.clearest(entries) - maps.centre
+        gained = matched("unshifted", query - maps.centre, unshifted, data)
+        shifted = matched("shifted", query, stored, data)
+        notes = (
+            f"{note}, by the {maps.clearest.rung} map; held-out auxiliary people chose it",
+            f"un-shifting takes rank-1 from {shifted[0].value:.3f} to {gained[0].value:.3f}",
+        )
+        return AttackResult((*gained, *shifted, *named), notes=notes)
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """The planted leak over a gallery whose pictures are blended with a partner's."""
+        return _mixed(controls.planted_target(target.data, ctx), ctx)
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """The null extractor over the same blend."""
+        return _mixed(controls.null_target(target.data), ctx)
+
+
+@dataclass(frozen=True, eq=False)
+class Publications:
+    """Own pictures, protected under several keys, one publication after the other.
+
+    Attributes:
+        protected: ``(N, D)`` features of the protected pictures, not yet released.
+        clean: ``(N, D)`` of the originals.
+        pids: ``(N,)`` whose pictures they are.
+        people: ``(P,)`` all of these, in ascending order.
+        means: ``(P, D)`` their mean clean features.
+        partners: ``(N,)`` who was mixed in, −1 for nobody.
+    """
+
+    protected: Tensor
+    clean: Tensor
+    pids: Tensor
+    people: Tensor
+    means: Tensor
+    partners: Tensor
+
+    @property
+    def mixed(self) -> Tensor:
+        """``(N,)`` whether a partner of whom the adversary has pictures was mixed in."""
+        return torch.isin(self.partners, self.people) & (self.partners > 0)
+
+    def mean_of(self, pids: Tensor) -> Tensor:
+        """Mean clean features ``(M, D)`` of ``pids (M,)``."""
+        return self.means[torch.searchsorted(self.people, pids)]
+
+    def pairs(self, release: Release) -> Pairs:
+        """Protected to clean."""
+        return Pairs(self.protected, self.clean, self.pids, release)
+
+    def mixture(self, release: Release, ctx: RunContext) -> Mixture:
+        """A person and a partner to protected."""
+        rows = self.mixed
+        stored = release(self.protected[rows], ctx.generator("attacks.unshift.mixture"))
+        own, partner = self.mean_of(self.pids[rows]), self.mean_of(self.partners[rows])
+        return learn_mixture(own, partner, stored, self.pids[rows], ctx, "attacks.unshift.forward")
+
+    def informed(self, mixture: Mixture, release: Release, ctx: RunContext) -> Pairs:
+        """Protected, beside the mean of the partner that is named for it, to clean."""
+        stored = release(self.protected, ctx.generator("attacks.unshift.informed"))
+        named = self.means[mixture.partners(stored, self.means).argmin(1)]
+        width = self.protected.shape[1]
+
+        def beside(rows: Tensor, generator: torch.Generator) -> Tensor:
+            stored = release(rows[:, :width], generator)
+            return torch.cat([stored, rows[:, width:]], dim=1)
+
+        return Pairs(torch.cat([self.protected, named], dim=1), self.clean, self.pids, beside)
+
+
+def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications:
+    """The adversary's pictures under ``keys`` fresh keys.
+
+    Raises:
+        UnsupportedTargetError: if pictures are not protected, or there are none of their own.
+    """
+    auxiliary = target.data.auxiliary
+    if target.publish is None:
+        raise UnsupportedTargetError(
+            "there is no protection of pictures to undo; configure a defense that publishes "
+            "protected pictures"
+        )
+    if not len(auxiliary):
+        raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
+    clean = features_of(target.extractor, auxiliary, ctx)
+    protected, partners = [], []
+    for key in range(keys):
+        split, features = published(target, auxiliary, ctx, f"attacks.unshift.key.{key}")
+        nobody = torch.full_like(split.pids, -1)
+        protected.append(features)
+        partners.append(nobody if split.partners is None else split.partners)
+    people, means = person_means(clean, auxiliary.pids)
+    return Publications(
+        torch.cat(protected),
+        clean.repeat(keys, 1),
+        auxiliary.pids.repeat(keys),
+        people,
+        means,
+        torch.cat(partners),
+    )
+
+
+def _named(distances: Tensor, pool: Tensor, target: Target) -> tuple[Measurement, ...]:
+    """How often the partner is named first, where it is one of the pool; distances ``(N, P)``."""
+    gallery = target.data.gallery
+    if gallery.partners is None:
+        return ()
+    asked = torch.isin(gallery.partners, pool) & (gallery.partners > 0) & (gallery.pids > 0)
+    if not asked.any():
+        return ()
+    nearest = distances[asked] == distances[asked].min(1, keepdim=True).values
+    right = pool == gallery.partners[asked][:, None]
+    hits = (nearest & right).sum(1) / nearest.sum(1)
+    note = f"the partner is named among {len(pool)} people"
+    return (
+        measure.rate("partner_rank1", hits, gallery.pids[asked], chance=1 / len(pool), note=note),
+    )
+
+
+def _mixed(target: Target, ctx: RunContext) -> Target:
+    """``target`` with a gallery that `Mixing` has protected."""
+    originals, publish = target.data.gallery, Mixing()
+    gallery = publish(originals, ctx.generator("attacks.unshift.control"))
+    data = replace(target.data, gallery=gallery)
+    return replace(target, data=data, publish=publish, originals=originals)
