@@ -4,8 +4,8 @@ A defended feature still belongs to somebody, and whoever can send own pictures 
 holds pairs of what comes out and what it should have been. Three rungs learn the way back: a shift
 and one scale, ridge regression in closed form, and a network that refines the ridge. People whom
 none of them has seen choose: the one with the highest cosine is the best likeness, but a likeness
-of noisy features shrinks them where they are weak, and the one that tells people apart best may be
-another.
+of noisy features shrinks them where they are weak, and the one by which people are found best may
+be another.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,16 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from auditor.errors import ModelError, UnsupportedTargetError
+from auditor.metrics.retrieval import evaluate
 from auditor.training import Batches, fit, one_cycle
-from auditor.types import Release, RunContext, as_is
+from auditor.types import ReIDDataset, Release, RunContext, as_is
 
 PENALTIES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties tried, per row of standardised features."""
 HELD_OUT = 5
 """One in so many people chooses between the rungs."""
+TRIAL = 2000
+"""At most so many of their rows do."""
 DRAWS = 4
 """Releases of each row that the closed form sees, where the release is random."""
 
@@ -38,18 +41,21 @@ class Pairs:
         seen: ``(N, D)`` features before they are released.
         wanted: ``(N, E)`` what should be read off them once they are.
         pids: ``(N,)`` whose they are.
+        views: ``(N,)`` how each was seen; finding a person in the same view is no merit. See
+            `views_of`.
         release: how features are stored; fresh draws of it are taken.
     """
 
     seen: Tensor
     wanted: Tensor
     pids: Tensor
+    views: Tensor
     release: Release = as_is
 
     def take(self, rows: Tensor) -> "Pairs":
         """The pairs at ``rows``, given as positions or as a mask."""
-        seen, wanted, pids = self.seen[rows], self.wanted[rows], self.pids[rows]
-        return replace(self, seen=seen, wanted=wanted, pids=pids)
+        columns = {name: getattr(self, name)[rows] for name in ("seen", "wanted", "pids", "views")}
+        return replace(self, **columns)
 
     def released(self, generator: torch.Generator) -> Tensor:
         """A fresh draw of what is stored ``(N, D)``.
@@ -61,6 +67,16 @@ class Pairs:
         if not torch.isfinite(stored).all():
             raise ModelError("the release gave NaN or infinity; check the defense's parameters")
         return stored
+
+
+def views_of(data: ReIDDataset) -> Tensor:
+    """``(N,)`` the view of each auxiliary picture.
+
+    That is its camera where matches are judged across known cameras, else each is a view by itself.
+    """
+    camids = data.auxiliary.camids
+    alone = 10**6 + torch.arange(len(camids))
+    return torch.where(camids >= 0, camids, alone) if data.cross_camera else alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +125,15 @@ class Maps:
 
     Attributes:
         closest: the best likeness of what was wanted.
-        clearest: the one whose rows tell people apart best, by cosine about ``centre``.
+        clearest: the one whose rows are found best, by cosine about ``centre``.
         centre: ``(E,)`` mean of what was wanted.
-        separation: how clear ``clearest`` was on people it had not seen; see `separation`.
+        mean_ap: how well ``clearest`` served people it had not seen.
     """
 
     closest: Map
     clearest: Map
     centre: Tensor
-    separation: float
+    mean_ap: float
 
 
 def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str) -> Maps:
@@ -127,7 +143,7 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
         UnsupportedTargetError: if the pairs are of fewer than two people.
         ModelError: if the release gives NaN or infinity.
     """
-    people = pairs.pids.unique()
+    people = pairs.pids[pairs.pids > 0].unique()
     if len(people) < 2:
         raise UnsupportedTargetError(
             f"the adversary has own pictures of {len(people)} people; a map between features is "
@@ -143,7 +159,7 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
         return float(F.cosine_similarity(one(trial), asked.wanted).double().mean())
 
     def clarity(one: Map) -> float:
-        return separation(asked.wanted - centre, one(trial) - centre)
+        return _mean_ap(asked.wanted - centre, one(trial) - centre, asked)
 
     penalty = max(PENALTIES, key=lambda one: likeness(Map("ridge", moments.ridge(one))))
     ridge = moments.ridge(penalty)
@@ -173,18 +189,15 @@ def _refit(
     return lambda one: fitted(one.rung)
 
 
-def separation(wanted: Tensor, mapped: Tensor) -> float:
-    """How far each wanted row's own cosine stands above the others', in their spread.
-
-    Args:
-        wanted: ``(N, E)`` rows that look for their own.
-        mapped: ``(N, E)`` rows that are looked through.
-    """
-    asked, found = F.normalize(wanted.double(), dim=1), F.normalize(mapped.double(), dim=1)
-    own, mean = (asked * found).sum(1), asked @ found.mean(0)
-    square = (asked @ (found.T @ found / len(found)) * asked).sum(1)
-    spread = (square - mean.square()).clamp_min(1e-12).sqrt()
-    return float(((own - mean) / spread).mean())
+def _mean_ap(wanted: Tensor, mapped: Tensor, asked: Pairs) -> float:
+    """Mean AP of finding a person's mapped rows ``(N, E)`` by a wanted row from another view."""
+    some = torch.arange(0, len(wanted), -(-len(wanted) // TRIAL))
+    pids, views = asked.pids[some], asked.views[some]
+    seen = torch.stack([pids, views]).unique(dim=1)[0]
+    # people who were seen in one view only find themselves
+    across = len(seen) > len(seen.unique())
+    found = evaluate(wanted[some], mapped[some], pids, pids, views, views, cross_camera=across)
+    return found.mean_ap
 
 
 @dataclass(frozen=True, eq=False)

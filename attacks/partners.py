@@ -19,6 +19,32 @@ CELLS = 2**23
 
 
 @dataclass(frozen=True, eq=False)
+class Pool:
+    """People who may be in a picture.
+
+    Attributes:
+        people: ``(P,)`` in ascending order.
+        means: ``(P, E)`` the mean of each one's clean features.
+    """
+
+    people: Tensor
+    means: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, pids: Tensor) -> "Pool":
+        """Everybody in features ``(N, E)`` of ``pids (N,)``; 0 is nobody."""
+        features, pids = features[pids > 0], pids[pids > 0]
+        people, person = pids.unique(return_inverse=True)
+        sums = torch.zeros(len(people), features.shape[1], dtype=torch.float64)
+        sums.index_add_(0, person, features.double())
+        return cls(people, (sums / person.bincount()[:, None]).float())
+
+    def mean_of(self, pids: Tensor) -> Tensor:
+        """The means ``(M, E)`` of ``pids (M,)``, all of them in the pool."""
+        return self.means[torch.searchsorted(self.people, pids)]
+
+
+@dataclass(frozen=True, eq=False)
 class Mixture:
     """How stored features come about from two people's mean clean features.
 
@@ -30,13 +56,14 @@ class Mixture:
     forward: Map
     whiten: Tensor
 
-    def partners(self, stored: Tensor, people: Tensor) -> Tensor:
+    def partners(self, stored: Tensor, pool: Pool) -> Tensor:
         """``(N, P)`` squared distance of stored rows to each partner, with whoever suits best.
 
         Args:
             stored: ``(N, D)``.
-            people: ``(P, E)`` mean clean features of the pool.
+            pool: who may be the person and who the partner, two people at least.
         """
+        people = pool.means
         nobody = torch.zeros_like(people)
         own = self.forward(torch.cat([people, nobody], dim=1))
         other = self.forward(torch.cat([nobody, people], dim=1)) - self.forward(nobody.repeat(1, 2))
@@ -50,30 +77,18 @@ class Mixture:
         return torch.cat(nearest)
 
 
-def learn_mixture(
-    own: Tensor, partner: Tensor, stored: Tensor, pids: Tensor, ctx: RunContext, name: str
-) -> Mixture:
+def learn_mixture(pairs: Pairs, ctx: RunContext, name: str) -> Mixture:
     """The model of own pictures.
 
     Args:
-        own: ``(N, E)`` mean clean feature of each picture's person.
-        partner: ``(N, E)`` that of whoever was mixed in.
-        stored: ``(N, D)`` what was stored of the protected picture.
-        pids: ``(N,)`` whose picture it is.
+        pairs: mean clean features of the person and, beside it, of the partner ``(N, 2E)``; what
+            was stored of the protected picture ``(N, D)``.
         ctx: for random numbers.
         name: of these.
     """
-    inputs = torch.cat([own, partner], dim=1)
-    forward = learn_maps(Pairs(inputs, stored, pids), Refinement(epochs=0), ctx, name).closest
-    covariance, _ = ledoit_wolf((stored - forward(inputs)).double().numpy())
+    forward = learn_maps(pairs, Refinement(epochs=0), ctx, name).closest
+    unexplained = pairs.wanted - forward(pairs.seen)
+    covariance, _ = ledoit_wolf(unexplained.double().numpy())
     variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
     floor = 1e-6 * float(variances.max()) + 1e-12
     return Mixture(forward, (axes * variances.clamp_min(floor).rsqrt()).float())
-
-
-def person_means(features: Tensor, pids: Tensor) -> tuple[Tensor, Tensor]:
-    """People ``(P,)`` in ascending order and the mean ``(P, E)`` of each one's features."""
-    people, person = pids.unique(return_inverse=True)
-    sums = torch.zeros(len(people), features.shape[1], dtype=torch.float64)
-    sums.index_add_(0, person, features.double())
-    return people, (sums / person.bincount()[:, None]).float()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.reconstruction import judged, load_pixels
-from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps
+from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.matching import matched
 from attacks.publication import published
 from auditor import controls
@@ -133,7 +133,7 @@ def auxiliary_pairs(target: Target, clean: FeatureExtractor, ctx: RunContext) ->
         raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
     wanted = features_of(clean, auxiliary, ctx)
     _, seen = published(target, auxiliary, ctx, "attacks.translation.key")
-    return Pairs(seen, wanted, auxiliary.pids, target.release)
+    return Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
 
 
 def spread(last: int) -> list[int]:

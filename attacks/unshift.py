@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.mapping import Pairs, Refinement, learn_maps
+from attacks.mapping import Pairs, Refinement, learn_maps, views_of
 from attacks.matching import matched
 from attacks.mixing import Mixing
-from attacks.partners import Mixture, learn_mixture, person_means
+from attacks.partners import Mixture, Pool, learn_mixture
 from attacks.publication import published
 from auditor import controls
 from auditor.embedding import features_of, stored_gallery
@@ -61,17 +61,17 @@ class Unshift:
         maps = learn_maps(own.pairs(target.release), refinement, ctx, "attacks.unshift")
         entries, note = stored, "nobody is mixed into the protected pictures"
         named: tuple[Measurement, ...] = ()
-        if own.mixed.any():
-            mixture = own.mixture(target.release, ctx)
-            pool, means = person_means(query, data.query.pids)
-            distances = mixture.partners(stored, means)
-            named = _named(distances, pool, target)
+        mixture = own.mixture(target.release, ctx)
+        if mixture is not None:
+            pool = Pool.of(query, data.query.pids)
+            distances = mixture.partners(stored, pool)
+            named = _named(distances, pool.people, target)
             pairs = own.informed(mixture, target.release, ctx)
             knowing = learn_maps(pairs, refinement, ctx, "attacks.unshift.partner")
             note = "the original is read off the protected feature alone"
-            if knowing.separation > maps.separation:
+            if knowing.mean_ap > maps.mean_ap:
                 maps, note = knowing, "the original is read off with the partner's help"
-                entries = torch.cat([stored, means[distances.argmin(1)]], dim=1)
+                entries = torch.cat([stored, pool.means[distances.argmin(1)]], dim=1)
         unshifted = maps.clearest(entries) - maps.centre
         gained = matched("unshifted", query - maps.centre, unshifted, data)
         shifted = matched("shifted", query, stored, data)
@@ -94,53 +94,61 @@ class Unshift:
 class Publications:
     """Own pictures, protected under several keys, one publication after the other.
 
+    Each person's pictures are halved. What is known of people for a picture of one half comes from
+    the other, as the gallery of the attacked people and the pictures held of them are two things.
+
     Attributes:
         protected: ``(N, D)`` features of the protected pictures, not yet released.
         clean: ``(N, D)`` of the originals.
         pids: ``(N,)`` whose pictures they are.
-        people: ``(P,)`` all of these, in ascending order.
-        means: ``(P, D)`` their mean clean features.
+        views: ``(N,)`` from where; see `attacks.mapping.views_of`.
         partners: ``(N,)`` who was mixed in, −1 for nobody.
+        half: ``(N,)`` 0 or 1.
+        others: the pool for pictures of half 0, made of half 1, and the other way round.
     """
 
     protected: Tensor
     clean: Tensor
     pids: Tensor
-    people: Tensor
-    means: Tensor
+    views: Tensor
     partners: Tensor
-
-    @property
-    def mixed(self) -> Tensor:
-        """``(N,)`` whether a partner of whom the adversary has pictures was mixed in."""
-        return torch.isin(self.partners, self.people) & (self.partners > 0)
-
-    def mean_of(self, pids: Tensor) -> Tensor:
-        """Mean clean features ``(M, D)`` of ``pids (M,)``."""
-        return self.means[torch.searchsorted(self.people, pids)]
+    half: Tensor
+    others: tuple[Pool, Pool]
 
     def pairs(self, release: Release) -> Pairs:
         """Protected to clean."""
-        return Pairs(self.protected, self.clean, self.pids, release)
+        return Pairs(self.protected, self.clean, self.pids, self.views, release)
 
-    def mixture(self, release: Release, ctx: RunContext) -> Mixture:
-        """A person and a partner to protected."""
-        rows = self.mixed
+    def mixture(self, release: Release, ctx: RunContext) -> Mixture | None:
+        """A person and a partner to protected; None where nobody known is mixed in."""
+        parts = []
+        for half, pool in enumerate(self.others):
+            known = torch.isin(self.pids, pool.people) & torch.isin(self.partners, pool.people)
+            rows = ((self.half == half) & known).nonzero().flatten()
+            own, partner = pool.mean_of(self.pids[rows]), pool.mean_of(self.partners[rows])
+            parts.append((rows, torch.cat([own, partner], dim=1)))
+        rows, both = (torch.cat(column) for column in zip(*parts, strict=True))
+        if len(self.pids[rows].unique()) < 2:
+            return None
         stored = release(self.protected[rows], ctx.generator("attacks.unshift.mixture"))
-        own, partner = self.mean_of(self.pids[rows]), self.mean_of(self.partners[rows])
-        return learn_mixture(own, partner, stored, self.pids[rows], ctx, "attacks.unshift.forward")
+        pairs = Pairs(both, stored, self.pids[rows], self.views[rows])
+        return learn_mixture(pairs, ctx, "attacks.unshift.forward")
 
     def informed(self, mixture: Mixture, release: Release, ctx: RunContext) -> Pairs:
         """Protected, beside the mean of the partner that is named for it, to clean."""
         stored = release(self.protected, ctx.generator("attacks.unshift.informed"))
-        named = self.means[mixture.partners(stored, self.means).argmin(1)]
+        named = torch.empty_like(self.clean)
+        for half, pool in enumerate(self.others):
+            rows = self.half == half
+            named[rows] = pool.means[mixture.partners(stored[rows], pool).argmin(1)]
         width = self.protected.shape[1]
 
         def beside(rows: Tensor, generator: torch.Generator) -> Tensor:
             stored = release(rows[:, :width], generator)
             return torch.cat([stored, rows[:, width:]], dim=1)
 
-        return Pairs(torch.cat([self.protected, named], dim=1), self.clean, self.pids, beside)
+        both = torch.cat([self.protected, named], dim=1)
+        return Pairs(both, self.clean, self.pids, self.views, beside)
 
 
 def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications:
@@ -164,15 +172,25 @@ def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications
         nobody = torch.full_like(split.pids, -1)
         protected.append(features)
         partners.append(nobody if split.partners is None else split.partners)
-    people, means = person_means(clean, auxiliary.pids)
+    half = halves(auxiliary.pids)
+    first, second = (Pool.of(clean[half == h], auxiliary.pids[half == h]) for h in (0, 1))
     return Publications(
         torch.cat(protected),
         clean.repeat(keys, 1),
         auxiliary.pids.repeat(keys),
-        people,
-        means,
+        views_of(target.data).repeat(keys),
         torch.cat(partners),
+        half.repeat(keys),
+        (second, first),
     )
+
+
+def halves(pids: Tensor) -> Tensor:
+    """``(N,)`` 0 and 1 in turn over the pictures of each person."""
+    half = torch.zeros_like(pids)
+    for pid in pids.unique():
+        half[(pids == pid).nonzero().flatten()[1::2]] = 1
+    return half
 
 
 def _named(distances: Tensor, pool: Tensor, target: Target) -> tuple[Measurement, ...]:
