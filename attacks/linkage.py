@@ -1,6 +1,6 @@
 """Is this the same person? Linking the entries of two releases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks.mapping import Maps, Pairs, Refinement, learn_maps, views_of
+from attacks.publication import published
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
 from auditor.report import Measurement
-from auditor.types import AttackResult, RunContext, Target
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 BLOCK = 4096
 MAX_PEOPLE = 2000
@@ -25,8 +27,10 @@ class Linkage:
     """Links a person's entries across two independently protected releases of the gallery.
 
     Threat model: holds two stored galleries of the same people that were released independently (a
-    second draw of noise, another key, another day); knows no names and may query nothing; ranks the
-    second release by cosine to each entry of the first.
+    second draw of noise, another key under which the pictures were protected, another day, another
+    version of the model); knows no names; ranks the second release by cosine to each entry of the
+    first. May query nothing, but with `second_model`: then both models on own pictures of other
+    people, to learn the way from the first one's features to the second one's.
 
     Source: unlinkability of protected templates (ISO/IEC 24745), measured as ``d_sys`` after
     Gomez-Barrero et al. (TIFS 2018). Differences: the likelihood ratio is an isotonic regression,
@@ -36,9 +40,12 @@ class Linkage:
 
     Attributes:
         pairs: at most so many mated, and so many non-mated, pairs are scored for ``d_sys``.
+        second_model: label of the judge whose features form the second release; by default it is
+            the audited extractor again. ``target`` is the audited model before its defense.
     """
 
     pairs: int = 50_000
+    second_model: str = ""
 
     family: ClassVar[str] = "linkage"
     headline: ClassVar[str] = "linkage_rank1"
@@ -54,15 +61,40 @@ class Linkage:
         unknown = torch.full_like(gallery.camids, -1)
         camids = gallery.camids if target.data.cross_camera else unknown
         ours, theirs = split_by_camera(gallery.pids, camids, generator)
-        first = stored_gallery(target, ctx)
-        clean = features_of(target.extractor, gallery, ctx)
-        second = target.release(clean, ctx.generator("attacks.linkage.second"))
+        second_extractor = self._second_extractor(target, ctx)
+        first, second = stored_gallery(target, ctx), second_release(target, second_extractor, ctx)
+        notes = _notes(target, self.second_model, same=torch.equal(first, second))
+        if self.second_model:
+            maps = self._translation(target, second_extractor, ctx)
+            first, second = maps.clearest(first) - maps.centre, second - maps.centre
         a = Entries(first[ours], gallery.pids[ours], camids[ours])
         b = Entries(second[theirs], gallery.pids[theirs], camids[theirs])
         rank1, mean_ap = _ranked(a, b)
         separation = self._separation(a, b, generator)
-        notes = _notes(a, b, same=torch.equal(first, second))
-        return AttackResult((rank1, mean_ap, *separation), notes=notes)
+        return AttackResult((rank1, mean_ap, *separation), notes=(_people(a, b), *notes))
+
+    def _second_extractor(self, target: Target, ctx: RunContext) -> FeatureExtractor:
+        if not self.second_model:
+            return target.extractor
+        if self.second_model not in ctx.judges:
+            known = ", ".join(sorted(ctx.judges)) or "none"
+            raise UnsupportedTargetError(
+                f"second_model {self.second_model!r} is no judge of this audit (known: {known}); "
+                "add it under judges"
+            )
+        return ctx.judges[self.second_model]
+
+    def _translation(self, target: Target, second: FeatureExtractor, ctx: RunContext) -> Maps:
+        """From the first model's stored features to the second one's, learned on own pictures."""
+        auxiliary = target.data.auxiliary
+        if not len(auxiliary):
+            raise UnsupportedTargetError(
+                "the adversary has no auxiliary pictures to learn from how the two models relate"
+            )
+        _, seen = published(target, auxiliary, ctx, "attacks.linkage.own_key")
+        wanted = features_of(second, auxiliary, ctx)
+        pairs = Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
+        return learn_maps(pairs, Refinement(), ctx, "attacks.linkage.models")
 
     def _separation(
         self, a: "Entries", b: "Entries", generator: torch.Generator
@@ -106,6 +138,18 @@ class Entries:
     features: Tensor
     pids: Tensor
     camids: Tensor
+
+
+def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
+    """The gallery ``(N, D)`` released once more: under another key, and with another draw."""
+    gallery = target.data.gallery
+    if target.publish is None:
+        clean = features_of(extractor, gallery, ctx)
+    else:
+        originals = gallery if target.originals is None else target.originals
+        again = replace(target, extractor=extractor)
+        _, clean = published(again, originals, ctx, "attacks.linkage.key")
+    return target.release(clean, ctx.generator("attacks.linkage.second"))
 
 
 def split_by_camera(
@@ -229,7 +273,7 @@ def _products(a: Entries, b: Entries, people: Tensor, camera: int | None) -> tup
     return sums[0] @ sums[1].T, torch.outer(*counts)
 
 
-def _notes(a: Entries, b: Entries, *, same: bool) -> tuple[str, ...]:
+def _people(a: Entries, b: Entries) -> str:
     linkable = len(a.pids.unique())
     people = len(b.pids[b.pids > 0].unique())
     note = (
@@ -238,6 +282,19 @@ def _notes(a: Entries, b: Entries, *, same: bool) -> tuple[str, ...]:
     )
     if people > linkable:
         note += f"; {people - linkable} people are in the second release only"
-    if not same:
-        return (note,)
-    return (note, "the release draws nothing at random, so both releases are protected alike")
+    return note
+
+
+def _notes(target: Target, second_model: str, *, same: bool) -> tuple[str, ...]:
+    """What the two releases differ in."""
+    notes = []
+    if target.publish is not None:
+        notes.append("the second release is of pictures that were protected under another key")
+    if second_model:
+        notes.append(
+            f"the second release holds features of the model {second_model}; the first one's are "
+            "translated to them by a map learned on auxiliary pictures"
+        )
+    if same:
+        notes.append("the release draws nothing at random, so both releases are protected alike")
+    return tuple(notes)

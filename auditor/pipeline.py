@@ -216,7 +216,9 @@ def _controls(world: World, label: str, progress: Progress) -> Power:
             judge = target.extractor if name == "planted" else world.target.extractor
             # what a control draws shows real people too, and nobody needs it
             with TemporaryDirectory(dir=_personal(world)) as workdir:
-                ctx = replace(world.ctx, workdir=Path(workdir), judges={"target": judge})
+                # an attack that asks for a judge by its label meets the control's own there
+                judges = dict.fromkeys(["target", *world.ctx.judges], judge)
+                ctx = replace(world.ctx, workdir=Path(workdir), judges=judges)
                 result = attack.run(target, replace(ctx, progress=half))
             figures.append(_headline(result, headline))
         except UnsupportedTargetError as error:
