@@ -225,3 +225,44 @@ class TestControls:
     def test_numbers_that_are_none_are_refused(self):
         with pytest.raises(AuditError, match="NaN"):
             measured(Target(worlds.NanExtractor(), worlds.people()))
+
+
+class Half(torch.nn.Module):
+    """Another version of the planted leak: half as many features, which mean something else."""
+
+    input_size = worlds.leaky().extractor.input_size
+
+    def __init__(self, dim=150):
+        super().__init__()
+        self.feature_dim = dim
+
+    def forward(self, images):
+        mixing = torch.randn(288, self.feature_dim, generator=generator(3))
+        return worlds.leaky().extractor(images) @ mixing
+
+
+class TestTwoModels:
+    def measured(self, **judges):
+        ctx = RunContext(judges=judges, memo=worlds.plain_context().memo)
+        return Linkage(second_model="newer").run(worlds.leaky(), ctx)
+
+    def test_features_of_two_models_are_linked_by_translation(self):
+        result = self.measured(newer=Half())
+        found = {m.metric: m for m in result.measurements}
+        assert found["linkage_rank1"].low > 0.7
+        assert found["d_sys"].low > 0.5
+        assert any("features of the model newer" in note for note in result.notes)
+
+    def test_a_model_that_sees_nothing_is_not_linked(self):
+        for m in self.measured(newer=worlds.blind().extractor).measurements:
+            assert m.value - 1.7 * (m.value - m.low) <= m.chance + 1e-9, m
+
+    def test_a_label_that_is_no_judge_is_refused(self):
+        with pytest.raises(UnsupportedTargetError, match=r"'newer' is no judge.*known: older"):
+            self.measured(older=Half())
+
+    def test_without_own_pictures_there_is_no_way_between_models(self):
+        pictures = torch.randint(0, 256, (4, 12), generator=generator())
+        alone = target([1, 1, 2, 2], [0, 1, 0, 1], pictures)
+        with pytest.raises(UnsupportedTargetError, match="how the two models relate"):
+            Linkage(second_model="newer").run(alone, RunContext(judges={"newer": Pixels()}))
