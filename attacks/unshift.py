@@ -59,8 +59,7 @@ class Unshift:
         own = own_publications(target, self.keys, ctx)
         refinement = Refinement(hidden=self.hidden, epochs=self.epochs)
         maps = learn_maps(own.pairs(target.release), refinement, ctx, "attacks.unshift")
-        entries, note = stored, "nobody is mixed into the protected pictures"
-        named: tuple[Measurement, ...] = ()
+        entries, named, note = stored, None, "nobody is mixed into the protected pictures"
         mixture = own.mixture(target.release, ctx)
         if mixture is not None:
             pool = Pool.of(query, data.query.pids)
@@ -79,7 +78,8 @@ class Unshift:
             f"{note}, by the {maps.clearest.rung} map; held-out auxiliary people chose it",
             f"un-shifting takes rank-1 from {shifted[0].value:.3f} to {gained[0].value:.3f}",
         )
-        return AttackResult((*gained, *shifted, *named), notes=notes)
+        partner = () if named is None else (named,)
+        return AttackResult((*gained, *shifted, *partner), notes=notes)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """The planted leak over a gallery whose pictures are blended with a partner's."""
@@ -193,20 +193,22 @@ def halves(pids: Tensor) -> Tensor:
     return half
 
 
-def _named(distances: Tensor, pool: Tensor, target: Target) -> tuple[Measurement, ...]:
+def _named(distances: Tensor, pool: Tensor, target: Target) -> Measurement | None:
     """How often the partner is named first, where it is one of the pool; distances ``(N, P)``."""
     gallery = target.data.gallery
     if gallery.partners is None:
-        return ()
+        return None
     asked = torch.isin(gallery.partners, pool) & (gallery.partners > 0) & (gallery.pids > 0)
     if not asked.any():
-        return ()
+        return None
     nearest = distances[asked] == distances[asked].min(1, keepdim=True).values
     right = pool == gallery.partners[asked][:, None]
-    hits = (nearest & right).sum(1) / nearest.sum(1)
-    note = f"the partner is named among {len(pool)} people"
-    return (
-        measure.rate("partner_rank1", hits, gallery.pids[asked], chance=1 / len(pool), note=note),
+    return measure.rate(
+        "partner_rank1",
+        (nearest & right).sum(1) / nearest.sum(1),
+        gallery.pids[asked],
+        chance=1 / len(pool),
+        note=f"the partner is named among {len(pool)} people",
     )
 
 
