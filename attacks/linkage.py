@@ -142,13 +142,11 @@ class Entries:
 
 def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
     """The gallery ``(N, D)`` released once more: under another key, and with another draw."""
-    gallery = target.data.gallery
     if target.publish is None:
-        clean = features_of(extractor, gallery, ctx)
+        clean = features_of(extractor, target.data.gallery, ctx)
     else:
-        originals = gallery if target.originals is None else target.originals
         again = replace(target, extractor=extractor)
-        _, clean = published(again, originals, ctx, "attacks.linkage.key")
+        _, clean = published(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
     return target.release(clean, ctx.generator("attacks.linkage.second"))
 
 

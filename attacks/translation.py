@@ -49,6 +49,7 @@ class Translation:
         hidden: width of the network that refines the ridge.
         epochs: its passes over the pairs; 0 leaves it out.
         image_size: (height, width) of the reconstructions.
+        pool: how many neighbours each stored entry is pooled with before it is drawn.
         per_person: reconstructions per attacked person.
     """
 
@@ -56,6 +57,7 @@ class Translation:
     hidden: int = 512
     epochs: int = 20
     image_size: tuple[int, int] = (64, 32)
+    pool: int = 16
     per_person: int = 2
 
     family: ClassVar[str] = "translation"
@@ -93,7 +95,7 @@ class Translation:
     ) -> Measurement:
         """Mean cosine between people's clean features and their translations."""
         gallery = target.data.gallery
-        truth = features_of(clean, gallery if target.originals is None else target.originals, ctx)
+        truth = features_of(clean, target.originals_of_gallery, ctx)
         people = gallery.pids > 0
         guess = maps.closest(stored_gallery(target, ctx))[people]
         shuffled = F.normalize(guess, dim=1).mean(0) @ F.normalize(truth[people], dim=1).mean(0)
@@ -114,7 +116,7 @@ class Translation:
         pixels = load_pixels(auxiliary.images, self.image_size)
         inverter = _ByTranslation(closest.network, clean[rows], pixels, auxiliary.pids)
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        return judged(inverter, self.image_size, self.per_person, target, ctx, distance)
+        return judged(inverter, self.per_person, self.pool, target, ctx, distance)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """The planted leak behind a rotation that only own pairs give away."""

@@ -189,6 +189,11 @@ class Target:
     publish: Publish | None = None
     originals: Split | None = None
 
+    @property
+    def originals_of_gallery(self) -> Split:
+        """What the gallery showed before any protection of its pictures: the truth to judge by."""
+        return self.data.gallery if self.originals is None else self.originals
+
 
 class Progress(Protocol):
     """Told how far a step has come."""

@@ -31,7 +31,7 @@ def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
     Returns the figure, none where nothing is annotated, and a sentence with the ceiling.
     """
     data = trial.target.data
-    shown = data.gallery.take(trial.chosen)
+    shown = trial.target.originals_of_gallery.take(trial.chosen)
     try:
         codes = attackable(data.auxiliary, shown, MIN_PEOPLE)
     except UnsupportedTargetError:

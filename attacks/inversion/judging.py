@@ -40,12 +40,12 @@ class Trial:
     @property
     def pids(self) -> Tensor:
         """Who should be shown ``(M,)``."""
-        return self.target.data.gallery.pids[self.chosen]
+        return self.target.originals_of_gallery.pids[self.chosen]
 
     @property
     def camids(self) -> Tensor:
         """Which cameras took the pictures ``(M,)``."""
-        return self.target.data.gallery.camids[self.chosen]
+        return self.target.originals_of_gallery.camids[self.chosen]
 
 
 def identified(
@@ -113,7 +113,7 @@ class _Known:
 
     @classmethod
     def of(cls, judge: FeatureExtractor, trial: Trial, ctx: RunContext) -> "_Known":
-        places = (trial.target.data.gallery, trial.target.data.query)
+        places = (trial.target.originals_of_gallery, trial.target.data.query)
         return cls(
             trial,
             torch.cat([features_of(judge, split, ctx) for split in places]),

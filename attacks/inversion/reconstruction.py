@@ -1,5 +1,7 @@
 """What every rung of inversion shares: the adversary's pairs, and a trial of what it learned."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from attacks.pooling import pooled_gallery
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.types import AttackResult, Images, RunContext, Target
+from auditor.types import AttackResult, FeatureExtractor, Images, RunContext, Target
 
 
 def auxiliary_pairs(
@@ -61,22 +63,30 @@ def judge_pictures(
     """Judge reconstructions ``(M, 3, H, W)`` of gallery entries ``chosen (M,)``.
 
     Identity comes first, under each of ``ctx.judges`` (the target's own extractor if there are
-    none), then attributes, then likeness.
+    none), then attributes, then likeness. The truth is what was there before any protection of the
+    pictures.
     """
     height, width = drawn.shape[-2:]
-    originals = target.data.gallery.images.load(chosen.tolist(), (height, width))
+    truth = target.originals_of_gallery
+    originals = truth.images.load(chosen.tolist(), (height, width))
     trial = Trial(target, chosen, drawn, originals)
     measurements, notes = [], []
-    for name, judge in (ctx.judges or {"target": target.extractor}).items():
+    for name, judge in _distinct(ctx.judges or {"target": target.extractor}).items():
         found, note = identified(name, judge, trial, ctx)
         measurements += found
         notes.append(note)
     found, note = agreement(trial, ctx)
-    measurements += [*found, *alike(drawn, originals, target.data.gallery.pids[chosen], distance)]
+    measurements += [*found, *alike(drawn, originals, truth.pids[chosen], distance)]
     notes += [note, "chance is the same figure for reconstructions of somebody else's feature"]
     path = ctx.workdir / "inversion.png"
     save_strip(path, originals, drawn)
     return AttackResult(tuple(measurements), {"reconstructions": path}, tuple(filter(None, notes)))
+
+
+def _distinct(judges: Mapping[str, FeatureExtractor]) -> dict[str, FeatureExtractor]:
+    """Each network once, under its first name: in a control all labels name one."""
+    first = {id(judge): name for name, judge in reversed(list(judges.items()))}
+    return {name: judge for name, judge in judges.items() if first[id(judge)] == name}
 
 
 def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:

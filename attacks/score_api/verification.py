@@ -15,8 +15,8 @@ from auditor.metrics import measure
 from auditor.report import Measurement
 from auditor.types import RunContext, Target
 
-OPERATING_POINTS = {"sar_fmr_1pct": 0.01, "sar_fmr_0_1pct": 0.001}
-"""Success attack rate at the threshold that such a share of impostor pairs passes."""
+OPERATING_POINTS = {"verified_fmr1": 0.01, "verified_fmr01": 0.001}
+"""Share of people whose picture passes the threshold that so many impostor pairs pass."""
 PICTURES = 2000
 """So many auxiliary pictures are compared with each other: enough pairs for one in a thousand."""
 

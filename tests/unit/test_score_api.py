@@ -225,7 +225,7 @@ class TestVerification:
         known = F.normalize(features_of(target.extractor, target.data.auxiliary, ctx), dim=1)
         pids = target.data.auxiliary.pids
         impostors = (known @ known.T)[pids[:, None] != pids]
-        for name, rate in (("sar_fmr_1pct", 0.01), ("sar_fmr_0_1pct", 0.001)):
+        for name, rate in (("verified_fmr1", 0.01), ("verified_fmr01", 0.001)):
             passing = float((impostors > service.thresholds[name] + 1e-6).double().mean())
             assert 0 < passing <= rate
             assert passing > rate - 0.002
@@ -277,7 +277,7 @@ class TestClimbing:
         assert recognised.points[-1][1:] == (found.value, found.low, found.high)
         assert recognised.points[0][1] < 0.2
         figures = {m.metric: m for m in result.measurements}
-        assert passed.points[-1][1] == figures["sar_fmr_1pct"].value
+        assert passed.points[-1][1] == figures["verified_fmr1"].value
         assert figures["score_reached"].value > figures["score_reached"].chance + 0.3
         assert "594 pictures were submitted for each of 8 people" in " ".join(result.notes)
 
