@@ -3,34 +3,35 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from attacks.attribute import attackable, inferred, recode
-from auditor.embedding import features_of, stored_gallery
-from auditor.types import MISSING, AttackResult, RunContext, Target
+from attacks.attributes.each import one_each
+from attacks.attributes.learning import Known, Reader, read_attributes
+from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeLogistic:
     """Reads annotated attributes off stored embeddings by logistic regression.
 
-    Threat model: holds the stored gallery and own annotated pictures of other people; may query the
-    extractor on those and knows how the gallery is released; infers each attribute of every stored
-    entry. People learned from and people attacked are disjoint.
+    Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
+    people, about as many of each as the gallery has; may query the extractor on those and knows how
+    the gallery is released; infers each attribute of every stored entry. People learned from and
+    people attacked are disjoint.
 
-    Source: class-balanced logistic regression, the usual linear probe. It learns from one draw of
-    the release; `attribute` learns from fresh ones.
+    Source: logistic regression with equal weight on classes and people, the usual linear probe, on
+    features whitened by the spread within people (Fisher, 1936). Entries are averaged with their
+    nearest ones, which are mostly of the same person, before they are read.
 
     Attributes:
-        inverse_penalty: scikit-learn's C on standardised features; small, because images of one
-            person repeat each other.
+        inverse_penalty: scikit-learn's C on rows of unit length.
+        neighbours: how many nearest entries each entry is averaged with; none: chosen on own people
+            who are held out.
         min_people: an attribute value carried by fewer people on either side is not attacked.
     """
 
-    inverse_penalty: float = 0.003
+    inverse_penalty: float = 0.3
+    neighbours: int | None = None
     min_people: int = 5
 
     family: ClassVar[str] = "attribute"
@@ -38,20 +39,10 @@ class AttributeLogistic:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        auxiliary, gallery = target.data.auxiliary, target.data.gallery
-        codes = attackable(auxiliary, gallery, self.min_people)
-        clean = features_of(target.extractor, auxiliary, ctx)
-        released = target.release(clean, ctx.generator("attacks.attribute_logistic")).numpy()
-        stored = stored_gallery(target, ctx).numpy()
-        labels = recode(auxiliary, codes).numpy()
-        guesses = []
-        for column in range(labels.shape[1]):
-            annotated = labels[:, column] != MISSING
-            regression = LogisticRegression(
-                C=self.inverse_penalty, class_weight="balanced", max_iter=500
-            )
-            model = make_pipeline(StandardScaler(), regression)
-            model.fit(released[annotated], labels[annotated, column])
-            guesses.append(torch.from_numpy(model.predict(stored)))
-            ctx.progress((column + 1) / labels.shape[1], "logistic regression")
-        return inferred(torch.stack(guesses, dim=1), gallery, codes)
+        return read_attributes(
+            self.learn, target, ctx, min_people=self.min_people, neighbours=self.neighbours
+        )
+
+    def learn(self, known: Known) -> Reader:
+        """One regression per attribute."""
+        return one_each(known, lambda: LogisticRegression(C=self.inverse_penalty, max_iter=500))

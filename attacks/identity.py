@@ -9,14 +9,10 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from attacks.closed_set import Sides, named, split_gallery
 from auditor.embedding import stored_gallery
-from auditor.errors import UnsupportedTargetError
-from auditor.metrics import measure
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
-
-MIN_IMAGES = 2
-"""A person needs one image to learn from and one to be named on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +28,8 @@ class IdentityClassifier:
     which a small number of images per person needs, and the split is half and half per person.
 
     Attributes:
-        train_share: share of each person's images whose names are known.
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
         epochs: passes over them.
         batch_size: features per step.
         lr: peak learning rate of AdamW under a one-cycle schedule.
@@ -40,6 +37,7 @@ class IdentityClassifier:
     """
 
     train_share: float = 0.5
+    split: Sides = "image"
     epochs: int = 40
     batch_size: int = 256
     lr: float = 1e-2
@@ -52,7 +50,7 @@ class IdentityClassifier:
         """See `auditor.types.Attack`."""
         features, pids = stored_gallery(target, ctx), target.data.gallery.pids
         generator = ctx.generator("attacks.identity")
-        known, asked = split_by_image(pids, self.train_share, generator)
+        known, asked = split_gallery(target.data.gallery, self.split, self.train_share, ctx)
         people, labels = pids[known].unique(return_inverse=True)
         mean, std = features[known].mean(0), features[known].std(0).clamp_min(1e-6)
         features = (features - mean) / std
@@ -62,47 +60,7 @@ class IdentityClassifier:
             fit(probe, batches, epochs=self.epochs, ctx=ctx, detail="identity classifier")
         with torch.no_grad():
             logits = probe(features[asked])
-        return named(logits, people, pids[asked])
-
-
-def named(logits: Tensor, people: Tensor, pids: Tensor) -> AttackResult:
-    """Top-1 and top-5 of logits ``(M, P)`` over ``people (P,)`` for entries of ``pids (M,)``."""
-    ranked = people[logits.topk(min(5, len(people)), dim=1).indices]
-    hits = ranked == pids[:, None]
-    classes = len(people)
-    top1 = measure.rate("top1", hits[:, 0], pids, chance=1 / classes)
-    top5 = measure.rate("top5", hits.any(1), pids, chance=min(1.0, 5 / classes))
-    note = (
-        f"closed set: {classes} people, {len(pids)} entries to name; "
-        "the same people were learned from their other entries"
-    )
-    return AttackResult((top1, top5), notes=(note,))
-
-
-def split_by_image(
-    pids: Tensor, train_share: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Indices to learn from and indices to name, both sides holding every person.
-
-    People with one image, and distractors (pid 0), are left out.
-
-    Raises:
-        UnsupportedTargetError: if fewer than two people have two images.
-    """
-    known, asked = [], []
-    for pid in pids[pids > 0].unique():
-        rows = (pids == pid).nonzero().flatten()
-        if len(rows) < MIN_IMAGES:
-            continue
-        rows = rows[torch.randperm(len(rows), generator=generator)]
-        cut = min(max(1, round(train_share * len(rows))), len(rows) - 1)
-        known.append(rows[:cut])
-        asked.append(rows[cut:])
-    if len(known) < 2:
-        raise UnsupportedTargetError(
-            f"{len(known)} people have two gallery images; a closed-set classifier needs two people"
-        )
-    return torch.cat(known), torch.cat(asked)
+        return named(logits, people, pids[asked], self.split)
 
 
 class _Softmax(pl.LightningModule):

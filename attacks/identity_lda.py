@@ -1,14 +1,15 @@
-"""Who is this, in closed form: the rung below the trained identity classifier."""
+"""Who is this, in closed form: the rung below the trained identity classifiers."""
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+import torch.nn.functional as F
+from torch import Tensor
 
-from attacks.identity import named, split_by_image
-from auditor.embedding import stored_gallery
+from attacks.attributes.rows import person_means
+from attacks.closed_set import Sides, named, split_gallery
+from auditor.embedding import features_of, stored_gallery
 from auditor.types import AttackResult, RunContext, Target
 
 
@@ -17,36 +18,52 @@ class IdentityLda:
     """Names the person behind a stolen embedding by linear discriminant analysis.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
-    may query nothing; names the remaining entries. Closed set, as for `identity`.
+    holds own pictures of other people, may query the extractor on those and knows how the gallery
+    is released; names the remaining entries. Closed set, as for `identity`.
 
-    Source: the Bayes classifier for people who are Gaussian clouds of one shape (Fisher, 1936),
-    with the covariance shrunk towards a ball because there are few images per person. No training,
-    so no hyper-parameter can hide a leak; under noise it is often the stronger rung.
+    Source: people as Gaussian clouds of one shape (Fisher, 1936), their covariance shrunk towards a
+    ball because there are few images per person. Differences: the spread within auxiliary people is
+    pooled with that of the known entries, and a person's mean is compared by cosine where that
+    spread is a ball (Dehak et al., IEEE TASLP 19(4), 2011), which forgives a change of camera. No
+    training, so no hyper-parameter can hide a leak; under noise it is often the stronger rung.
 
     Attributes:
-        train_share: share of each person's images whose names are known.
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
         shrinkage: weight of the ball in the covariance, in (0, 1).
     """
 
     train_share: float = 0.5
-    shrinkage: float = 0.1
+    split: Sides = "image"
+    shrinkage: float = 0.6
 
     family: ClassVar[str] = "identity"
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        features, pids = stored_gallery(target, ctx), target.data.gallery.pids
-        # the same split as `identity`, so that both rungs name the same entries
-        known, asked = split_by_image(pids, self.train_share, ctx.generator("attacks.identity"))
+        data = target.data
+        features, pids = stored_gallery(target, ctx).double(), data.gallery.pids
+        known, asked = split_gallery(data.gallery, self.split, self.train_share, ctx)
+        own = features_of(target.extractor, data.auxiliary, ctx)
+        released = target.release(own, ctx.generator("attacks.identity_lda")).double()
+        shapes = [(features[known], pids[known]), (released, data.auxiliary.pids)]
+        axes = _axes(shapes, self.shrinkage)
         people, labels = pids[known].unique(return_inverse=True)
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage)
-        with warnings.catch_warnings():
-            # a person with one known image has no spread of their own and takes the others'
-            warnings.filterwarnings("ignore", message="Only one sample available")
-            model.fit(features[known].double().numpy(), labels.numpy())
-        scores = model.decision_function(features[asked].double().numpy())
-        logits = torch.from_numpy(scores).reshape(len(asked), -1)
-        if logits.shape[1] == 1:  # two people: one score, positive for the second
-            logits = torch.cat([-logits, logits], dim=1)
-        return named(logits, people, pids[asked])
+        means = torch.zeros(len(people), features.shape[1]).double()
+        means.index_add_(0, labels, features[known])
+        means /= labels.bincount()[:, None]
+        centre = means.mean(0)
+        clouds, entries = (F.normalize((x - centre) @ axes) for x in (means, features[asked]))
+        return named(entries @ clouds.T, people, pids[asked], self.split)
+
+
+def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
+    """Axes ``(D, D)`` in which the pooled spread about people's means is a ball."""
+    steps = torch.cat([rows - person_means(rows, pids) for rows, pids in shapes])
+    freedom = len(steps) - sum(len(pids.unique()) for _, pids in shapes)
+    within = steps.T @ steps / max(1, freedom)
+    # without any spread a ball is all that is left
+    ball = within.diagonal().mean().clamp_min(1e-12) * torch.eye(len(within), dtype=within.dtype)
+    variances, columns = torch.linalg.eigh((1 - shrinkage) * within + shrinkage * ball)
+    return columns * variances.clamp_min(1e-18).rsqrt()

@@ -111,3 +111,16 @@ def resample(
     tail = 100 * stats.norm.cdf(-quantile)
     low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def multiplicity(rows: NDArray[np.int64]) -> Array:
+    """How often each person was drawn, ``(…, persons)``, from drawn ``rows (…, persons)``.
+
+    >>> multiplicity(np.array([[0, 2, 2], [1, 1, 1]])).tolist()
+    [[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]
+    """
+    persons = rows.shape[-1]
+    draws = rows.reshape(-1, persons)
+    cells = draws + persons * np.arange(len(draws))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=draws.size).astype(np.float64)
+    return counts.reshape(rows.shape)

@@ -38,6 +38,17 @@ def accuracy(classes: int) -> Formula:
     return formula
 
 
+def excess_accuracy(classes: int) -> Formula:
+    """Share of right guesses beyond the share of the commonest class; negative below it."""
+
+    def formula(sums: Array) -> Array:
+        matrix = _matrix(sums, classes)
+        commonest = matrix.sum(-1).max(-1) / matrix.sum((-2, -1))
+        return np.asarray(accuracy(classes)(sums) - commonest)
+
+    return formula
+
+
 def balanced_accuracy(classes: int) -> Formula:
     """Mean recall over the classes; NaN where a class has no images."""
 

@@ -73,3 +73,27 @@ def statistic(
         chance=chance,
         note=note,
     )
+
+
+def reweighted(
+    metric: str,
+    persons: int,
+    formula: Callable[[np.ndarray], np.ndarray],
+    *,
+    chance: float | None = None,
+    note: str = "",
+) -> Measurement:
+    """A function of how often each of ``persons`` counts ``(…, persons)``; higher is worse."""
+    value = float(formula(np.ones(persons)))
+    low = high = value
+    if persons > 1:
+        low, high = intervals.resample(persons, lambda rows: formula(intervals.multiplicity(rows)))
+    return Measurement(
+        metric=metric,
+        value=value,
+        n=persons,
+        low=min(low, value),
+        high=max(high, value),
+        chance=chance,
+        note=note,
+    )

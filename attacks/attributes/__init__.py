@@ -1,0 +1,1 @@
+"""What the rungs of the attribute ladder share: labels, features, calibration and figures."""

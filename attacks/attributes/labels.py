@@ -1,0 +1,48 @@
+"""Which attributes can be attacked, and the labels an adversary learns from."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from auditor.errors import UnsupportedTargetError
+from auditor.types import MISSING, Split
+
+
+def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, list[int]]:
+    """Attribute -> the codes that at least ``min_people`` people carry on both sides, if two do.
+
+    Raises:
+        UnsupportedTargetError: if no attribute is left.
+    """
+    codes = {}
+    for name in sorted(set(auxiliary.attributes) & set(gallery.attributes)):
+        sides = [_carried(split, name, min_people) for split in (auxiliary, gallery)]
+        common = sorted(sides[0] & sides[1])
+        if len(common) >= 2:
+            codes[name] = common
+    if not codes:
+        raise UnsupportedTargetError(
+            f"no attribute is annotated with two values that {min_people} people carry "
+            "on both sides; add columns to the manifest"
+        )
+    return codes
+
+
+def _carried(split: Split, name: str, min_people: int) -> set[int]:
+    column = split.attributes[name]
+    annotated = (column != MISSING) & (split.pids > 0)
+    pairs = torch.stack([column[annotated], split.pids[annotated]], dim=1).unique(dim=0)
+    values, people = pairs[:, 0].unique(return_counts=True)
+    return set(values[people >= min_people].tolist())
+
+
+def recode(split: Split, codes: Mapping[str, list[int]]) -> Tensor:
+    """Labels ``(N, A)``: positions in ``codes``, −1 for other or missing values."""
+    columns = []
+    for name, values in codes.items():
+        position = torch.full_like(split.pids, MISSING)
+        for place, value in enumerate(values):
+            position[(split.attributes[name] == value) & (split.pids > 0)] = place
+        columns.append(position)
+    return torch.stack(columns, dim=1)

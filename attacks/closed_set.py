@@ -1,0 +1,97 @@
+"""What the identity attacks share: whose names are known, and how the others are scored."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics import measure
+from auditor.types import MISSING, AttackResult, RunContext, Split
+
+Sides = Literal["image", "camera"]
+"""Half of a person's images is known, or all images by half of the cameras."""
+MIN_IMAGES = 2
+"""A person needs one image to learn from and one to be named on."""
+
+
+def split_gallery(
+    gallery: Split, by: Sides, train_share: float, ctx: RunContext
+) -> tuple[Tensor, Tensor]:
+    """Indices to learn from and indices to name, the same for every rung.
+
+    Raises:
+        UnsupportedTargetError: if fewer than two people are on both sides.
+    """
+    if by == "camera":
+        return split_by_camera(gallery.pids, gallery.camids, train_share)
+    return split_by_image(gallery.pids, train_share, ctx.generator("attacks.identity"))
+
+
+def split_by_image(
+    pids: Tensor, train_share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Indices to learn from and indices to name, both sides holding every person.
+
+    People with one image, and distractors (pid 0), are left out.
+
+    Raises:
+        UnsupportedTargetError: if fewer than two people have two images.
+    """
+    known, asked = [], []
+    for pid in pids[pids > 0].unique():
+        rows = (pids == pid).nonzero().flatten()
+        if len(rows) < MIN_IMAGES:
+            continue
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        cut = min(max(1, round(train_share * len(rows))), len(rows) - 1)
+        known.append(rows[:cut])
+        asked.append(rows[cut:])
+    if len(known) < 2:
+        raise UnsupportedTargetError(
+            f"{len(known)} people have two gallery images; a closed-set classifier needs two people"
+        )
+    return torch.cat(known), torch.cat(asked)
+
+
+def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[Tensor, Tensor]:
+    """Indices by the lower cameras, to learn from, and by the others, to name.
+
+    Only people seen on both sides; distractors and images without a camera are left out.
+
+    Raises:
+        UnsupportedTargetError: if there is one camera, or fewer than two people cross over.
+    """
+    usable = (pids > 0) & (camids != MISSING)
+    cameras = camids[usable].unique()
+    if len(cameras) < 2:
+        raise UnsupportedTargetError(
+            f"the gallery was taken by {len(cameras)} known camera(s); naming people across "
+            "cameras needs two, so add a camid column or use split: image"
+        )
+    cut = min(max(1, round(train_share * len(cameras))), len(cameras) - 1)
+    lower = torch.isin(camids, cameras[:cut])
+    people = [pids[usable & side].unique() for side in (lower, ~lower)]
+    both = people[0][torch.isin(people[0], people[1])]
+    if len(both) < 2:
+        raise UnsupportedTargetError(
+            f"{len(both)} people were seen by both halves of the cameras; a closed-set classifier "
+            "needs two, so use split: image"
+        )
+    usable &= torch.isin(pids, both)
+    return (usable & lower).nonzero().flatten(), (usable & ~lower).nonzero().flatten()
+
+
+def named(logits: Tensor, people: Tensor, pids: Tensor, by: Sides = "image") -> AttackResult:
+    """Top-1 and top-5 of logits ``(M, P)`` over ``people (P,)`` for entries of ``pids (M,)``."""
+    ranked = people[logits.topk(min(5, len(people)), dim=1).indices]
+    hits = ranked == pids[:, None]
+    classes = len(people)
+    top1 = measure.rate("top1", hits[:, 0], pids, chance=1 / classes)
+    top5 = measure.rate("top5", hits.any(1), pids, chance=min(1.0, 5 / classes))
+    others = "their entries by other cameras" if by == "camera" else "their other entries"
+    note = (
+        f"closed set: {classes} people, {len(pids)} entries to name; "
+        f"the same people were learned from {others}"
+    )
+    return AttackResult((top1, top5), notes=(note,))

@@ -1,0 +1,138 @@
+"""Who is this, by the plain probes of the field: a linear one and one with a hidden layer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from attacks.closed_set import Sides, named, split_gallery
+from auditor.embedding import stored_gallery
+from auditor.training import Batches, fit, one_cycle
+from auditor.types import AttackResult, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityLinear:
+    """Names the person behind a stolen embedding by softmax regression.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    may query nothing; names the remaining entries. Closed set, as for `identity`.
+
+    Source: the linear probe (Alain and Bengio, 2016) on standardised features; plain logits where
+    `identity` has scaled cosines.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+        epochs: passes over them.
+        batch_size: features per step.
+        lr: peak learning rate of AdamW under a one-cycle schedule.
+        weight_decay: of AdamW.
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+    epochs: int = 40
+    batch_size: int = 256
+    lr: float = 1e-2
+    weight_decay: float = 1e-2
+
+    family: ClassVar[str] = "identity"
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        return _probe(self, target, ctx)
+
+    def network(self, dim: int, classes: int) -> nn.Module:
+        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        return nn.Linear(dim, classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityMlp:
+    """Names the person behind a stolen embedding by a network with one hidden layer.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    may query nothing; names the remaining entries. Closed set, as for `identity`.
+
+    Source: the non-linear probe beside `identity_linear`, with dropout, because a person has few
+    images.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+        hidden: width of the hidden layer.
+        dropout: on features and hidden units.
+        epochs: passes over them.
+        batch_size: features per step.
+        lr: peak learning rate of AdamW under a one-cycle schedule.
+        weight_decay: of AdamW.
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+    hidden: int = 512
+    dropout: float = 0.3
+    epochs: int = 60
+    batch_size: int = 256
+    lr: float = 5e-3
+    weight_decay: float = 1e-2
+
+    family: ClassVar[str] = "identity"
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        return _probe(self, target, ctx)
+
+    def network(self, dim: int, classes: int) -> nn.Module:
+        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        return nn.Sequential(
+            nn.Dropout(self.dropout),
+            nn.Linear(dim, self.hidden),
+            nn.ReLU(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.hidden, classes),
+        )
+
+
+def _probe(attack: IdentityLinear | IdentityMlp, target: Target, ctx: RunContext) -> AttackResult:
+    """Train the attack's network on standardised known features, and name the others."""
+    features, pids = stored_gallery(target, ctx), target.data.gallery.pids
+    known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
+    people, labels = pids[known].unique(return_inverse=True)
+    mean, std = features[known].mean(0), features[known].std(0).clamp_min(1e-6)
+    features = (features - mean) / std
+    with ctx.randomness("attacks.identity_probes"):
+        probe = _Probe(attack, features.shape[1], len(people))
+        generator = ctx.generator("attacks.identity_probes")
+        batches = Batches((features[known], labels), attack.batch_size, generator)
+        fit(probe, batches, epochs=attack.epochs, ctx=ctx, detail="identity probe")
+    with torch.no_grad():
+        logits = probe(features[asked])
+    return named(logits, people, pids[asked], attack.split)
+
+
+class _Probe(pl.LightningModule):
+    """Softmax over people."""
+
+    def __init__(self, attack: IdentityLinear | IdentityMlp, dim: int, classes: int) -> None:
+        super().__init__()
+        self.attack, self.network = attack, attack.network(dim, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(B, D)`` to logits ``(B, P)``."""
+        logits: Tensor = self.network(features)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        features, labels = batch
+        return F.cross_entropy(self(features), labels)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return one_cycle(self, self.attack.lr, self.attack.weight_decay)
