@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from attacks.attribute_logistic import AttributeLogistic
-from attacks.identity import IdentityClassifier, named, split_by_image
+from attacks.closed_set import named, split_by_camera, split_by_image
+from attacks.identity import IdentityClassifier
 from attacks.identity_lda import IdentityLda
+from attacks.identity_probes import IdentityLinear, IdentityMlp
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Split, Target
@@ -58,7 +60,10 @@ def clouds(people, images, dim, spread, seed=0):
     return centres + spread * torch.randn(len(centres), dim, generator=generator)
 
 
-@pytest.mark.parametrize("attack", [IdentityLda(), IdentityClassifier(epochs=60)], ids=repr)
+IDENTITY = [IdentityLda(), IdentityClassifier(epochs=60), IdentityLinear(), IdentityMlp(hidden=64)]
+
+
+@pytest.mark.parametrize("attack", IDENTITY, ids=repr)
 @pytest.mark.parametrize("people", [2, 12])
 def test_tight_clouds_are_named_and_loose_ones_are_not(attack, people, ctx):
     pids = torch.arange(1, people + 1).repeat_interleave(12)
@@ -95,6 +100,39 @@ def test_the_split_shares_every_person_and_leaves_out_who_has_one_image():
     assert not set(known.tolist()) & set(asked.tolist())
     with pytest.raises(UnsupportedTargetError, match="1 people"):
         split_by_image(torch.tensor([1, 1, 2]), 0.5, torch.Generator())
+
+
+def test_cameras_are_split_in_half_and_people_seen_by_both_halves_stay():
+    pids = torch.tensor([1, 1, 1, 2, 2, 3, 3, 0, 0, 4, 4])
+    camids = torch.tensor([0, 1, 2, 0, 3, 0, 1, 0, 3, 1, 2])
+    known, asked = split_by_camera(pids, camids, 0.5)
+    assert camids[known].max() < camids[asked].min()
+    assert set(pids[known].tolist()) == set(pids[asked].tolist()) == {1, 2, 4}
+
+
+@pytest.mark.parametrize("camids", [[0, 0, 0, 0], [-1, -1, -1, -1]], ids=["one", "unknown"])
+def test_one_camera_cannot_be_crossed(camids):
+    with pytest.raises(UnsupportedTargetError, match="camera"):
+        split_by_camera(torch.tensor([1, 1, 2, 2]), torch.tensor(camids), 0.5)
+
+
+def test_one_person_who_crosses_cameras_is_no_closed_set():
+    with pytest.raises(UnsupportedTargetError, match="1 people"):
+        split_by_camera(torch.tensor([1, 1, 2]), torch.tensor([0, 1, 0]), 0.5)
+
+
+@pytest.mark.parametrize(
+    "attack", [type(a)(split="camera") for a in IDENTITY], ids=lambda a: type(a).__name__
+)
+def test_people_are_named_across_cameras(attack, ctx):
+    pids = torch.arange(1, 13).repeat_interleave(8)
+    features = torch.cat([clouds(12, 8, 16, 0.1), torch.zeros(2, 16)])
+    target = world(features, pids, torch.tensor([90, 91]))
+    gallery = replace(target.data.gallery, camids=torch.arange(96) % 4)
+    data = replace(target.data, gallery=gallery)
+    result = attack.run(replace(target, data=data), ctx)
+    assert result.measurements[0].value > 0.9
+    assert "other cameras" in result.notes[0]
 
 
 def test_logistic_regression_reads_a_linear_attribute_of_strangers(ctx):
