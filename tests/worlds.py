@@ -33,6 +33,14 @@ QUICK = {
         "population": 12,
     },
     "score_trilateration": {"queries": 320},
+    "membership_augmentation": {"per_person": 2},
+    "membership_lira": {
+        "shadows": 2,
+        "epochs": 4,
+        "width": 8,
+        "image_size": (32, 16),
+        "per_person": 2,
+    },
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 

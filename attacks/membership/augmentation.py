@@ -1,0 +1,58 @@
+"""Was this person trained on? By how little a changed picture moves its feature."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attacks.membership.candidates import candidates_of
+from attacks.membership.controls import null_memory, planted_memory
+from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.statistics import CHANGES, consistency, per_person
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembershipAugmentation:
+    """Tells whom a model was trained on by how little flips, crops, light and blur move a feature.
+
+    Threat model: holds pictures of each candidate; may query the extractor on them and on changed
+    copies, six queries a picture; knows nobody's membership and trains nothing.
+
+    Source: augmentation consistency of encoders (Liu et al., EncoderMI, CCS 2021), here without
+    their shadow encoder, and with the changes that re-ID models are trained under, so that a
+    training picture has been seen changed as well.
+
+    Attributes:
+        per_person: at most so many pictures of each person are queried.
+    """
+
+    per_person: int = 6
+
+    family: ClassVar[str] = "membership"
+    headline: ClassVar[str] = HEADLINE
+
+    def __post_init__(self) -> None:
+        if self.per_person < 1:
+            raise ValueError(f"per_person is {self.per_person}; a person needs at least 1 picture")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        generator = ctx.generator("attacks.membership_augmentation")
+        people = candidates_of(target, ctx).at_most(self.per_person, generator)
+
+        def score(extractor: FeatureExtractor) -> Scores:
+            stable = consistency(extractor, people, ctx)
+            return Scores(per_person(stable, people.person), stable)
+
+        note = (
+            f"unsupervised: {len(people)} pictures, each queried as it is and under "
+            f"{', '.join(CHANGES)}"
+        )
+        return judged(people, score(target.extractor), score(blind_extractor(ctx.device)), note)
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Attack`."""
+        return planted_memory(target, ctx)
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Attack`."""
+        return null_memory(target, ctx)

@@ -1,0 +1,61 @@
+"""Was this person trained on? By how tightly a model packs their pictures, without learning."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attacks.membership.candidates import candidates_of
+from attacks.membership.controls import null_memory, planted_memory
+from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.statistics import compactness, nearness, per_person
+from auditor.embedding import features_of
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembershipCompactness:
+    """Tells whom a model was trained on by how tightly it packs a person, and how far from others.
+
+    Threat model: holds several pictures of each candidate and pictures of other people; may query
+    the extractor on them; knows nobody's membership and trains nothing.
+
+    Source: metric learning pulls a training person's pictures together and pushes others away, the
+    gap that user-level attacks on embeddings exploit (Li, Rezaei and Liu, arXiv 2203.02077, 2022).
+    Differences: cosines as the deployment ranks by; a picture's score is its mean cosine to the
+    other pictures of its person, less that to its nearest strangers, and a person's the mean of
+    theirs. Neither depends on how many pictures a person has.
+
+    Attributes:
+        neighbours: nearest pictures of strangers that make up the surroundings.
+    """
+
+    neighbours: int = 10
+
+    family: ClassVar[str] = "membership"
+    headline: ClassVar[str] = HEADLINE
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise ValueError(f"neighbours is {self.neighbours}; surroundings need at least 1")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        people = candidates_of(target, ctx)
+        auxiliary = target.data.auxiliary
+
+        def score(extractor: FeatureExtractor) -> Scores:
+            features = people.features(extractor, ctx)
+            strangers = features_of(extractor, auxiliary, ctx)
+            near = nearness(features, people.pids, strangers, auxiliary.pids, self.neighbours)
+            margin = compactness(features, people.person) - near
+            return Scores(per_person(margin, people.person), margin)
+
+        note = "unsupervised: nothing was learned from anybody whose membership is known"
+        return judged(people, score(target.extractor), score(blind_extractor(ctx.device)), note)
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Attack`."""
+        return planted_memory(target, ctx)
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Attack`."""
+        return null_memory(target, ctx)

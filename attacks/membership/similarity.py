@@ -1,0 +1,95 @@
+"""Was this person trained on? By likeness to strangers, learned from examples."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from attacks.membership.candidates import candidates_of, halved
+from attacks.membership.controls import null_memory, planted_memory
+from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.statistics import per_person
+from auditor.embedding import features_of
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+
+BLOCK = 1024
+LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
+"""Quantiles that stand for a distribution of similarities; strangers who look alike are on top."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembershipSimilarity:
+    """Tells whom a model was trained on by the distribution of similarities to strangers.
+
+    Threat model: holds pictures of the candidates and of other people (the anchors); may query the
+    extractor on them; knows of half of the members and half of the non-members which they are, and
+    infers it for the other half. People learned from and people attacked are disjoint.
+
+    Source: SDMIA (Gao et al., AAAI 2023). Differences: the anchors are the adversary's own people,
+    not drawn from the training and test sets; a distribution is its quantiles, which do not depend
+    on the order of the anchors, and a logistic regression reads them instead of a network that
+    selects anchors, because only tens of known people may teach it; halves are divided by person.
+
+    Attributes:
+        anchors: at most so many auxiliary pictures are compared with.
+        inverse_penalty: scikit-learn's C on standardised quantiles; small, because pictures of one
+            person repeat each other.
+    """
+
+    anchors: int = 2000
+    inverse_penalty: float = 0.01
+
+    family: ClassVar[str] = "membership"
+    headline: ClassVar[str] = HEADLINE
+
+    def __post_init__(self) -> None:
+        if self.anchors < 2:
+            raise ValueError(f"anchors is {self.anchors}; a distribution needs at least 2")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        generator = ctx.generator("attacks.membership_similarity")
+        known, attacked = halved(candidates_of(target, ctx), generator)
+        auxiliary = target.data.auxiliary
+        chosen = torch.randperm(len(auxiliary), generator=generator)[: self.anchors]
+        labels = known.member.numpy()
+
+        def score(extractor: FeatureExtractor) -> Scores:
+            anchors = features_of(extractor, auxiliary, ctx)[chosen]
+            learned, asked = (
+                quantiles(side.features(extractor, ctx), anchors) for side in (known, attacked)
+            )
+            regression = LogisticRegression(
+                C=self.inverse_penalty, class_weight="balanced", max_iter=1000
+            )
+            model = make_pipeline(StandardScaler(), regression).fit(learned.numpy(), labels)
+            logits = torch.from_numpy(model.decision_function(asked.numpy()))
+            return Scores(per_person(logits, attacked.person), logits)
+
+        taught = known.people_are_members
+        note = (
+            f"learned from {int(taught.sum())} known members and {int((~taught).sum())} known "
+            f"non-members, none of whom is attacked, by similarity to {len(chosen)} anchors"
+        )
+        return judged(attacked, score(target.extractor), score(blind_extractor(ctx.device)), note)
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Attack`."""
+        return planted_memory(target, ctx)
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Attack`."""
+        return null_memory(target, ctx)
+
+
+def quantiles(features: Tensor, anchors: Tensor) -> Tensor:
+    """`LEVELS` ``(N, L)`` of the cosines of features ``(N, D)`` to anchors ``(A, D)``."""
+    levels = torch.tensor(LEVELS)
+    unit, others = F.normalize(features, dim=1), F.normalize(anchors, dim=1)
+    parts = [torch.quantile(block @ others.T, levels, dim=1).T for block in unit.split(BLOCK)]
+    return torch.cat(parts)

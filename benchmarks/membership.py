@@ -1,0 +1,136 @@
+"""Membership inference on a model whose training people are known, because we train it.
+
+`python benchmarks/membership.py --data DIR --weights osnet_x0_25_msmt17.pth [--people 180]
+[--epochs 12] [--tune]` fine-tunes OSNet x0.25 at 128×64 with an identity softmax on some of the
+auxiliary people of a dataset, and attacks it: those people are `train`, the other auxiliary people
+the adversary's, query and gallery the non-members. `--tune` leaves query and gallery alone and takes
+half of the other auxiliary people for non-members instead; hyper-parameters are chosen on that.
+Prints one line per figure. Pictures and weights stay where they are, nothing is written but the
+fine-tuned weights, if `--save FILE` asks for them.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks.membership import (
+    MembershipAugmentation,
+    MembershipCompactness,
+    MembershipLira,
+    MembershipSimilarity,
+)
+from auditor.card import card_from
+from auditor.data import open_dataset
+from auditor.models import open_model
+from auditor.models.extractor import CardedExtractor
+from auditor.training import Batches, fit, one_cycle
+from auditor.types import ReIDDataset, RunContext, Split, Target
+
+SIZE = (128, 64)
+
+
+class Tuning(pl.LightningModule):
+    """An extractor and a softmax over its training people."""
+
+    def __init__(self, extractor: CardedExtractor, people: int) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.classifier = nn.Linear(extractor.feature_dim, people)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Cross-entropy of a batch, half of it mirrored."""
+        pixels, labels = batch
+        images = torch.cat([pixels[::2], pixels[1::2].flip(3)]).float() / 255
+        features = self.extractor.network(self.extractor.prepare(images))
+        return F.cross_entropy(self.classifier(features), torch.cat([labels[::2], labels[1::2]]))
+
+    def configure_optimizers(self):  # noqa: ANN201
+        """AdamW under one cycle."""
+        return one_cycle(self, 1.5e-3, 5e-4)
+
+
+def divided(data: ReIDDataset, people: int, tune: bool) -> ReIDDataset:
+    """``data`` with ``people`` of the auxiliary ones as train, in an order drawn once."""
+    pids = data.auxiliary.pids.unique()
+    pids = pids[torch.randperm(len(pids), generator=torch.Generator().manual_seed(0))]
+    train, rest = pids[:people], pids[people:]
+    parts = {"train": train, "auxiliary": rest}
+    if tune:
+        half = len(rest) // 2
+        parts |= {"auxiliary": rest[:half], "gallery": rest[half:], "query": rest[half:]}
+    splits = {
+        name: data.auxiliary.take(torch.isin(data.auxiliary.pids, chosen).nonzero().flatten())
+        for name, chosen in parts.items()
+    }
+    if tune:  # every picture once: one of each person asks, the others are stored
+        gallery = splits["gallery"]
+        first = torch.zeros(len(gallery), dtype=torch.bool)
+        first[[int((gallery.pids == pid).nonzero()[0]) for pid in gallery.pids.unique()]] = True
+        splits["query"] = gallery.take(first.nonzero().flatten())
+        splits["gallery"] = gallery.take((~first).nonzero().flatten())
+    return replace(data, **splits)
+
+
+def tuned(weights: Path, train: Split, epochs: int, ctx: RunContext) -> CardedExtractor:
+    """The public extractor, trained further on the people of ``train``."""
+    card = card_from("torchreid", {"height": SIZE[0], "width": SIZE[1]})
+    extractor = open_model(weights, arch="osnet_x0_25", card=card).extractor
+    people, labels = train.pids.unique(return_inverse=True)
+    pixels = (train.images.load(range(len(train)), SIZE) * 255).round().byte()
+    with ctx.randomness("benchmark"):
+        module = Tuning(extractor, len(people)).train()
+        batches = Batches((pixels, labels), 64, ctx.generator("benchmark"))
+        fit(module, batches, epochs=epochs, ctx=ctx, detail="fine-tuning")
+    with torch.no_grad():
+        rows = range(0, len(train), 7)
+        features = extractor(pixels[list(rows)].float() / 255)
+        right = module.classifier(features).argmax(1) == labels[list(rows)]
+    print(
+        f"{len(people)} people, {len(train)} pictures, training accuracy {right.float().mean():.3f}"
+    )
+    return extractor
+
+
+def main() -> None:
+    """Train or load, attack, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--people", type=int, default=180)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--save", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    ctx = RunContext()
+    data = divided(open_dataset(given.data), given.people, given.tune)
+    began = time.process_time()
+    extractor = tuned(given.weights, data.train, given.epochs, ctx)
+    print(f"fine-tuned in {time.process_time() - began:.0f} CPU-s")
+    if given.save:
+        torch.save(extractor.network.state_dict(), given.save)
+    target = Target(extractor, data)
+    attacks = (
+        MembershipCompactness(),
+        MembershipAugmentation(),
+        MembershipSimilarity(),
+        MembershipLira(),
+    )
+    for attack in attacks:
+        began = time.process_time()
+        result = attack.run(target, ctx)
+        print(f"{attack} in {time.process_time() - began:.0f} CPU-s")
+        for m in result.measurements:
+            interval = f"[{m.low:.3f}, {m.high:.3f}]"
+            print(f"  {m.metric} {m.value:.3f} {interval} chance {m.chance:.3f} n {m.n}")
+        print("  " + "\n  ".join(result.notes))
+
+
+if __name__ == "__main__":
+    main()
