@@ -1,12 +1,12 @@
 """Membership inference on a model whose training people are known, because we train it.
 
 `python benchmarks/membership.py --data DIR --weights osnet_x0_25_msmt17.pth [--people 180]
-[--epochs 12] [--tune]` fine-tunes OSNet x0.25 at 128×64 with an identity softmax on some of the
+[--epochs 12] [--tune] [--save FILE | --tuned FILE]` fine-tunes OSNet x0.25 at 128×64 with an identity softmax on some of the
 auxiliary people of a dataset, and attacks it: those people are `train`, the other auxiliary people
-the adversary's, query and gallery the non-members. `--tune` leaves query and gallery alone and takes
-half of the other auxiliary people for non-members instead; hyper-parameters are chosen on that.
-Prints one line per figure. Pictures and weights stay where they are, nothing is written but the
-fine-tuned weights, if `--save FILE` asks for them.
+the adversary's, query and gallery the non-members. `--tune` leaves query and gallery alone and
+takes half of the other auxiliary people for non-members instead: choose hyper-parameters on that.
+Prints one line per figure. Nothing is written but the fine-tuned weights, if `--save` asks for
+them; `--tuned` attacks weights saved before.
 """
 
 import argparse
@@ -91,9 +91,8 @@ def tuned(weights: Path, train: Split, epochs: int, ctx: RunContext) -> CardedEx
         rows = range(0, len(train), 7)
         features = extractor(pixels[list(rows)].float() / 255)
         right = module.classifier(features).argmax(1) == labels[list(rows)]
-    print(
-        f"{len(people)} people, {len(train)} pictures, training accuracy {right.float().mean():.3f}"
-    )
+    accuracy = float(right.float().mean())
+    print(f"{len(people)} people, {len(train)} pictures, training accuracy {accuracy:.3f}")
     return extractor
 
 
@@ -106,12 +105,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--tuned", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     ctx = RunContext()
     data = divided(open_dataset(given.data), given.people, given.tune)
     began = time.process_time()
-    extractor = tuned(given.weights, data.train, given.epochs, ctx)
+    start = given.tuned or given.weights
+    extractor = tuned(start, data.train, 0 if given.tuned else given.epochs, ctx)
     print(f"fine-tuned in {time.process_time() - began:.0f} CPU-s")
     if given.save:
         torch.save(extractor.network.state_dict(), given.save)

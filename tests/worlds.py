@@ -34,9 +34,11 @@ QUICK = {
     },
     "score_trilateration": {"queries": 320},
     "membership_augmentation": {"per_person": 2},
+    "membership_similarity": {"known_share": 0.3},
     "membership_lira": {
         "shadows": 2,
-        "epochs": 4,
+        "epochs": 20,
+        "batch_size": 32,
         "width": 8,
         "image_size": (32, 16),
         "per_person": 2,

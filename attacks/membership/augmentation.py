@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import CHANGES, consistency, per_person
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -47,7 +47,7 @@ class MembershipAugmentation:
             f"unsupervised: {len(people)} pictures, each queried as it is and under "
             f"{', '.join(CHANGES)}"
         )
-        return judged(people, score(target.extractor), score(blind_extractor(ctx.device)), note)
+        return compared(people, score, target, ctx, note)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""

@@ -11,7 +11,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split, Target
 
 MIN_PEOPLE = 4
-"""On either side; fewer cannot be halved and compared."""
+"""On either side: two to learn from, two to be told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +129,19 @@ def strangers_of(data: ReIDDataset) -> Candidates:
     return found
 
 
-def halved(people: Candidates, generator: torch.Generator) -> tuple[Candidates, Candidates]:
-    """Two sets of people, half of the members and half of the others in each."""
+def divided(
+    people: Candidates, known_share: float, generator: torch.Generator
+) -> tuple[Candidates, Candidates]:
+    """Known and attacked people: of members and of others ``known_share`` are known, two at least.
+
+    At least two of either remain to be attacked.
+    """
     labels, pids = people.people_are_members, people.pids.unique()
     first = []
     for side in (labels, ~labels):
         own = pids[side]
-        first.append(own[torch.randperm(len(own), generator=generator)[: len(own) // 2]])
+        count = min(max(2, round(known_share * len(own))), len(own) - 2)
+        first.append(own[torch.randperm(len(own), generator=generator)[:count]])
     chosen = torch.isin(people.pids, torch.cat(first))
     return people.take(chosen), people.take(~chosen)
 

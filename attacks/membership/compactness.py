@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import compactness, nearness, per_person
 from auditor.embedding import features_of
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -50,7 +50,7 @@ class MembershipCompactness:
             return Scores(per_person(margin, people.person), margin)
 
         note = "unsupervised: nothing was learned from anybody whose membership is known"
-        return judged(people, score(target.extractor), score(blind_extractor(ctx.device)), note)
+        return compared(people, score, target, ctx, note)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""

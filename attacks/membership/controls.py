@@ -73,9 +73,7 @@ def null_memory(target: Target, ctx: RunContext) -> Target:
 
 
 def _with_members(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
-    """``data``, with some auxiliary people moved to train if nobody is a member yet.
-
-    Half of them, but no more than there are non-members.
+    """``data``, with half of the auxiliary people moved to train if nobody is a member yet.
 
     Raises:
         UnsupportedTargetError: if there are too few to divide.
@@ -84,7 +82,7 @@ def _with_members(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
         return data
     pids = data.auxiliary.pids
     people = pids.unique()
-    count = min(len(people) // 2, len(data.gallery.pids.unique()))
+    count = len(people) // 2
     if count < MIN_PEOPLE:
         raise UnsupportedTargetError(
             f"{len(people)} auxiliary people are too few to make members of half of them; "

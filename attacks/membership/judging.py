@@ -1,22 +1,23 @@
-"""How well scores tell members from non-members, beyond what a blind extractor's scores do.
+"""How well scores tell members from non-members, beyond what blind extractors' scores do.
 
 The split itself may tell them apart (other cameras, another season, brighter pictures), and no
-extractor has to memorise anything for that. So the same attack runs a second time on an extractor
-that saw neither side, and the headline ``identity_excess`` is what the audited one adds:
-``2 · (AUC − max(½, blind AUC))``, 0 where the attack is no better than dataset shift or chance, 1
-where it is certain and the split tells nothing. Its interval is a bootstrap over people, the same
-people for both extractors. The AUC itself is not the headline: judged against a blind AUC taken for
-a fixed number it would raise false alarms, and dividing by the distance from blind AUC to 1 would
-turn the last hundredth of a large shift into a memory of everything.
+extractor has to memorise anything for that. So the same attack runs again on two extractors that
+saw neither side: the shipped reference network, which sees clothes and shapes, and plain
+thumbnails, which see light and colour. The headline ``identity_excess`` is what the audited one
+adds: ``2 · (AUC − max(½, blind AUCs))``, 0 where the attack is no better than dataset shift or
+chance, 1 where it is certain and the split tells nothing. Its interval is a bootstrap over people,
+the same people for all extractors. The AUC itself is not the headline: judged against a blind AUC
+taken for a fixed number it would raise false alarms, and dividing by the distance from blind AUC to
+1 would turn the last hundredth of a large shift into a memory of everything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks.membership.candidates import Candidates
 from auditor.card import card_from
@@ -25,7 +26,7 @@ from auditor.metrics.intervals import proportion, resample
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet, load_reference
 from auditor.report import Curve, Measurement
-from auditor.types import AttackResult, FeatureExtractor
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 HEADLINE = "identity_excess"
 LIMITS = {"1pct": 0.01, "0_1pct": 0.001}
@@ -50,83 +51,116 @@ class Scores:
 Scorer = Callable[[FeatureExtractor], Scores]
 
 
+class Thumbnails(nn.Module):
+    """Features ``(B, 384)`` that are the pixels of a 16×8 copy."""
+
+    feature_dim = 384
+    input_size = (16, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, 16, 8)`` in [0, 1] to features around 0."""
+        return images.flatten(1) - 0.5
+
+
 @cache
-def blind_extractor(device: torch.device) -> FeatureExtractor:
-    """The shipped reference extractor: it was trained on drawn people alone, so it saw neither."""
+def blind_extractors(device: torch.device) -> Mapping[str, FeatureExtractor]:
+    """Extractors that saw neither side: trained on drawn people alone, or not at all."""
     size = {"height": ReferenceNet.input_size[0], "width": ReferenceNet.input_size[1]}
     card = card_from("torchreid", {**size, "l2_norm": True})
-    return CardedExtractor(load_reference().to(device), card, device)
+    reference = CardedExtractor(load_reference().to(device), card, device)
+    return {"reference": reference, "thumbnails": Thumbnails()}
 
 
-def judged(people: Candidates, ours: Scores, blind: Scores, note: str) -> AttackResult:
-    """All figures of both extractors' scores; ``note`` says what the adversary had to know."""
-    labels = people.people_are_members.numpy()
-    identity = _Level("identity", ours.identity, blind.identity, labels, np.arange(len(labels)))
-    found = [identity.excess(), identity.area(), identity.blind_area(), *identity.rates()]
+def compared(
+    people: Candidates, score: Scorer, target: Target, ctx: RunContext, note: str
+) -> AttackResult:
+    """Run an attack on the audited extractor and on the blind ones; see `judged`."""
+    ours = score(target.extractor)
+    extractors = blind_extractors(ctx.device)
+    return judged(people, ours, {name: score(e) for name, e in extractors.items()}, note)
+
+
+def judged(
+    people: Candidates, ours: Scores, blind: Mapping[str, Scores], note: str
+) -> AttackResult:
+    """All figures of an attack's scores.
+
+    Args:
+        people: the candidates who were scored.
+        ours: under the audited extractor.
+        blind: under each extractor that saw neither side.
+        note: what the adversary had to know.
+    """
+    labels, nobody = people.people_are_members.numpy(), np.arange(len(people.people_are_members))
+    of_people = {name: scores.identity for name, scores in blind.items()}
+    identity = Level("identity", ours.identity, of_people, labels, nobody)
     levels = [identity]
-    if ours.image is not None and blind.image is not None:
+    of_images = {name: s.image for name, s in blind.items() if s.image is not None}
+    if ours.image is not None:
         member, person = people.member.numpy(), people.person.numpy()
-        image = _Level("image", ours.image, blind.image, member, person)
-        found += [image.area(), image.blind_area(), *image.rates()]
-        levels.append(image)
+        levels.append(Level("image", ours.image, of_images, member, person))
     notes = (
         note,
         f"{int(labels.sum())} members, {int((~labels).sum())} non-members; n is the smaller side",
-        "chance of AUC and TPR is what the same attack reaches on the shipped reference extractor, "
-        "which saw neither side, if that is above blind guessing; a shift between the sides that "
-        "this small network cannot see would still pass for memory, so give both sides from one "
-        "pool of people and cameras",
+        "chance of AUC and TPR is the best that the same attack reaches on extractors that saw "
+        f"neither side ({' and '.join(blind)}), if that is above guessing; a shift between the "
+        "sides that these cannot see would still pass for memory, so take both sides from one pool "
+        "of people and cameras",
         *(level.left_out() for level in levels if level.left_out()),
     )
-    return AttackResult(tuple(found), notes=notes, curves=(identity.curve(),))
+    found = (identity.excess(), *(m for level in levels for m in level.figures()))
+    return AttackResult(found, notes=notes, curves=(identity.curve(),))
 
 
-class _Level:
-    """Scores ``(N,)`` of people or of their pictures, and whose they are."""
+class Level:
+    """Scores ``(N,)`` of people or of their pictures under each extractor, and whose they are."""
 
     def __init__(
-        self, name: str, ours: Tensor, blind: Tensor, member: roc.Flags, person: np.ndarray
+        self,
+        name: str,
+        ours: Tensor,
+        blind: Mapping[str, Tensor],
+        member: roc.Flags,
+        person: np.ndarray,
     ) -> None:
         self.name, self.member, self.person = name, member, person
-        self.ours, self.blind = ours.double().numpy(), blind.double().numpy()
+        self.ours = ours.double().numpy()
+        self.blind = {word: scores.double().numpy() for word, scores in blind.items()}
         self.people = int(person.max()) + 1
         inside = len(np.unique(person[member]))
         self.sides = inside, self.people - inside
         self.others = int((~member).sum())
 
     def excess(self) -> Measurement:
-        """How far the AUC is above the larger of ½ and the blind AUC, on a scale up to 1."""
+        """How far the AUC is above ½ and every blind AUC, on a scale up to 1."""
 
-        def beyond(ours: roc.Array, blind: roc.Array) -> roc.Array:
-            return np.asarray(np.clip(2 * (ours - np.maximum(0.5, blind)), 0, 1))
+        def beyond(ours: roc.Array, *blind: roc.Array) -> roc.Array:
+            return np.asarray(np.clip(2 * (ours - np.maximum(0.5, np.max(blind, axis=0))), 0, 1))
 
-        def drawn(rows: np.ndarray) -> roc.Array:
-            pair = (self._drawn(rows, scores, roc.auc) for scores in (self.ours, self.blind))
-            return beyond(*pair)
-
-        ours, blind = (self._value(scores, roc.auc) for scores in (self.ours, self.blind))
+        everything = (self.ours, *self.blind.values())
+        ours, *blind = (self._value(scores, roc.auc) for scores in everything)
+        drawn = resample(
+            self.people,
+            lambda rows: beyond(*(self._drawn(rows, scores, roc.auc) for scores in everything)),
+        )
         # a bootstrap has no width where members and others do not overlap
-        bounds = np.array(roc.auc_interval(float(ours), *self.sides))
-        ends = [*resample(self.people, drawn), *beyond(bounds, blind).tolist()]
-        note = "2 · (AUC − the larger of ½ and the blind AUC)"
-        return self._measured(f"{self.name}_excess", beyond(ours, blind), ends, 0, note)
+        bounds = roc.auc_interval(float(ours), *self.sides)
+        ends = [*drawn, *(float(beyond(np.array(bound), *blind)) for bound in bounds)]
+        note = "2 · (AUC − the largest of ½ and the blind AUCs)"
+        return self._measured(f"{self.name}_excess", beyond(ours, *blind), ends, 0, note)
 
-    def area(self) -> Measurement:
-        """The AUC, beside what the split alone gives away."""
-        chance = max(0.5, float(self._value(self.blind, roc.auc)))
-        return self._area(f"{self.name}_auc", self.ours, chance)
-
-    def blind_area(self) -> Measurement:
-        """The AUC of the same attack on the extractor that saw neither side."""
-        return self._area(f"blind_{self.name}_auc", self.blind, 0.5)
-
-    def rates(self) -> list[Measurement]:
-        """TPR at each of `LIMITS` that there are non-members enough for."""
-        return [
+    def figures(self) -> list[Measurement]:
+        """The AUC, those of the blind extractors, and TPR where non-members are enough."""
+        chance = max(0.5, *(float(self._value(scores, roc.auc)) for scores in self.blind.values()))
+        areas = [self._area(f"{self.name}_auc", self.ours, chance)]
+        for word, scores in self.blind.items():
+            areas.append(self._area(f"blind_{self.name}_auc.{word}", scores, 0.5))
+        rates = [
             self._rate(f"{self.name}_tpr_at_fpr_{word}", limit)
             for word, limit in LIMITS.items()
             if self.others >= 1 / limit
         ]
+        return [*areas, *rates]
 
     def left_out(self) -> str:
         """Which rates cannot be read; empty if all can."""
@@ -144,14 +178,14 @@ class _Level:
         for limit in grid[grid >= 1 / self.others]:
             rate = self._rate(f"{self.name}_tpr", float(limit))
             points.append((float(limit), rate.value, rate.low, rate.high))
-        area, blind = (float(self._value(s, roc.auc)) for s in (self.ours, self.blind))
+        area, *blind = (float(self._value(s, roc.auc)) for s in (self.ours, *self.blind.values()))
         return Curve(
             name="roc",
             metric=f"{self.name}_tpr",
             x="false positive rate",
             points=tuple(points),
             log_x=True,
-            statement=f"AUC {area:.3f}; the blind baseline's is {blind:.3f}.",
+            statement=f"AUC {area:.3f}; of blind extractors at most {max(blind):.3f}.",
         )
 
     def _area(self, metric: str, scores: np.ndarray, chance: float) -> Measurement:
@@ -169,7 +203,7 @@ class _Level:
         inside = self.sides[0]
         # a bootstrap has no width where no member, or every member, is found
         ends = proportion(float(value) * inside, inside)
-        chance = max(limit, float(self._value(self.blind, rate)))
+        chance = max(limit, *(float(self._value(scores, rate)) for scores in self.blind.values()))
         return self._measured(metric, value, [*drawn, *ends], chance)
 
     def _value(self, scores: np.ndarray, statistic: Statistic) -> roc.Array:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.membership.candidates import Candidates, candidates_of, strangers_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.shadows import trained_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Target
@@ -73,14 +73,13 @@ class MembershipLira:
             ratios = ratio.decision_function(_standard(found, usual).numpy())
             return Scores(torch.from_numpy(ratios))
 
-        ours, blind = score(target.extractor), score(blind_extractor(ctx.device))
         weights = ", ".join(f"{weight:+.2f}" for weight in ratio.coef_[0])
         note = (
             f"learned from {self.shadows} shadow extractors, each trained on another half of "
             f"{len(strangers.pids.unique())} auxiliary people; weights of compactness, nearness "
             f"to strangers and consistency: {weights}"
         )
-        return judged(people, ours, blind, note)
+        return compared(people, score, target, ctx, note)
 
     def _learned(
         self, target: Target, strangers: Candidates, ctx: RunContext

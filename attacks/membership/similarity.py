@@ -10,9 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from attacks.membership.candidates import candidates_of, halved
+from attacks.membership.candidates import candidates_of, divided
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, blind_extractor, judged
+from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import per_person
 from auditor.embedding import features_of
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -27,20 +27,23 @@ class MembershipSimilarity:
     """Tells whom a model was trained on by the distribution of similarities to strangers.
 
     Threat model: holds pictures of the candidates and of other people (the anchors); may query the
-    extractor on them; knows of half of the members and half of the non-members which they are, and
+    extractor on them; knows of half of the members and half of the non-members that they are, and
     infers it for the other half. People learned from and people attacked are disjoint.
 
     Source: SDMIA (Gao et al., AAAI 2023). Differences: the anchors are the adversary's own people,
     not drawn from the training and test sets; a distribution is its quantiles, which do not depend
     on the order of the anchors, and a logistic regression reads them instead of a network that
-    selects anchors, because only tens of known people may teach it; halves are divided by person.
+    selects anchors, because only tens of known people may teach it; who is known
+    and who is attacked is divided by person.
 
     Attributes:
+        known_share: share of the members, and of the non-members, of whom the adversary knows.
         anchors: at most so many auxiliary pictures are compared with.
         inverse_penalty: scikit-learn's C on standardised quantiles; small, because pictures of one
             person repeat each other.
     """
 
+    known_share: float = 0.5
     anchors: int = 2000
     inverse_penalty: float = 0.01
 
@@ -54,7 +57,7 @@ class MembershipSimilarity:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         generator = ctx.generator("attacks.membership_similarity")
-        known, attacked = halved(candidates_of(target, ctx), generator)
+        known, attacked = divided(candidates_of(target, ctx), self.known_share, generator)
         auxiliary = target.data.auxiliary
         chosen = torch.randperm(len(auxiliary), generator=generator)[: self.anchors]
         labels = known.member.numpy()
@@ -76,7 +79,7 @@ class MembershipSimilarity:
             f"learned from {int(taught.sum())} known members and {int((~taught).sum())} known "
             f"non-members, none of whom is attacked, by similarity to {len(chosen)} anchors"
         )
-        return judged(attacked, score(target.extractor), score(blind_extractor(ctx.device)), note)
+        return compared(attacked, score, target, ctx, note)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""

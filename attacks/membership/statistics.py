@@ -73,14 +73,16 @@ def _crop(images: Tensor) -> Tensor:
     """The middle, nine tenths of each side."""
     height, width = images.shape[-2:]
     top, left = height // 20, width // 20
-    inner = [height - 2 * top, width - 2 * left]
-    return transforms.resized_crop(images, top, left, *inner, size=[height, width], antialias=True)
+    box = top, left, height - 2 * top, width - 2 * left
+    middle: Tensor = transforms.resized_crop(images, *box, size=[height, width], antialias=True)
+    return middle
 
 
 def _blur(images: Tensor) -> Tensor:
     """A Gaussian of a hundredth of the height."""
     sigma = images.shape[-2] / 100
-    return transforms.gaussian_blur(images, 2 * math.ceil(2 * sigma) + 1, sigma)
+    blurred: Tensor = transforms.gaussian_blur(images, 2 * math.ceil(2 * sigma) + 1, sigma)
+    return blurred
 
 
 CHANGES: dict[str, Change] = {
