@@ -1,12 +1,13 @@
 """Membership inference on a model whose training people are known, because we train it.
 
 `python benchmarks/membership.py --data DIR --weights osnet_x0_25_msmt17.pth [--people 180]
-[--epochs 12] [--tune] [--save FILE | --tuned FILE]` fine-tunes OSNet x0.25 at 128×64 with an identity softmax on some of the
-auxiliary people of a dataset, and attacks it: those people are `train`, the other auxiliary people
-the adversary's, query and gallery the non-members. `--tune` leaves query and gallery alone and
-takes half of the other auxiliary people for non-members instead: choose hyper-parameters on that.
-Prints one line per figure. Nothing is written but the fine-tuned weights, if `--save` asks for
-them; `--tuned` attacks weights saved before.
+[--epochs 12] [--tune] [--save FILE | --tuned FILE] [--pictures N]` fine-tunes OSNet x0.25 at 128×64
+with an identity softmax on some of a dataset's auxiliary people, and attacks it: those people are
+`train`, the other auxiliary people the adversary's, query and gallery the non-members. `--tune`
+leaves query and gallery alone and takes half of the other auxiliary people for non-members instead:
+choose hyper-parameters on that. Prints one line per figure. Nothing is written but the fine-tuned
+weights, if `--save` asks for them; `--tuned` attacks weights saved before. `--pictures` limits the
+pictures each person is attacked with in each split, not those trained on.
 """
 
 import argparse
@@ -77,10 +78,8 @@ def divided(data: ReIDDataset, people: int, tune: bool) -> ReIDDataset:
     return replace(data, **splits)
 
 
-def tuned(weights: Path, train: Split, epochs: int, ctx: RunContext) -> CardedExtractor:
-    """The public extractor, trained further on the people of ``train``."""
-    card = card_from("torchreid", {"height": SIZE[0], "width": SIZE[1]})
-    extractor = open_model(weights, arch="osnet_x0_25", card=card).extractor
+def fine_tune(extractor: CardedExtractor, train: Split, epochs: int, ctx: RunContext) -> None:
+    """Train the extractor further on the people of ``train``, and print how well it knows them."""
     people, labels = train.pids.unique(return_inverse=True)
     pixels = (train.images.load(range(len(train)), SIZE) * 255).round().byte()
     with ctx.randomness("benchmark"):
@@ -93,7 +92,16 @@ def tuned(weights: Path, train: Split, epochs: int, ctx: RunContext) -> CardedEx
         right = module.classifier(features).argmax(1) == labels[list(rows)]
     accuracy = float(right.float().mean())
     print(f"{len(people)} people, {len(train)} pictures, training accuracy {accuracy:.3f}")
-    return extractor
+
+
+def thinned(split: Split, pictures: int) -> Split:
+    """No more than so many pictures of each person, evenly over the order of the split."""
+    rows = []
+    for pid in split.pids.unique():
+        own = (split.pids == pid).nonzero().flatten()
+        places = torch.linspace(0, len(own) - 1, min(len(own), pictures)).long()
+        rows.append(own[places])
+    return split.take(torch.cat(rows))
 
 
 def main() -> None:
@@ -106,16 +114,24 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--save", type=Path)
     parser.add_argument("--tuned", type=Path)
+    parser.add_argument("--pictures", type=int)
     given = parser.parse_args()
     torch.set_num_threads(1)
     ctx = RunContext()
     data = divided(open_dataset(given.data), given.people, given.tune)
-    began = time.process_time()
+    card = card_from("torchreid", {"height": SIZE[0], "width": SIZE[1]})
     start = given.tuned or given.weights
-    extractor = tuned(start, data.train, 0 if given.tuned else given.epochs, ctx)
-    print(f"fine-tuned in {time.process_time() - began:.0f} CPU-s")
+    extractor = open_model(start, arch="osnet_x0_25", card=card).extractor
+    if not given.tuned:
+        began = time.process_time()
+        fine_tune(extractor, data.train, given.epochs, ctx)
+        print(f"fine-tuned in {time.process_time() - began:.0f} CPU-s", flush=True)
     if given.save:
         torch.save(extractor.network.state_dict(), given.save)
+    if given.pictures:
+        parts = ("train", "query", "gallery", "auxiliary")
+        thin = {name: thinned(getattr(data, name), given.pictures) for name in parts}
+        data = replace(data, **thin)
     target = Target(extractor, data)
     attacks = (
         MembershipCompactness(),
@@ -130,7 +146,7 @@ def main() -> None:
         for m in result.measurements:
             interval = f"[{m.low:.3f}, {m.high:.3f}]"
             print(f"  {m.metric} {m.value:.3f} {interval} chance {m.chance:.3f} n {m.n}")
-        print("  " + "\n  ".join(result.notes))
+        print("  " + "\n  ".join(result.notes), flush=True)
 
 
 if __name__ == "__main__":

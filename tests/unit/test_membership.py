@@ -293,21 +293,22 @@ class TestShift:
             assert found["identity_auc"].value == found[f"blind_identity_auc.{name}"].value
 
 
-class TestOverfitting:
-    @pytest.fixture(scope="class")
-    def overfitted(self, crowd, tmp_path_factory):
-        """A small network trained on the members until it knows them by heart."""
-        return trained_shadow(
-            crowd.train,
-            size=(32, 16),
-            width=8,
-            epochs=60,
-            batch_size=40,
-            lr=5e-3,
-            name="overfitted",
-            ctx=RunContext(workdir=tmp_path_factory.mktemp("shadow")),
-        )
+@pytest.fixture(scope="module")
+def overfitted(crowd, tmp_path_factory):
+    """A small network trained on the members until it knows them by heart."""
+    return trained_shadow(
+        crowd.train,
+        size=(32, 16),
+        width=8,
+        epochs=60,
+        batch_size=40,
+        lr=5e-3,
+        name="overfitted",
+        ctx=RunContext(workdir=tmp_path_factory.mktemp("shadow")),
+    )
 
+
+class TestOverfitting:
     @pytest.mark.slow
     @pytest.mark.parametrize(
         "attack",
