@@ -1,4 +1,4 @@
-"""Was this person's face to the camera used in training? Attacks on the training set."""
+"""Was this person trained on? Four ways to ask a model about its training set."""
 
 from attacks.membership.augmentation import MembershipAugmentation
 from attacks.membership.compactness import MembershipCompactness

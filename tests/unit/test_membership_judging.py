@@ -152,6 +152,6 @@ class TestCalibration:
         rng, inside, truth = np.random.default_rng(9), np.arange(60) < 25, norm.cdf(1 / 2**0.5)
         covered = 0
         for _ in range(150):
-            area = level(rng.standard_normal(60) + inside, np.zeros(60), 25).area()
+            area = level(rng.standard_normal(60) + inside, np.zeros(60), 25).figures()[0]
             covered += area.low <= truth <= area.high
         assert covered / 150 > 0.9
