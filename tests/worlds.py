@@ -43,6 +43,8 @@ QUICK = {
         "image_size": (32, 16),
         "per_person": 2,
     },
+    "dlg": {"images": 12, "image_size": (16, 8), "iterations": 4},
+    "idlg": {"images": 12, "image_size": (16, 8), "iterations": 4},
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 

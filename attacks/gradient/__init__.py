@@ -1,0 +1,5 @@
+"""Training pictures recovered from shared gradients, as a ladder of rungs."""
+
+from attacks.gradient.leakage import Dlg, Idlg
+
+__all__ = ["Dlg", "Idlg"]

@@ -1,0 +1,179 @@
+"""Deep leakage: the picture whose gradient is the shared one, by L-BFGS on the distance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.gradient.lbfgs import minimise
+from attacks.gradient.sharing import Gradient, labels_by_sign, lenet, sharing, squared_norms
+from attacks.gradient.trial import Found, choose_victims, in_batches, judged
+from attacks.gradient.worlds import in_the_clear, trained_on_noise
+from auditor.types import AttackResult, RunContext, Target
+
+UPDATES = 20
+"""L-BFGS updates per iteration: the papers count calls of torch's optimizer, which makes 20."""
+MATCHED = 1e-9
+"""A picture is done when its gradient is this close, as a squared relative distance."""
+
+Share = Callable[[Tensor, Tensor], Gradient]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dlg:
+    """Recovers a training picture and its label from the gradient that a client shares.
+
+    Threat model: takes part in federated training (or listens in), so it holds the network's
+    weights and the gradient of a client's identity softmax for a single picture, without noise and
+    unclipped; knows how many people there are; queries nothing and has no pictures of its own. The
+    network is the attack's, a small one at random weights, not the audited extractor: the figures
+    say what sharing such gradients gives away of these people's pictures, under the protection that
+    their pictures have.
+
+    Source: DLG (Zhu et al., NeurIPS 2019) as set in PIS's gradient experiment: sigmoid activations,
+    no strides, L-BFGS at learning rate 1.0, 200 iterations. Differences: the network is iDLG's
+    LeNet and no re-identification backbone; every picture has an L-BFGS of its own, many run at
+    once, a step that makes the match worse is shortened, and a matched picture is let go.
+
+    Attributes:
+        images: attacked pictures, one per person.
+        image_size: (height, width) of the pictures that clients train on.
+        iterations: of 20 L-BFGS updates each, at most.
+        lr: the first step length tried.
+        history: pairs that L-BFGS remembers.
+        restarts: starts per picture; the closest match counts.
+        batch_size: pictures that are attacked at once.
+        threshold_db: PSNR above which a picture counts as recovered.
+    """
+
+    images: int = 32
+    image_size: tuple[int, int] = (32, 32)
+    iterations: int = 200
+    lr: float = 1.0
+    history: int = 100
+    restarts: int = 1
+    batch_size: int = 32
+    threshold_db: float = 30.0
+
+    family: ClassVar[str] = "gradient"
+    headline: ClassVar[str] = "recovered"
+    name: ClassVar[str] = "dlg"
+
+    def __post_init__(self) -> None:
+        counts = (self.iterations, self.history, self.restarts, self.batch_size)
+        if self.images < 2 or min(counts) < 1:
+            raise ValueError("images must be at least 2, every other count at least 1")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`; needs two people in the gallery."""
+        victims = choose_victims(target, self.images, self.image_size, ctx, self.name)
+        people = len(victims.pids)
+        weights = ctx.generator("attacks.gradient.weights")
+        share = sharing(lenet(self.image_size, people, weights).to(ctx.device))
+
+        def recover(images: Tensor, labels: Tensor, generator: torch.Generator) -> Found:
+            shared = share(images, F.one_hot(labels, people).float())
+            return self._recover(share, shared, images.shape, generator)
+
+        found = in_batches(recover, victims, self.batch_size, ctx, self.name)
+        return judged(found, victims, self.threshold_db, target, ctx, self.name)
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """The same people, their pictures without protection."""
+        return in_the_clear(target)
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """Clients that train on noise, judged by the people's pictures."""
+        return trained_on_noise(target, ctx)
+
+    def _recover(
+        self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator
+    ) -> Found:
+        """The closest match of all starts to each of the shared gradients."""
+        norms = squared_norms(shared)
+        best = torch.full_like(norms, torch.inf)
+        points = self._start(shared, shape, generator)
+        for start in range(self.restarts):
+            fresh = points if start == 0 else self._start(shared, shape, generator)
+            rows = (best > MATCHED * norms).nonzero().flatten()
+            tried, values = minimise(
+                self._distance(share, tuple(part[rows] for part in shared), shape[1:]),
+                fresh[rows],
+                updates=UPDATES * self.iterations,
+                goal=MATCHED * norms[rows],
+                lr=self.lr,
+                history=self.history,
+            )
+            better = values < best[rows]
+            points[rows[better]], best[rows[better]] = tried[better], values[better]
+        pictures, labels = self._read(points, shared, shape)
+        return Found(pictures, labels.argmax(1))
+
+    def _distance(
+        self, share: Share, shared: Gradient, picture: torch.Size
+    ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """The squared distance between a point's gradient and the shared one, for `minimise`."""
+
+        def objective(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            wanted = tuple(part[rows] for part in shared)
+            points = points.detach().requires_grad_(True)
+            with torch.enable_grad():
+                images, labels = self._read(points, wanted, torch.Size((len(rows), *picture)))
+                gradient = share(images, labels)
+            gaps = [g.detach() - w for g, w in zip(gradient, wanted, strict=True)]
+            # the derivative of |gap|² is twice the gap: no graph of the distance is needed
+            (slope,) = torch.autograd.grad(gradient, points, [2 * gap for gap in gaps])
+            return squared_norms(gaps), slope
+
+        return objective
+
+    def _start(self, shared: Gradient, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Normal pixels and label logits ``(B, 3HW + K)``."""
+        sizes = (shape[0], shape[1:].numel() + shared[-1].shape[1])
+        return torch.randn(sizes, generator=generator).to(shared[-1].device)
+
+    def _read(self, points: Tensor, shared: Gradient, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Pictures ``(B, 3, H, W)`` and label distributions ``(B, K)`` at points."""
+        pixels, logits = points.tensor_split([shape[1:].numel()], dim=1)
+        return pixels.reshape(shape), logits.softmax(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idlg(Dlg):
+    """Recovers a training picture from the gradient that a client shares, its label by sign.
+
+    Threat model: takes part in federated training (or listens in), so it holds the network's
+    weights and the gradient of a client's identity softmax for a single picture, without noise and
+    unclipped; knows how many people there are; queries nothing and has no pictures of its own. The
+    network is the attack's, a small one at random weights, not the audited extractor: the figures
+    say what sharing such gradients gives away of these people's pictures, under the protection that
+    their pictures have.
+
+    Source: iDLG (Zhao et al., arXiv:2001.02610, 2020) as set in PIS's gradient experiment; the
+    label is the one negative entry of the head's bias gradient (the paper reads the weight's rows,
+    whose sign is the same where inputs are positive). Differences as for `Dlg`.
+
+    Attributes:
+        images: attacked pictures, one per person.
+        image_size: (height, width) of the pictures that clients train on.
+        iterations: of 20 L-BFGS updates each, at most.
+        lr: the first step length tried.
+        history: pairs that L-BFGS remembers.
+        restarts: starts per picture; the closest match counts.
+        batch_size: pictures that are attacked at once.
+        threshold_db: PSNR above which a picture counts as recovered.
+    """
+
+    name: ClassVar[str] = "idlg"
+
+    def _start(self, shared: Gradient, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Normal pixels ``(B, 3HW)``."""
+        return torch.randn((shape[0], shape[1:].numel()), generator=generator).to(shared[0].device)
+
+    def _read(self, points: Tensor, shared: Gradient, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Pictures ``(B, 3, H, W)`` and the one-hot labels ``(B, K)`` that the gradients show."""
+        people = shared[-1].shape[1]
+        return points.reshape(shape), F.one_hot(labels_by_sign(shared), people).float()
