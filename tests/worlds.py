@@ -45,6 +45,8 @@ QUICK = {
     },
     "dlg": {"images": 12, "image_size": (16, 8), "iterations": 4},
     "idlg": {"images": 12, "image_size": (16, 8), "iterations": 4},
+    "dlg": {"images": 24, "image_size": (8, 8), "iterations": 6},
+    "idlg": {"images": 24, "image_size": (8, 8), "iterations": 6},
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 

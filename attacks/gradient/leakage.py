@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.gradient.lbfgs import minimise
-from attacks.gradient.sharing import Gradient, labels_by_sign, lenet, sharing, squared_norms
+from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
 from attacks.gradient.worlds import in_the_clear, trained_on_noise
 from auditor.types import AttackResult, RunContext, Target
@@ -18,8 +18,6 @@ UPDATES = 20
 """L-BFGS updates per iteration: the papers count calls of torch's optimizer, which makes 20."""
 MATCHED = 1e-9
 """A picture is done when its gradient is this close, as a squared relative distance."""
-
-Share = Callable[[Tensor, Tensor], Gradient]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from torch.func import functional_call, grad, vmap
 
 Gradient = tuple[Tensor, ...]
 """Gradients of B pictures, one tensor ``(B, *parameter)`` per parameter; the head's bias last."""
+Share = Callable[[Tensor, Tensor], Gradient]
+"""Pictures ``(B, 3, H, W)`` and label distributions ``(B, K)`` to what is shared for each."""
 
 KERNEL, CHANNELS, LAYERS = 5, 12, 3
 
@@ -31,7 +33,7 @@ def lenet(size: tuple[int, int], classes: int, generator: torch.Generator) -> nn
     return network
 
 
-def sharing(network: nn.Module) -> Callable[[Tensor, Tensor], Gradient]:
+def sharing(network: nn.Module) -> Share:
     """How clients compute what they share, for many clients at once.
 
     Args:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from auditor.types import RunContext, Target
+from auditor.types import FeatureExtractor, RunContext, Target
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,38 @@ class NoiseImages:
         return torch.stack([torch.rand((3, *size), generator=g) for g in generators])
 
 
-def in_the_clear(target: Target) -> Target:
-    """The target with its people's pictures as they were before any protection."""
+class DenseExtractor(nn.Module):
+    """One dense layer and sigmoids: its weight's gradient is the picture, once per feature."""
+
+    feature_dim = 32
+    input_size = (16, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.dense = nn.Linear(3 * self.input_size[0] * self.input_size[1], self.feature_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, 16, 8)`` in [0, 1] to features ``(B, 32)``."""
+        features: Tensor = self.dense(images.flatten(1)).sigmoid()
+        return features
+
+
+def in_the_clear(target: Target, extractor: FeatureExtractor | None = None) -> Target:
+    """The people's pictures before any protection, under another extractor if one is given."""
     gallery = target.originals or target.data.gallery
-    return Target(target.extractor, replace(target.data, gallery=gallery))
+    return Target(extractor or target.extractor, replace(target.data, gallery=gallery))
 
 
-def trained_on_noise(target: Target, ctx: RunContext) -> Target:
+def trained_on_noise(
+    target: Target, ctx: RunContext, extractor: FeatureExtractor | None = None
+) -> Target:
     """Clients whose pictures are noise, judged by the people's real pictures.
 
     Their gradients can be inverted as well as anybody's, and hold nothing about anybody.
     """
-    clear = in_the_clear(target)
+    clear = in_the_clear(target, extractor)
     gallery = clear.data.gallery
     first = ctx.seed_for("attacks.gradient.noise")
     noise = NoiseImages(range(first, first + len(gallery)))

@@ -1,0 +1,153 @@
+"""The modern rung: the audited extractor's own gradient, matched in direction under a prior."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
+from attacks.gradient.trial import Found, choose_victims, in_batches, judged
+from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
+from auditor.errors import UnsupportedTargetError
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+
+DECAYS = (3 / 8, 5 / 8, 7 / 8)
+"""After these shares of the iterations the step shrinks tenfold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientInversion:
+    """Recovers a training picture from the audited extractor's gradient for it.
+
+    Threat model: takes part in federated training of the audited extractor (or listens in), so it
+    holds the extractor's weights and the gradient of a client's identity softmax for a single
+    picture, over all trained parameters, without noise and unclipped; knows how many people there
+    are; queries nothing and has no pictures of its own.
+
+    Source: Geiping et al., "Inverting Gradients" (NeurIPS 2020): cosine distance of gradients and
+    total variation, Adam on the gradient's sign, step decay, restarts; the label is read as in
+    iDLG. Differences: the softmax is a linear head with a bias at random weights, as before the
+    first round; normalisation layers are in evaluation mode, so their batch statistics are not part
+    of the problem, which favours the adversary; TV is per pixel; pixels stay in [0, 1].
+
+    Attributes:
+        images: attacked pictures, one per person.
+        iterations: steps of Adam.
+        lr: of Adam.
+        tv: weight of the total variation.
+        restarts: starts per picture; the closest match counts.
+        batch_size: pictures that are attacked at once.
+        threshold_db: PSNR above which a picture counts as recovered.
+    """
+
+    images: int = 8
+    iterations: int = 100
+    lr: float = 0.1
+    tv: float = 0.01
+    restarts: int = 1
+    batch_size: int = 8
+    threshold_db: float = 18.0
+
+    family: ClassVar[str] = "gradient"
+    headline: ClassVar[str] = "recovered"
+    name: ClassVar[str] = "gradient_inversion"
+
+    def __post_init__(self) -> None:
+        if self.images < 2 or min(self.iterations, self.restarts, self.batch_size) < 1:
+            raise ValueError("images must be at least 2, every other count at least 1")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`; needs an extractor whose parameters can be reached."""
+        extractor = trainable(target.extractor)
+        victims = choose_victims(target, self.images, target.extractor.input_size, ctx, self.name)
+        people = len(victims.pids)
+        with ctx.randomness("attacks.gradient.head"):
+            head = nn.Linear(target.extractor.feature_dim, people).to(ctx.device)
+        share = sharing(nn.Sequential(extractor, head))
+
+        def recover(images: Tensor, labels: Tensor, generator: torch.Generator) -> Found:
+            shared = share(images, F.one_hot(labels, people).float())
+            return self._recover(share, shared, images.shape, generator)
+
+        found = in_batches(recover, victims, self.batch_size, ctx, self.name)
+        return judged(found, victims, self.threshold_db, target, ctx, self.name)
+
+    def planted(self, target: Target, ctx: RunContext) -> Target:
+        """A dense extractor: its first layer's gradient is the picture times a number."""
+        return in_the_clear(target, DenseExtractor().to(ctx.device))
+
+    def null(self, target: Target, ctx: RunContext) -> Target:
+        """The same dense extractor trained on noise, judged by the people's pictures."""
+        return trained_on_noise(target, ctx, DenseExtractor().to(ctx.device))
+
+    def _recover(
+        self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator
+    ) -> Found:
+        """The closest match of all starts to each of the shared gradients."""
+        labels = labels_by_sign(shared)
+        truth = F.one_hot(labels, shared[-1].shape[1]).float()
+        best = torch.full((len(truth),), torch.inf, device=truth.device)
+        pictures = torch.zeros(shape, device=truth.device)
+        for _ in range(self.restarts):
+            start = torch.rand(shape, generator=generator).to(truth.device)
+            tried, values = self._descend(share, shared, truth, start)
+            better = values < best
+            pictures[better], best[better] = tried[better], values[better]
+        return Found(pictures, labels)
+
+    def _descend(
+        self, share: Share, shared: Gradient, labels: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures ``(B, 3, H, W)`` after Adam, and their last cosine distances ``(B,)``."""
+        pictures = start.requires_grad_(True)
+        adam = torch.optim.Adam([pictures], lr=self.lr)
+        decays = [int(after * self.iterations) for after in DECAYS]
+        schedule = torch.optim.lr_scheduler.MultiStepLR(adam, decays, gamma=0.1)
+        distances = torch.empty(len(start))
+        for _ in range(self.iterations):
+            with torch.enable_grad():
+                gradient = share(pictures, labels)
+                distances = cosine_distance(gradient, shared)
+                loss = distances.sum() + self.tv * total_variation(pictures).sum()
+            (slope,) = torch.autograd.grad(loss, pictures)
+            pictures.grad = slope.sign()
+            adam.step()
+            schedule.step()
+            pictures.detach().clamp_(0, 1)
+        return pictures.detach(), distances.detach()
+
+
+def trainable(extractor: FeatureExtractor) -> nn.Module:
+    """The extractor as a module whose parameters have gradients of their own.
+
+    Raises:
+        UnsupportedTargetError: if it is a black box, a TorchScript program, or all frozen.
+    """
+    way_out = "give its weights as a state dict with an architecture (--arch)"
+    if not isinstance(extractor, nn.Module) or not getattr(extractor, "differentiable", True):
+        raise UnsupportedTargetError(f"the extractor is a black box without gradients; {way_out}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in extractor.modules()):
+        raise UnsupportedTargetError(
+            f"the extractor is a TorchScript program, whose gradients per picture are out of "
+            f"reach; {way_out}"
+        )
+    if not any(parameter.requires_grad for parameter in extractor.parameters()):
+        raise UnsupportedTargetError(
+            f"the extractor has no trainable parameters, so no gradient is shared; {way_out}"
+        )
+    return extractor
+
+
+def cosine_distance(gradient: Gradient, shared: Gradient) -> Tensor:
+    """One minus the cosine ``(B,)`` between the gradients of each picture, all parameters as one."""
+    ours = torch.cat([part.flatten(1) for part in gradient], dim=1)
+    theirs = torch.cat([part.flatten(1) for part in shared], dim=1)
+    return 1 - F.cosine_similarity(ours, theirs, dim=1)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours ``(B,)``, down plus across, ``(B, 3, H, W)``."""
+    down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
+    return down + (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
