@@ -141,7 +141,7 @@ def trainable(extractor: FeatureExtractor) -> nn.Module:
 
 
 def cosine_distance(gradient: Gradient, shared: Gradient) -> Tensor:
-    """One minus the cosine ``(B,)`` between the gradients of each picture, all parameters as one."""
+    """One minus the cosine ``(B,)`` of each picture's two gradients, all parameters as one."""
     ours = torch.cat([part.flatten(1) for part in gradient], dim=1)
     theirs = torch.cat([part.flatten(1) for part in shared], dim=1)
     return 1 - F.cosine_similarity(ours, theirs, dim=1)

@@ -1,0 +1,330 @@
+"""Gradient inversion: its optimiser, what clients share, and what comes back of which pictures."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy import optimize
+from torch import nn
+
+from attacks.gradient import Dlg, GradientInversion, Idlg
+from attacks.gradient.inverting import cosine_distance, total_variation, trainable
+from attacks.gradient.lbfgs import minimise
+from attacks.gradient.sharing import labels_by_sign, lenet, sharing, squared_norms
+from attacks.gradient.worlds import DenseExtractor, NoiseImages, in_the_clear, trained_on_noise
+from auditor.card import Card
+from auditor.controls import NullExtractor, PlantedLeak
+from auditor.errors import UnsupportedTargetError
+from auditor.models.extractor import CardedExtractor
+from auditor.models.loaders import ScriptNetwork
+from auditor.types import RunContext, Target
+from tests import worlds
+
+
+def draw(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def by_autograd(function):
+    """An objective for `minimise` from a function of points and rows to values."""
+
+    def objective(points, rows):
+        leaf = points.detach().requires_grad_(True)
+        values = function(leaf, rows)
+        (slope,) = torch.autograd.grad(values.sum(), leaf)
+        return values.detach(), slope
+
+    return objective
+
+
+def rosenbrock(points, scales):
+    left, right = points[:, :-1], points[:, 1:]
+    return (scales[:, None] * (right - left**2) ** 2 + (1 - left) ** 2).sum(1)
+
+
+class TestLbfgs:
+    GOAL = torch.full((4,), 1e-14, dtype=torch.float64)
+
+    def test_quadratics_end_where_algebra_says(self):
+        factors = draw(4, 6, 6, dtype=torch.float64)
+        curves = factors @ factors.mT + 0.1 * torch.eye(6, dtype=torch.float64)
+        centres = draw(4, 6, seed=1, dtype=torch.float64)
+
+        def value(points, rows):
+            gap = points - centres[rows]
+            return (gap * torch.einsum("bij,bj->bi", curves[rows], gap)).sum(1)
+
+        start = draw(4, 6, seed=2, dtype=torch.float64)
+        points, values = minimise(by_autograd(value), start, updates=200, goal=self.GOAL)
+        assert torch.allclose(points, centres, atol=1e-5)
+        assert (values <= self.GOAL).all()
+
+    def test_rosenbrock_of_four_kinds_ends_where_scipy_does(self):
+        scales = torch.tensor([1.0, 10.0, 50.0, 100.0], dtype=torch.float64)
+        start = torch.tensor([-1.2, 1.0], dtype=torch.float64).expand(4, 2)
+        objective = by_autograd(lambda points, rows: rosenbrock(points, scales[rows]))
+        points, _ = minimise(objective, start, updates=500, goal=self.GOAL)
+        for row, scale in enumerate(scales):
+
+            def one(x, scale=scale):
+                at = torch.from_numpy(x)[None].requires_grad_(True)
+                value = rosenbrock(at, scale[None])
+                return value.item(), torch.autograd.grad(value, at)[0][0].numpy()
+
+            wanted = optimize.minimize(one, start[row].numpy(), jac=True, method="L-BFGS-B").x
+            assert np.abs(points[row].numpy() - wanted).max() < 1e-3
+
+    def test_a_problem_is_solved_the_same_way_in_any_company(self):
+        scales = torch.tensor([1.0, 100.0, 5.0, 30.0], dtype=torch.float64)
+        start = draw(4, 5, seed=3, dtype=torch.float64)
+
+        def value(points, rows, broken):
+            values = rosenbrock(points, scales[rows])
+            return torch.where(torch.isin(rows, broken), values * torch.nan, values)
+
+        def solve(rows, broken=()):
+            broken = torch.tensor(broken)
+            objective = by_autograd(lambda p, r: value(p, rows[r], broken))
+            return minimise(objective, start[rows], updates=30, goal=self.GOAL[rows])
+
+        together, worth = solve(torch.arange(4), broken=[2])
+        assert torch.isinf(worth[2])
+        for row in (0, 1, 3):
+            alone, value_alone = solve(torch.tensor([row]))
+            assert torch.allclose(together[row], alone[0])
+            assert torch.allclose(worth[row], value_alone[0])
+
+    @pytest.mark.parametrize("history", [1, 3])
+    def test_no_update_makes_any_problem_worse(self, history):
+        start = draw(4, 5, seed=4, dtype=torch.float64)
+        objective = by_autograd(lambda p, rows: rosenbrock(p, torch.full((len(rows),), 20.0)))
+        values = [
+            minimise(objective, start, updates=n, goal=self.GOAL, history=history)[1]
+            for n in range(0, 30, 5)
+        ]
+        assert all((later <= earlier).all() for earlier, later in pairwise(values))
+        assert (values[-1] < 0.1 * values[0]).all()
+
+    def test_walls_of_nan_and_of_infinity_are_not_walked_through(self):
+        """log x + 1 / x − 1 is a number for positive x alone; its minimum is 0 at 1."""
+
+        def value(points, rows):
+            return (points.log() + 1 / points - 1).sum(1)
+
+        start = torch.tensor([[0.05, 3.0], [0.2, 1.5], [0.01, 0.4], [2.0, 2.0]])
+        points, values = minimise(
+            by_autograd(value), start, updates=100, goal=torch.full((4,), 1e-9), lr=5.0
+        )
+        assert torch.isfinite(values).all()
+        assert torch.allclose(points, torch.ones_like(points), atol=1e-2)
+
+    def test_a_reached_goal_asks_nothing_more(self):
+        asked = []
+
+        def objective(points, rows):
+            asked.append(rows.tolist())
+            return points.square().sum(1), 2 * points
+
+        start = torch.tensor([[1e-9, 0.0], [3.0, 4.0]])
+        minimise(objective, start, updates=50, goal=torch.tensor([1e-6, 1e-6]))
+        assert asked[0] == [0, 1]
+        assert all(rows == [1] for rows in asked[1:])
+
+
+def small_network(seed=0, classes=5):
+    return lenet((8, 6), classes, torch.Generator().manual_seed(seed))
+
+
+def test_every_client_shares_what_it_would_share_alone():
+    network, images = small_network(), torch.rand(4, 3, 8, 6)
+    labels = draw(4, 5, seed=1).softmax(1)
+    shared = sharing(network)(images, labels)
+    for row in range(4):
+        loss = F.cross_entropy(network(images[row : row + 1]), labels[row : row + 1])
+        wanted = torch.autograd.grad(loss, list(network.parameters()))
+        for part, alone in zip(shared, wanted, strict=True):
+            assert torch.allclose(part[row], alone, atol=1e-5)
+
+
+def test_frozen_parameters_are_not_shared():
+    network = small_network()
+    network[0].requires_grad_(False)
+    shared = sharing(network)(torch.rand(2, 3, 8, 6), F.one_hot(torch.arange(2), 5).float())
+    assert len(shared) == len(list(network.parameters())) - 2
+
+
+def test_the_network_is_drawn_from_its_generator_and_keeps_the_resolution():
+    before = torch.random.get_rng_state()
+    one, two, other = small_network(), small_network(), small_network(seed=1)
+    assert torch.equal(before, torch.random.get_rng_state())
+    weights = [nn.utils.parameters_to_vector(n.parameters()) for n in (one, two, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert weights[0].abs().max() <= 0.5
+    assert one[:-2](torch.rand(1, 3, 8, 6)).shape == (1, 12, 8, 6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sign_of_the_gradient_is_the_label(seed):
+    labels = torch.arange(40) % 5
+    images = torch.rand(40, 3, 8, 6, generator=torch.Generator().manual_seed(seed))
+    # weights far from saturation: a softmax of exactly one would leave no gradient at all
+    network = small_network(seed)
+    for parameter in network.parameters():
+        parameter.data *= 0.2
+    shared = sharing(network)(images, F.one_hot(labels, 5).float())
+    assert ((shared[-1] < 0).sum(1) == 1).all()
+    assert torch.equal(labels_by_sign(shared), labels)
+
+
+def test_norms_and_cosines_by_hand():
+    ours = (torch.tensor([[[3.0]], [[0.0]]]), torch.tensor([[4.0], [2.0]]))
+    theirs = (torch.tensor([[[6.0]], [[1.0]]]), torch.tensor([[8.0], [0.0]]))
+    assert squared_norms(ours).tolist() == [25.0, 4.0]
+    assert torch.allclose(cosine_distance(ours, theirs), torch.tensor([0.0, 1.0]))
+
+
+def test_total_variation_by_hand():
+    images = torch.zeros(2, 3, 2, 2)
+    images[1, :, 0, 0] = 1.0
+    # one of two differences down, and one of two across, is one
+    assert total_variation(images).tolist() == [0.0, 1.0]
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    return worlds.context(tmp_path)
+
+
+def figures(attack, target, ctx):
+    return {m.metric: m for m in attack.run(target, ctx).measurements}
+
+
+def test_protected_pictures_come_back_as_they_were_published(ctx):
+    hidden = trained_on_noise(worlds.leaky(), ctx)
+    result = Idlg(**worlds.QUICK["idlg"]).run(hidden, ctx)
+    found = {m.metric: m for m in result.measurements}
+    assert found["recovered"].value == 0.0
+    assert found["recovered_published"].low > 0.5
+    assert found["psnr_published"].value > 30 > found["psnr"].value
+    assert any("protected" in note for note in result.notes)
+
+
+def test_figures_of_unprotected_pictures_agree_with_each_other(ctx):
+    found = figures(Idlg(**worlds.QUICK["idlg"]), worlds.leaky(), ctx)
+    assert "recovered_published" not in found
+    assert found["psnr"].low > 30 > found["psnr"].chance
+    assert found["mse"].value < 1e-3 < found["mse"].chance
+    assert found["ssim"].value > 0.9
+    assert found["feature_cosine"].value > 0.99 > found["feature_cosine"].chance
+    assert found["label_recovered"].chance == pytest.approx(1 / 24)
+
+
+def test_batches_change_the_starts_but_not_the_outcome(ctx):
+    params = {**worlds.QUICK["idlg"], "images": 8}
+    whole = figures(Idlg(**params), worlds.leaky(), ctx)
+    parts = figures(Idlg(**params, batch_size=3), worlds.leaky(), ctx)
+    assert parts["recovered"].value == pytest.approx(whole["recovered"].value, abs=0.2)
+
+
+def test_more_starts_are_never_a_worse_match(ctx):
+    generator = torch.Generator().manual_seed(0)
+    network = small_network(classes=4)
+    share = sharing(network)
+    images = torch.rand(4, 3, 8, 6, generator=generator)
+    shared = share(images, F.one_hot(torch.arange(4), 4).float())
+
+    def gap(restarts):
+        attack = Idlg(iterations=1, restarts=restarts)
+        seed = torch.Generator().manual_seed(1)
+        found = attack._recover(share, shared, images.shape, seed)
+        again = share(found.pictures, F.one_hot(found.labels, 4).float())
+        return squared_norms([a - b for a, b in zip(again, shared, strict=True)])
+
+    once, thrice = gap(1), gap(3)
+    assert (thrice <= once * 1.0001).all()
+    assert (thrice < once).any()
+
+
+def test_a_noisy_gallery_is_said_not_to_matter(ctx):
+    noisy = replace(worlds.leaky(), release=lambda features, generator: features + 1)
+    notes = Idlg(images=2, image_size=(8, 8), iterations=1).run(noisy, ctx).notes
+    assert any("does not touch" in note for note in notes)
+
+
+def test_one_person_makes_no_softmax(ctx):
+    data = worlds.people()
+    first = data.gallery.take((data.gallery.pids == data.gallery.pids.max()).nonzero()[:, 0])
+    target = Target(PlantedLeak(), replace(data, gallery=first))
+    with pytest.raises(UnsupportedTargetError, match="two people"):
+        Dlg().run(target, ctx)
+
+
+@pytest.mark.parametrize("params", [{"images": 1}, {"restarts": 0}, {"batch_size": 0}])
+@pytest.mark.parametrize("attack", [Dlg, Idlg, GradientInversion])
+def test_senseless_counts_are_refused(attack, params):
+    with pytest.raises(ValueError, match="at least"):
+        attack(**params)
+
+
+class Scripted(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("extractor", "words"),
+    [
+        (NullExtractor(), "black box"),
+        (PlantedLeak(), "no trainable parameters"),
+        (lambda images: images, "black box"),
+    ],
+)
+def test_extractors_without_a_gradient_to_share_are_not_applicable(extractor, words, ctx):
+    with pytest.raises(UnsupportedTargetError, match=f"{words}.*--arch"):
+        GradientInversion().run(Target(extractor, worlds.people()), ctx)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_torchscript_program_is_not_applicable():
+    program = torch.jit.trace(nn.Sequential(Scripted(), nn.Linear(3, 4)), torch.rand(1, 3, 8, 4))
+    extractor = CardedExtractor(ScriptNetwork(program), Card(height=8, width=4))
+    with pytest.raises(UnsupportedTargetError, match=r"TorchScript.*--arch"):
+        trainable(extractor)
+
+
+def test_the_audited_extractor_itself_is_attacked(ctx):
+    planted = in_the_clear(worlds.leaky(), DenseExtractor())
+    found = figures(GradientInversion(images=6, iterations=60), planted, ctx)
+    assert found["recovered"].low > 0.5
+    assert found["label_recovered"].value == 1.0
+    one_step = figures(GradientInversion(images=6, iterations=1), planted, ctx)
+    assert one_step["psnr"].value < found["psnr"].value - 10
+
+
+def test_noise_pictures_depend_on_their_seed_alone():
+    noise = NoiseImages(range(5, 9))
+    assert len(noise) == 4
+    both, one = noise.load([0, 3], (4, 2)), noise.load([3], (4, 2))
+    assert torch.equal(both[1], one[0])
+    assert not torch.equal(both[0], both[1])
+    assert 0 <= both.min() < both.max() <= 1
+
+
+def test_the_choice_of_people_is_the_runs_own(ctx):
+    attack = Idlg(images=4, image_size=(8, 8), iterations=1)
+    people = [
+        set(attack.run(worlds.leaky(), replace(ctx, seed=seed)).measurements[0].persons)
+        for seed in (1, 1, 2)
+    ]
+    assert people[0] == people[1] != people[2]
+    assert all(len(chosen) == 4 for chosen in people)
+
+
+def test_run_context_is_enough_for_the_controls():
+    target = Idlg().null(worlds.leaky(), RunContext())
+    assert target.originals is worlds.leaky().data.gallery
+    assert Idlg().planted(target, RunContext()).data.gallery is target.originals
