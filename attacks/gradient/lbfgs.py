@@ -17,6 +17,8 @@ Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 TRIALS = 10
 """Step lengths that are tried before the memory is dropped."""
+PATIENCE = 100
+"""In as many updates a value must halve, or its problem is given up."""
 DECREASE = 1e-4
 """The share of the promised decrease that a step has to keep (Armijo)."""
 
@@ -50,12 +52,16 @@ def minimise(
     points, best = start.clone(), torch.where(torch.isfinite(values), values, torch.inf)
     state = _State(rows, start, values, gradients, _Memory.empty(start, history))
     state = state.where(torch.isfinite(values) & (values > goal))
+    halved = best / 2
     for update in range(updates):
         if not len(state.rows):
             break
         stuck = _update(objective, state, lr)
         points[state.rows], best[state.rows] = state.points, state.values
         over = stuck | (state.values <= goal[state.rows])
+        if (update + 1) % PATIENCE == 0:
+            over |= state.values > halved[state.rows]
+            halved = best / 2
         if over.any():
             state = state.where(~over)
         progress((update + 1) / updates)

@@ -34,7 +34,8 @@ class Dlg:
     Source: DLG (Zhu et al., NeurIPS 2019) as set in PIS's gradient experiment: sigmoid activations,
     no strides, L-BFGS at learning rate 1.0, 200 iterations. Differences: the network is iDLG's
     LeNet and no re-identification backbone; every picture has an L-BFGS of its own, many run at
-    once, a step that makes the match worse is shortened, and a matched picture is let go.
+    once, a step that makes the match worse is shortened, and a picture is let go when it is matched
+    or when its match stalls: where the softmax is sure of the person, the gradient has vanished.
 
     Attributes:
         images: attacked pictures, one per person.

@@ -133,6 +133,20 @@ class TestLbfgs:
         assert asked[0] == [0, 1]
         assert all(rows == [1] for rows in asked[1:])
 
+    def test_a_problem_that_stalls_is_given_up(self):
+        asked = []
+
+        def objective(points, rows):
+            asked.append(rows.tolist())
+            # a slope that promises next to nothing, and a valley
+            flat = rows == 0
+            values = torch.where(flat, 1 + 1e-6 * points.sum(1), points.square().sum(1))
+            return values, torch.where(flat[:, None], 1e-6, 2 * points)
+
+        goal = torch.zeros(2, dtype=torch.float64)
+        minimise(objective, torch.ones(2, 3, dtype=torch.float64), updates=1000, goal=goal)
+        assert max(sum(rows == [0] for rows in asked), len(asked)) < 150
+
 
 def small_network(seed=0, classes=5):
     return lenet((8, 6), classes, torch.Generator().manual_seed(seed))
