@@ -66,4 +66,5 @@ def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
     # without any spread a ball is all that is left
     ball = within.diagonal().mean().clamp_min(1e-12) * torch.eye(len(within), dtype=within.dtype)
     variances, columns = torch.linalg.eigh((1 - shrinkage) * within + shrinkage * ball)
-    return columns * variances.clamp_min(1e-18).rsqrt()
+    axes: Tensor = columns * variances.clamp_min(1e-18).rsqrt()
+    return axes

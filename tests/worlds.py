@@ -43,8 +43,6 @@ QUICK = {
         "image_size": (32, 16),
         "per_person": 2,
     },
-    "dlg": {"images": 12, "image_size": (16, 8), "iterations": 4},
-    "idlg": {"images": 12, "image_size": (16, 8), "iterations": 4},
     "dlg": {"images": 24, "image_size": (8, 8), "iterations": 6},
     "idlg": {"images": 24, "image_size": (8, 8), "iterations": 6},
 }

@@ -58,7 +58,8 @@ def person_means(rows: Tensor, pids: Tensor) -> Tensor:
     """For each of rows ``(N, D)`` the mean over its person ``(N, D)``."""
     people, person = pids.unique(return_inverse=True)
     sums = rows.new_zeros(len(people), rows.shape[1]).index_add_(0, person, rows)
-    return (sums / person.bincount()[:, None])[person]
+    means: Tensor = (sums / person.bincount()[:, None])[person]
+    return means
 
 
 def pooled(rows: Tensor, neighbours: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from attacks.attribute import attackable, recode
+from attacks.attributes.labels import attackable, recode
 from attacks.inversion.judging import Trial, judge_features
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
