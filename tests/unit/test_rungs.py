@@ -131,7 +131,7 @@ def test_people_are_named_across_cameras(attack, ctx):
     gallery = replace(target.data.gallery, camids=torch.arange(96) % 4)
     data = replace(target.data, gallery=gallery)
     result = attack.run(replace(target, data=data), ctx)
-    assert result.measurements[0].value > 0.9
+    assert result.measurements[0].value > 0.7
     assert "other cameras" in result.notes[0]
 
 
