@@ -5,6 +5,7 @@ from functools import partial
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
@@ -23,11 +24,12 @@ class AttributeBoosting:
     people attacked are disjoint.
 
     Source: histogram gradient boosting (Friedman, Annals of Statistics 29, 2001, as in LightGBM and
-    scikit-learn) on the leading principal axes of the same rows that `attribute_logistic` reads;
-    classes and people weigh the same.
+    scikit-learn) on the same rows that `attribute_logistic` reads, turned to the axes along which
+    the classes of all attributes lie furthest apart (partial least squares); classes and people
+    weigh the same.
 
     Attributes:
-        components: principal axes that the trees see.
+        components: the most axes that the trees see.
         iterations: trees per attribute, or per value of one with more than two.
         leaves: most leaves of a tree.
         lr: weight of each tree.
@@ -63,13 +65,21 @@ class AttributeBoosting:
             random_state=0,
         )
         mean = known.rows.mean(0)
-        axes = _principal_axes(known.rows - mean, self.components)
+        axes = _telling_axes(known, self.components)
         read = one_each(replace(known, rows=(known.rows - mean) @ axes), make)
         return lambda rows: read((rows - mean) @ axes)
 
 
-def _principal_axes(rows: Tensor, count: int) -> Tensor:
-    """The ``count`` widest axes ``(D, count)`` of centred rows ``(N, D)``."""
-    covariance = rows.double().T @ rows.double()
-    axes: Tensor = torch.linalg.eigh(covariance).eigenvectors[:, -count:]
-    return axes.flip(1).float()
+def _telling_axes(known: Known, count: int) -> Tensor:
+    """The ``count`` axes ``(D, count)``, or fewer, along which rows vary most with the labels.
+
+    Left singular vectors of their cross-covariance, attributes laid side by side.
+    """
+    rows, columns = known.rows.double(), []
+    for column, size in enumerate(known.sizes):
+        label, weight = known.labels[:, column], known.weights[:, column]
+        hot = weight[:, None] * F.one_hot(label.clamp_min(0), size)
+        centres = rows.T @ hot / hot.sum(0).clamp_min(1e-12)
+        columns.append(centres - centres.mean(1, keepdim=True))
+    axes: Tensor = torch.linalg.svd(torch.cat(columns, dim=1), full_matrices=False).U
+    return axes[:, :count].float()

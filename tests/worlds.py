@@ -14,7 +14,7 @@ QUICK = {
     "identity_linear": {"epochs": 15},
     "identity_mlp": {"epochs": 30, "hidden": 128},
     "attribute": {"epochs": 25, "batch_size": 64},
-    "attribute_boosting": {"iterations": 10, "components": 96},
+    "attribute_boosting": {"iterations": 20, "neighbours": 0},
     "inversion": {"image_size": (32, 16), "width": 8, "epochs": 1, "per_person": 2},
     "fully_connected_gan": {"epochs": 2, "hidden": 128, "critic_hidden": 16},
     "composite": {"image_size": (32, 16)},
