@@ -25,7 +25,7 @@ ROWS = (
     (
         "attribute",
         "up_colour.balanced_accuracy",
-        "· colour of the top (8 colours), balanced accuracy",
+        "· colour of the top (multi-class)",
     ),
     ("composite", "reid_rank1", "composite: re-identified, rank-1, by the model itself"),
     ("composite", "reid_rank1.osnet_x0_25", "composite: rank-1, independent judge (OSNet x0.25)"),
