@@ -38,10 +38,10 @@ class AttributeBoosting:
         min_people: an attribute value carried by fewer people on either side is not attacked.
     """
 
-    components: int = 40
-    iterations: int = 40
+    components: int = 24
+    iterations: int = 15
     leaves: int = 8
-    lr: float = 0.1
+    lr: float = 0.2
     neighbours: int | None = None
     min_people: int = 5
 
