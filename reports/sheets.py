@@ -112,9 +112,9 @@ def matches(sheet: Worksheet, report: AuditReport) -> None:
 def attributes(sheet: Worksheet, report: AuditReport) -> None:
     """One row per attribute and scenario."""
     head = ["scenario", "attack", "attribute"]
-    for metric in ("balanced accuracy", "F1", "accuracy"):
+    for metric in tables.ATTRIBUTE_METRICS.values():
         head += [metric, f"{metric}, low", f"{metric}, high", f"{metric}, chance"]
-    write_table(sheet, head, [18, 18, 24, *[16] * 12], _attribute_rows(report))
+    write_table(sheet, head, [18, 18, 24, *[16] * (len(head) - 3)], _attribute_rows(report))
 
 
 def _attribute_rows(report: AuditReport) -> Iterator[Row]:
@@ -123,7 +123,7 @@ def _attribute_rows(report: AuditReport) -> Iterator[Row]:
             for name, found in tables.attributes(finding).items():
                 figures = (
                     figure
-                    for metric in ("balanced_accuracy", "f1", "accuracy")
+                    for metric in tables.ATTRIBUTE_METRICS
                     for figure in _four(found.get(metric))
                 )
                 yield (scenario.defense, finding.attack, name, *figures)

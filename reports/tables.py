@@ -239,12 +239,22 @@ def measured(
     return found, list(dict.fromkeys(m.note for _, m in found if m.note))
 
 
+ATTRIBUTE_METRICS = {
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "excess_accuracy": "accuracy above the majority's share",
+}
+"""What is measured of a single attribute, and how a column is headed."""
+
+
 def attributes(finding: Finding) -> dict[str, dict[str, Measurement]]:
     """Attribute -> metric -> measurement, from metrics named ``<attribute>.<metric>``."""
     table: dict[str, dict[str, Measurement]] = {}
     for measurement in finding.measurements:
         name, dot, metric = measurement.metric.rpartition(".")
-        if dot and metric in {"balanced_accuracy", "f1", "accuracy"}:
+        if dot and metric in ATTRIBUTE_METRICS:
             table.setdefault(name, {})[metric] = measurement
     return table
 

@@ -23,6 +23,8 @@ LABELS = {
     "mean_f1": "Mean F1",
     "f1": "F1",
     "accuracy": "Accuracy",
+    "auc": "AUC",
+    "excess_accuracy": "Accuracy above the majority's share",
     "reid_rank1": "Re-identified at rank 1",
     "reid_map": "Re-identification mAP",
     "type1_rank1": "Own picture found at rank 1",
