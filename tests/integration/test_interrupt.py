@@ -8,6 +8,15 @@ import pytest
 from auditor.report import load
 
 
+@pytest.fixture
+def heeded_signals():
+    """Undo the ignoring of Ctrl-C that a test run in the background hands down to its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
