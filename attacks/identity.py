@@ -1,7 +1,7 @@
 """Who is this? Closed-set identification of stored embeddings."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -48,35 +48,61 @@ class IdentityClassifier:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        features, pids = stored_gallery(target, ctx), target.data.gallery.pids
-        generator = ctx.generator("attacks.identity")
-        known, asked = split_gallery(target.data.gallery, self.split, self.train_share, ctx)
-        people, labels = pids[known].unique(return_inverse=True)
-        mean, std = features[known].mean(0), features[known].std(0).clamp_min(1e-6)
-        features = (features - mean) / std
-        with ctx.randomness("attacks.identity"):
-            probe = _Softmax(features.shape[1], len(people), self)
-            batches = Batches((features[known], labels), self.batch_size, generator)
-            fit(probe, batches, epochs=self.epochs, ctx=ctx, detail="identity classifier")
-        with torch.no_grad():
-            logits = probe(features[asked])
-        return named(logits, people, pids[asked], self.split)
+        return probed(self, target, ctx, "attacks.identity")
+
+    def network(self, dim: int, classes: int) -> nn.Module:
+        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        return _CosineSoftmax(dim, classes)
 
 
-class _Softmax(pl.LightningModule):
-    """Scaled-cosine softmax over people."""
+class _Probing(Protocol):
+    """What `probed` asks of an attack beside its network; see `IdentityClassifier`."""
 
-    def __init__(self, dim: int, classes: int, attack: IdentityClassifier) -> None:
+    @property
+    def train_share(self) -> float: ...
+    @property
+    def split(self) -> Sides: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    def network(self, dim: int, classes: int) -> nn.Module: ...
+
+
+def probed(attack: _Probing, target: Target, ctx: RunContext, name: str) -> AttackResult:
+    """Train the attack's network on standardised known features, and name the others.
+
+    Randomness is drawn under ``name``.
+    """
+    features, pids = stored_gallery(target, ctx), target.data.gallery.pids
+    generator = ctx.generator(name)
+    known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
+    people, labels = pids[known].unique(return_inverse=True)
+    mean, std = features[known].mean(0), features[known].std(0).clamp_min(1e-6)
+    features = (features - mean) / std
+    with ctx.randomness(name):
+        probe = _Probe(attack, features.shape[1], len(people))
+        batches = Batches((features[known], labels), attack.batch_size, generator)
+        fit(probe, batches, epochs=attack.epochs, ctx=ctx, detail="identity probe")
+    with torch.no_grad():
+        logits = probe(features[asked])
+    return named(logits, people, pids[asked], attack.split)
+
+
+class _Probe(pl.LightningModule):
+    """Softmax over people."""
+
+    def __init__(self, attack: _Probing, dim: int, classes: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, dim) / dim**0.5)
-        self.scale = nn.Parameter(torch.tensor(16.0))
-        self.attack = attack
+        self.attack, self.network = attack, attack.network(dim, classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features ``(B, D)`` to logits ``(B, P)``."""
-        logits: Tensor = (
-            self.scale * F.normalize(features, dim=1) @ F.normalize(self.weight, dim=1).T
-        )
+        logits: Tensor = self.network(features)
         return logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
@@ -85,3 +111,19 @@ class _Softmax(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         return one_cycle(self, self.attack.lr, self.attack.weight_decay)
+
+
+class _CosineSoftmax(nn.Module):
+    """Scaled cosines to one direction per person."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, dim) / dim**0.5)
+        self.scale = nn.Parameter(torch.tensor(16.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(B, D)`` to logits ``(B, P)``."""
+        logits: Tensor = (
+            self.scale * F.normalize(features, dim=1) @ F.normalize(self.weight, dim=1).T
+        )
+        return logits

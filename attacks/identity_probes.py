@@ -3,15 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pytorch_lightning as pl
-import torch
-import torch.nn.functional as F
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import nn
 
-from attacks.closed_set import Sides, named, split_gallery
-from auditor.embedding import stored_gallery
-from auditor.training import Batches, fit, one_cycle
+from attacks.closed_set import Sides
+from attacks.identity import probed
 from auditor.types import AttackResult, RunContext, Target
 
 
@@ -46,7 +41,7 @@ class IdentityLinear:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        return _probe(self, target, ctx)
+        return probed(self, target, ctx, "attacks.identity_probes")
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""
@@ -88,7 +83,7 @@ class IdentityMlp:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        return _probe(self, target, ctx)
+        return probed(self, target, ctx, "attacks.identity_probes")
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""
@@ -99,40 +94,3 @@ class IdentityMlp:
             nn.Dropout(self.dropout),
             nn.Linear(self.hidden, classes),
         )
-
-
-def _probe(attack: IdentityLinear | IdentityMlp, target: Target, ctx: RunContext) -> AttackResult:
-    """Train the attack's network on standardised known features, and name the others."""
-    features, pids = stored_gallery(target, ctx), target.data.gallery.pids
-    known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
-    people, labels = pids[known].unique(return_inverse=True)
-    mean, std = features[known].mean(0), features[known].std(0).clamp_min(1e-6)
-    features = (features - mean) / std
-    with ctx.randomness("attacks.identity_probes"):
-        probe = _Probe(attack, features.shape[1], len(people))
-        generator = ctx.generator("attacks.identity_probes")
-        batches = Batches((features[known], labels), attack.batch_size, generator)
-        fit(probe, batches, epochs=attack.epochs, ctx=ctx, detail="identity probe")
-    with torch.no_grad():
-        logits = probe(features[asked])
-    return named(logits, people, pids[asked], attack.split)
-
-
-class _Probe(pl.LightningModule):
-    """Softmax over people."""
-
-    def __init__(self, attack: IdentityLinear | IdentityMlp, dim: int, classes: int) -> None:
-        super().__init__()
-        self.attack, self.network = attack, attack.network(dim, classes)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features ``(B, D)`` to logits ``(B, P)``."""
-        logits: Tensor = self.network(features)
-        return logits
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        features, labels = batch
-        return F.cross_entropy(self(features), labels)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        return one_cycle(self, self.attack.lr, self.attack.weight_decay)
