@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.inversion.linear import LinearDecoder
+from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.reconstruction import judged, load_pixels
 from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.matching import matched
@@ -159,19 +159,15 @@ def _named(maps: Maps, stored: Tensor) -> Tensor:
 class _ByTranslation(nn.Module):
     """Stored features ``(B, D)`` to pictures: translated, standardised, decoded."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, translate: nn.Module, clean: Tensor, pixels: Tensor, pids: Tensor) -> None:
         super().__init__()
         self.translate = translate
-        self.register_buffer("mean", clean.mean(0))
-        self.register_buffer("std", clean.std(0).clamp_min(1e-6))
-        self.decode = LinearDecoder((clean - self.mean) / self.std, pixels, pids)
+        self.standardise = Standardise(clean)
+        self.decode = LinearDecoder(self.standardise(clean), pixels, pids)
 
     def forward(self, stored: Tensor) -> Tensor:
         """Pictures ``(B, 3, H, W)`` in [0, 1]."""
-        drawn: Tensor = self.decode((self.translate(stored) - self.mean) / self.std)
+        drawn: Tensor = self.decode(self.standardise(self.translate(stored)))
         return drawn.clamp(0, 1)
 
 

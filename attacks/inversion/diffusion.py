@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attacks.inversion.judging import CHUNK, judge_features
-from attacks.inversion.linear import LinearDecoder
+from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
@@ -104,9 +104,6 @@ class Diffusion:
 class _Denoiser(pl.LightningModule):
     """Predicts the velocity of a noisy picture, given feature, linear guess and lookalike."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         attack: Diffusion,
@@ -120,9 +117,8 @@ class _Denoiser(pl.LightningModule):
         released = target.release(clean.cpu(), generator).to(clean.device)
         pids = target.data.auxiliary.pids
         self._lookalikes = [pixels[stand_ins(released, clean, pids)]]  # no part of the module
-        self.register_buffer("mean", released.mean(0))
-        self.register_buffer("std", released.std(0).clamp_min(1e-6))
-        self.guess = LinearDecoder((released - self.mean) / self.std, pixels, pids)
+        self.standardise = Standardise(released)
+        self.guess = LinearDecoder(self.standardise(released), pixels, pids)
         self.network = _Network(clean.shape[1], attack)
         self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(attack.ema))
         self.scheduler = DDIMScheduler(
@@ -133,7 +129,7 @@ class _Denoiser(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         """Squared error of the velocity (Salimans & Ho, ICLR 2022) at a random noise level."""
         clean, pixels, rows = batch
-        features = self._standardise(self.release(clean.cpu(), self.generator).to(self.device))
+        features = self.standardise(self.release(clean.cpu(), self.generator).to(self.device))
         hints = self._hints(features, self._lookalikes[0][rows])
         kept = (torch.rand(len(clean), device=self.device) >= self.attack.drop).float()
         levels = torch.randint(NOISE_LEVELS, (len(clean),), device=self.device)
@@ -158,7 +154,7 @@ class _Denoiser(pl.LightningModule):
         return torch.cat([self._sample(part, look, generator) for part, look in parts])
 
     def _sample(self, entries: Tensor, lookalikes: Tensor, generator: torch.Generator) -> Tensor:
-        features = self._standardise(entries)
+        features = self.standardise(entries)
         hints = self._hints(features, lookalikes)
         given, withheld = torch.ones(len(entries)), torch.zeros(len(entries))
         self.scheduler.set_timesteps(round(self.attack.steps / self.attack.strength))
@@ -175,9 +171,6 @@ class _Denoiser(pl.LightningModule):
             picture = self.scheduler.step(velocity, level, picture).prev_sample
         drawn: Tensor = picture.add(1).div(2).clamp(0, 1)
         return drawn
-
-    def _standardise(self, features: Tensor) -> Tensor:
-        return (features - self.mean) / self.std
 
     def _hints(self, features: Tensor, lookalikes: Tensor) -> Tensor:
         """Linear guess and lookalike ``(B, 6, H, W)`` in [−1, 1]."""

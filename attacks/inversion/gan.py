@@ -10,7 +10,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from attacks.inversion.linear import LinearDecoder
+from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter
 from auditor.embedding import differentiable, embed_with_gradient
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 class ConditionalGan(pl.LightningModule):
     """Inverter and critic under manual optimisation; calling it draws with averaged weights."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -43,10 +40,9 @@ class ConditionalGan(pl.LightningModule):
         self._extractor = [target.extractor] if differentiable(target.extractor) else []
         self._distance = [distance]
         released = target.release(clean.cpu(), generator).to(clean.device)
-        self.register_buffer("mean", released.mean(0))
-        self.register_buffer("std", released.std(0).clamp_min(1e-6))
+        self.standardise = Standardise(released)
         dim, pids = clean.shape[1], target.data.auxiliary.pids
-        guess = LinearDecoder(self._standardise(released), pixels, pids)
+        guess = LinearDecoder(self.standardise(released), pixels, pids)
         self.inverter = Inverter(dim, attack.image_size, attack.width, guess)
         self.critic = Critic(dim, attack.image_size, attack.width)
         self.to(clean.device, memory_format=torch.channels_last)
@@ -54,11 +50,8 @@ class ConditionalGan(pl.LightningModule):
 
     def forward(self, stored: Tensor) -> Tensor:
         """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)``."""
-        pictures: Tensor = self.averaged(self._standardise(stored))
+        pictures: Tensor = self.averaged(self.standardise(stored))
         return pictures
-
-    def _standardise(self, features: Tensor) -> Tensor:
-        return (features - self.mean) / self.std
 
     def configure_optimizers(self) -> Sequence[torch.optim.Optimizer]:
         """One for the inverter, one for the critic."""
@@ -72,7 +65,7 @@ class ConditionalGan(pl.LightningModule):
         clean, pixels = batch
         real = pixels.float().div(255)
         released = self.release(clean.cpu(), self.generator).to(self.device)
-        condition = self._standardise(released)
+        condition = self.standardise(released)
         paint, judge = self.optimizers()  # type: ignore[attr-defined]
         fake = self.inverter(condition)
         loss, wanted = self._critic_loss(real, fake.detach(), condition)

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from attacks.inversion.linear import LinearDecoder
+from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
@@ -83,9 +83,6 @@ class IdentityDecoder:
 class _Decoder(pl.LightningModule):
     """The inverter's network under the surrogate's distance."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         attack: IdentityDecoder,
@@ -99,15 +96,14 @@ class _Decoder(pl.LightningModule):
         self.attack, self.release, self.generator = attack, target.release, generator
         self._surrogate = [surrogate]  # kept out of the module tree: it is not trained along
         released = target.release(clean.cpu(), generator).to(clean.device)
-        self.register_buffer("mean", released.mean(0))
-        self.register_buffer("std", released.std(0).clamp_min(1e-6))
-        guess = LinearDecoder((released - self.mean) / self.std, pixels, target.data.auxiliary.pids)
+        self.standardise = Standardise(released)
+        guess = LinearDecoder(self.standardise(released), pixels, target.data.auxiliary.pids)
         self.inverter = Inverter(clean.shape[1], attack.image_size, attack.width, guess)
         self.to(clean.device)
 
     def forward(self, stored: Tensor) -> Tensor:
         """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
-        pictures: Tensor = self.inverter((stored - self.mean) / self.std)
+        pictures: Tensor = self.inverter(self.standardise(stored))
         return pictures
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks.inversion.linear import Standardise
 from attacks.inversion.networks import SEED_SIZE, doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from auditor.metrics.perceptual import PerceptualDistance
@@ -68,16 +69,12 @@ class MseDecoder:
 class _Decoder(pl.LightningModule):
     """A dense layer, reshaped; then up-sample and convolve three times."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self, attack: MseDecoder, released: Tensor, release: Release, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.attack, self.release, self.generator = attack, release, generator
-        self.register_buffer("mean", released.mean(0))
-        self.register_buffer("std", released.std(0).clamp_min(1e-6))
+        self.standardise = Standardise(released)
         self.seed = nn.Linear(released.shape[1], attack.width * math.prod(SEED_SIZE))
         scale = attack.image_size[0] / SEED_SIZE[0]
         steps = [2.0, 2.0, scale / 4]
@@ -94,7 +91,7 @@ class _Decoder(pl.LightningModule):
         return self._draw(stored).clamp(0, 1)
 
     def _draw(self, stored: Tensor) -> Tensor:
-        seed = self.seed((stored - self.mean) / self.std)
+        seed = self.seed(self.standardise(stored))
         drawn: Tensor = self.decode(seed.unflatten(1, (self.attack.width, *SEED_SIZE)))
         return drawn
 

@@ -149,7 +149,7 @@ class TestDiffusion:
             kept, denoiser.attack = denoiser.attack, weak
             drawn = denoiser.sample(clean[:8], pixels[:8], torch.Generator().manual_seed(0))
             denoiser.attack = kept
-            guess = denoiser.guess(denoiser._standardise(clean[:8])).clamp(0, 1)
+            guess = denoiser.guess(denoiser.standardise(clean[:8])).clamp(0, 1)
             return (drawn - guess).abs().mean()
 
         assert gap(0.05) < gap(1.0) / 2
