@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor import __version__
+from auditor.cli_train import train
 from auditor.errors import AuditError, UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def run(
         str | None,
         typer.Option(
             "--card",
-            help="Preprocessing: torchreid, fastreid, transreid, imagenet [default: torchreid].",
+            help="Preprocessing: torchreid, fastreid, transreid, imagenet "
+            "(default: the file's own, else torchreid).",
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="quick or full.")] = None,
@@ -196,6 +198,9 @@ def init(
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
+
+
+app.command(epilog=EPILOG)(train)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

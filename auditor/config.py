@@ -26,11 +26,11 @@ class _Strict(BaseModel):
 
 
 class ModelConfig(_Strict):
-    """A model file and how to feed it."""
+    """A model file and how to feed it; what is left out is what the file says about itself."""
 
     path: Path
     arch: str | None = None
-    card: str | dict[str, Any] = "torchreid"
+    card: str | dict[str, Any] | None = None
 
 
 class DataConfig(_Strict):

@@ -1,18 +1,18 @@
 """Opens what a configuration names and runs the audit: the part of the command that needs torch."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from auditor.card import Card, card_from
+from auditor.card import Card
 from auditor.config import AuditConfig, ModelConfig
 from auditor.data import open_dataset
 from auditor.environment import describe, pick_device
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel, open_model
+from auditor.models.described import Description, card_for, described
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import World, run_audit
 from auditor.probe import probe
@@ -44,7 +44,7 @@ def audit(config: AuditConfig, out: Path) -> AuditReport:
         near_duplicates=config.data.near_duplicates,
     )
     model = _open(config.model, device)
-    return _run(config, out, model, _card(config.model), data, device)
+    return _run(config, out, model, data, device)
 
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
@@ -65,14 +65,13 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
         card={"preset": "torchreid", "height": 128, "width": 64, "l2_norm": True},
     )
     model = _open(shipped, device)
-    return _run(config, out, model, _card(shipped), data, device)
+    return _run(config, out, model, data, device)
 
 
 def _run(
     config: AuditConfig,
     out: Path,
     model: LoadedModel,
-    card: Card,
     data: ReIDDataset,
     device: torch.device,
 ) -> AuditReport:
@@ -87,7 +86,7 @@ def _run(
         config=config,
         target=Target(model.extractor, data),
         ctx=ctx,
-        distance=card.distance,
+        distance=model.extractor.card.distance,
         probe=lambda step: probe(model, data, step),
         head=AuditReport(
             title=f"{model.facts.get('file', 'model')} on {data.name}",
@@ -102,14 +101,14 @@ def _run(
 
 
 def _open(config: ModelConfig, device: torch.device) -> LoadedModel:
-    return open_model(config.path, arch=config.arch, card=_card(config), device=device)
+    said = described(config.path)
+    arch = config.arch or (said.arch if said else None)
+    model = open_model(config.path, arch=arch, card=_card(config, said), device=device)
+    return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
 
 
-def _card(config: ModelConfig) -> Card:
-    overrides: Mapping[str, Any]
-    if isinstance(config.card, str):
-        preset, overrides = config.card, {}
-    else:
-        overrides = dict(config.card)
-        preset = overrides.pop("preset", "torchreid")
-    return card_from(preset, overrides)
+def _card(config: ModelConfig, said: Description | None) -> Card:
+    if config.card is None or isinstance(config.card, str):
+        return card_for(said, config.card, {})
+    overrides = dict(config.card)
+    return card_for(said, overrides.pop("preset", None), overrides)

@@ -6,16 +6,20 @@ device; a DataLoader would only add workers to wait for.
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from auditor.types import Progress, RunContext
+
+Precision = Literal["32-true", "bf16-mixed"]
 
 # one line of advertisement and one of hardware per training would drown the audit's own progress
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -54,14 +58,13 @@ class Batches:
 class _Report(pl.Callback):
     """Passes progress on, and remembers an interruption, which Lightning turns into an exit."""
 
-    def __init__(self, progress: Progress, detail: str, total: int) -> None:
-        self.progress, self.detail, self.total = progress, detail, total
+    def __init__(self, progress: Progress, detail: str, epochs: int) -> None:
+        self.progress, self.detail, self.epochs = progress, detail, epochs
         self.stop: KeyboardInterrupt | None = None
-        self.seen = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        self.seen += 1
-        self.progress(min(1.0, self.seen / self.total), self.detail)
+        total = self.epochs * int(trainer.num_training_batches)
+        self.progress(min(1.0, trainer.global_step / max(1, total)), self.detail)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -70,38 +73,83 @@ class _Report(pl.Callback):
 
 
 def fit(
-    module: pl.LightningModule, batches: Batches, *, epochs: int, ctx: RunContext, detail: str
+    module: pl.LightningModule,
+    batches: Iterable[Any],
+    *,
+    epochs: int,
+    ctx: RunContext,
+    detail: str,
+    checkpoint: Path | None = None,
+    devices: int = 1,
+    precision: Precision = "32-true",
 ) -> None:
     """Train ``module`` in place on ``ctx.device``; it comes back on the CPU, in eval mode.
+
+    Args:
+        module: knows its losses and its optimizer.
+        batches: one epoch of them.
+        epochs: passes over ``batches``.
+        ctx: its device, its folder and whom to tell.
+        detail: what to say while training.
+        checkpoint: a ``.ckpt`` file kept up to date after every epoch, and resumed from if it is
+            already there.
+        devices: GPUs, or processes on a CPU, that share the batches (distributed data parallel).
+        precision: of the arithmetic.
 
     Raises:
         KeyboardInterrupt: if the user interrupts the training.
     """
-    watch = _Report(ctx.progress, detail, epochs * len(batches))
+    watch = _Report(ctx.progress, detail, epochs)
     trainer = pl.Trainer(
         max_epochs=epochs,
-        accelerator="gpu" if ctx.device.type == "cuda" else "cpu",
-        devices=[ctx.device.index or 0] if ctx.device.type == "cuda" else 1,
-        callbacks=[watch],
+        callbacks=[watch, *_keepers(checkpoint)],
+        precision=precision,
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=checkpoint is not None,
         enable_progress_bar=False,
         enable_model_summary=False,
+        use_distributed_sampler=False,
         default_root_dir=ctx.workdir,
+        **_hardware(ctx.device, devices),
     )
+    resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
     with warnings.catch_warnings():
         # tensors in memory need no workers; Lightning cannot know
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
         # Lightning's own use of a torch helper that has since been deprecated
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        # the file being resumed from lies where the next one goes, which is what it is for
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         try:
-            trainer.fit(module, batches)
+            # weights_only: a checkpoint is data, also when somebody else put it there
+            trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
         except SystemExit:
             if watch.stop is not None:
                 raise watch.stop from None
             raise
     module.eval().to("cpu")
+
+
+def _keepers(checkpoint: Path | None) -> list[pl.Callback]:
+    if checkpoint is None:
+        return []
+    keeper = ModelCheckpoint(
+        checkpoint.parent, checkpoint.stem, every_n_epochs=1, enable_version_counter=False
+    )
+    return [keeper]
+
+
+def _hardware(device: torch.device, devices: int) -> dict[str, Any]:
+    if device.type == "cuda":
+        chosen: list[int] | int = [device.index or 0] if devices == 1 else devices
+        return {"accelerator": "gpu", "devices": chosen, "strategy": _strategy(devices)}
+    return {"accelerator": "cpu", "devices": devices, "strategy": _strategy(devices)}
+
+
+def _strategy(devices: int) -> str:
+    # part models may leave a branch out of the loss
+    return "auto" if devices == 1 else "ddp_find_unused_parameters_true"
 
 
 def one_cycle(

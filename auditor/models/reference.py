@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.errors import EnvironmentUnmetError, ModelError
+from auditor.models.architectures.branches import Branches
 
 WEIGHTS = Path(__file__).with_name("reference.safetensors")
 """Shipped weights, float16."""
@@ -76,6 +77,11 @@ class ReferenceNet(nn.Module):
         pooled = F.adaptive_avg_pool2d(top, (self.stripes, 1)).flatten(1)
         features: Tensor = self.reduce(pooled)
         return features
+
+    def branches(self, images: Tensor) -> Branches:
+        """Triplets before the neck, the classifier after it."""
+        features = self.embed(images)
+        return Branches((features,), (self.neck(features),))
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, 128, 64)`` to features ``(B, 128)``, to be L2-normalised."""

@@ -8,13 +8,8 @@ from auditor.data.synthetic import draw_world
 from auditor.errors import EnvironmentUnmetError, ModelError
 from auditor.models import train_reference
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
-from auditor.models.train_reference import (
-    PeopleBatches,
-    augment,
-    batch_hard,
-    cross_camera_retrieval,
-    train,
-)
+from auditor.models.train_reference import cross_camera_retrieval, train
+from auditor.reid import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -84,37 +79,6 @@ def test_foreign_weights_are_refused(tmp_path):
         load_reference(tmp_path / "small.safetensors")
 
 
-def test_batches_show_each_person_by_different_cameras():
-    world = draw_world(identities=1, auxiliary=5, cameras=4, images_per_camera=2)
-    generator = torch.Generator().manual_seed(0)
-    batches = PeopleBatches(world.train, 2, generator, people=3, views=4)
-    seen = list(batches)
-    assert len(seen) == len(batches) == 2
-    for images, classes in seen:
-        assert images.shape == (12, 3, 128, 64)
-        assert (classes.view(3, 4) == classes.view(3, 4)[:, :1]).all()
-        assert len(classes.unique()) == 3
-    rows = torch.nonzero(world.train.pids == 2).flatten()
-    assert len(world.train.camids[batches._views(rows)].unique()) == 4
-
-
-def test_augmented_pictures_stay_pictures():
-    images = torch.rand(6, 3, 32, 16)
-    twice = [augment(images, torch.Generator().manual_seed(3)) for _ in range(2)]
-    assert torch.equal(*twice)
-    assert twice[0].shape == images.shape
-    assert twice[0].min() >= 0
-    assert twice[0].max() <= 1
-
-
-def test_batch_hard_takes_the_hardest():
-    features = torch.tensor([[0.0], [1.0], [1.5], [4.0]])
-    loss = batch_hard(features, torch.tensor([0, 0, 1, 1]), margin=0.5)
-    # positives at most 1, 1, 2.5, 2.5 away; negatives at least 1.5, 0.5, 0.5, 3
-    expected = (0.0 + 1.0 + 2.5 + 0.0) / 4
-    assert loss.item() == pytest.approx(expected)
-
-
 def test_script_trains_and_reports(tmp_path, monkeypatch):
     app = train_reference.app
     out = tmp_path / "tiny.safetensors"
@@ -126,6 +90,6 @@ def test_script_trains_and_reports(tmp_path, monkeypatch):
 
 
 def test_training_is_reproducible():
-    first, second = (train(people=8, cameras=2, epochs=1, steps=1) for _ in range(2))
+    first, second = (train(8, 2, Recipe(epochs=1, steps=1)) for _ in range(2))
     weights = zip(first.parameters(), second.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)

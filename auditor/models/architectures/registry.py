@@ -25,20 +25,21 @@ HEADS = ("fc", "classifier", "heads", "head")
 GUESSABLE = (*WIDTHS, "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "reference")
 
 
-def build(arch: str, size: tuple[int, int]) -> nn.Module:
-    """The network ``arch`` without its classifier, its weights yet to be loaded.
+def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
+    """The network ``arch`` without its classifier, its weights yet to be loaded or trained.
 
     torch's global generator is left as it was.
 
     Args:
         arch: a name, ``timm:NAME``, or ``package.module:factory``.
         size: (height, width) of the images, for the networks that must know.
+        seed: of the weights it starts with.
 
     Raises:
         ModelError: if the name is unknown or the factory does not give a module.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return _maker(arch, size)()
 
 

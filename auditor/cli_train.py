@@ -1,0 +1,99 @@
+"""`audit train`; its options are read without torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.reid.recipe import Recipe
+
+
+def train(
+    data: Annotated[Path, typer.Option("--data", help="Folder or manifest.csv.")],
+    out: Annotated[Path, typer.Option("--out", help="Weights to write (.safetensors).")],
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="osnet_x0_25, reid_resnet50, pcb, timm:NAME, package:factory."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Weights to fine-tune; default: from scratch.")
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            "--card", help="Preprocessing preset (default: the weights' own, else torchreid)."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="HxW", help="Input, such as 256x128.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Rounds.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting of the recipe."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="How many of them.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Train a re-ID network, or fine-tune one, and measure it on people it was not trained on."""
+    given = {"epochs": epochs, "lr": lr, **_settings(settings or [])}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    shape = _size(size)
+    from auditor.environment import pick_device  # torch starts here
+    from auditor.models.described import card_for, described
+    from auditor.progress import Display
+    from auditor.reid import run
+
+    said = None if weights is None else described(weights)
+    job = run.Job(
+        data=data,
+        out=out,
+        arch=arch or (said.arch if said else None),
+        card=card_for(said, card, shape),
+        start=weights,
+        recipe=_recipe(chosen),
+        seed=seed,
+        device=pick_device(device),
+        devices=devices,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    for line in run.lines(run.train(job, Display(2 + (weights is not None)))):
+        typer.echo(line)
+
+
+def _settings(texts: list[str]) -> dict[str, Any]:
+    parts = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, parts, strict=True):
+        if not key or not equals:
+            raise UsageError(f"--set {text}: write it as KEY=VALUE")
+    return {key: yaml.safe_load(value) for key, _, value in parts}
+
+
+def _size(text: str | None) -> dict[str, int]:
+    if text is None:
+        return {}
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise UsageError(f"--size {text}: write it as HEIGHTxWIDTH, such as 256x128")
+    return {"height": int(height), "width": int(width)}
+
+
+def _recipe(chosen: dict[str, Any]) -> "Recipe":
+    from auditor.reid.recipe import Recipe
+
+    try:
+        return TypeAdapter(Recipe).validate_python(chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the recipe"
+        raise UsageError(f"training: {place}: {first['msg']}") from None

@@ -1,0 +1,186 @@
+"""`audit train`: from a dataset and an architecture to a file of weights that describes itself."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auditor.card import Card
+from auditor.data import open_dataset
+from auditor.errors import UsageError
+from auditor.metrics.retrieval import Distance
+from auditor.models import open_model
+from auditor.models.architectures.registry import build
+from auditor.models.described import Description, save
+from auditor.models.extractor import CardedExtractor
+from auditor.pipeline import search, utility_measurements
+from auditor.progress import Display
+from auditor.reid.recipe import Recipe
+from auditor.reid.training import train_reid
+from auditor.report import Measurement
+from auditor.types import ReIDDataset, RunContext, Target
+
+SHOWN = ("rank1", "map", "minp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `audit train` is asked for.
+
+    Attributes:
+        data: dataset folder or manifest.
+        out: the safetensors file to write.
+        arch: architecture's name; None is an error that says what fits ``start``.
+        card: how to feed the network.
+        start: weights to fine-tune; None: from scratch.
+        recipe: how to train.
+        seed: of everything random.
+        device: where.
+        devices: how many of them.
+        resume: go on with an interrupted training.
+        overwrite: replace ``out``, and drop an interrupted training.
+    """
+
+    data: Path
+    out: Path
+    arch: str | None = None
+    card: Card = field(default_factory=Card)
+    start: Path | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    devices: int = 1
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted training waits to be resumed."""
+        return self.out.with_name(f"{self.out.stem}.ckpt")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was written, and how well it finds people it was not trained on.
+
+    Attributes:
+        path: the weights.
+        people: persons trained on.
+        before: utility of ``start``; empty from scratch.
+        after: utility of what was written.
+        notes: what a reader must know.
+    """
+
+    path: Path
+    people: int
+    before: tuple[Measurement, ...]
+    after: tuple[Measurement, ...]
+    notes: tuple[str, ...]
+
+
+def train(job: Job, display: Display) -> Outcome:
+    """Train, measure on query and gallery, and write.
+
+    Raises:
+        AuditError: if something named cannot be opened or written; nothing half-written stays.
+        KeyboardInterrupt: if the user interrupts; the last finished epoch waits in a checkpoint.
+    """
+    _check_files(job)
+    data = open_dataset(job.data)
+    ctx = RunContext(seed=job.seed, device=job.device, workdir=job.out.parent)
+    arch, extractor = _start(job, ctx)
+    distance = extractor.card.distance
+    before: tuple[Measurement, ...] = ()
+    if job.start is not None:
+        with display.step("utility before") as progress:
+            before = utility(extractor, data, replace(ctx, progress=progress), distance)
+    with display.step(f"training {arch} on {data.name}") as progress:
+        trained = train_reid(
+            extractor,
+            data.train,
+            job.recipe,
+            replace(ctx, progress=progress),
+            checkpoint=job.checkpoint,
+            devices=job.devices,
+        )
+    with display.step("utility after") as progress:
+        after = utility(trained.extractor, data, replace(ctx, progress=progress), distance)
+    facts = {
+        "data": data.name,
+        "people": trained.classes,
+        "seed": job.seed,
+        "recipe": asdict(job.recipe),
+        "history": [dict(epoch) for epoch in trained.history],
+        "utility": {m.metric: m.value for m in after},
+    }
+    description = Description(arch=arch, card=extractor.card, facts=facts)
+    save(job.out, trained.extractor.network, description)
+    job.checkpoint.unlink(missing_ok=True)
+    return Outcome(job.out, trained.classes, before, after, _notes(data))
+
+
+def utility(
+    extractor: CardedExtractor, data: ReIDDataset, ctx: RunContext, distance: Distance
+) -> tuple[Measurement, ...]:
+    """rank1, map and minp of finding the query people in the gallery."""
+    target = Target(extractor, data)
+    measured = utility_measurements(search(target, ctx, distance), target)
+    return tuple(m for m in measured if m.metric in SHOWN)
+
+
+def _check_files(job: Job) -> None:
+    """Find out what would be in the way before hours are spent."""
+    if job.out.suffix != ".safetensors":
+        raise UsageError(f"--out {job.out}: weights are written as safetensors; "
+                         f"name it {job.out.with_suffix('.safetensors').name}")  # fmt: skip
+    if job.overwrite:
+        job.checkpoint.unlink(missing_ok=True)
+    elif job.out.exists():
+        raise UsageError(f"{job.out} exists; name another --out or pass --overwrite")
+    elif job.checkpoint.exists() and not job.resume:
+        raise UsageError(
+            f"{job.checkpoint} holds an interrupted training; pass --resume to go on with it, "
+            "or --overwrite to start over"
+        )
+    if job.resume and not job.checkpoint.exists():
+        raise UsageError(f"--resume: there is no {job.checkpoint}; leave --resume out to begin")
+
+
+def _start(job: Job, ctx: RunContext) -> tuple[str, CardedExtractor]:
+    """The architecture's name, and the network to begin with."""
+    if job.start is not None:
+        model = open_model(job.start, arch=job.arch, card=job.card)
+        if job.arch is None:
+            raise UsageError(
+                f"--weights {job.start} is {model.facts['format']}, a finished program; "
+                "give a state dict and its --arch to go on training it"
+            )
+        return job.arch, model.extractor
+    if job.arch is None:
+        raise UsageError("give --arch, such as osnet_x0_25, or --weights to fine-tune")
+    size = (job.card.height, job.card.width)
+    network = build(job.arch, size, ctx.seed_for("weights"))
+    return job.arch, CardedExtractor(network, job.card)
+
+
+def _notes(data: ReIDDataset) -> tuple[str, ...]:
+    attacked: set[int] = {*data.query.pids.tolist(), *data.gallery.pids.tolist()}
+    both = attacked & set(data.train.pids.tolist()) - {0}
+    notes: list[str] = []
+    if both:
+        notes.append(f"{len(both)} people were both trained on and measured, which flatters.")
+    if data.train is data.auxiliary:
+        notes.append("Trained on the people that an audit of the same data calls auxiliary.")
+    return tuple(notes)
+
+
+def lines(outcome: Outcome) -> Sequence[str]:
+    """What to print."""
+    said: dict[str, Any] = {m.metric: m for m in outcome.before}
+    result = [f"wrote {outcome.path}, trained on {outcome.people} people"]
+    for m in outcome.after:
+        was = f"{said[m.metric].value:.1%} -> " if m.metric in said else ""
+        result.append(f"{m.metric}: {was}{m.value:.1%} ({m.low:.1%} to {m.high:.1%}, {m.n} people)")
+    return [*result, *outcome.notes, f"audit it with: audit run --model {outcome.path} --data DIR"]

@@ -1,0 +1,128 @@
+"""Runs the training of a re-ID network: whom it sees, in which batches, with which precision."""
+
+import os
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from auditor.models.extractor import CardedExtractor
+from auditor.reid.learner import Learner
+from auditor.reid.people import PeopleSampler, Pictures, pictures
+from auditor.reid.recipe import Recipe
+from auditor.training import Precision, fit
+from auditor.types import RunContext, Split
+
+WORKERS = min(8, os.cpu_count() or 1)
+"""Processes that decode pictures for a GPU; on a processor they would compete with the training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came out of a training.
+
+    Attributes:
+        extractor: in evaluation mode, on the device it was trained on.
+        classes: persons it learned to tell apart.
+        history: per epoch its number, mean losses and training accuracy (``top1``).
+    """
+
+    extractor: CardedExtractor
+    classes: int
+    history: tuple[Mapping[str, float], ...]
+
+
+def train_reid(
+    extractor: CardedExtractor,
+    split: Split,
+    recipe: Recipe,
+    ctx: RunContext,
+    *,
+    name: str = "train",
+    terms: Mapping[str, nn.Module] | None = None,
+    checkpoint: Path | None = None,
+    devices: int = 1,
+) -> Trained:
+    """Train a copy of ``extractor`` on the people of ``split``; the given one stays as it is.
+
+    Args:
+        extractor: network and card; fresh, or trained already and to be fine-tuned.
+        split: whom to learn to tell apart; distractors are left out.
+        recipe: how.
+        ctx: its device, seed and progress.
+        name: of this training, for its randomness and its progress.
+        terms: name -> further loss that learns along; see `auditor.reid.learner.Term`.
+        checkpoint: a ``.ckpt`` file kept up to date after every epoch, and resumed from if it is
+            already there.
+        devices: GPUs, or processes, that share the batches (distributed data parallel).
+
+    Raises:
+        DataError: if fewer than two people are there.
+        UsageError: if ``checkpoint`` belongs to another training.
+        KeyboardInterrupt: if the user interrupts the training.
+    """
+    shown = pictures(split, extractor.input_size)
+    classes = int(shown.classes.max()) + 1
+    student = deepcopy(extractor)
+    with ctx.randomness(f"{name}/start"):
+        module = Learner(student, classes, recipe, dict(terms or {}), _seeds(ctx, name))
+        # an opened model is in evaluation mode, and Lightning leaves modes as they are
+        module.train().to(memory_format=torch.channels_last)
+        fit(
+            module,
+            _loader(shown, recipe, ctx, name),
+            epochs=recipe.epochs,
+            ctx=ctx,
+            detail=name,
+            checkpoint=checkpoint,
+            devices=devices,
+            precision=_precision(recipe, ctx.device),
+        )
+    student.to(memory_format=torch.contiguous_format)
+    return Trained(student.to(ctx.device).eval(), classes, tuple(module.history))
+
+
+def _seeds(ctx: RunContext, name: str) -> Callable[[str], int]:
+    return lambda draw: ctx.seed_for(f"{name}/{draw}")
+
+
+def _loader(
+    shown: Pictures, recipe: Recipe, ctx: RunContext, name: str
+) -> DataLoader[tuple[Tensor, int]]:
+    sampler = PeopleSampler(
+        shown.classes,
+        shown.split.camids,
+        recipe.people,
+        recipe.views,
+        recipe.steps or max(1, round(len(shown) / (recipe.people * recipe.views))),
+        ctx.seed_for(f"{name}/people"),
+    )
+    gpu = ctx.device.type == "cuda"
+    return DataLoader(
+        shown,
+        batch_size=sampler.batch,
+        sampler=sampler,
+        num_workers=WORKERS if gpu else 0,
+        persistent_workers=gpu,
+        pin_memory=gpu,
+    )
+
+
+def _precision(recipe: Recipe, device: torch.device) -> Precision:
+    half = recipe.precision == "bf16" or (recipe.precision == "auto" and _multiplies_bf16(device))
+    return "bf16-mixed" if half else "32-true"
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself, instead of in float32 with detours."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities: Mapping[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # torch 2.10 cannot say
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
