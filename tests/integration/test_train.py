@@ -1,0 +1,119 @@
+"""`audit train`: weights that say what they are, and that an audit opens without being told."""
+
+import json
+import re
+
+import pytest
+import safetensors
+
+from auditor.models.described import KEY, described
+from auditor.models.reference import WEIGHTS
+from auditor.report import load
+
+QUICK = ("--arch", "reference", "--size", "64x32", "--epochs", "1", "--set", "steps=2",
+         "--set", "people=4", "--set", "precision='32'")  # fmt: skip
+
+
+@pytest.fixture
+def trained(audit, drawn_folder, tmp_path):
+    out = tmp_path / "own.safetensors"
+    code, stdout, stderr = audit("train", "--data", drawn_folder, "--out", out, *QUICK)
+    assert code == 0, stderr
+    return out, stdout, stderr
+
+
+def test_training_ends_with_weights_and_figures(trained):
+    out, stdout, stderr = trained
+    assert "trained on 100 people" in stdout
+    assert "rank1:" in stdout
+    assert "map:" in stdout
+    assert "24 people" in stdout
+    assert "[1/2] training reference" in stderr
+    said = described(out)
+    assert said.arch == "reference"
+    assert (said.card.height, said.card.width) == (64, 32)
+    assert said.facts["people"] == 100
+    assert said.facts["recipe"]["epochs"] == 1
+    assert not list(out.parent.glob("*.ckpt"))
+
+
+def test_an_audit_opens_what_was_trained_without_being_told_how(
+    trained, audit, drawn_folder, tmp_path
+):
+    out, *_ = trained
+    run = ("run", "--model", out, "--data", drawn_folder, "--out", tmp_path / "audit")
+    config = tmp_path / "audit.yaml"
+    config.write_text("attacks: {identity_lda: {}}\ndefenses: {}\n")
+    code, _, stderr = audit(*run, "--config", config)
+    assert code in (0, 4), stderr
+    model = load(tmp_path / "audit" / "report.json").model
+    assert model["arch"] == "reference"
+    assert model["card"]["height"] == 64
+    assert model["training"]["people"] == 100
+
+
+def test_fine_tuning_says_what_it_began_with(audit, trained, drawn_folder, tmp_path):
+    start, *_ = trained
+    again = ("--weights", start, "--epochs", "1", "--set", "steps=1", "--set", "people=4")
+    out = tmp_path / "again.safetensors"
+    code, stdout, _ = audit("train", "--data", drawn_folder, "--out", out, *again)
+    assert code == 0
+    assert " -> " in stdout
+    assert described(out).card == described(start).card
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--arch", "osnet_x0_26"), "did you mean 'osnet_x0_25'"),
+        ((), "give --arch"),
+        (("--arch", "reference", "--set", "epoch=3"), "training: epoch"),
+        (("--arch", "reference", "--set", "margin"), "KEY=VALUE"),
+        (("--arch", "reference", "--size", "64"), "HEIGHTxWIDTH"),
+        (("--arch", "reference", "--lr", "0"), "greater than 0"),
+        (("--arch", "reference", "--resume"), "no .*own.ckpt"),
+        (("--weights", "nowhere.pth"), "nowhere.pth"),
+    ],
+)
+def test_what_cannot_be_followed_is_one_line(audit, drawn_folder, tmp_path, options, message):
+    out = tmp_path / "own.safetensors"
+    code, _, stderr = audit("train", "--data", drawn_folder, "--out", out, *options)
+    assert code == 2
+    assert stderr.count("\n") == 1
+
+    assert re.search(message, stderr)
+    assert not out.exists()
+
+
+def test_nothing_is_overwritten_unasked(audit, trained, drawn_folder):
+    out, *_ = trained
+    kept = out.read_bytes()
+    code, _, stderr = audit("train", "--data", drawn_folder, "--out", out, *QUICK)
+    assert code == 2
+    assert "--overwrite" in stderr
+    assert out.read_bytes() == kept
+
+
+def test_another_ending_is_refused_before_training(audit, drawn_folder, tmp_path):
+    out = tmp_path / "own.pth"
+    code, _, stderr = audit("train", "--data", drawn_folder, "--out", out, *QUICK)
+    assert code == 2
+    assert "own.safetensors" in stderr
+
+
+def test_weights_that_describe_themselves_wrongly_are_refused(trained, audit, drawn_folder):
+    out, *_ = trained
+    with safetensors.safe_open(out, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    text = json.dumps({"arch": "reference", "card": {"hight": 64}, "facts": {}})
+    safetensors.torch.save_file(tensors, out, {KEY: text})
+    code, _, stderr = audit(
+        "run", "--model", out, "--data", drawn_folder, "--out", out.parent / "x"
+    )
+    assert code == 2
+    assert "hight" in stderr
+    assert "--card" in stderr
+
+
+def test_other_weights_say_nothing():
+    assert described(WEIGHTS) is None
