@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor import __version__
+from auditor.cli_reproduce import reproduce
 from auditor.cli_train import train
 from auditor.errors import AuditError, UsageError
 
@@ -201,6 +202,7 @@ def init(
 
 
 app.command(epilog=EPILOG)(train)
+app.command(epilog=EPILOG)(reproduce)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,9 +7,10 @@ gives the same bytes.
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from openpyxl import Workbook
 from openpyxl.styles import Font
@@ -42,12 +43,12 @@ def render(
     _verdict(book.create_sheet("Verdict"), report, verdicts)
     for name, fill in sheets.SHEETS.items():
         fill(book.create_sheet(name), report)
-    created = _created(report)
+    created = created_at(report.environment)
     book.properties.creator = "privacy audit"
     book.properties.created = created
     buffer = io.BytesIO()
     book.save(buffer)
-    write(path, _repeatable(buffer.getvalue(), created))
+    write(path, repeatable(buffer.getvalue(), created))
 
 
 def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
@@ -76,16 +77,16 @@ def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict])
         write_cell(sheet, row, 2, text)
 
 
-def _created(report: AuditReport) -> datetime:
+def created_at(environment: Mapping[str, Any]) -> datetime:
     """When the audit ran, as the record says; the epoch if it does not say."""
     try:
-        stamp = datetime.fromisoformat(str(report.environment.get("created")))
+        stamp = datetime.fromisoformat(str(environment.get("created")))
     except ValueError:
         return EPOCH
     return stamp.replace(tzinfo=None) if stamp.year >= EPOCH.year else EPOCH
 
 
-def _repeatable(book: bytes, created: datetime) -> bytes:
+def repeatable(book: bytes, created: datetime) -> bytes:
     """The same workbook without the time of writing, which openpyxl puts into every part."""
     stamp = f"{created.replace(microsecond=0).isoformat()}Z".encode()
     buffer = io.BytesIO()

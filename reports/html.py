@@ -52,7 +52,7 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
     """The page as text."""
     style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -71,12 +71,17 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             disclaimer=caveats.DISCLAIMER,
             fingerprint=_fingerprint(report),
             style=Markup(style),
-            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            style_hash=style_hash(style),
         )
     )
 
 
-def _environment() -> Environment:
+def style_hash(style: str) -> str:
+    """What the page's own policy names its style by."""
+    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+
+def environment() -> Environment:
     """Escapes everything, whatever the template is called, and knows the house's words."""
     environment = Environment(
         autoescape=True,

@@ -19,6 +19,8 @@ RENDERERS_MAY_SEE = {
     "auditor.gates",
     "auditor.files",
     "auditor.errors",
+    "auditor.reproduction.record",
+    "auditor.reproduction",
     "auditor",
 }
 FOLDERS = sorted(ALLOWED)

@@ -1,0 +1,103 @@
+"""`audit reproduce`: a paper's table beside what is measured. Options are read without torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.reproduction.record import Figure, Reproduction
+
+
+def reproduce(
+    table: Annotated[str, typer.Argument(help="Such as pepr-table1; 'list' names them all.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder or manifest.csv; default: drawn people.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="quick (drawn people), reduced (CPU) or full (GPU).")
+    ] = "quick",
+    against: Annotated[
+        str, typer.Option("--against", help="Dataset whose printed figures to show.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder (default: audit-TABLE).")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Folder with pretrained weights.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished one.")] = False,
+) -> None:
+    """Run a paper's table again and print its figures beside the measured ones.
+
+    Models and audits that lie finished in --out are used again, so an interrupted one goes on.
+    """
+    from auditor.reproduction import plan
+
+    if table == "list":
+        for name in plan.names():
+            typer.echo(f"{name:<12}  {plan.table(name).title}")
+        return
+    plan.table(table)
+    folder = out or Path(f"audit-{table}")
+    if (folder / "reproduction.json").exists() and not overwrite:
+        raise UsageError(f"{folder} holds a finished table; name another --out or pass --overwrite")
+    from auditor.environment import pick_device  # torch starts here
+    from auditor.reproduction import run
+
+    job = run.Job(
+        table=table,
+        out=folder,
+        data=data,
+        preset=preset,
+        against=against,
+        weights=weights,
+        seed=seed,
+        device=pick_device(device),
+        say=lambda text: typer.echo(text, err=True),
+    )
+    record = run.reproduce(job)
+    show(record)
+    render(record, folder)
+
+
+def render(record: "Reproduction", folder: Path) -> None:
+    """Write the table in every installed format."""
+    from auditor import plugins
+
+    for name in plugins.installed("table_renderers"):
+        path = folder / f"reproduction.{name}"
+        plugins.load("table_renderers", name)(record, path)
+        typer.echo(f"wrote {path}")
+
+
+def show(record: "Reproduction") -> None:
+    """Print the table: the paper's figure, an arrow, the measured one and its interval."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{record.title} ({record.source}; printed: {record.against}; percent)"
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    table.add_column("row", overflow="fold")
+    for column in record.columns:
+        table.add_column(column.label + (" (ours)" if column.ours else ""), justify="right")
+    for row in record.rows:
+        cells = [_cell(row.figures[column.key]) for column in record.columns]
+        table.add_row(row.label + (" (ours)" if row.ours else ""), *cells)
+    Console(width=max(100, 24 + 22 * len(record.columns)), markup=False).print(table)
+    for row in record.rows:
+        for text in filter(None, (row.note, *row.claims)):
+            typer.echo(f"{row.label}: {text}")
+
+
+def _cell(figure: "Figure") -> str:
+    paper = "" if figure.paper is None else f"{figure.paper:.1%}"[:-1]
+    if figure.measured is None:
+        return f"{paper} -> –" if paper else "–"
+    m = figure.measured
+    measured = f"{m.value * 100:.1f} [{m.low * 100:.1f}, {m.high * 100:.1f}]"
+    return f"{paper} -> {measured}" if paper else measured

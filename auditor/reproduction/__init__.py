@@ -1,0 +1,1 @@
+"""The papers' tables, run again: what they print beside what is measured here."""

@@ -1,0 +1,106 @@
+"""Tables on what a model gives away: each row is a scenario of an audit, each column an address.
+
+A defended model is attacked by adversaries trained against it, and every attack runs on its
+controls, so a table of the paper comes with what the paper's own measurement could not show.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from auditor import config as configuration
+from auditor import session
+from auditor.files import write
+from auditor.report import AuditReport, Measurement, Scenario, load
+from auditor.reproduction.plan import RowPlan, block_of
+from auditor.reproduction.scene import Outcome, Scene
+
+
+def run(scene: Scene) -> Mapping[str, Outcome]:
+    """Audit every model with all its rows' defenses; gives row name -> outcome."""
+    outcomes: dict[str, Outcome] = {}
+    for model, rows in _by_model(scene).items():
+        record = _audited(scene, model, rows)
+        for name, row in rows.items():
+            outcomes[name] = _read(scene, record, name if row.defense else configuration.BARE, row)
+    return outcomes
+
+
+def _by_model(scene: Scene) -> dict[str, dict[str, RowPlan]]:
+    first = next(iter(scene.preset.models))
+    grouped: dict[str, dict[str, RowPlan]] = {}
+    for name, row in scene.plan.rows.items():
+        grouped.setdefault(row.model or first, {})[name] = row
+    return grouped
+
+
+def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport:
+    """The record of an audit, the one already there if it is complete and of the same settings."""
+    defenses = {name: block_of(row, scene.preset) for name, row in rows.items() if row.defense}
+    settings: dict[str, Any] = {
+        "model": {"path": str(scene.model(model).resolve())},
+        "data": {"path": str(scene.path.resolve())},
+        "attacks": scene.preset.attacks,
+        "defenses": defenses,
+        "controls": scene.preset.controls,
+        "device": scene.device.type,
+        "seed": scene.seed,
+        # a model meant to protect may well fail to tell people apart, which is for the table to say
+        "force": True,
+        **({"weights": str(scene.weights.resolve())} if scene.weights else {}),
+    }
+    out = scene.folder / "audits" / model
+    # as a file, so that a reader can repeat this part alone: audit run --config audit.yaml
+    write(out / "audit.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
+    config = configuration.load(out / "audit.yaml", {})
+    if (out / "report.json").exists():
+        earlier = load(out / "report.json")
+        if earlier.complete and earlier.config == config.resolved():
+            return earlier
+    scene.say(f"auditing {model} under {len(defenses)} protections")
+    return session.audit(config, out)
+
+
+def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcome:
+    """The measurements that fill a row, and what the scenario has to say."""
+    scenario = next((s for s in record.scenarios if s.defense == label), None)
+    if scenario is None or not scenario.utility:
+        return Outcome(reason=_why_empty(scenario))
+    found = dict(record.measurements())
+    figures: dict[str, Measurement] = {}
+    for key, column in scene.plan.columns.items():
+        address = f"{label}/{column.address.format(attack=row.attack)}"
+        if address in found:
+            figures[key] = found[address]
+    return Outcome(
+        figures=figures,
+        notes=_unshown(scenario, row),
+        claims=tuple(_claim(claim) for claim in scenario.claims),
+    )
+
+
+def _why_empty(scenario: Scenario | None) -> str:
+    if scenario is None:
+        return "the audit ended before this row"
+    return getattr(scenario, "reason", "") or "the protection could not be applied"
+
+
+def _unshown(scenario: Scenario, row: RowPlan) -> tuple[str, ...]:
+    """Which attacks did not run, or did not show that they work."""
+    notes = []
+    for finding in scenario.findings:
+        if row.attack and finding.attack != row.attack:
+            continue
+        if finding.status != "done":
+            notes.append(f"{finding.attack}: {finding.status}: {finding.reason}.")
+        elif finding.power is not None and not finding.power.shown:
+            notes.append(f"{finding.attack} failed its controls: {finding.power.reason}.")
+    return tuple(notes)
+
+
+def _claim(claim: Any) -> str:
+    return (
+        f"{claim.mechanism}: claimed ε {claim.epsilon_claimed:g}, certified "
+        f"{claim.epsilon_certified:.4g} per image and {claim.epsilon_identity:.4g} per person"
+    )

@@ -1,0 +1,258 @@
+"""Tables on published pictures: what a protected training set is still good for, and who is in it.
+
+PIS's protocol (SCIS 69(1), 2026, Sec. 3.1 and 4.1). People are divided three ways, by identity: the
+owner protects pictures of some and publishes them; the adversary trains a network on others, and
+searches the published pictures for people of whom they hold an original one; and whoever trains on
+the published pictures is measured on the rest.
+
+``utility`` is the mean over several networks trained on the published pictures alone; ``leakage``
+is the adversary's retrieval, where finding either person of a mixed picture counts; ``pu`` is the
+PU-score of both. The paper does not say whether networks are tested on original or on protected
+pictures; here they are tested on original ones, as a deployment would use them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from auditor import plugins
+from auditor.config import plugin_of
+from auditor.embedding import features_of
+from auditor.errors import AuditError, DataError, UsageError
+from auditor.metrics import measure
+from auditor.metrics.retrieval import Retrieval, evaluate
+from auditor.metrics.scores import pu
+from auditor.models import open_model
+from auditor.models.architectures.registry import build
+from auditor.models.extractor import CardedExtractor
+from auditor.reid import train_reid
+from auditor.report import Measurement
+from auditor.reproduction.attributes import Reader, train_reader
+from auditor.reproduction.plan import RowPlan, block_of
+from auditor.reproduction.scene import Outcome, Scene
+from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
+
+METRICS = ("map", "rank1")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """The three groups of people, and the adversary's network.
+
+    Attributes:
+        owner: ``train`` and ``gallery`` are all pictures of the protected people, ``query`` one
+            original picture of each per camera, ``auxiliary`` the adversary's own people.
+        measured: query and gallery of people nobody trained on.
+        attacker: trained on the adversary's own people.
+        reader: what reads attributes off a picture, trained likewise; None where none is asked for.
+    """
+
+    owner: ReIDDataset
+    measured: ReIDDataset
+    attacker: CardedExtractor
+    reader: Reader | None
+
+
+def run(scene: Scene) -> Mapping[str, Outcome]:
+    """Protect, search and train once per row; gives row name -> outcome."""
+    ctx = RunContext(
+        seed=scene.seed, device=scene.device, workdir=scene.folder, weights=scene.weights
+    )
+    stage = set_up(scene, ctx)
+    return {name: _outcome(scene, stage, name, row, ctx) for name, row in scene.plan.rows.items()}
+
+
+def set_up(scene: Scene, ctx: RunContext) -> Stage:
+    """Divide the people and train the adversary.
+
+    Raises:
+        DataError: if too few people are there to divide.
+    """
+    owner = owner_of(scene.data, ctx)
+    scene.say(f"training the adversary ({scene.preset.attacker}) on "
+              f"{len(owner.auxiliary.pids.unique())} people of their own")  # fmt: skip
+    name = scene.preset.attacker
+    fresh = _fresh(scene, name, ctx)
+    attacker = _trained(scene, owner.auxiliary, "attacker", ctx, name, fresh)
+    return Stage(
+        owner=owner, measured=scene.data, attacker=attacker, reader=_reader(scene, owner, ctx)
+    )
+
+
+def _reader(scene: Scene, owner: ReIDDataset, ctx: RunContext) -> Reader | None:
+    wanted = scene.preset.attributes
+    if not wanted:
+        return None
+    scene.say(f"training what reads {', '.join(wanted)} off a picture")
+    name = scene.preset.reader or scene.preset.attacker
+    recipe = scene.training(name).recipe
+    return train_reader(_fresh(scene, name, ctx), owner, wanted, recipe, ctx)
+
+
+def owner_of(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
+    """The owner's world: every second training person is protected, the others the adversary has.
+
+    Raises:
+        DataError: if there are fewer than four training people.
+    """
+    people = data.train.pids[data.train.pids > 0].unique()
+    people = people[torch.randperm(len(people), generator=ctx.generator("reproduction/people"))]
+    if len(people) < 4:
+        raise DataError(f"{len(people)} training people are too few to divide between owner and "
+                        "adversary; give four or more")  # fmt: skip
+    protected = _of(data.train, people[0::2])
+    return replace(
+        data,
+        train=protected,
+        gallery=protected,
+        query=protected.take(_one_per_camera(protected)),
+        auxiliary=_of(data.train, people[1::2]),
+    )
+
+
+def _of(split: Split, people: Tensor) -> Split:
+    return split.take(torch.isin(split.pids, people).nonzero().flatten())
+
+
+def _one_per_camera(split: Split) -> Tensor:
+    """``(Q,)`` rows: the first of each person and camera."""
+    seen: dict[tuple[int, int], int] = {}
+    for row, key in enumerate(zip(split.pids.tolist(), split.camids.tolist(), strict=True)):
+        seen.setdefault(key, row)
+    return torch.tensor(sorted(seen.values()))
+
+
+def _outcome(scene: Scene, stage: Stage, name: str, row: RowPlan, ctx: RunContext) -> Outcome:
+    scene.say(f"row {name}")
+    try:
+        found = _measured(scene, stage, name, row, ctx)
+    except UsageError:
+        raise
+    except AuditError as error:
+        return Outcome(reason=str(error))
+    columns = scene.plan.columns.items()
+    return Outcome(figures={k: found[c.address] for k, c in columns if c.address in found})
+
+
+def _measured(
+    scene: Scene, stage: Stage, name: str, row: RowPlan, ctx: RunContext
+) -> dict[str, Measurement]:
+    """Address -> measurement of one row."""
+    target = Target(stage.attacker, stage.owner)
+    defense = _defense(scene, name, row)
+    published = _applied(defense, target, name, ctx)
+    if published.extractor is not target.extractor:
+        # the protection lies in the training, not in the pictures
+        return _utility(scene, stage, partial(_protected, defense, stage, name, ctx), ctx)
+    gallery = published.data.gallery
+    found = _utility(scene, stage, partial(_trained, scene, gallery, name, ctx), ctx)
+    found |= _leakage(stage, gallery, ctx)
+    if stage.reader is not None:
+        found |= stage.reader.f1(gallery, stage.owner.gallery, ctx)
+    for metric in METRICS:
+        found[f"pu/{metric}"] = _pu(metric, found[f"utility/{metric}"], found[f"leakage/{metric}"])
+    if "attributes/mean" in found:
+        found["pu/attributes"] = _pu("f1", found["utility/rank1"], found["attributes/mean"])
+    return found
+
+
+def _defense(scene: Scene, name: str, row: RowPlan) -> Defense | None:
+    block = block_of(row, scene.preset)
+    if not block:
+        return None
+    defense: Defense = plugins.build("defenses", *plugin_of(name, block))
+    return defense
+
+
+def _applied(defense: Defense | None, target: Target, name: str, ctx: RunContext) -> Target:
+    if defense is None:
+        return target
+    with ctx.randomness(f"reproduction/{name}"):
+        return defense.apply(target, ctx)
+
+
+def _protected(
+    defense: Defense | None, stage: Stage, name: str, ctx: RunContext, arch: str,
+    fresh: CardedExtractor,
+) -> CardedExtractor:  # fmt: skip
+    """What a protecting training makes of a fresh network."""
+    extractor = _applied(defense, Target(fresh, stage.owner), f"{name}/{arch}", ctx).extractor
+    assert isinstance(extractor, CardedExtractor)
+    return extractor
+
+
+def _trained(
+    scene: Scene, split: Split, name: str, ctx: RunContext, arch: str, fresh: CardedExtractor
+) -> CardedExtractor:
+    """A fresh network after training on ``split``."""
+    recipe = scene.training(arch).recipe
+    return train_reid(fresh, split, recipe, ctx, name=f"{name}/{arch}").extractor
+
+
+def _fresh(scene: Scene, name: str, ctx: RunContext) -> CardedExtractor:
+    """The preset's model ``name`` before any training here."""
+    job = scene.training(name)
+    assert job.arch is not None
+    if job.start is not None:
+        return open_model(job.start, arch=job.arch, card=job.card, device=ctx.device).extractor
+    size = (job.card.height, job.card.width)
+    network = build(job.arch, size, ctx.seed_for(f"reproduction/{name}"))
+    return CardedExtractor(network.to(ctx.device), job.card, ctx.device)
+
+
+def _utility(
+    scene: Scene,
+    stage: Stage,
+    learn: Callable[[str, CardedExtractor], CardedExtractor],
+    ctx: RunContext,
+) -> dict[str, Measurement]:
+    """How well networks trained on the published pictures find people on original ones."""
+    ctx = replace(ctx, memo={})  # nobody asks for these features again
+    searches = {}
+    for arch in scene.preset.learners or scene.preset.models:
+        learned = learn(arch, _fresh(scene, arch, ctx))
+        searches[arch] = _search(learned, stage.measured.query, stage.measured.gallery, ctx)
+    pids = stage.measured.query.pids
+    found = {}
+    for metric in METRICS:
+        values = {arch: _values(metric, search) for arch, search in searches.items()}
+        rows = next(iter(searches.values())).query_index
+        every = torch.stack(list(values.values())).mean(0)
+        for arch, value in {"": every, **{f"{arch}/": v for arch, v in values.items()}}.items():
+            measured = measure.mean(metric, value, pids[rows])
+            found[f"utility/{arch}{metric}"] = replace(measured, worse="lower")
+    return found
+
+
+def _leakage(stage: Stage, published: Split, ctx: RunContext) -> dict[str, Measurement]:
+    """How often the adversary finds a person, or the one they were mixed with, by an original."""
+    search = _search(stage.attacker, stage.owner.query, published, ctx)
+    pids = stage.owner.query.pids[search.query_index]
+    return {f"leakage/{m}": measure.mean(m, _values(m, search), pids) for m in METRICS}
+
+
+def _search(extractor: CardedExtractor, query: Split, gallery: Split, ctx: RunContext) -> Retrieval:
+    return evaluate(
+        features_of(extractor, query, ctx),
+        features_of(extractor, gallery, ctx),
+        query.pids,
+        gallery.pids,
+        query.camids,
+        gallery.camids,
+        distance=extractor.card.distance,
+        gallery_partners=gallery.partners,
+    )
+
+
+def _values(metric: str, search: Retrieval) -> Tensor:
+    """``(V,)`` of one metric, a value per query."""
+    return search.average_precision if metric == "map" else search.hit(1)
+
+
+def _pu(metric: str, utility: Measurement, leakage: Measurement) -> Measurement:
+    score = pu(f"pu_{metric}", utility, leakage).measurement
+    assert score is not None
+    return score

@@ -1,0 +1,126 @@
+"""What every protocol needs: the plan, the people, and the models it starts from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from auditor.card import card_from
+from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.models.described import described
+from auditor.models.reference import WEIGHTS
+from auditor.progress import Display
+from auditor.reid import Recipe
+from auditor.reid.run import Job as Training
+from auditor.reid.run import train
+from auditor.report import Measurement
+from auditor.reproduction.plan import Preset, TablePlan
+from auditor.types import ReIDDataset
+
+SHIPPED = "shipped"
+"""As a model's ``weights``: start from the extractor that comes with the auditor."""
+
+RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a row.
+
+    Attributes:
+        figures: column key -> measurement.
+        reason: why something is missing.
+        notes: for the reader.
+        claims: what the protection promises, a sentence each.
+    """
+
+    figures: Mapping[str, Measurement] = field(default_factory=dict)
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A table about to be run.
+
+    Attributes:
+        plan: the table.
+        preset: its size.
+        folder: for everything it leaves behind.
+        path: where the people are.
+        data: the people.
+        weights: folder with pretrained weights, if the user has one.
+        seed: of everything random.
+        device: where.
+        say: told what is going on.
+    """
+
+    plan: TablePlan
+    preset: Preset
+    folder: Path
+    path: Path
+    data: ReIDDataset
+    weights: Path | None
+    seed: int
+    device: torch.device
+    say: Callable[[str], None]
+
+    def model(self, name: str) -> Path:
+        """The weights of the preset's model ``name``, trained now unless they lie there already.
+
+        Raises:
+            UsageError: if the folder holds weights of another training.
+        """
+        job = self.training(name)
+        if (said := described(job.out)) is not None:
+            if said.facts.get("recipe") != asdict(job.recipe) or said.arch != job.arch:
+                raise UsageError(f"{job.out} was trained in another way; use another --out")
+            return job.out
+        self.say(f"training {name}")
+        train(job, Display(3))
+        return job.out
+
+    def training(self, name: str) -> Training:
+        """What `audit train` is asked for to get the model ``name``."""
+        block = dict(self.preset.models[name])
+        size, start = block.pop("size", None), block.pop("weights", None)
+        overrides: dict[str, Any] = {"l2_norm": True}
+        if size:
+            height, width = (int(part) for part in str(size).split("x"))
+            overrides |= {"height": height, "width": width}
+        out = self.folder / "models" / f"{name}.safetensors"
+        return Training(
+            data=self.path,
+            out=out,
+            arch=block.pop("arch"),
+            card=card_from("torchreid", overrides),
+            start=self._pretrained(start),
+            recipe=_recipe(name, block),
+            seed=self.seed,
+            device=self.device,
+            resume=out.with_suffix(".ckpt").exists(),
+        )
+
+    def _pretrained(self, file: str | None) -> Path | None:
+        """The weights to start from, where the user has them; else from scratch."""
+        if file == SHIPPED:
+            return WEIGHTS
+        if file is None or self.weights is None:
+            return None
+        path = self.weights / file
+        if not path.is_file():
+            raise EnvironmentUnmetError(f"--weights: there is no {path}; leave --weights out to "
+                                        "train from scratch")  # fmt: skip
+        return path
+
+
+def _recipe(name: str, block: Mapping[str, Any]) -> Recipe:
+    try:
+        return RECIPE.validate_python(dict(block))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"model {name!r}: {first['loc']}: {first['msg']}") from None
