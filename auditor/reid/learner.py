@@ -16,6 +16,7 @@ from auditor.models.architectures.branches import Branches, branches
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.augment import augment
 from auditor.reid.losses import batch_hard
+from auditor.reid.people import Pictures
 from auditor.reid.recipe import Recipe
 
 
@@ -32,7 +33,7 @@ class Learner(pl.LightningModule):
 
     Args:
         extractor: the network and its card; trained in place.
-        classes: persons to tell apart.
+        shown: the pictures to learn from.
         recipe: how.
         terms: name -> further loss, added with weight 1.
         seed_for: gives the seed of a named draw.
@@ -41,13 +42,15 @@ class Learner(pl.LightningModule):
     def __init__(
         self,
         extractor: CardedExtractor,
-        classes: int,
+        shown: Pictures,
         recipe: Recipe,
         terms: Mapping[str, nn.Module],
         seed_for: Callable[[str], int],
     ) -> None:
         super().__init__()
         self.extractor, self.recipe, self.seed_for = extractor, recipe, seed_for
+        self.shown = shown
+        classes = shown.people
         heads = [nn.Linear(dim, classes, bias=False) for dim in identity_dims(extractor)]
         for head in heads:
             nn.init.normal_(head.weight, std=0.001)
@@ -64,7 +67,15 @@ class Learner(pl.LightningModule):
             for module in self.extractor.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+        self._learn_parts()
         self.sums = {}
+
+    def _learn_parts(self) -> None:
+        """Let a network that labels body parts by itself look at everybody anew, as ISP does."""
+        learn = getattr(self.extractor.network, "learn_parts", None)
+        if learn is not None:
+            draw = torch.Generator().manual_seed(self.seed_for(f"parts {self.current_epoch}"))
+            learn((self.extractor.prepare(images) for images in self.shown.by_person()), draw)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """The sum of all losses on one batch of images ``(B, 3, H, W)`` and classes ``(B,)``."""

@@ -11,6 +11,9 @@ from torch.utils.data import Dataset, Sampler
 from auditor.errors import DataError
 from auditor.types import Split
 
+LOOKED_AT = 16
+"""Pictures of one person that are looked at together; more would be frames of the same walk."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -25,6 +28,17 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     split: Split
     size: tuple[int, int]
     classes: Tensor
+
+    @property
+    def people(self) -> int:
+        """How many persons there are."""
+        return int(self.classes.max()) + 1
+
+    def by_person(self) -> Iterator[Tensor]:
+        """Per person, up to `LOOKED_AT` pictures ``(V, 3, H, W)``."""
+        for person in range(self.people):
+            rows = (self.classes == person).nonzero().flatten()[:LOOKED_AT]
+            yield self.split.images.load(rows.tolist(), self.size)
 
     def __len__(self) -> int:
         return len(self.split)

@@ -67,10 +67,9 @@ def train_reid(
         KeyboardInterrupt: if the user interrupts the training.
     """
     shown = pictures(split, extractor.input_size)
-    classes = int(shown.classes.max()) + 1
     student = deepcopy(extractor)
     with ctx.randomness(f"{name}/start"):
-        module = Learner(student, classes, recipe, dict(terms or {}), _seeds(ctx, name))
+        module = Learner(student, shown, recipe, dict(terms or {}), _seeds(ctx, name))
         # an opened model is in evaluation mode, and Lightning leaves modes as they are
         module.train().to(memory_format=torch.channels_last)
         fit(
@@ -84,7 +83,7 @@ def train_reid(
             precision=_precision(recipe, ctx.device),
         )
     student.to(memory_format=torch.contiguous_format)
-    return Trained(student.to(ctx.device).eval(), classes, tuple(module.history))
+    return Trained(student.to(ctx.device).eval(), shown.people, tuple(module.history))
 
 
 def _seeds(ctx: RunContext, name: str) -> Callable[[str], int]:

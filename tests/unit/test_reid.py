@@ -158,7 +158,9 @@ def test_the_learner_sums_every_loss_it_is_given(world):
             return views.identity[0].new_tensor(7.0)
 
     model = extractor()
-    learner = Learner(model, 24, STILL, {"seven": Constant()}, lambda name: 0)
+    learner = Learner(
+        model, pictures(world.train, (64, 32)), STILL, {"seven": Constant()}, lambda name: 0
+    )
     assert identity_dims(model) == [8, 12]
     images = torch.rand(8, 3, 64, 32)
     classes = torch.arange(8) // 2
@@ -172,6 +174,22 @@ def test_the_learner_sums_every_loss_it_is_given(world):
     triplet = batch_hard(F.normalize(views.metric[0]), classes, 0.3)
     expected = sum(softmax) / 2 + triplet + views.own + 7
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_network_that_labels_parts_looks_at_everybody_before_each_epoch(world):
+    class Labelling(Stripes):
+        looks = []  # noqa: RUF012
+
+        def learn_parts(self, people, generator):
+            seen = [len(images) for images in people]
+            self.looks.append((len(seen), set(seen), generator.initial_seed()))
+
+    recipe = Recipe(epochs=2, steps=1, people=4, precision="32")
+    train_reid(extractor(Labelling), world.train, recipe, RunContext())
+    (people, pictures_each, first), (_, _, second) = Labelling.looks
+    assert people == 24
+    assert pictures_each == {9}
+    assert first != second
 
 
 def test_folded_norms_are_told_from_fresh_and_from_trained_ones():
