@@ -126,7 +126,13 @@ def _open_weights(
         hint = f"--arch {guess} fits" if guess else "give it with --arch"
         raise ModelError(f"{path} holds weights alone, without their architecture; {hint}")
     network = build(arch, (card.height, card.width))
-    result = fit(network, state, f"{path} as {arch}")
+    try:
+        result = fit(network, state, f"{path} as {arch}")
+    except ModelError as error:
+        guess = closest(state)
+        if guess is None or guess == arch:
+            raise
+        raise ModelError(f"{error}; --arch {guess} fits") from None
     # 1.5 times the speed of the default layout for convolutions on a processor
     network.to(memory_format=torch.channels_last)
     return network, asdict(result)

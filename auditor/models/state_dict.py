@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.extractor import reason
+from auditor.models.names import CodeBase, counts, read, renamings
 
 WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
 """Keys under which training scripts keep the weights, beside epoch and optimizer."""
@@ -42,12 +43,16 @@ class Fit:
     """How a file's weights met a network's parameters.
 
     Attributes:
+        code_base: whose names the weights have; empty where they are the network's own.
         prefix: what was taken off the names.
+        classifier: what was left out of it, for the reader; empty if nothing was.
         dropped: the classifier's weights, which a feature extractor does not use.
         unfilled: parameters of the network's own classifier that the file has no weights for.
     """
 
+    code_base: str
     prefix: str
+    classifier: str
     dropped: tuple[str, ...]
     unfilled: tuple[str, ...]
 
@@ -106,50 +111,62 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str) -> Fit:
     Raises:
         ModelError: if anything else is missing, superfluous or of another shape.
     """
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if _counts(name)}
-    prefix = _prefix(state, wanted)
-    given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if _counts(name)}
-    fitting = {n: t for n, t in given.items() if n in wanted and t.shape == wanted[n].shape}
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if counts(name)}
+    reading = read(renamings(state), wanted)
+    given, fitting = reading.given, reading.fitting
     mismatched = [n for n in wanted if n in given and n not in fitting]
     missing = [n for n in wanted if n not in given]
     unexpected = [n for n in given if n not in wanted]
     faults = {
-        "missing": [n for n in missing if not _is_head(n)],
-        "unexpected": [n for n in unexpected if not _is_head(n)],
+        "missing": [n for n in missing if not is_head(n)],
+        "unexpected": [n for n in unexpected if not is_head(n)],
         "of another shape": [
             f"{n} {tuple(given[n].shape)} instead of {tuple(wanted[n].shape)}"
             for n in mismatched
-            if not _is_head(n)
+            if not is_head(n)
         ],
     }
     if any(faults.values()) or not fitting:
         raise ModelError(f"{what}: wrong architecture: {_listed(faults)}")
+    _check_stem(network, reading.code_base, what)
     network.load_state_dict(fitting, strict=False)
-    return Fit(prefix=prefix, dropped=(*unexpected, *mismatched), unfilled=(*missing, *mismatched))
+    dropped = (*unexpected, *mismatched)
+    return Fit(
+        code_base=reading.code_base.name,
+        prefix=reading.prefix,
+        classifier=_left_out([given[name] for name in dropped]),
+        dropped=dropped,
+        unfilled=(*missing, *mismatched),
+    )
 
 
-def _counts(name: str) -> bool:
-    # a counter of training steps that old checkpoints lack and evaluation ignores
-    return not name.endswith("num_batches_tracked")
+def begins_alike(network: nn.Module, code_base: CodeBase) -> bool:
+    """Whether a ResNet begins as the code base's do, which names and shapes do not show."""
+    stem = getattr(getattr(network, "backbone", None), "stem", None)
+    return code_base.stem is None or stem in (None, code_base.stem)
 
 
-def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The prefix, such as ``module.``, without which most names and shapes agree."""
-    ends = list(wanted)[:3]
-    found = {name.removesuffix(end) for name in state for end in ends if name.endswith(end)}
-    prefixes = {"", *(prefix for prefix in found if prefix.endswith("."))}
-
-    def agreeing(prefix: str) -> int:
-        pairs = ((state.get(prefix + name), tensor) for name, tensor in wanted.items())
-        return sum(mine is not None and mine.shape == tensor.shape for mine, tensor in pairs)
-
-    return max(sorted(prefixes), key=agreeing)
+def _check_stem(network: nn.Module, code_base: CodeBase, what: str) -> None:
+    if not begins_alike(network, code_base):
+        raise ModelError(
+            f"{what}: the weights are from {code_base.name}, whose networks begin in another way "
+            f"({code_base.stem}); they would load and see another picture"
+        )
 
 
-def _is_head(name: str) -> bool:
+def _left_out(weights: list[Tensor]) -> str:
+    classes = {len(weight) for weight in weights if weight.ndim > 1}
+    if not classes:
+        return ""
+    return f"of {' and '.join(map(str, sorted(classes)))} classes, left out"
+
+
+def is_head(name: str) -> bool:
+    """Whether a weight belongs to the classifier."""
     # a normalisation neck beside the classifier shapes the features, so it is no mere head
     parts = name.split(".")
-    return not HEADS.isdisjoint(parts[:3]) and not any(p.startswith(NECKS) for p in parts)
+    head = any(part in HEADS or part.startswith("classifier_") for part in parts[:3])
+    return head and not any(part.startswith(NECKS) for part in parts)
 
 
 def _listed(faults: Mapping[str, list[str]]) -> str:

@@ -1,28 +1,28 @@
 """Finds the network an architecture name stands for, and guesses the name from a state dict.
 
-Names are looked up in this order: ours (OSNet, the reference net), torchvision, timm, and
+Names are looked up in this order: the catalogue of re-ID networks, torchvision, timm, and
 ``package.module:factory`` for the user's own code. Nothing is ever downloaded.
 """
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
-from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from auditor.errors import ModelError
-from auditor.models.architectures.osnet import WIDTHS, OSNet
-
-ZOO: Any = torchvision.models  # it exports its names without declaring them
+from auditor.models.architectures.backbones import ZOO
+from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
+from auditor.models.names import Renamed, counts, read, renamings
+from auditor.models.state_dict import begins_alike, is_head
 
 HEADS = ("fc", "classifier", "heads", "head")
 """Attributes under which torchvision keeps a network's classifier."""
 
-GUESSABLE = (*WIDTHS, "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "reference")
+PLAIN = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "densenet121")
+"""Of torchvision's, those that re-ID code bases train."""
 
 
 def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
@@ -44,25 +44,58 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
 
 
 def closest(state: Mapping[str, Tensor]) -> str | None:
-    """The architecture nearly all of whose parameters, by name and shape, are in ``state``."""
-    shapes = {name: tensor.shape for name, tensor in state.items()}
-    scores: dict[str, float] = {}
-    for arch in GUESSABLE:
-        with torch.device("meta"):
-            wanted = build(arch, (256, 128)).state_dict()
-        hits = sum(shapes.get(name) == tensor.shape for name, tensor in wanted.items())
-        scores[arch] = hits / len(wanted)
-    best = max(scores, key=lambda arch: scores[arch])
-    return best if scores[best] > 0.9 else None
+    """The architecture that shares nearly all parameters, by name and shape, with ``state``.
+
+    The names may be those of any code base in `auditor.models.names`.
+    """
+    renamed = renamings(state)
+    best, score = _best([*(arch for arch in CATALOGUE if not _ending(arch)), *PLAIN], renamed)
+    variants = [arch for arch in CATALOGUE if _ending(arch) and arch.startswith(f"{best}_")]
+    best, score = max((best, score), _best(variants, renamed), key=lambda pair: pair[1])
+    return best + _sides(renamed) if score > 0.9 else None
+
+
+def _ending(arch: str) -> str:
+    return next((ending for ending in DIMS if ending and arch.endswith(ending)), "")
+
+
+def _best(archs: list[str], renamed: Renamed) -> tuple[str, float]:
+    best, score = "", 0.0
+    for arch in archs:
+        likeness = _likeness(arch, renamed)
+        if likeness > score:
+            best, score = arch, likeness
+        if score == 1.0:  # the same network twice differs in how it is read out
+            break
+    return best, score
+
+
+def _likeness(arch: str, renamed: Renamed) -> float:
+    """Share of fitting weights among all that the file and the network have together."""
+    network = _outline(arch)
+    wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
+    reading = read(renamed, wanted)
+    if not begins_alike(network, reading.code_base):
+        return 0.0
+    return len(reading.fitting) / len(wanted.keys() | {n for n in reading.given if not is_head(n)})
+
+
+@cache
+def _outline(arch: str) -> nn.Module:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return build(arch, (256, 128))
+
+
+def _sides(renamed: Renamed) -> str:
+    found = [given["side_embed"] for _, given in renamed if "side_embed" in given]
+    return f"_sie{len(found[0])}" if found else ""
 
 
 def _maker(arch: str, size: tuple[int, int]) -> Callable[[], nn.Module]:
-    if arch in WIDTHS:
-        return partial(OSNet, arch)
-    if arch == "reference":
-        from auditor.models.reference import ReferenceNet
-
-        return ReferenceNet
+    known = maker(arch)
+    if known is not None:
+        return partial(known, size)
     if arch in _zoo_names():
         return partial(_torchvision, arch)
     if ":" in arch and not arch.startswith("timm:"):
@@ -119,11 +152,11 @@ def _own(arch: str) -> nn.Module:
 
 
 def _unknown(arch: str, timm_names: list[str]) -> str:
-    ours = [*WIDTHS, "reference", *_zoo_names()]
+    ours = [*CATALOGUE, *_zoo_names()]
     close = get_close_matches(arch.removeprefix("timm:"), [*ours, *timm_names], n=1)
     if close:
         return f"no architecture {arch!r}; did you mean {close[0]!r}?"
     return (
-        f"no architecture {arch!r}; there are {', '.join(WIDTHS)}, reference, every torchvision "
-        "and timm name, and package.module:factory for your own code"
+        f"no architecture {arch!r}; there are {', '.join(CATALOGUE)}, every torchvision and timm "
+        "name, and package.module:factory for your own code"
     )

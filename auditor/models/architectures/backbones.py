@@ -1,0 +1,81 @@
+"""Networks of torchvision and timm up to their last feature map, as re-ID uses them.
+
+ResNets lose the last down-sampling, which doubles the map's height and width (Luo et al., CVPRW
+2019, "last stride 1"); the others are left as their library has them.
+"""
+
+from collections import OrderedDict
+from typing import Any, Literal
+
+import torchvision
+from torch import nn
+
+ZOO: Any = torchvision.models  # it exports its names without declaring them
+
+Stem = Literal["torchvision", "no relu", "ceil pool"]
+"""How a ResNet begins. Code bases share the names of the weights, and differ here:
+
+- torchvision: convolution, normalisation, ReLU, pooling padded by one. So does torchreid.
+- no relu: the strong baseline, AGW and TransReID's ResNet leave the ReLU out.
+- ceil pool: fast-reid pools without padding, in ceil mode, which moves the map by a pixel.
+"""
+
+
+class Backbone(nn.Module):
+    """Images ``(B, 3, H, W)`` to the last map ``(B, channels, h, w)``, before any pooling.
+
+    Attributes:
+        channels: of the map.
+        stem: how it begins, if it is a ResNet.
+    """
+
+    channels: int
+    stem: Stem
+
+
+class FeatureMap(nn.Sequential, Backbone):
+    """A library's network; its layers keep their names."""
+
+    def __init__(self, layers: OrderedDict[str, nn.Module], channels: int, stem: Stem) -> None:
+        super().__init__(layers)
+        self.channels, self.stem = channels, stem
+
+
+def feature_map(name: str, stem: Stem = "torchvision") -> FeatureMap:
+    """The backbone ``name``, freshly initialised.
+
+    Args:
+        name: a ResNet, densenet121 or mobilenet_v2 of torchvision, or a convolutional network of
+            timm.
+        stem: of a ResNet.
+    """
+    if name.startswith("resnet"):
+        return _resnet(name, stem)
+    if name == "densenet121":
+        network: Any = ZOO.densenet121(weights=None)
+        # torchvision applies this ReLU in `forward`
+        layers = OrderedDict(features=network.features, relu=nn.ReLU(inplace=True))
+        return FeatureMap(layers, network.classifier.in_features, stem)
+    if name == "mobilenet_v2":
+        network = ZOO.mobilenet_v2(weights=None)
+        layers = OrderedDict(features=network.features)
+        return FeatureMap(layers, network.last_channel, stem)
+    # some seconds of import, paid only by those who ask for it
+    import timm
+
+    network = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
+    return FeatureMap(OrderedDict(net=network), network.num_features, stem)
+
+
+def _resnet(name: str, stem: Stem) -> FeatureMap:
+    network: Any = ZOO.get_model(name, weights=None)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(network.named_children())
+    del layers["avgpool"], layers["fc"]
+    for module in layers["layer4"].modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+    if stem == "no relu":
+        layers["relu"] = nn.Identity()
+    if stem == "ceil pool":
+        layers["maxpool"] = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    return FeatureMap(layers, network.fc.in_features, stem)

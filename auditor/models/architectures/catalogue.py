@@ -1,0 +1,128 @@
+"""The re-ID architectures the auditor knows by name, each with the maker of its network."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from auditor.models.architectures.agw import NonLocalResNet
+from auditor.models.architectures.backbones import Stem, feature_map
+from auditor.models.architectures.dual_attention import DualAttention
+from auditor.models.architectures.isp import ISP
+from auditor.models.architectures.osnet import WIDTHS, OSNet
+from auditor.models.architectures.pcb import PCB
+from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
+from auditor.models.architectures.transreid import TransReID
+
+Maker = Callable[[tuple[int, int]], nn.Module]
+"""From the (height, width) of the images to a network with fresh weights."""
+
+DIMS = {"": None, "_128": 128, "_512": 512}
+"""Endings of a name, and the length of the linear embedding they stand for."""
+
+
+def _osnet(width: str) -> Maker:
+    return lambda size: OSNet(width)
+
+
+def _reference(size: tuple[int, int]) -> nn.Module:
+    # its module reads files, which nobody else's does
+    from auditor.models.reference import ReferenceNet
+
+    return ReferenceNet()
+
+
+def _strong(backbone: str, dim: int | None = None, stem: Stem = "torchvision") -> Maker:
+    return lambda size: StrongBaseline(feature_map(backbone, stem), dim)
+
+
+def _torchreid_fc512(backbone: str) -> Maker:
+    return lambda size: StrongBaseline(feature_map(backbone), 512, relu=True)
+
+
+def _agw(backbone: str, stem: Stem = "torchvision") -> Maker:
+    return lambda size: StrongBaseline(_non_local(backbone, stem), pool=GeM())
+
+
+def _non_local(backbone: str, stem: Stem) -> NonLocalResNet:
+    # the smallest ResNet has no third block to spare
+    third = 2 if backbone == "resnet18" else 3
+    return NonLocalResNet(feature_map(backbone, stem), third=third)
+
+
+def _attentive(backbone: str) -> Maker:
+    return lambda size: StrongBaseline(DualAttention(feature_map(backbone)))
+
+
+def _pcb(backbone: str, **options: Any) -> Maker:
+    return lambda size: PCB(feature_map(backbone), **options)
+
+
+def _isp(backbone: str) -> Maker:
+    return lambda size: ISP(feature_map(backbone))
+
+
+def _vit(vit: str, **options: Any) -> Maker:
+    return partial(TransReID, vit=f"vit_{vit}_patch16_224", **options)
+
+
+CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
+    **{width: _osnet(width) for width in WIDTHS},
+    "reference": _reference,
+    **{
+        f"reid_{name}{ending}": _strong(backbone, dim)
+        for name, backbone in {
+            "resnet18": "resnet18",
+            "resnet50": "resnet50",
+            "resnet101": "resnet101",
+            "mobilenet_v1": "mobilenetv1_100",
+            "mobilenet_v2": "mobilenet_v2",
+            "densenet121": "densenet121",
+        }.items()
+        for ending, dim in DIMS.items()
+    },
+    "resnet50_fc512": _torchreid_fc512("resnet50"),
+    "densenet121_fc512": _torchreid_fc512("densenet121"),
+    "bot_resnet50": _strong("resnet50", stem="no relu"),
+    "fastreid_resnet50": _strong("resnet50", stem="ceil pool"),
+    "fastreid_resnet101": _strong("resnet101", stem="ceil pool"),
+    "agw_resnet18": _agw("resnet18"),
+    "agw_resnet50": _agw("resnet50"),
+    "bot_agw_resnet50": _agw("resnet50", "no relu"),
+    "fastreid_agw_resnet50": _agw("resnet50", "ceil pool"),
+    "attention_resnet18": _attentive("resnet18"),
+    "attention_resnet50": _attentive("resnet50"),
+    "pcb_resnet18": _pcb("resnet18"),
+    "pcb_resnet50": _pcb("resnet50"),
+    "pcb_resnet50_reduced": _pcb("resnet50", descriptor="reduced"),
+    "isp_resnet18": _isp("resnet18"),
+    "isp_resnet50": _isp("resnet50"),
+    "transreid_tiny": _vit("tiny"),
+    "transreid_small": _vit("small"),
+    "transreid_base": _vit("base"),
+    "transreid_base_stride16": _vit("base", stride=16),
+    "transreid_small_stride16": _vit("small", stride=16),
+    "vit_reid_base": _vit("base", jigsaw=False),
+    "vit_reid_base_stride16": _vit("base", stride=16, jigsaw=False),
+    "vit_reid_small_stride16": _vit("small", stride=16, jigsaw=False),
+}
+"""Beginnings say how the network is trained and read out:
+
+- reid_: the strong baseline on a library's backbone; bot_ and fastreid_: the same with the stem
+  that the weights of those code bases expect (`Stem`).
+- resnet50_fc512, densenet121_fc512: torchreid's; its plain ones are torchvision's own names.
+- transreid_: with the jigsaw; vit_reid_: without. A transformer's name may end with ``_sie`` and a
+  number: so many cameras or viewpoints have an embedding.
+"""
+
+SIDES = re.compile(r"((?:transreid|vit_reid)_\w+)_sie(\d+)")
+
+
+def maker(arch: str) -> Maker | None:
+    """The maker of a network, or None for a name that is not in the catalogue."""
+    found = SIDES.fullmatch(arch)
+    if found and found[1] in CATALOGUE and int(found[2]) > 0:
+        return partial(CATALOGUE[found[1]], sides=int(found[2]))
+    return CATALOGUE.get(arch)

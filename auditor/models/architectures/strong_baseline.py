@@ -1,0 +1,87 @@
+"""The strong baseline: a backbone, one pooled vector, and a batch-normalisation neck.
+
+Luo et al., "Bag of Tricks and a Strong Baseline for Deep Person Re-identification", CVPRW 2019.
+Triplets compare what is before the neck, the classifier sees what is after it; retrieval uses the
+latter.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from auditor.models.architectures.backbones import Backbone
+from auditor.models.architectures.branches import Branches
+
+
+class GeM(nn.Module):
+    """Generalised mean over a map, its exponent learned (Radenović et al., TPAMI 2019, eq. 3).
+
+    An exponent of 1 gives the mean, a large one the maximum.
+    """
+
+    def __init__(self, p: float = 3.0, floor: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.full((1,), p))
+        self.floor = floor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, h, w)`` to ``(B, C, 1, 1)``; values below the floor count as the floor."""
+        powers = x.clamp(min=self.floor).pow(self.p)
+        return powers.mean((2, 3), keepdim=True).pow(1 / self.p)
+
+
+class StrongBaseline(nn.Module):
+    """Images ``(B, 3, H, W)`` to one vector per image.
+
+    Args:
+        backbone: images to maps ``(B, channels, h, w)``.
+        dim: length of a linear embedding between pooling and neck; None: there is none.
+        pool: map to ``(B, channels, 1, 1)``; None: the average.
+        relu: torchreid's form of the embedding, which has a bias and ends with a ReLU.
+
+    Attributes:
+        feature_dim: ``dim``, or else the backbone's channels.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        dim: int | None = None,
+        *,
+        pool: nn.Module | None = None,
+        relu: bool = False,
+    ) -> None:
+        super().__init__()
+        channels = backbone.channels
+        self.feature_dim = channels if dim is None else dim
+        self.backbone = backbone
+        self.pool = nn.AdaptiveAvgPool2d(1) if pool is None else pool
+        self.embed = nn.Identity() if dim is None else nn.Linear(channels, dim, bias=relu)
+        self.neck = bn_neck(self.feature_dim, free=relu)
+        self.relu = nn.ReLU() if relu else nn.Identity()
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Vectors ``(B, feature_dim)`` before the neck."""
+        vectors: Tensor = self.embed(self.pool(self.backbone(images)).flatten(1))
+        return vectors
+
+    def branches(self, images: Tensor) -> Branches:
+        """What triplets compare, and what the classifier sees."""
+        before = self.pooled(images)
+        return Branches((before,), (self.relu(self.neck(before)),))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        features: Tensor = self.relu(self.neck(self.pooled(images)))
+        return features
+
+
+def bn_neck(dim: int, *, free: bool = False) -> nn.BatchNorm1d:
+    """A batch normalisation whose bias stays zero, so that classes part by angle.
+
+    Args:
+        dim: length of the vectors.
+        free: whether the bias may be learned all the same.
+    """
+    neck = nn.BatchNorm1d(dim)
+    neck.bias.requires_grad_(free)
+    return neck

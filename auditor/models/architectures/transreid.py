@@ -1,0 +1,178 @@
+"""TransReID: a vision transformer with overlapping patches, side information and a jigsaw branch.
+
+He et al., "TransReID: Transformer-based Object Re-Identification", ICCV 2021. The transformer is
+timm's. Published weights load by name (see `auditor.models.names`), and retrieval uses the vectors
+before the necks, as the published configurations do.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auditor.models.architectures.branches import Branches
+from auditor.models.architectures.strong_baseline import bn_neck
+
+GROUPS = 2
+"""Into which the jigsaw deals the patches."""
+
+SHIFT = 4
+"""Patches that move from the front to the end; the paper's m = 5 counts the class token."""
+
+PARTS = 4
+SIDE_WEIGHT = 3.0
+"""The paper's λ."""
+
+
+class OverlappingPatches(nn.Module):
+    """Cuts an image into patches whose stride may be smaller than their side (section 3.1).
+
+    Args:
+        img_size: (height, width) of the images.
+        patch_size: side of a patch.
+        stride: from a patch to the next.
+        in_chans: channels of the images.
+        embed_dim: length of a token.
+        **ignored: what timm tells its own patches beside this.
+
+    Attributes:
+        num_patches: ``⌊(height − side) / stride + 1⌋ · ⌊(width − side) / stride + 1⌋``.
+    """
+
+    def __init__(
+        self,
+        img_size: tuple[int, int],
+        patch_size: int = 16,
+        *,
+        stride: int,
+        in_chans: int = 3,
+        embed_dim: int = 768,
+        **ignored: Any,
+    ) -> None:
+        super().__init__()
+        rows, columns = ((side - patch_size) // stride + 1 for side in img_size)
+        self.grid_size, self.num_patches = (rows, columns), rows * columns
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
+        patches: Tensor = self.proj(images)
+        return patches.flatten(2).transpose(1, 2)
+
+
+class TransReID(nn.Module):
+    """Images ``(B, 3, H, W)`` to the class token, and with the jigsaw to four more.
+
+    Args:
+        size: (height, width) of the images; the position embedding is laid out for it.
+        vit: a plain vision transformer of timm.
+        stride: of the patches.
+        jigsaw: whether four shuffled groups of patches are embedded beside the whole (section 3.2).
+        sides: cameras, viewpoints, or pairs of both that have an embedding of their own (section
+            3.3); 0: none has.
+        drop_path: chance that a block's residual is skipped in training.
+
+    Attributes:
+        feature_dim: length of a token, times five with the jigsaw.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        vit: str = "vit_base_patch16_224",
+        *,
+        stride: int = 12,
+        jigsaw: bool = True,
+        sides: int = 0,
+        drop_path: float = 0.1,
+    ) -> None:
+        super().__init__()
+        trunk = _timm(vit, size, stride, drop_path)
+        self.cls_token, self.pos_embed = trunk.cls_token, trunk.pos_embed
+        self.patch_embed = trunk.patch_embed
+        self.side_embed = nn.Parameter(torch.zeros(sides, 1, trunk.embed_dim)) if sides else None
+        if self.side_embed is not None:
+            nn.init.trunc_normal_(self.side_embed, std=0.02)
+        *blocks, last = trunk.blocks
+        self.blocks = nn.ModuleList(blocks)
+        self.whole = nn.Sequential(last, trunk.norm)
+        self.parts = deepcopy(self.whole) if jigsaw else None
+        vectors = 1 + (PARTS if jigsaw else 0)
+        self.necks = nn.ModuleList(bn_neck(trunk.embed_dim) for _ in range(vectors))
+        self.feature_dim = vectors * trunk.embed_dim
+
+    def vectors(self, images: Tensor, sides: Tensor | None = None) -> list[Tensor]:
+        """The whole and the parts, each ``(B, D)``, before the necks.
+
+        Args:
+            images: normalised ``(B, 3, H, W)``.
+            sides: ``(B,)`` numbers of the cameras or viewpoints; None where they are unknown, as in
+                an audit: then the mean embedding stands for all (the paper always knows them).
+        """
+        tokens = self._tokens(images, sides)
+        for block in self.blocks:
+            tokens = block(tokens)
+        whole = [self.whole(tokens)[:, 0]]
+        return whole if self.parts is None else whole + self._parts(tokens)
+
+    def branches(self, images: Tensor, sides: Tensor | None = None) -> Branches:
+        """Triplets before the necks, a classifier per vector after them."""
+        vectors = self.vectors(images, sides)
+        necks = [neck(vector) for neck, vector in zip(self.necks, vectors, strict=True)]
+        return Branches(tuple(vectors), tuple(necks))
+
+    def forward(self, images: Tensor, sides: Tensor | None = None) -> Tensor:
+        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``.
+
+        The parts together weigh as much as the whole.
+        """
+        whole, *parts = self.vectors(images, sides)
+        return torch.cat([whole, *(part / PARTS for part in parts)], dim=1)
+
+    def _tokens(self, images: Tensor, sides: Tensor | None) -> Tensor:
+        patches = self.patch_embed(images)
+        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        placed: Tensor = tokens + self.pos_embed
+        if self.side_embed is None:
+            return placed
+        side = self.side_embed.mean(0) if sides is None else self.side_embed[sides]
+        return placed + SIDE_WEIGHT * side
+
+    def _parts(self, tokens: Tensor) -> list[Tensor]:
+        assert self.parts is not None
+        token, patches = tokens[:, :1], tokens[:, 1:]
+        patches = patches[:, jigsaw_order(patches.shape[1]).to(tokens.device)]
+        length = patches.shape[1] // PARTS  # the few left over are seen by the whole alone
+        pieces = [patches[:, i * length : (i + 1) * length] for i in range(PARTS)]
+        # one pass for all of them is faster than four
+        together = torch.cat([torch.cat([token, piece], dim=1) for piece in pieces])
+        return list(self.parts(together)[:, 0].chunk(PARTS))
+
+
+def jigsaw_order(patches: int, shift: int = SHIFT, groups: int = GROUPS) -> Tensor:
+    """Which patch goes where: the first ones move to the end, then groups are dealt like cards.
+
+    >>> jigsaw_order(8, shift=2).tolist()
+    [2, 6, 3, 7, 4, 0, 5, 1]
+    """
+    order = torch.arange(patches).roll(-shift)
+    even = patches - patches % groups
+    return torch.cat([order[:even].view(groups, -1).T.flatten(), order[even:]])
+
+
+def _timm(name: str, size: tuple[int, int], stride: int, drop_path: float) -> Any:
+    # some seconds of import, paid only by those who ask for it
+    import timm
+
+    embed: Callable[..., nn.Module] = partial(OverlappingPatches, stride=stride)
+    return timm.create_model(
+        name,
+        pretrained=False,
+        num_classes=0,
+        img_size=size,
+        embed_layer=embed,
+        drop_path_rate=drop_path,
+    )

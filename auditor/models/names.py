@@ -1,0 +1,194 @@
+"""How public code bases name their weights, and what the same weights are called here.
+
+A code base is a table of renamings and nothing else: whichever makes the most weights of a file fit
+the network is the one that wrote it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from auditor.models.architectures.backbones import Stem
+
+PARALLEL = re.compile(r"^(module|model)\.")
+"""What distributed training puts before every name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeBase:
+    """Where a file of weights comes from.
+
+    Attributes:
+        name: as users call it.
+        renamings: pattern and replacement; the first that matches is applied, and None leaves the
+            weight out, since it does not reach the features.
+        stem: how its ResNets begin, which the names do not show.
+    """
+
+    name: str
+    renamings: tuple[tuple[str, str | None], ...] = ()
+    stem: Stem | None = None
+
+
+HERE = CodeBase(name="")
+"""Names as they are here, which for OSNet are torchreid's, and for plain networks the library's."""
+
+FASTREID = (
+    (r"^heads\.pool_layer\.p$", "pool.p"),
+    (r"^heads\.(weight|classifier\.weight)$", "classifier.weight"),
+    (r"^pixel_(mean|std)$", None),
+)
+TRANSREID = (
+    (r"^base\.(cls_token|pos_embed|patch_embed\.)", r"\1"),
+    (r"^base\.sie_embed$", "side_embed"),
+    (r"^base\.fc\.", None),
+    (r"^bottleneck\.", "necks.0."),
+    (r"^bottleneck_(\d)\.", r"necks.\1."),
+)
+
+CODE_BASES = (
+    HERE,
+    CodeBase(
+        name="torchreid",
+        renamings=(
+            (r"^(conv1|bn1|layer\d|features)\.", r"backbone.\1."),
+            (r"^fc\.0\.", "embed."),
+            (r"^fc\.1\.", "neck."),
+            (r"^conv5\.layers\.0\.", "reduce.conv."),
+            (r"^conv5\.layers\.1\.", "reduce.bn."),
+        ),
+        stem="torchvision",
+    ),
+    CodeBase(
+        name="fast-reid",
+        renamings=((r"^heads\.(bottleneck\.0|bnneck)\.", "neck."), *FASTREID),
+        stem="ceil pool",
+    ),
+    CodeBase(
+        name="fast-reid with an embedding",
+        renamings=(
+            (r"^heads\.bottleneck\.0\.", "embed."),
+            (r"^heads\.bottleneck\.1\.", "neck."),
+            *FASTREID,
+        ),
+        stem="ceil pool",
+    ),
+    CodeBase(
+        name="the strong baseline or AGW",
+        renamings=(
+            (r"^base\.", "backbone."),
+            (r"^bottleneck\.", "neck."),
+            (r"^global_pool\.", "pool."),
+        ),
+        stem="no relu",
+    ),
+    CodeBase(
+        name="TransReID",
+        renamings=(
+            *TRANSREID,
+            (r"^base\.blocks\.11\.", "whole.0."),
+            (r"^base\.norm\.", "whole.1."),
+            (r"^base\.blocks\.", "blocks."),
+        ),
+    ),
+    CodeBase(
+        name="TransReID with the jigsaw",
+        renamings=(
+            *TRANSREID,
+            # both branches have a copy of the last block, and the original is not used
+            (r"^base\.(blocks\.11|norm)\.", None),
+            (r"^base\.blocks\.", "blocks."),
+            (r"^b1\.", "whole."),
+            (r"^b2\.", "parts."),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """A file's weights under the names one code base stands for.
+
+    Attributes:
+        code_base: whose names they were.
+        prefix: what was taken off them beside its renamings.
+        given: name -> weight, without counters of training steps.
+        fitting: those of ``given`` that a network has by name and shape.
+    """
+
+    code_base: CodeBase
+    prefix: str
+    given: dict[str, Tensor]
+    fitting: dict[str, Tensor]
+
+
+Renamed = Sequence[tuple[CodeBase, dict[str, Tensor]]]
+"""A file's weights under the names of each code base."""
+
+
+def counts(name: str) -> bool:
+    """Whether a weight matters: old checkpoints lack the counters of training steps."""
+    return not name.endswith("num_batches_tracked")
+
+
+def renamings(state: Mapping[str, Tensor]) -> Renamed:
+    """The weights of ``state`` under the names of each code base, those left out missing."""
+    weights = {name: tensor for name, tensor in state.items() if counts(name)}
+    return [(base, _renamed(weights, base)) for base in CODE_BASES]
+
+
+def read(renamed: Renamed, wanted: Mapping[str, Tensor]) -> Reading:
+    """The reading of a file under which most of its weights fit.
+
+    Args:
+        renamed: the file's `renamings`.
+        wanted: name -> parameter of the network.
+    """
+    readings = [_reading(base, given, wanted) for base, given in renamed]
+    return max(readings, key=lambda reading: len(reading.fitting))
+
+
+def _reading(base: CodeBase, given: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Reading:
+    prefix = _prefix(given, wanted)
+    given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
+    shaped = {n: _shaped(t, wanted[n]) for n, t in given.items() if n in wanted}
+    fitting = {name: tensor for name, tensor in shaped.items() if tensor is not None}
+    return Reading(code_base=base, prefix=prefix, given=given, fitting=fitting)
+
+
+def _renamed(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
+    if base is HERE:
+        return dict(state)
+    pairs = ((_rename(name, base), tensor) for name, tensor in state.items())
+    return {name: tensor for name, tensor in pairs if name is not None}
+
+
+def _rename(name: str, base: CodeBase) -> str | None:
+    while PARALLEL.match(name):
+        name = PARALLEL.sub("", name)
+    for pattern, replacement in base.renamings:
+        if re.search(pattern, name):
+            return None if replacement is None else re.sub(pattern, replacement, name)
+    return name
+
+
+def _shaped(tensor: Tensor, parameter: Tensor) -> Tensor | None:
+    """The weight as the parameter's shape asks for it, or None where it cannot be had."""
+    if tensor.shape == (*parameter.shape, 1, 1):
+        return tensor[..., 0, 0]  # a 1×1 convolution is a linear layer
+    return tensor if tensor.shape == parameter.shape else None
+
+
+def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The prefix, such as ``module.``, without which most names and shapes agree."""
+    ends = list(wanted)[:3]
+    found = {name.removesuffix(end) for name in state for end in ends if name.endswith(end)}
+    prefixes = {"", *(prefix for prefix in found if prefix.endswith("."))}
+
+    def agreeing(prefix: str) -> int:
+        pairs = ((state.get(prefix + name), tensor) for name, tensor in wanted.items())
+        return sum(mine is not None and mine.shape == tensor.shape for mine, tensor in pairs)
+
+    return max(sorted(prefixes), key=agreeing)
