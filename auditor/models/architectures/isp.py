@@ -54,6 +54,7 @@ class ISP(nn.Module):
         # made anew before each epoch, so no part of what is saved
         self.register_buffer("prototypes", torch.zeros(parts, reduced), persistent=False)
         self.register_buffer("threshold", torch.zeros(()), persistent=False)
+        self.parts_known = False
 
     @torch.no_grad()
     def learn_parts(self, people: Iterable[Tensor], generator: torch.Generator) -> None:
@@ -76,6 +77,7 @@ class ISP(nn.Module):
                 sums[part] += pixels[found.labels == part + 1].sum(0)
         self.prototypes.copy_(F.normalize(sums, dim=1))
         self.threshold.fill_(sum(thresholds) / max(1, len(thresholds)))
+        self.parts_known = bool(thresholds)
         self.train(training)
 
     def labels(self, maps: Tensor) -> Tensor:
@@ -110,6 +112,6 @@ class ISP(nn.Module):
         return self.part_neck(parts), self.foreground_neck(foreground), self.whole_neck(whole)
 
     def _parsing_loss(self, maps: Tensor, scores: Tensor) -> Tensor | None:
-        if not self.prototypes.any():
+        if not self.parts_known:
             return None
         return PARSING_WEIGHT * F.cross_entropy(scores, self.labels(maps))
