@@ -62,8 +62,13 @@ CODE_BASES = (
         stem="torchvision",
     ),
     CodeBase(
+        name="fast-reid before 1.0",
+        renamings=((r"^heads\.bnneck\.", "neck."), *FASTREID),
+        stem="torchvision",
+    ),
+    CodeBase(
         name="fast-reid",
-        renamings=((r"^heads\.(bottleneck\.0|bnneck)\.", "neck."), *FASTREID),
+        renamings=((r"^heads\.bottleneck\.0\.", "neck."), *FASTREID),
         stem="ceil pool",
     ),
     CodeBase(

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from auditor.card import Card
+from auditor.card import Card, card_from
 from auditor.errors import ModelError
 from auditor.models import open_model
 from auditor.models.architectures.agw import NonLocalResNet
-from auditor.models.architectures.backbones import feature_map
+from auditor.models.architectures.backbones import InstanceBatchNorm, feature_map
 from auditor.models.architectures.pcb import PCB
 from auditor.models.architectures.registry import build, closest
 from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
@@ -117,14 +117,10 @@ def test_torchreid_pcb(resnet, images):
     assert result.classifier == "of 751 classes, left out"
 
 
-@pytest.mark.parametrize("neck", ["heads.bottleneck.0", "heads.bnneck"])
 @torch.no_grad()
-def test_fastreid(resnet, images, neck):
-    state = trunk(resnet, "backbone.") | norm(neck, 512) | {
-        "heads.classifier.weight" if "bnneck" in neck else "heads.weight": weights(702, 512),
-        "pixel_mean": torch.zeros(1, 3, 1, 1),
-        "pixel_std": torch.ones(1, 3, 1, 1),
-    }  # fmt: skip
+def test_fastreid(resnet, images):
+    neck = "heads.bottleneck.0"
+    state = trunk(resnet, "backbone.") | norm(neck, 512) | {"heads.weight": weights(702, 512)}
     net, result = loaded(StrongBaseline(feature_map("resnet18", "ceil pool")), state)
     pooled = last_map(resnet, images, pool=ceil_pool).mean((2, 3))
     torch.testing.assert_close(net(images), normed(pooled, state, neck))
@@ -133,6 +129,37 @@ def test_fastreid(resnet, images, neck):
     # the same weights behind torchvision's stem would give other features, and no name shows it
     with pytest.raises(ModelError, match=r"from fast-reid.*begin in another way \(ceil pool\)"):
         fit(StrongBaseline(feature_map("resnet18")), state, "model.pth")
+
+
+@torch.no_grad()
+def test_fastreid_before_its_first_release(tmp_path, resnet, images):
+    state = trunk(resnet, "backbone.") | norm("heads.bnneck", 512) | {
+        "heads.classifier.weight": weights(702, 512),
+        "pixel_mean": torch.full((1, 3, 1, 1), 120.0),
+        "pixel_std": torch.full((1, 3, 1, 1), 58.0),
+    }  # fmt: skip
+    net, result = loaded(StrongBaseline(feature_map("resnet18")), state)
+    pooled = last_map(resnet, images).mean((2, 3))
+    torch.testing.assert_close(net(images), normed(pooled, state, "heads.bnneck"))
+    assert result.code_base == "fast-reid before 1.0"
+    path = tmp_path / "model.pth"
+    torch.save({"model": state, "iteration": 3}, path)
+    assert open_model(path, arch="reid_resnet18", card=SMALL).facts["classifier"]
+    # the preset is for whole models, which normalise inside
+    fed = card_from("fastreid", {"height": 64, "width": 32})
+    with pytest.raises(ModelError, match="use the preprocessing preset torchreid"):
+        open_model(path, arch="reid_resnet18", card=fed)
+
+
+def test_half_of_the_channels_is_normalised_per_image():
+    x = weights(3, 6, 4, 5)
+    norm = InstanceBatchNorm(6)
+    out = norm(x)
+    torch.testing.assert_close(out[:, :3].mean((2, 3)), torch.zeros(3, 3), atol=1e-6, rtol=0)
+    assert out[:, 3:].mean((2, 3)).abs().max() > 0.05
+    torch.testing.assert_close(out[:, 3:].mean((0, 2, 3)), torch.zeros(3), atol=1e-6, rtol=0)
+    names = set(feature_map("resnet18", ibn=True).state_dict())
+    assert {"layer1.0.bn1.IN.weight", "layer3.1.bn1.BN.running_var", "layer4.0.bn1.bias"} <= names
 
 
 @torch.no_grad()
@@ -293,6 +320,8 @@ def transreid_name(name):
         ("reid_resnet50_128", str),
         ("fastreid_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")),
         ("fastreid_agw_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")
+            .replace("pool.p", "heads.pool_layer.p")),
+        ("fastreid_agw_resnet101_ibn", lambda n: n.replace("neck.", "heads.bottleneck.0.")
             .replace("pool.p", "heads.pool_layer.p")),
         ("bot_resnet50", lambda n: n.replace("backbone.", "base.").replace("neck.", "bottleneck.")),
         ("bot_agw_resnet50", lambda n: n.replace("backbone.", "module.base.")

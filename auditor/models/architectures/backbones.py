@@ -7,8 +7,9 @@ ResNets lose the last down-sampling, which doubles the map's height and width (L
 from collections import OrderedDict
 from typing import Any, Literal
 
+import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 ZOO: Any = torchvision.models  # it exports its names without declaring them
 
@@ -16,8 +17,9 @@ Stem = Literal["torchvision", "no relu", "ceil pool"]
 """How a ResNet begins. Code bases share the names of the weights, and differ here:
 
 - torchvision: convolution, normalisation, ReLU, pooling padded by one. So does torchreid.
-- no relu: the strong baseline, AGW and TransReID's ResNet leave the ReLU out.
-- ceil pool: fast-reid pools without padding, in ceil mode, which moves the map by a pixel.
+- no relu: the strong baseline's and AGW's leave the ReLU out.
+- ceil pool: fast-reid pools without padding, in ceil mode, which moves the map by a pixel. It does
+  so since version 1.0; before, its stem was torchvision's.
 """
 
 
@@ -41,16 +43,36 @@ class FeatureMap(nn.Sequential, Backbone):
         self.channels, self.stem = channels, stem
 
 
-def feature_map(name: str, stem: Stem = "torchvision") -> FeatureMap:
+class InstanceBatchNorm(nn.Module):
+    """Normalises half of the channels per image, the rest per batch (Pan et al., ECCV 2018, IBN-a).
+
+    The first half forgets an image's style, such as its camera's colours.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.per_image = channels // 2
+        self.IN = nn.InstanceNorm2d(self.per_image, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.per_image)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, channels, h, w)`` to the same shape."""
+        per_image, per_batch = x[:, : self.per_image], x[:, self.per_image :]
+        return torch.cat([self.IN(per_image), self.BN(per_batch)], dim=1)
+
+
+def feature_map(name: str, stem: Stem = "torchvision", *, ibn: bool = False) -> FeatureMap:
     """The backbone ``name``, freshly initialised.
 
     Args:
         name: a ResNet, densenet121 or mobilenet_v2 of torchvision, or a convolutional network of
             timm.
         stem: of a ResNet.
+        ibn: whether the first normalisation in each block of a ResNet's first three stages is
+            `InstanceBatchNorm`.
     """
     if name.startswith("resnet"):
-        return _resnet(name, stem)
+        return _resnet(name, stem, ibn)
     if name == "densenet121":
         network: Any = ZOO.densenet121(weights=None)
         # torchvision applies this ReLU in `forward`
@@ -67,13 +89,16 @@ def feature_map(name: str, stem: Stem = "torchvision") -> FeatureMap:
     return FeatureMap(OrderedDict(net=network), network.num_features, stem)
 
 
-def _resnet(name: str, stem: Stem) -> FeatureMap:
+def _resnet(name: str, stem: Stem, ibn: bool) -> FeatureMap:
     network: Any = ZOO.get_model(name, weights=None)
     layers: OrderedDict[str, nn.Module] = OrderedDict(network.named_children())
     del layers["avgpool"], layers["fc"]
     for module in layers["layer4"].modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)
+    if ibn:
+        for block in (*network.layer1, *network.layer2, *network.layer3):
+            block.bn1 = InstanceBatchNorm(block.bn1.num_features)
     if stem == "no relu":
         layers["relu"] = nn.Identity()
     if stem == "ceil pool":

@@ -34,22 +34,26 @@ def _reference(size: tuple[int, int]) -> nn.Module:
     return ReferenceNet()
 
 
-def _strong(backbone: str, dim: int | None = None, stem: Stem = "torchvision") -> Maker:
-    return lambda size: StrongBaseline(feature_map(backbone, stem), dim)
+def _strong(
+    backbone: str, dim: int | None = None, stem: Stem = "torchvision", *, ibn: bool = False
+) -> Maker:
+    return lambda size: StrongBaseline(feature_map(backbone, stem, ibn=ibn), dim)
 
 
 def _torchreid_fc512(backbone: str) -> Maker:
     return lambda size: StrongBaseline(feature_map(backbone), 512, relu=True)
 
 
-def _agw(backbone: str, stem: Stem = "torchvision") -> Maker:
-    return lambda size: StrongBaseline(_non_local(backbone, stem), pool=GeM())
+THIRD = {"resnet18": 2, "resnet50": 3, "resnet101": 9}
+"""Non-local blocks in the third stage, as public code bases have them; ResNet-18 has room for 2."""
 
 
-def _non_local(backbone: str, stem: Stem) -> NonLocalResNet:
-    # the smallest ResNet has no third block to spare
-    third = 2 if backbone == "resnet18" else 3
-    return NonLocalResNet(feature_map(backbone, stem), third=third)
+def _agw(backbone: str, stem: Stem = "torchvision", *, ibn: bool = False) -> Maker:
+    def make(size: tuple[int, int]) -> nn.Module:
+        trunk = feature_map(backbone, stem, ibn=ibn)
+        return StrongBaseline(NonLocalResNet(trunk, third=THIRD[backbone]), pool=GeM())
+
+    return make
 
 
 def _attentive(backbone: str) -> Maker:
@@ -86,12 +90,19 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     "resnet50_fc512": _torchreid_fc512("resnet50"),
     "densenet121_fc512": _torchreid_fc512("densenet121"),
     "bot_resnet50": _strong("resnet50", stem="no relu"),
-    "fastreid_resnet50": _strong("resnet50", stem="ceil pool"),
-    "fastreid_resnet101": _strong("resnet101", stem="ceil pool"),
+    **{
+        f"fastreid_{depth}{ending}": _strong(depth, stem="ceil pool", ibn=bool(ending))
+        for depth in ("resnet50", "resnet101")
+        for ending in ("", "_ibn")
+    },
+    **{
+        f"fastreid_agw_{depth}{ending}": _agw(depth, "ceil pool", ibn=bool(ending))
+        for depth in ("resnet50", "resnet101")
+        for ending in ("", "_ibn")
+    },
     "agw_resnet18": _agw("resnet18"),
     "agw_resnet50": _agw("resnet50"),
     "bot_agw_resnet50": _agw("resnet50", "no relu"),
-    "fastreid_agw_resnet50": _agw("resnet50", "ceil pool"),
     "attention_resnet18": _attentive("resnet18"),
     "attention_resnet50": _attentive("resnet50"),
     "pcb_resnet18": _pcb("resnet18"),
@@ -111,7 +122,7 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
 """Beginnings say how the network is trained and read out:
 
 - reid_: the strong baseline on a library's backbone; bot_ and fastreid_: the same with the stem
-  that the weights of those code bases expect (`Stem`).
+  that the weights of those code bases expect (`Stem`), with ``agw_`` also for fast-reid's SBS.
 - resnet50_fc512, densenet121_fc512: torchreid's; its plain ones are torchvision's own names.
 - transreid_: with the jigsaw; vit_reid_: without. A transformer's name may end with ``_sie`` and a
   number: so many cameras or viewpoints have an embedding.
