@@ -24,7 +24,8 @@ from auditor.exposure import worst_case
 from auditor.files import write
 from auditor.journal import Budget, Result, Step, Utility
 from auditor.metrics import measure
-from auditor.metrics.retrieval import Distance, Retrieval, evaluate
+from auditor.metrics.retrieval import Retrieval, evaluate
+from auditor.metrics.similarity import Distance
 from auditor.progress import Display
 from auditor.report import (
     AuditReport,

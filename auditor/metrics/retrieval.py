@@ -8,20 +8,16 @@ random order would on average, which the sorting evaluators leave to chance; oth
 that gives every feature a twin would look perfectly private.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from auditor.errors import DataError, ModelError
-
-Distance = Literal["cosine", "euclidean"]
+from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
 
 QUERY_BLOCK = 64
 TILE = 8
-ALIGN = 64
-"""Gallery rows are padded to this multiple: odd row counts halve the speed of the product."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,8 @@ class Retrieval:
         average_precision: ``(V,)``, its mean over the orders of equal scores.
         inverse_penalty: ``(V,)`` matches divided by the rank of the hardest one.
         best_index: ``(V,)`` gallery position of the top entry.
-        best_score: ``(V,)`` its similarity (cosine, or minus the Euclidean distance).
+        best_score: ``(V,)`` its similarity (cosine, or minus the Euclidean distance; from
+            `evaluate_scores`, the score as it was given).
     """
 
     query_index: Tensor
@@ -88,51 +85,62 @@ def evaluate(
     query_sources: Tensor | None = None,
     gallery_partners: Tensor | None = None,
 ) -> Retrieval:
-    """Rank the gallery for each query.
+    """Rank the gallery for each query by its features.
 
     Args:
         query_features: ``(Q, D)``.
         gallery_features: ``(G, D)``.
-        query_pids: ``(Q,)``; likewise the other label columns.
-        gallery_pids: ``(G,)``; 0 marks distractors, which match nobody.
-        query_camids: ``(Q,)``; −1 where not known.
+        query_pids: ``(Q,)``; see `Truth` for all columns.
+        gallery_pids: ``(G,)``.
+        query_camids: ``(Q,)``.
         gallery_camids: ``(G,)``.
         distance: what the deployment ranks by.
-        cross_camera: ignore gallery entries of the query's person seen by the query's camera.
-        query_sources: ``(Q,)`` gallery position each query was made from, or −1; never a match.
-        gallery_partners: ``(G,)`` whoever a protection mixed into each entry, −1 nobody; the entry
-            matches that person too. Its camera is the one that saw ``gallery_pids``, so partners
-            match across all cameras.
+        cross_camera: see `Truth`, likewise the next two.
+        query_sources: ``(Q,)``.
+        gallery_partners: ``(G,)``.
 
     Raises:
         ModelError: for non-finite features, which would rank like chance and look private.
         DataError: if no query has a true match.
     """
-    query, gallery, bias = _prepare(query_features, gallery_features, distance)
-    sources = torch.full_like(query_pids, -1) if query_sources is None else query_sources
-    device = gallery.device
-    gallery_pids, gallery_camids = gallery_pids.to(device), gallery_camids.to(device)
-    partners = None if gallery_partners is None else gallery_partners.to(device)
-    count = len(gallery_pids)
+    scores = Similarities.of(query_features, gallery_features, distance)
+    truth = Truth(
+        query_pids,
+        gallery_pids,
+        query_camids,
+        gallery_camids,
+        cross_camera,
+        query_sources,
+        gallery_partners,
+    )
+    found = evaluate_scores(scores, truth)
+    return replace(found, best_score=scores.similarity(found.query_index, found.best_score))
+
+
+def evaluate_scores(scores: Scores | Tensor, truth: Truth) -> Retrieval:
+    """Rank the gallery for each query by given similarities.
+
+    Args:
+        scores: ``(Q, G)``, the nearest entry highest (minus a distance, for one), or whoever gives
+            them block by block, so that they need never be held at once.
+        truth: who is who.
+
+    Raises:
+        ModelError: for scores that are not finite.
+        DataError: if no query has a true match.
+    """
+    provider = (lambda block: scores[block].clone()) if isinstance(scores, Tensor) else scores
     rows: list[tuple[Tensor, ...]] = []
-    for start in range(0, len(query), QUERY_BLOCK):
+    for start in range(0, len(truth.query_pids), QUERY_BLOCK):
         block = slice(start, start + QUERY_BLOCK)
-        scores = torch.addmm(bias, query[block], gallery.T)
-        pids = query_pids[block].to(device)[:, None]
-        same = (pids == gallery_pids) & (gallery_pids > 0)
-        ignored = torch.zeros_like(same)
-        if cross_camera:
-            camids = query_camids[block].to(device)[:, None]
-            ignored = same & (camids == gallery_camids) & (camids >= 0)
-        source = sources[block].to(device)
-        has = (source >= 0).nonzero().flatten()
-        ignored[has, source[has]] = True
-        scores[:, :count].masked_fill_(ignored, -torch.inf)
-        if partners is not None:
-            same |= (pids == partners) & (partners > 0)
-        rows.append(_rank_block(scores, same & ~ignored, start, query[block], distance))
+        part = provider(block)
+        if not torch.isfinite(part).all():
+            raise ModelError("the similarities hold NaN or infinity; they cannot be ranked")
+        truth = truth.to(part.device)
+        matches, ignored = truth.of(block)
+        rows.append(_rank_block(part.masked_fill_(ignored, -torch.inf), matches, start))
     columns = [torch.cat(column).cpu() for column in zip(*rows, strict=True)]
-    if not len(columns[0]):
+    if not columns or not len(columns[0]):
         raise DataError(
             "no query has a true match in the gallery once its own camera is set aside; "
             "check pids and camids, or set data.cross_camera: false"
@@ -140,44 +148,17 @@ def evaluate(
     return Retrieval(*columns)
 
 
-def _prepare(query: Tensor, gallery: Tensor, distance: Distance) -> tuple[Tensor, Tensor, Tensor]:
-    """Float32 copies whose inner product plus ``bias (1, G')`` ranks like ``distance``.
-
-    The gallery is padded with rows that score −inf.
-    """
-    for name, features in (("query", query), ("gallery", gallery)):
-        if not torch.isfinite(features).all():
-            raise ModelError(f"the {name} features hold NaN or infinity; they cannot be ranked")
-    query, gallery = query.float(), gallery.float()
-    padding = -len(gallery) % ALIGN
-    bias = torch.zeros(len(gallery) + padding, device=gallery.device)
-    if distance == "cosine":
-        query = torch.nn.functional.normalize(query, dim=1)
-        gallery = torch.nn.functional.normalize(gallery, dim=1)
-    else:
-        # −‖q − g‖² up to a constant per query
-        bias[: len(gallery)] = -gallery.square().sum(1)
-        query = 2 * query
-    bias[len(gallery) :] = -torch.inf
-    return query, torch.nn.functional.pad(gallery, (0, 0, 0, padding)), bias[None]
-
-
-def _rank_block(
-    scores: Tensor, matches: Tensor, start: int, query: Tensor, distance: Distance
-) -> tuple[Tensor, ...]:
+def _rank_block(scores: Tensor, matches: Tensor, start: int) -> tuple[Tensor, ...]:
     """Rank every true match of a block of queries by counting better and equal entries."""
     valid = matches.any(1).nonzero().flatten()
     scores, matches = scores[valid], matches[valid]
     best_score, best_index = scores.max(1) if len(valid) else (scores.new_empty(0), valid)
-    if distance == "euclidean":
-        square = query[valid].square().sum(1) / 4 - best_score
-        best_score = -square.clamp_min(0).sqrt()
     counts = matches.sum(1)
     width = int(counts.max()) if len(valid) else 0
     # true matches of each query, best first, padded with +inf (which nothing beats)
-    positives = torch.full((len(valid), width), torch.inf, device=scores.device)
+    positives = scores.new_full((len(valid), width), torch.inf)
     slots = torch.arange(width, device=scores.device) < counts[:, None]
-    positives[slots] = scores[:, : matches.shape[1]][matches]
+    positives[slots] = scores[matches]
     positives = positives.masked_fill(~slots, -torch.inf).sort(1, descending=True).values
     positives = positives.masked_fill(~slots, torch.inf)
     better, level = _count(scores, positives)
