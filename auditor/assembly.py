@@ -78,6 +78,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         utility=utility.measurements,
         findings=tuple(findings),
         matches=utility.matches,
+        rank_lists=utility.rank_lists,
         status="failed" if utility.reason else "done",
         reason=utility.reason,
     )

@@ -317,7 +317,8 @@ def _digest(record: "AuditReport") -> str:
     """The headline figures, one line each."""
     lines = []
     for scenario in record.scenarios:
-        shown = [("utility", m) for m in scenario.utility if m.metric in ("rank1", "map")]
+        headlines = ("rank1", "map", "rank1_reranked", "map_reranked")
+        shown = [("utility", m) for m in scenario.utility if m.metric in headlines]
         for finding in scenario.findings:
             shown += [(finding.attack, m) for m in finding.measurements[:1]]
             if finding.status != "done":

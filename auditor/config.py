@@ -44,6 +44,33 @@ class DataConfig(_Strict):
     name: str = ""
 
 
+class RankingConfig(_Strict):
+    """What the deployment does to its ranking beyond the plain distance; nothing by default.
+
+    Attributes:
+        rerank: how the ranking is mended; see `auditor.metrics.reranking`.
+        k1: mutual neighbours of k-reciprocal re-ranking.
+        k2: entries whose neighbourhoods are averaged; 1 is off.
+        weight: ``lambda``, the weight of the plain distance; with 1 nothing changes.
+        expansion: how a query is averaged with its nearest entries before anything else.
+        neighbours: how many entries that takes in.
+        alpha: power of the cosine by which they weigh.
+    """
+
+    rerank: Literal["none", "k_reciprocal"] = "none"
+    k1: int = Field(default=20, ge=1)
+    k2: int = Field(default=6, ge=1)
+    weight: float = Field(default=0.3, ge=0, le=1, alias="lambda")
+    expansion: Literal["none", "average", "alpha"] = "none"
+    neighbours: int = Field(default=5, ge=1)
+    alpha: float = Field(default=3.0, ge=0)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the deployment ranks by the distance alone."""
+        return self.rerank == self.expansion == "none"
+
+
 class AuditConfig(_Strict):
     """The whole audit; `resolved` is what the record keeps.
 
@@ -53,6 +80,9 @@ class AuditConfig(_Strict):
         judges: label -> an independent model that judges reconstructions.
         attacks: label -> hyper-parameters; ``use`` names the plug-in if the label does not.
         defenses: the same for defenses; each is a scenario beside ``none``.
+        ranking: what the deployment does beyond the plain distance; then utility is measured both
+            ways. Attacks rank plainly.
+        rank_lists: of how many queries each scenario shows the best matches.
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
@@ -71,6 +101,8 @@ class AuditConfig(_Strict):
     judges: dict[str, ModelConfig] = Field(default_factory=dict)
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    ranking: RankingConfig = RankingConfig()
+    rank_lists: int = Field(default=6, ge=0, le=100)
     gates: list[Gate] = Field(default_factory=list)
     controls: bool = True
     budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
@@ -83,7 +115,7 @@ class AuditConfig(_Strict):
 
     def resolved(self) -> dict[str, Any]:
         """Plain data for the record; paths by name only, for a report travels."""
-        plain = self.model_dump(mode="json", exclude={"gates"})
+        plain = self.model_dump(mode="json", exclude={"gates"}, by_alias=True)
         plain["gates"] = [asdict(gate) for gate in self.gates]
         for block in (plain["model"], plain["data"], *plain["judges"].values()):
             if block:

@@ -11,7 +11,16 @@ from pydantic import TypeAdapter
 
 from auditor.files import write
 from auditor.progress import Display
-from auditor.report import Curve, Finding, Match, Measurement, Power, PrivacyClaim, ProbeCheck
+from auditor.report import (
+    Curve,
+    Finding,
+    Match,
+    Measurement,
+    Power,
+    PrivacyClaim,
+    ProbeCheck,
+    RankList,
+)
 from auditor.types import Progress
 
 
@@ -22,6 +31,7 @@ class Utility:
     claims: tuple[PrivacyClaim, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     matches: tuple[Match, ...] = ()
+    rank_lists: tuple[RankList, ...] = ()
     reason: str = ""
 
 

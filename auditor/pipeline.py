@@ -18,19 +18,15 @@ from auditor import controls, journal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
 from auditor.config import BARE, AuditConfig, plugin_of
-from auditor.embedding import features_of, stored_gallery
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.files import write
 from auditor.journal import Budget, Result, Step, Utility
-from auditor.metrics import measure
-from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.similarity import Distance
 from auditor.progress import Display
 from auditor.report import (
     AuditReport,
     Finding,
-    Match,
     Measurement,
     Power,
     ProbeCheck,
@@ -38,6 +34,7 @@ from auditor.report import (
 )
 from auditor.subgroups import gaps, subgroups
 from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
+from auditor.utility import utility
 
 log = logging.getLogger(__name__)
 
@@ -131,9 +128,11 @@ def _probe(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
 
 def _utility(world: World, scenario: str, progress: Progress) -> Utility:
     ctx = replace(world.ctx, progress=progress)
+    workdir = _personal(world) / scenario / "utility"
+    workdir.mkdir(parents=True, exist_ok=True)
     try:
         target = world.scenario(scenario, ctx)
-        found = search(target, ctx, world.distance)
+        found = utility(target, replace(ctx, workdir=workdir), world.config, world.distance)
     except AuditError as error:
         if scenario == BARE:
             raise
@@ -143,65 +142,8 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
             raise
         log.warning("%s crashed:\n%s", scenario, traceback.format_exc())
         return Utility(reason=f"{type(error).__name__}: {error}")
-    return Utility(
-        claims=target.claims,
-        measurements=utility_measurements(found, target),
-        matches=matches_of(found, target),
-    )
-
-
-def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
-    """Rank the stored gallery for every query, as the deployment does."""
-    data = target.data
-    return evaluate(
-        features_of(target.extractor, data.query, ctx),
-        stored_gallery(target, ctx),
-        data.query.pids,
-        data.gallery.pids,
-        data.query.camids,
-        data.gallery.camids,
-        distance=distance,
-        cross_camera=data.cross_camera,
-    )
-
-
-def utility_measurements(found: Retrieval, target: Target) -> tuple[Measurement, ...]:
-    """rank1, rank5, rank10, map and minp, worse when lower, with intervals over identities."""
-    pids = target.data.query.pids[found.query_index]
-    matches = (target.data.gallery.pids > 0).double().mean()
-    blind = float(matches) / max(1, len(target.data.gallery.pids.unique()))
-    rows = [(f"rank{k}", found.hit(k)) for k in (1, 5, 10)]
-    rates = [measure.rate(name, hits, pids) for name, hits in rows]
-    rates[0] = replace(rates[0], chance=blind)
-    means = [
-        measure.mean("map", found.average_precision, pids),
-        measure.mean("minp", found.inverse_penalty, pids),
-    ]
-    return tuple(replace(m, worse="lower") for m in (*rates, *means))
-
-
-def matches_of(found: Retrieval, target: Target) -> tuple[Match, ...]:
-    """The top gallery entry of every valid query."""
-    query, gallery = target.data.query, target.data.gallery
-    rows = zip(
-        found.query_index.tolist(),
-        found.best_index.tolist(),
-        found.best_score.tolist(),
-        found.rank.tolist(),
-        strict=True,
-    )
-    return tuple(
-        Match(
-            query_id=str(int(query.pids[q])),
-            query_camera=str(int(query.camids[q])),
-            match_id=str(int(gallery.pids[g])),
-            match_camera=str(int(gallery.camids[g])),
-            similarity=score,
-            correct=bool(query.pids[q] == gallery.pids[g]),
-            rank=rank,
-        )
-        for q, g, score, rank in rows
-    )
+    lists = (replace(x, picture=_relative(world, x.picture)) for x in found.rank_lists)
+    return replace(found, claims=target.claims, rank_lists=tuple(lists))
 
 
 def _controls(world: World, label: str, progress: Progress) -> Power:
@@ -292,10 +234,7 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
         worst_case=worst_case(headline),
         subgroups=subgroups(headline, data),
         gaps=gaps(headline, data),
-        exhibits={
-            name: Path(path).relative_to(world.ctx.workdir).as_posix()
-            for name, path in result.exhibits.items()
-        },
+        exhibits={name: _relative(world, path) for name, path in result.exhibits.items()},
         notes=result.notes,
         seconds=round(time.monotonic() - began, 2),
     )
@@ -322,3 +261,8 @@ def _personal(world: World) -> Path:
     folder = world.ctx.workdir / "personal"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def _relative(world: World, path: Path | str) -> str:
+    """Where a picture lies, as the record says it."""
+    return Path(path).relative_to(world.ctx.workdir).as_posix()

@@ -19,6 +19,8 @@ from auditor.errors import UsageError
 SCHEMA = 1
 SMALLEST_GROUP = 20
 """A group of fewer people is not shown by itself."""
+LISTED = 5
+"""Matches of a rank list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,6 +334,36 @@ class Match:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """One entry of a rank list; ``similarity`` is a cosine, or minus a Euclidean distance."""
+
+    match_id: str
+    match_camera: str
+    similarity: float
+    correct: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankList:
+    """The best gallery matches of one query, those of its person by its own camera set aside.
+
+    Attributes:
+        query_id: whom the query shows.
+        query_camera: which camera took it.
+        rank: of the first right match, ties counted as their mean.
+        matches: the nearest first, `LISTED` at most.
+        picture: path of a strip of `LISTED` + 1 cells of equal width, the query's first, relative
+            to the report; each cell is a picture within a margin of 4 % of the cell's width.
+    """
+
+    query_id: str
+    query_camera: str
+    rank: float
+    matches: tuple[Ranked, ...]
+    picture: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """Utility and leakage in one number, never gated on alone.
 
@@ -361,12 +393,14 @@ class Scenario:
         summary: first line of its docstring.
         params: its hyper-parameters.
         claims: what the release promises.
-        utility: rank1, rank5, rank10, map, minp of the re-identification itself.
+        utility: rank1, rank5, rank10, map, minp of the re-identification itself; where the
+            deployment mends its ranking, the same once more as ``rank1_reranked`` and so on.
         findings: one per attack, in the order of the configuration.
         ladders: the strongest rung per family and metric; headlines first.
         exposure: who is worst off; None where no attack with power counts images of people.
         scores: PU-score and URR of this scenario.
         matches: query -> best match, cross-camera.
+        rank_lists: the best matches of a few queries, those it gets wrong first.
         status: ``failed`` if the defense or the utility measurement crashed; then see ``reason``.
         reason: why it is not ``done``.
     """
@@ -382,6 +416,7 @@ class Scenario:
     exposure: Exposure | None = None
     scores: tuple[Score, ...] = ()
     matches: tuple[Match, ...] = ()
+    rank_lists: tuple[RankList, ...] = ()
     status: Literal["done", "failed"] = "done"
     reason: str = ""
 

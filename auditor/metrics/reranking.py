@@ -25,7 +25,7 @@ def expanded(
     query: Tensor,
     gallery: Tensor,
     *,
-    k: int = 10,
+    k: int = 5,
     alpha: float = 3.0,
     distance: Distance = "cosine",
 ) -> Tensor:

@@ -1,0 +1,107 @@
+"""Whom the system shows first: the best matches of a few queries, as figures and as pictures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from auditor.files import write
+from auditor.metrics.retrieval import Retrieval
+from auditor.metrics.similarity import Similarities, Truth
+from auditor.report import LISTED, Ranked, RankList
+from auditor.types import Target
+
+CELL = (192, 100)
+"""(height, width) of one picture of a strip with its margin."""
+MARGIN = 4
+
+
+def rank_lists(
+    scores: Similarities,
+    truth: Truth,
+    found: Retrieval,
+    target: Target,
+    count: int,
+    folder: Path,
+) -> tuple[RankList, ...]:
+    """The best matches of ``count`` queries, those got wrong first.
+
+    Args:
+        scores: the plain ranking.
+        truth: who is who.
+        found: what it came to.
+        target: whose pictures are shown; under a protection of pictures, the protected ones.
+        count: how many queries; fewer if there are fewer.
+        folder: an existing one for the strips.
+    """
+    data = target.data
+    correct = data.query.pids[found.query_index] == data.gallery.pids[found.best_index]
+    lists = []
+    for place, row in enumerate(chosen(found.rank, correct, count), start=1):
+        query = int(found.query_index[row])
+        entries, similarities = _nearest(scores, truth, query)
+        lists.append(
+            RankList(
+                query_id=str(int(data.query.pids[query])),
+                query_camera=str(int(data.query.camids[query])),
+                rank=float(found.rank[row]),
+                matches=tuple(
+                    Ranked(
+                        match_id=str(int(data.gallery.pids[entry])),
+                        match_camera=str(int(data.gallery.camids[entry])),
+                        similarity=similarity,
+                        correct=bool(data.query.pids[query] == data.gallery.pids[entry]),
+                    )
+                    for entry, similarity in zip(entries, similarities, strict=True)
+                ),
+                picture=str(_strip(folder / f"rank-list-{place}.png", target, query, entries)),
+            )
+        )
+    return tuple(lists)
+
+
+def chosen(rank: torch.Tensor, correct: torch.Tensor, count: int) -> list[int]:
+    """Which of ``(V,)`` searches to show: wrong ones, the hardest first, then right ones.
+
+    Half of each where there are enough; the right ones are spread evenly over the queries.
+    """
+    rows = range(len(rank))
+    wrong = sorted((row for row in rows if not correct[row]), key=lambda row: (-rank[row], row))
+    right = [row for row in rows if correct[row]]
+    hard = min(len(wrong), max(count // 2, count - len(right)))
+    easy = min(len(right), count - hard)
+    return wrong[:hard] + [right[place * len(right) // easy] for place in range(easy)]
+
+
+def _nearest(scores: Similarities, truth: Truth, query: int) -> tuple[list[int], list[float]]:
+    """Gallery positions of the best matches, and their similarities."""
+    row = slice(query, query + 1)
+    _, ignored = truth.of(row)
+    values = scores(row).cpu().masked_fill(ignored.cpu(), -torch.inf)
+    values, order = values.sort(dim=1, descending=True, stable=True)
+    kept = min(LISTED, int((~ignored).sum()))
+    similarities = scores.similarity(torch.tensor([query]), values)
+    return order[0, :kept].tolist(), similarities[0, :kept].tolist()
+
+
+def _strip(path: Path, target: Target, query: int, entries: list[int]) -> Path:
+    """Query and matches side by side; what no picture covers is transparent."""
+    height, width = (side - 2 * MARGIN for side in CELL)
+    data = target.data
+    pictures = torch.cat(
+        [
+            data.query.images.load([query], (height, width)),
+            data.gallery.images.load(entries, (height, width)),
+        ]
+    )
+    strip = np.zeros((CELL[0], CELL[1] * (LISTED + 1), 4), np.uint8)
+    for place, picture in enumerate(pictures.mul(255).round().byte().permute(0, 2, 3, 1).numpy()):
+        left = place * CELL[1] + MARGIN
+        strip[MARGIN : MARGIN + height, left : left + width, :3] = picture
+        strip[MARGIN : MARGIN + height, left : left + width, 3] = 255
+    content = io.BytesIO()
+    Image.fromarray(strip).save(content, "PNG")
+    write(path, content.getvalue())
+    return path

@@ -1,0 +1,110 @@
+"""What the re-identification itself is worth, ranked plainly and as the deployment ranks."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from auditor.config import AuditConfig, RankingConfig
+from auditor.embedding import features_of, stored_gallery
+from auditor.journal import Utility
+from auditor.metrics import measure
+from auditor.metrics.reranking import expanded, k_reciprocal
+from auditor.metrics.retrieval import Retrieval, evaluate_scores
+from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
+from auditor.rank_lists import rank_lists
+from auditor.report import Match, Measurement
+from auditor.types import RunContext, Target
+
+
+def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Distance) -> Utility:
+    """Rank the stored gallery for every query; pictures of rank lists go to ``ctx.workdir``.
+
+    Raises:
+        AuditError: if the features cannot be ranked, or no query has a true match.
+    """
+    data = target.data
+    query, gallery = features_of(target.extractor, data.query, ctx), stored_gallery(target, ctx)
+    truth = Truth(
+        data.query.pids,
+        data.gallery.pids,
+        data.query.camids,
+        data.gallery.camids,
+        cross_camera=data.cross_camera,
+    )
+    scores = Similarities.of(query, gallery, distance)
+    found = evaluate_scores(scores, truth)
+    best = scores.similarity(found.query_index, found.best_score)
+    figures = measurements(found, target)
+    if not config.ranking.plain:
+        mended = evaluate_scores(deployed(config.ranking, query, gallery, distance), truth)
+        figures += reranked(measurements(mended, target), config.ranking)
+    return Utility(
+        measurements=figures,
+        matches=matches_of(replace(found, best_score=best), target),
+        rank_lists=rank_lists(scores, truth, found, target, config.rank_lists, ctx.workdir),
+    )
+
+
+def deployed(ranking: RankingConfig, query: Tensor, gallery: Tensor, distance: Distance) -> Scores:
+    """The deployment's own scores of ``query (Q, D)`` and ``gallery (G, D)``."""
+    if ranking.expansion != "none":
+        alpha = ranking.alpha if ranking.expansion == "alpha" else 0.0
+        query = expanded(query, gallery, k=ranking.neighbours, alpha=alpha, distance=distance)
+    if ranking.rerank == "none":
+        return Similarities.of(query, gallery, distance)
+    how = {"k1": ranking.k1, "k2": ranking.k2}
+    return k_reciprocal(query, gallery, **how, weight=ranking.weight, distance=distance)
+
+
+def measurements(found: Retrieval, target: Target) -> tuple[Measurement, ...]:
+    """rank1, rank5, rank10, map and minp, worse when lower, with intervals over identities."""
+    pids = target.data.query.pids[found.query_index]
+    matches = (target.data.gallery.pids > 0).double().mean()
+    blind = float(matches) / max(1, len(target.data.gallery.pids.unique()))
+    rows = [(f"rank{k}", found.hit(k)) for k in (1, 5, 10)]
+    rates = [measure.rate(name, hits, pids) for name, hits in rows]
+    rates[0] = replace(rates[0], chance=blind)
+    means = [
+        measure.mean("map", found.average_precision, pids),
+        measure.mean("minp", found.inverse_penalty, pids),
+    ]
+    return tuple(replace(m, worse="lower") for m in (*rates, *means))
+
+
+def reranked(figures: tuple[Measurement, ...], ranking: RankingConfig) -> tuple[Measurement, ...]:
+    """The figures under names of their own, with how the ranking was mended."""
+    steps = []
+    if ranking.expansion == "average":
+        steps.append(f"average query expansion over {ranking.neighbours} entries")
+    if ranking.expansion == "alpha":
+        over = f"over {ranking.neighbours} entries (α = {ranking.alpha:g})"
+        steps.append(f"alpha query expansion {over}")
+    if ranking.rerank == "k_reciprocal":
+        how = f"k1 = {ranking.k1}, k2 = {ranking.k2}, λ = {ranking.weight:g}"
+        steps.append(f"k-reciprocal re-ranking ({how}) of all queries and entries together")
+    note = f"re-ranked figures: {', then '.join(steps)}"
+    return tuple(replace(m, metric=f"{m.metric}_reranked", note=note) for m in figures)
+
+
+def matches_of(found: Retrieval, target: Target) -> tuple[Match, ...]:
+    """The top gallery entry of every valid query."""
+    query, gallery = target.data.query, target.data.gallery
+    rows = zip(
+        found.query_index.tolist(),
+        found.best_index.tolist(),
+        found.best_score.tolist(),
+        found.rank.tolist(),
+        strict=True,
+    )
+    return tuple(
+        Match(
+            query_id=str(int(query.pids[q])),
+            query_camera=str(int(query.camids[q])),
+            match_id=str(int(gallery.pids[g])),
+            match_camera=str(int(gallery.camids[g])),
+            similarity=score,
+            correct=bool(query.pids[q] == gallery.pids[g]),
+            rank=rank,
+        )
+        for q, g, score, rank in rows
+    )
