@@ -13,9 +13,9 @@ from auditor.metrics.similarity import Similarities, Truth
 from auditor.report import LISTED, Ranked, RankList
 from auditor.types import Target
 
-CELL = (192, 100)
+CELL = (144, 75)
 """(height, width) of one picture of a strip with its margin."""
-MARGIN = 4
+MARGIN = 3
 
 
 def rank_lists(

@@ -1,4 +1,4 @@
-"""Pictures of a finding, embedded only when nobody real is shown or somebody asked for them."""
+"""Pictures of the record, embedded only when nobody real is shown or somebody asked for them."""
 
 import base64
 import struct
@@ -37,20 +37,25 @@ class Exhibit:
 
 def exhibits(report: AuditReport, finding: Finding, root: Path, *, reveal: bool) -> list[Exhibit]:
     """The exhibits of ``finding``, whose paths are relative to ``root``."""
-    shown = []
-    for name, place in finding.exhibits.items():
-        caption = CAPTIONS.get(name, name)
-        if report.real_people and not reveal:
-            shown.append(Exhibit(name=name, caption=caption, missing=WITHHELD))
-            continue
-        content = _read(root, place)
-        if isinstance(content, str):
-            shown.append(Exhibit(name=name, caption=caption, missing=content))
-            continue
-        width, height = struct.unpack(">II", content[16:24])
-        uri = "data:image/png;base64," + base64.b64encode(content).decode()
-        shown.append(Exhibit(name=name, caption=caption, uri=uri, width=width, height=height))
-    return shown
+    return [
+        picture(report, place, root, name=name, reveal=reveal)
+        for name, place in finding.exhibits.items()
+    ]
+
+
+def picture(
+    report: AuditReport, place: str, root: Path, *, name: str = "", reveal: bool
+) -> Exhibit:
+    """The picture at ``place``, relative to ``root``, or why it is not shown."""
+    caption = CAPTIONS.get(name, name)
+    if report.real_people and not reveal:
+        return Exhibit(name=name, caption=caption, missing=WITHHELD)
+    content = _read(root, place)
+    if isinstance(content, str):
+        return Exhibit(name=name, caption=caption, missing=content)
+    width, height = struct.unpack(">II", content[16:24])
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    return Exhibit(name=name, caption=caption, uri=uri, width=width, height=height)
 
 
 def _read(root: Path, place: str) -> bytes | str:

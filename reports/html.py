@@ -18,11 +18,11 @@ from markupsafe import Markup, escape
 
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
-from auditor.report import SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
+from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
 from reports import caveats, scatter, tables, wording
 from reports.cleaning import clean
 from reports.curves import CurvePlot, curve_plots
-from reports.exhibits import exhibits
+from reports.exhibits import exhibits, picture
 from reports.facts import as_yaml, facts
 
 NAME = 160
@@ -64,9 +64,11 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             attacks=tables.by_attack(report),
             people=tables.by_person(report),
             subgroups=tables.by_subgroup(report),
+            listed=[scenario for scenario in report.scenarios if scenario.rank_lists],
             scores=tables.all_scores(report),
             plots=[(plot, Markup(plot.svg)) for plot in scatter.plots(report)],
             exhibits=partial(exhibits, report, root=root, reveal=reveal),
+            picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
             disclaimer=caveats.DISCLAIMER,
             fingerprint=_fingerprint(report),
@@ -95,6 +97,7 @@ def environment() -> Environment:
         "figures": tables.figures,
         "curves": _curves,
         "smallest_group": SMALLEST_GROUP,
+        "longest_list": LISTED,
         "proven": SURE,
         "certificate": tables.certificate,
         "folded": folded,

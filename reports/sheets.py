@@ -109,6 +109,30 @@ def matches(sheet: Worksheet, report: AuditReport) -> None:
     write_table(sheet, head, [18, 16, 14, 18, 16, 12, 10, 22], body)
 
 
+def rank_lists(sheet: Worksheet, report: AuditReport) -> None:
+    """The best matches of a few queries, one per row; numbered as on the page."""
+    head = ["scenario", "query", "query identity", "query camera", "rank of the true match"]
+    head += ["place", "matched identity", "matched camera", "similarity", "correct"]
+    body = (
+        (
+            scenario.defense,
+            number,
+            shown.query_id,
+            shown.query_camera,
+            shown.rank,
+            place,
+            match.match_id,
+            match.match_camera,
+            (match.similarity, "distance"),
+            match.correct,
+        )
+        for scenario in report.scenarios
+        for number, shown in enumerate(scenario.rank_lists, start=1)
+        for place, match in enumerate(shown.matches, start=1)
+    )
+    write_table(sheet, head, [18, 9, 16, 14, 22, 9, 18, 16, 12, 10], body)
+
+
 def attributes(sheet: Worksheet, report: AuditReport) -> None:
     """One row per attribute and scenario."""
     head = ["scenario", "attack", "attribute"]
@@ -276,6 +300,7 @@ SHEETS: Mapping[str, Callable[[Worksheet, AuditReport], None]] = MappingProxyTyp
         "Scenarios": scenarios,
         "Measurements": measurements,
         "Matches": matches,
+        "Rank lists": rank_lists,
         "Attributes": attributes,
         "Curves": curves,
         "Subgroups": subgroups,

@@ -7,7 +7,7 @@ import math
 
 from auditor.report import Measurement
 
-UTILITY = ("rank1", "map")
+UTILITY = ("rank1", "map", "rank1_reranked", "map_reranked")
 """The utility figures that stand for the rest in summaries."""
 
 LABELS = {
@@ -91,11 +91,13 @@ def label(metric: str) -> str:
 
     >>> label("map"), label("gender.f1"), label("reid_rank1.osnet"), label("pu_identity")
     ('mAP', 'gender: F1', 'Re-identified at rank 1 (osnet)', 'PU-score (identity)')
-    >>> label("top1@hat=yes"), label("top1.fully_exposed")
-    ('Top-1 among hat = yes', 'Top-1: people hit on every image')
+    >>> label("top1@hat=yes"), label("top1.fully_exposed"), label("map_reranked")
+    ('Top-1 among hat = yes', 'Top-1: people hit on every image', 'mAP, re-ranked')
     """
     if metric in LABELS:
         return LABELS[metric]
+    if metric.removesuffix("_reranked") in UTILITY:
+        return f"{label(metric.removesuffix('_reranked'))}, re-ranked"
     whole, at, group = metric.partition("@")
     if at and whole:
         return f"{label(whole)} among {group.replace('=', ' = ', 1)}"

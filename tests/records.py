@@ -19,6 +19,8 @@ from auditor.report import (
     Power,
     PrivacyClaim,
     ProbeCheck,
+    Ranked,
+    RankList,
     Scenario,
     Score,
     Subgroup,
@@ -239,6 +241,28 @@ def matches(correct: int, queries: int = 24) -> tuple[Match, ...]:
     )
 
 
+def rank_lists(right: tuple[str, ...] = ("00010", "10110")) -> tuple[RankList, ...]:
+    """One list per text, whose digits say which matches are right; the pictures need not exist."""
+    return tuple(
+        RankList(
+            query_id=str(100 + n),
+            query_camera=str(n % 3),
+            rank=row.find("1") + 1.0 if "1" in row else 17.5,
+            matches=tuple(
+                Ranked(
+                    match_id=str(100 + n if digit == "1" else 400 + place),
+                    match_camera=str((n + place + 1) % 3),
+                    similarity=0.91 - 0.03 * place,
+                    correct=digit == "1",
+                )
+                for place, digit in enumerate(row)
+            ),
+            picture=f"personal/none/utility/rank-list-{n + 1}.png",
+        )
+        for n, row in enumerate(right)
+    )
+
+
 def example_record() -> AuditReport:
     """A finished audit; everything is done, and the inverter has not shown its power."""
     bare = Scenario(
@@ -252,6 +276,7 @@ def example_record() -> AuditReport:
         ),
         scores=scores("none", 0.174, 1.0),
         matches=matches(22),
+        rank_lists=rank_lists(),
     )
     noisy = Scenario(
         defense="dp_gallery",
@@ -496,6 +521,16 @@ def hostile_record(text: str) -> AuditReport:
         matches=tuple(
             replace(match, query_id=text, match_id=text, query_camera=text, match_camera=text)
             for match in matches(1, 2)
+        ),
+        rank_lists=(
+            RankList(
+                query_id=text,
+                query_camera=text,
+                rank=2.0,
+                matches=(Ranked(match_id=text, match_camera=text, similarity=-1e9, correct=True),)
+                * 9,
+                picture=text,
+            ),
         ),
     )
     return AuditReport(

@@ -32,8 +32,8 @@ GATES = (
     Gate(address="*/identity/top1", limit=0.15),
     Gate(address="none/utility/rank1", limit=0.8),
 )
-SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Attributes", "Curves", "Subgroups"]
-SHEETS += ["Exposed", "DP", "Scores", "Probe"]
+SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Rank lists", "Attributes", "Curves"]
+SHEETS += ["Subgroups", "Exposed", "DP", "Scores", "Probe"]
 
 
 def written(tmp_path: Path, report: AuditReport, *gates: Gate) -> Path:
@@ -104,6 +104,16 @@ class TestSheets:
         assert rows[23]["correct"] == "no"
         similarities = [row["similarity"] for row in rows[:24]]
         assert similarities == sorted(similarities, reverse=True)
+
+    def test_rank_lists_name_who_was_found(self, book):
+        rows = table(book["Rank lists"])
+        lists = example_record().scenarios[0].rank_lists
+        assert [row["matched identity"] for row in rows] == [
+            match.match_id for shown in lists for match in shown.matches
+        ]
+        assert [(row["query"], row["place"]) for row in rows[4:7]] == [(1, 5), (2, 1), (2, 2)]
+        assert [row["correct"] for row in rows[:5]] == ["no", "no", "no", "yes", "no"]
+        assert (rows[0]["rank of the true match"], rows[0]["similarity"]) == (4, 0.91)
 
     def test_every_attribute_has_a_row_per_scenario(self, book):
         rows = table(book["Attributes"])

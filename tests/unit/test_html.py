@@ -25,7 +25,9 @@ from tests.records import (
     failed_record,
     hostile_record,
     inversion,
+    measured,
     powerful_record,
+    rank_lists,
 )
 
 NOWHERE = Path("nowhere")
@@ -201,6 +203,72 @@ class TestExhibits:
         assert read(self.record("link.png"), root=root).all("img") == []
 
 
+class TestRankLists:
+    def record(self, *rows: str, real: bool = False) -> AuditReport:
+        report = example_record()
+        bare = replace(report.scenarios[0], rank_lists=rank_lists(rows))
+        return replace(report, scenarios=(bare,), real_people=real)
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        place = tmp_path / "personal" / "none" / "utility"
+        place.mkdir(parents=True)
+        for number in (1, 2):
+            Image.new("RGBA", (48, 14), "teal").save(place / f"rank-list-{number}.png")
+        return tmp_path
+
+    def test_right_and_wrong_are_said_in_words_and_not_by_colour_alone(self, root):
+        text = show(self.record("01000", "11111"), root=root)
+        assert_inert(text)
+        kinds = [item.get("class") for item in Reader(text).all("li") if item.get("class")]
+        shown = [kind for kind in kinds if kind in ("query", "right", "wrong")][2:]  # the key first
+        assert shown == ["query", "wrong", "right", *["wrong"] * 3, "query", *["right"] * 5]
+        section = Reader(text).text.partition("most alike by the plain distance")[2]
+        words = (
+            "appears at rank 2 Query camera 0 wrong, similarity 0.910 camera 1 right, similarity"
+        )
+        assert words in section
+        assert "Query 2: the right person comes first" in section
+        # the glyphs are the style's, so that nobody hears them read out
+        style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
+        assert '.right { --mark: var(--pass); --glyph: "✓"; }' in style
+        assert '.wrong { --mark: var(--fail); --glyph: "✕"; }' in style
+
+    def test_every_strip_is_embedded_with_what_it_shows(self, root):
+        images = read(self.record("01000", "11111"), root=root).all("img")
+        strips = [image for image in images if "best matches" in (image["alt"] or "")]
+        assert [image["alt"].partition(" and")[0] for image in strips] == ["Query 1", "Query 2"]
+        assert all("scenario none" in image["alt"] for image in strips)
+        assert (strips[0]["width"], strips[0]["height"]) == ("48", "14")
+
+    def test_real_people_are_withheld_and_the_figures_stay(self, root):
+        record = self.record("01000", "11111", real=True)
+        reader = read(record, root=root)
+        assert reader.all("img") == []
+        section = reader.text.partition("most alike by the plain distance")[2]
+        assert section.count(WITHHELD) == 1
+        assert "wrong, similarity 0.910" in section
+        assert len(read(record, root=root, reveal=True).all("img")) == 2
+
+    def test_identities_stay_in_the_record(self, root):
+        lists = tuple(replace(x, query_id="ada-7", picture="") for x in rank_lists())
+        report = self.record()
+        report = replace(report, scenarios=(replace(report.scenarios[0], rank_lists=lists),))
+        assert "ada-7" not in show(report, root=root)
+
+    def test_a_record_without_them_has_no_section(self):
+        text = show(self.record())
+        assert "rank-lists" not in text
+        assert "Rank lists" not in Reader(text).text
+
+    def test_a_missing_picture_or_an_unknown_camera_is_said(self):
+        lists = (replace(rank_lists()[0], query_camera="-1", rank=17.5),)
+        report = self.record()
+        shown = read(replace(report, scenarios=(replace(report.scenarios[0], rank_lists=lists),)))
+        assert "its file is not in the folder" in shown.text
+        assert "appears at rank 17.5 Query camera unknown" in shown.text
+
+
 class TestContent:
     def test_the_verdict_comes_first(self):
         gates = [
@@ -249,6 +317,14 @@ class TestContent:
         assert "17.21 dB 16.90–17.52 dB 14.02 dB" in shown
         assert "URR-1 dp_gallery 3.410" in shown
         assert "mAP" in shown
+
+    def test_both_rankings_are_shown_with_how_the_second_came_about(self):
+        report = example_record()
+        mended = measured("map_reranked", 0.91, None, 0.02, "lower", note="re-ranked figures: so")
+        bare = replace(report.scenarios[0], utility=(*report.scenarios[0].utility, mended))
+        shown = read(replace(report, scenarios=(bare,))).text
+        assert "mAP 83.2%" in shown
+        assert "mAP, re-ranked 91.0% 95% interval 89.0–93.0% Re-ranked figures: so." in shown
 
     def test_claims_show_epsilon_three_ways(self):
         shown = read(example_record()).text

@@ -10,7 +10,7 @@ from auditor.assembly import assemble
 from auditor.config import AuditConfig
 from auditor.errors import ModelError
 from auditor.gates import Gate, check, overall
-from auditor.report import AuditReport, ProbeCheck
+from auditor.report import AuditReport, ProbeCheck, loads
 from tests import worlds
 
 GOOD = (ProbeCheck(name="finite", outcome="pass", detail="fine"),)
@@ -135,6 +135,21 @@ def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
     assert pu.inputs["leakage.top1"] == noisy.findings[0].measurements[0].value
     assert {p.name for p in (tmp_path / "personal").iterdir()} == {"none", "dp_gallery"}
     assert (tmp_path / "personal").stat().st_mode & 0o077 == 0
+
+
+def test_the_deployed_ranking_and_the_rank_lists_reach_the_record(tmp_path):
+    audited = world(tmp_path, ranking={"rerank": "k_reciprocal", "k1": 4}, controls=False)
+    record = pipeline.run_audit(audited, Silent())
+    figures = dict(record.measurements())
+    for scenario in record.scenarios:
+        assert f"{scenario.defense}/utility/rank1_reranked" in figures
+        assert len(scenario.rank_lists) == 6
+        for shown in scenario.rank_lists:
+            assert shown.picture.startswith(f"personal/{scenario.defense}/utility/")
+            assert (tmp_path / shown.picture).is_file()
+    assert loads((tmp_path / "report.json").read_bytes()) == record
+    gate = Gate(address="none/utility/map_reranked", limit=0.1)
+    assert [v.outcome for v in check(record, [gate])] == ["pass"]
 
 
 def test_a_defense_that_cannot_be_applied_makes_its_scenario_inconclusive(tmp_path):

@@ -22,6 +22,12 @@ class TestRoundTrip:
         assert dumps(loads(text)) == text
         assert list(loads(text).measurements()) == list(make().measurements())
 
+    def test_a_record_from_before_rank_lists_still_loads(self):
+        plain = json.loads(dumps(example_record()))
+        lists = [scenario.pop("rank_lists") for scenario in plain["scenarios"]]
+        assert lists[0][0]["matches"][3]["correct"]
+        assert loads(json.dumps(plain)).scenarios[0].rank_lists == ()
+
     @given(metric=texts, ends=st.tuples(rates, rates, rates), note=texts, count=rates)
     def test_numbers_and_texts_come_back_exactly(self, metric, ends, note, count):
         low, value, high = sorted(ends)
