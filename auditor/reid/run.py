@@ -9,18 +9,19 @@ import torch
 
 from auditor.card import Card
 from auditor.data import open_dataset
+from auditor.embedding import features_of
 from auditor.errors import UsageError
-from auditor.metrics.retrieval import Distance
+from auditor.metrics.retrieval import evaluate
 from auditor.models import open_model
 from auditor.models.architectures.registry import build
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
-from auditor.pipeline import search, utility_measurements
 from auditor.progress import Display
 from auditor.reid.recipe import Recipe
 from auditor.reid.training import train_reid
 from auditor.report import Measurement
 from auditor.types import ReIDDataset, RunContext, Target
+from auditor.utility import measurements
 
 SHOWN = ("rank1", "map", "minp")
 
@@ -91,11 +92,10 @@ def train(job: Job, display: Display) -> Outcome:
     data = open_dataset(job.data)
     ctx = RunContext(seed=job.seed, device=job.device, workdir=job.out.parent)
     arch, extractor = _start(job, ctx)
-    distance = extractor.card.distance
     before: tuple[Measurement, ...] = ()
     if job.start is not None:
         with display.step("utility before") as progress:
-            before = utility(extractor, data, replace(ctx, progress=progress), distance)
+            before = utility(extractor, data, replace(ctx, progress=progress))
     with display.step(f"training {arch} on {data.name}") as progress:
         trained = train_reid(
             extractor,
@@ -106,7 +106,7 @@ def train(job: Job, display: Display) -> Outcome:
             devices=job.devices,
         )
     with display.step("utility after") as progress:
-        after = utility(trained.extractor, data, replace(ctx, progress=progress), distance)
+        after = utility(trained.extractor, data, replace(ctx, progress=progress))
     facts = {
         "data": data.name,
         "people": trained.classes,
@@ -122,12 +122,21 @@ def train(job: Job, display: Display) -> Outcome:
 
 
 def utility(
-    extractor: CardedExtractor, data: ReIDDataset, ctx: RunContext, distance: Distance
+    extractor: CardedExtractor, data: ReIDDataset, ctx: RunContext
 ) -> tuple[Measurement, ...]:
     """rank1, map and minp of finding the query people in the gallery."""
-    target = Target(extractor, data)
-    measured = utility_measurements(search(target, ctx, distance), target)
-    return tuple(m for m in measured if m.metric in SHOWN)
+    found = evaluate(
+        features_of(extractor, data.query, ctx),
+        features_of(extractor, data.gallery, ctx),
+        data.query.pids,
+        data.gallery.pids,
+        data.query.camids,
+        data.gallery.camids,
+        distance=extractor.card.distance,
+        cross_camera=data.cross_camera,
+    )
+    figures = measurements(found, Target(extractor, data))
+    return tuple(m for m in figures if m.metric in SHOWN)
 
 
 def _check_files(job: Job) -> None:
