@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from auditor import controls, journal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
-from auditor.config import BARE, AuditConfig, plugin_of
+from auditor.chain import links_of, plugin_of
+from auditor.config import BARE, AuditConfig
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
@@ -75,10 +76,12 @@ class World:
             if label == BARE:
                 self.targets[label] = self.target
             else:
-                name, params = plugin_of(label, self.config.defenses[label])
-                defense: Defense = plugins.build("defenses", name, params)
+                target = self.target
                 with ctx.randomness(f"defenses.{label}"):
-                    self.targets[label] = defense.apply(self.target, ctx)
+                    for name, params in links_of(label, self.config.defenses[label]):
+                        defense: Defense = plugins.build("defenses", name, params)
+                        target = defense.apply(target, ctx)
+                self.targets[label] = target
         return self.targets[label]
 
 
