@@ -64,7 +64,8 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         elif config.budget and label in config.budget_scenarios:
             finding = _with_budget(finding, results.get(f"{label}/{attack}/budget"))
         findings.append(replace(finding, power=power if isinstance(power, Power) else None))
-    name, summary, params = "", "The model as it is.", {}
+    name, summary = "", "The model as it is."
+    params: dict[str, Any] = {}
     if label != BARE:
         name, summary, params = _described(links_of(label, config.defenses[label]))
     return Scenario(
