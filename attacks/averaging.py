@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from torch import Tensor
 
 from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
@@ -15,12 +14,15 @@ from attacks.matching import Blind, search
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics import measure
+from auditor.metrics.dp import gaussian_epsilon
 from auditor.metrics.retrieval import evaluate
 from auditor.report import Measurement, PrivacyClaim
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 
 GROWTH = 4
 """The budget curve measures 1, 4, 16, … releases, and the last one."""
+ROUNDING = 1e-9
+"""Share of a release's power that is no noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Averaging:
         """See `auditor.types.Attack`; needs two auxiliary people."""
         data = target.data
         query = features_of(target.extractor, data.query, ctx)
-        scale, noise = study_release(target, ctx)
+        scale, noise, sticky = study_release(target, ctx)
         known = scale(features_of(target.extractor, data.auxiliary, ctx))
         wiener = fit_wiener(known, noise) if noise else None
         single = stored_gallery(target, ctx)
@@ -68,18 +70,23 @@ class Averaging:
         denoised = matched_rate("denoised_rank1", query, single, data)
         curve: list[Measurement] = []
         for count, average in averages(target, ctx, self.releases):
-            estimate = wiener(average, count) if wiener else average
+            estimate = wiener(average, 1 if sticky else count) if wiener else average
             matched = matched_rate(f"matched_rank1.k{count}", query, average, data)
             curve += [matched, _cosine(f"cosine.k{count}", estimate, target, ctx)]
-        matcher = fit_matcher(known, data.auxiliary.pids, noise / self.releases)
+        left = noise if sticky else noise / self.releases
+        matcher = fit_matcher(known, data.auxiliary.pids, left)
         rank = _pooled if self.pool_person else _single
         strongest = rank(matcher, scale(query), average, data)
-        notes = _notes(self, noise, curve, strongest, target.claims)
+        constant = "sticky" if sticky else "" if noise else "none"
+        notes = _notes(self, constant, curve, strongest, target.claims)
         return AttackResult((strongest, denoised, *curve), notes=notes)
 
 
-def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float]:
-    """What the release does to auxiliary features: the scale, and the noise variance it adds.
+def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float, bool]:
+    """What the release does to auxiliary features.
+
+    Returns:
+        The scale, the noise variance it adds, and whether that noise is the same in every release.
 
     Raises:
         UnsupportedTargetError: if there are fewer than two auxiliary people.
@@ -88,8 +95,12 @@ def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float]:
     if len(target.data.auxiliary.pids.unique()) < 2:
         raise UnsupportedTargetError("how people differ is learned from two or more auxiliary ones")
     first, second = (_fresh(target, clean, ctx, f"auxiliary.{draw}") for draw in range(2))
-    noise = float((first - second).double().square().mean()) / 2
-    return learn_scale(clean, (first + second) / 2), noise
+    scale = learn_scale(clean, (first + second) / 2)
+    if noise := float((first - second).double().square().mean()) / 2:
+        return scale, noise, False
+    left = float((first - scale(clean)).double().square().mean())
+    sticky = left > ROUNDING * float(first.double().square().mean())
+    return scale, left if sticky else 0.0, sticky
 
 
 def averages(target: Target, ctx: RunContext, releases: int) -> Iterator[tuple[int, Tensor]]:
@@ -229,17 +240,22 @@ class Pool:
 
 def _notes(
     attack: Averaging,
-    noise: float,
+    constant: str,
     curve: list[Measurement],
     strongest: Measurement,
     claims: tuple[PrivacyClaim, ...],
 ) -> tuple[str, ...]:
     """What the releases gave back, how entries were pooled, and what the claims leave out."""
     notes = []
-    if not noise:
+    if constant == "none":
         notes.append(
             "all releases are identical: there is no noise to average out, and the whole budget "
             "curve equals plain retrieval"
+        )
+    elif constant == "sticky":
+        notes.append(
+            "all releases are identical: what was done to an entry stays, so that more releases "
+            "give nothing; the entries of one person still average"
         )
     elif attack.releases > 1:
         (rank, cosine), (last_rank, last_cosine) = curve[:2], curve[-2:]
@@ -264,10 +280,15 @@ def _notes(
 
 def _composed(claim: PrivacyClaim, releases: int) -> str:
     """What a claim for fewer releases comes to over ``releases``; empty if it covers them."""
-    if claim.releases >= releases:
+    if claim.releases >= releases or claim.sticky:
         return ""
-    multiplier = claim.sigma / (claim.sensitivity * math.sqrt(releases))
-    epsilon = float(get_epsilon_gaussian(multiplier, claim.delta))
+    if claim.epsilon_certified is None or claim.sensitivity is None:
+        return "nothing is certified, for one release as little as for many"
+    if claim.noise == "laplace":
+        epsilon = claim.epsilon_certified * releases / claim.releases
+    else:
+        multiplier = claim.sensitivity * math.sqrt(releases) / claim.sigma
+        epsilon = gaussian_epsilon(multiplier, claim.delta)
     covered = "one release" if claim.releases == 1 else f"{claim.releases} releases"
     return (
         f"the claim covers {covered} (ε = {_rounded(claim.epsilon_certified)} per {claim.unit}); "

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from auditor import plugins
-from auditor.config import BARE, AuditConfig, plugin_of
+from auditor.chain import CHAIN, Links, links_of, plugin_of
+from auditor.config import BARE, AuditConfig
 from auditor.exposure import exposure
 from auditor.journal import Budget, Result, Utility
 from auditor.ladders import comparable, families, ladder, ladders, strongest
@@ -66,9 +67,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
     if label != BARE:
-        name, params = plugin_of(label, config.defenses[label])
-        defense = plugins.build("defenses", name, params)
-        params, summary = plugins.parameters(defense), plugins.summary(defense)
+        name, summary, params = _described(links_of(label, config.defenses[label]))
     return Scenario(
         defense=label,
         plugin=name,
@@ -82,6 +81,16 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         status="failed" if utility.reason else "done",
         reason=utility.reason,
     )
+
+
+def _described(links: Links) -> tuple[str, str, dict[str, Any]]:
+    """Name, summary and hyper-parameters of a defense, or of a chain of them."""
+    built = [(name, plugins.build("defenses", name, params)) for name, params in links]
+    summary = " ".join(plugins.summary(defense) for _, defense in built)
+    if len(built) == 1:
+        return built[0][0], summary, plugins.parameters(built[0][1])
+    chain = [{"use": name, **plugins.parameters(defense)} for name, defense in built]
+    return "+".join(name for name, _ in built), summary, {CHAIN: chain}
 
 
 def _with_budget(finding: Finding, budget: Result | None) -> Finding:

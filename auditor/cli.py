@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor import __version__
+from auditor.chain import parse_all
 from auditor.cli_reproduce import reproduce
 from auditor.cli_train import train
 from auditor.errors import AuditError, UsageError
@@ -95,6 +96,14 @@ def run(
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="quick or full.")] = None,
+    defend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--defend",
+            metavar="[LABEL=]NAME[:K=V,…]",
+            help="Audit under this defense too; repeatable. Join several by + to chain them.",
+        ),
+    ] = None,
     out: Out = Path("audit-out"),
     device: Device = None,
     seed: Seed = None,
@@ -110,6 +119,7 @@ def run(
         "model": {"path": _text(model), "arch": arch, "card": card},
         "data": {"path": _text(data)},
         "preset": preset,
+        "defenses": parse_all(defend) if defend else None,
         "device": device,
         "seed": seed,
         "budget": _fractions(budget),

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auditor import plugins
+from auditor.chain import CHAIN, links_of, plugin_of
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
 
@@ -79,7 +80,8 @@ class AuditConfig(_Strict):
         data: the people it is audited on.
         judges: label -> an independent model that judges reconstructions.
         attacks: label -> hyper-parameters; ``use`` names the plug-in if the label does not.
-        defenses: the same for defenses; each is a scenario beside ``none``.
+        defenses: the same for defenses; each is a scenario beside ``none``. A block ``chain`` lists
+            several that are applied one after the other; see `auditor.chain`.
         ranking: what the deployment does beyond the plain distance; then utility is measured both
             ways. Attacks rank plainly.
         rank_lists: of how many queries each scenario shows the best matches.
@@ -170,12 +172,6 @@ def gates_in(path: Path) -> list[Gate]:
     return list(config.gates)
 
 
-def plugin_of(label: str, block: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The plug-in's name and hyper-parameters behind a labelled block."""
-    params = {key: value for key, value in block.items() if key != "use"}
-    return str(block.get("use", label)), params
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -237,11 +233,28 @@ def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
             merged[kind] = preset
         elif isinstance(blocks, dict):
             merged[kind] = {
-                label: {**preset.get(plugin_of(label, block or {})[0], {}), **(block or {})}
-                for label, block in blocks.items()
+                label: _filled(label, block, preset)
                 if block is None or isinstance(block, dict)
-            } | {k: v for k, v in blocks.items() if v is not None and not isinstance(v, dict)}
+                else block
+                for label, block in blocks.items()
+            }
     return merged
+
+
+def _filled(label: str, block: Mapping[str, Any] | None, preset: Mapping[str, Any]) -> Any:
+    """A block over the preset's parameters of its plug-in; in a chain, each link over its own."""
+    block = block or {}
+    if isinstance(block.get(CHAIN), list):
+        return {**block, CHAIN: [_filled_link(link, preset) for link in block[CHAIN]]}
+    if CHAIN in block:
+        return block
+    return {**preset.get(plugin_of(label, block)[0], {}), **block}
+
+
+def _filled_link(link: Any, preset: Mapping[str, Any]) -> Any:
+    if isinstance(link, str):
+        link = {"use": link}
+    return {**preset.get(str(link.get("use")), {}), **link} if isinstance(link, dict) else link
 
 
 def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
@@ -267,8 +280,9 @@ def _check_plan(config: AuditConfig) -> None:
         for label, block in blocks.items():
             if "/" in label or label in (BARE, "utility", "ladder", "scores", ""):
                 raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
-            name, params = plugin_of(label, block)
-            plugins.build(kind, name, params)  # type: ignore[arg-type]
+            links = links_of(label, block) if kind == "defenses" else [plugin_of(label, block)]
+            for name, params in links:
+                plugins.build(kind, name, params)  # type: ignore[arg-type]
     for scenario in config.budget_scenarios:
         if scenario not in (known := [BARE, *config.defenses]):
             hint = did_you_mean(scenario, known, f"there are {', '.join(known)}")

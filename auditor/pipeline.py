@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from auditor import controls, journal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
-from auditor.config import BARE, AuditConfig, plugin_of
+from auditor.chain import defenses_of, plugin_of
+from auditor.config import BARE, AuditConfig
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.files import write
@@ -33,7 +34,7 @@ from auditor.report import (
     dumps,
 )
 from auditor.subgroups import gaps, subgroups
-from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
+from auditor.types import Attack, AttackResult, Progress, RunContext, Target
 from auditor.utility import utility
 
 log = logging.getLogger(__name__)
@@ -73,10 +74,11 @@ class World:
             if label == BARE:
                 self.targets[label] = self.target
             else:
-                name, params = plugin_of(label, self.config.defenses[label])
-                defense: Defense = plugins.build("defenses", name, params)
+                target = self.target
                 with ctx.randomness(f"defenses.{label}"):
-                    self.targets[label] = defense.apply(self.target, ctx)
+                    for defense in defenses_of(label, self.config.defenses[label]):
+                        target = defense.apply(target, ctx)
+                self.targets[label] = target
         return self.targets[label]
 
 

@@ -74,9 +74,64 @@ class Measurement:
         return self.low if self.worse == "higher" else self.high
 
 
+PrivacyVerdict = Literal["CONSISTENT", "OVER-CLAIMED", "VIOLATED", "NOT-DP"]
+"""The claim holds; less is certified than claimed; refuted by experiment; no finite ε at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedEpsilon:
+    """What telling two neighbouring inputs apart proves: ε is at least this.
+
+    Attributes:
+        epsilon: lower bound from Clopper-Pearson limits, whatever the noise.
+        epsilon_gaussian: sharper, but assumes Gaussian scores; None where the noise is not.
+        ceiling: the most that so many trials could have shown.
+        confidence: that ε is at least the bound.
+        trials: runs of the mechanism on either input.
+        pair: which inputs these were.
+    """
+
+    epsilon: float
+    epsilon_gaussian: float | None
+    ceiling: float
+    confidence: float
+    trials: int
+    pair: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceEpsilon:
+    """Metric privacy: ε between two rows that are a measured distance apart.
+
+    Attributes:
+        between: whose rows, in words; the distance was read off this gallery.
+        distance: in the norm of the claim.
+        epsilon: at the claim's delta, over its releases; None if it is not finite.
+    """
+
+    between: str
+    distance: float
+    epsilon: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionBound:
+    """The most often any attack can name whose data the release holds (ReRo).
+
+    Attributes:
+        prior: how often the best informed guess is right without the release.
+        image: the bound for an attack on one row.
+        identity: on all rows of one person.
+    """
+
+    prior: float
+    image: float
+    identity: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrivacyClaim:
-    """What a mechanism promises, beside what its own numbers certify.
+    """What a mechanism promises, beside what its own numbers certify and what an experiment proves.
 
     Attributes:
         mechanism: the noise and its calibration, in words.
@@ -84,13 +139,23 @@ class PrivacyClaim:
         neighbours: how they differ.
         delta: failure probability, the same for every epsilon here.
         sigma: standard deviation of the noise per coordinate.
-        sensitivity: L2 sensitivity of the released rows, for ``unit``.
+        sensitivity: how far neighbours may lie apart in ``norm``, for ``unit``; None if nothing
+            bounds it.
         epsilon_claimed: as configured.
-        epsilon_certified: recomputed from sigma and sensitivity, composed over ``releases``.
+        epsilon_certified: recomputed from sigma and sensitivity, composed over ``releases``; None
+            if it is not finite.
         epsilon_identity: the same at the level of a person with ``images_per_identity`` rows.
         releases: how many independent draws an adversary may see.
         images_per_identity: the most rows one person has in the gallery.
         remarks: sentences a reader must see beside the numbers.
+        noise: its distribution.
+        norm: in which the sensitivity and the distances are measured.
+        sticky: whether a record always gets the same noise, so that releases do not add up.
+        audited: lower bound by experiment; None in records from before there was one.
+        distances: metric privacy at measured distances.
+        reconstruction: bound on any reconstruction; None where nothing is certified.
+        verdict: what the claim is worth; empty in records from before there was one.
+        reason: why, in one sentence.
     """
 
     mechanism: str
@@ -98,13 +163,21 @@ class PrivacyClaim:
     neighbours: str
     delta: float
     sigma: float
-    sensitivity: float
+    sensitivity: float | None
     epsilon_claimed: float
-    epsilon_certified: float
-    epsilon_identity: float
+    epsilon_certified: float | None
+    epsilon_identity: float | None
     releases: int
     images_per_identity: int
     remarks: tuple[str, ...] = ()
+    noise: Literal["gaussian", "laplace"] = "gaussian"
+    norm: Literal["L1", "L2"] = "L2"
+    sticky: bool = False
+    audited: AuditedEpsilon | None = None
+    distances: tuple[DistanceEpsilon, ...] = ()
+    reconstruction: ReconstructionBound | None = None
+    verdict: PrivacyVerdict | Literal[""] = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

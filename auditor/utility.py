@@ -9,7 +9,7 @@ from auditor.embedding import features_of, stored_gallery
 from auditor.journal import Utility
 from auditor.metrics import measure
 from auditor.metrics.reranking import expanded, k_reciprocal
-from auditor.metrics.retrieval import Retrieval, evaluate_scores
+from auditor.metrics.retrieval import Retrieval, evaluate, evaluate_scores
 from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
 from auditor.rank_lists import rank_lists
 from auditor.report import Match, Measurement
@@ -42,6 +42,25 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
         measurements=figures,
         matches=matches_of(replace(found, best_score=best), target),
         rank_lists=rank_lists(scores, truth, found, target, config.rank_lists, ctx.workdir),
+    )
+
+
+def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
+    """Rank the stored gallery plainly for every query.
+
+    Raises:
+        AuditError: if the features cannot be ranked, or no query has a true match.
+    """
+    data = target.data
+    return evaluate(
+        features_of(target.extractor, data.query, ctx),
+        stored_gallery(target, ctx),
+        data.query.pids,
+        data.gallery.pids,
+        data.query.camids,
+        data.gallery.camids,
+        distance=distance,
+        cross_camera=data.cross_camera,
     )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from auditor import controls
+from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
-from auditor.types import ReIDDataset, RunContext, Target
+from auditor.types import ReIDDataset, RunContext, Split, Target
 
 QUICK = {
     "identity": {"epochs": 15},
@@ -102,3 +103,27 @@ class OneNumber(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean()
+
+
+class Flatten(torch.nn.Module):
+    """The pixels themselves, centred, as the feature."""
+
+    feature_dim = 24
+    input_size = (4, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1) - 0.5
+
+
+def crowd(*pids: int) -> Target:
+    """A gallery of random pictures of the given people, and nothing else."""
+
+    def split(column: torch.Tensor) -> Split:
+        generator = torch.Generator().manual_seed(3)
+        size = (len(column), 3, *Flatten.input_size)
+        images = MemoryImages(torch.randint(256, size, generator=generator, dtype=torch.uint8))
+        return Split(images, column, torch.full_like(column, -1))
+
+    nobody = torch.zeros(0, dtype=torch.long)
+    parts = [split(column) for column in (nobody, nobody, torch.tensor(pids), nobody)]
+    return Target(Flatten(), ReIDDataset("drawn", *parts))

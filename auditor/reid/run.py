@@ -9,9 +9,7 @@ import torch
 
 from auditor.card import Card
 from auditor.data import open_dataset
-from auditor.embedding import features_of
 from auditor.errors import UsageError
-from auditor.metrics.retrieval import evaluate
 from auditor.models import open_model
 from auditor.models.architectures.registry import build
 from auditor.models.described import Description, save
@@ -21,7 +19,7 @@ from auditor.reid.recipe import Recipe
 from auditor.reid.training import train_reid
 from auditor.report import Measurement
 from auditor.types import ReIDDataset, RunContext, Target
-from auditor.utility import measurements
+from auditor.utility import measurements, search
 
 SHOWN = ("rank1", "map", "minp")
 
@@ -125,17 +123,8 @@ def utility(
     extractor: CardedExtractor, data: ReIDDataset, ctx: RunContext
 ) -> tuple[Measurement, ...]:
     """rank1, map and minp of finding the query people in the gallery."""
-    found = evaluate(
-        features_of(extractor, data.query, ctx),
-        features_of(extractor, data.gallery, ctx),
-        data.query.pids,
-        data.gallery.pids,
-        data.query.camids,
-        data.gallery.camids,
-        distance=extractor.card.distance,
-        cross_camera=data.cross_camera,
-    )
-    figures = measurements(found, Target(extractor, data))
+    target = Target(extractor, data)
+    figures = measurements(search(target, ctx, extractor.card.distance), target)
     return tuple(m for m in figures if m.metric in SHOWN)
 
 

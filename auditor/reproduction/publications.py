@@ -11,15 +11,14 @@ PU-score of both. The paper does not say whether networks are tested on original
 pictures; here they are tested on original ones, as a deployment would use them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from auditor import plugins
-from auditor.config import plugin_of
+from auditor.chain import defenses_of
 from auditor.embedding import features_of
 from auditor.errors import AuditError, DataError, UsageError
 from auditor.metrics import measure
@@ -142,11 +141,12 @@ def _measured(
 ) -> dict[str, Measurement]:
     """Address -> measurement of one row."""
     target = Target(stage.attacker, stage.owner)
-    defense = _defense(scene, name, row)
-    published = _applied(defense, target, name, ctx)
+    block = block_of(row, scene.preset)
+    defenses: list[Defense] = defenses_of(name, block) if block else []
+    published = _applied(defenses, target, name, ctx)
     if published.extractor is not target.extractor:
         # the protection lies in the training, not in the pictures
-        return _utility(scene, stage, partial(_protected, defense, stage, name, ctx), ctx)
+        return _utility(scene, stage, partial(_protected, defenses, stage, name, ctx), ctx)
     gallery = published.data.gallery
     found = _utility(scene, stage, partial(_trained, scene, gallery, name, ctx), ctx)
     found |= _leakage(stage, gallery, ctx)
@@ -159,27 +159,19 @@ def _measured(
     return found
 
 
-def _defense(scene: Scene, name: str, row: RowPlan) -> Defense | None:
-    block = block_of(row, scene.preset)
-    if not block:
-        return None
-    defense: Defense = plugins.build("defenses", *plugin_of(name, block))
-    return defense
-
-
-def _applied(defense: Defense | None, target: Target, name: str, ctx: RunContext) -> Target:
-    if defense is None:
-        return target
+def _applied(defenses: Sequence[Defense], target: Target, name: str, ctx: RunContext) -> Target:
     with ctx.randomness(f"reproduction/{name}"):
-        return defense.apply(target, ctx)
+        for defense in defenses:
+            target = defense.apply(target, ctx)
+    return target
 
 
 def _protected(
-    defense: Defense | None, stage: Stage, name: str, ctx: RunContext, arch: str,
+    defenses: Sequence[Defense], stage: Stage, name: str, ctx: RunContext, arch: str,
     fresh: CardedExtractor,
 ) -> CardedExtractor:  # fmt: skip
     """What a protecting training makes of a fresh network."""
-    extractor = _applied(defense, Target(fresh, stage.owner), f"{name}/{arch}", ctx).extractor
+    extractor = _applied(defenses, Target(fresh, stage.owner), f"{name}/{arch}", ctx).extractor
     assert isinstance(extractor, CardedExtractor)
     return extractor
 

@@ -7,8 +7,8 @@ import torch
 
 from auditor import plugins
 from auditor.embedding import features_of, stored_gallery
-from auditor.pipeline import search
 from auditor.types import Target
+from auditor.utility import search
 from tests import worlds
 
 NAMES = list(plugins.installed("defenses"))

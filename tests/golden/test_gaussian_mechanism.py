@@ -10,14 +10,13 @@ in log space, independently of dp-accounting. Unit-norm rows have sensitivity 2.
 import math
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_ndtr
 
-from auditor.data.images import MemoryImages
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
+from tests import worlds
 
 # (epsilon, delta): sigma per unit of sensitivity
 TABLE = {
@@ -55,7 +54,7 @@ def log_delta(epsilon, mu):
 
 def bisect(too_much, low, high):
     """The turning point of a falling condition, between ``low`` and ``high``."""
-    for _ in range(200):
+    for _ in range(300):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if too_much(middle) else (low, middle)
     return low
@@ -69,20 +68,11 @@ def epsilon_of(mu, delta):
     return bisect(lambda epsilon: log_delta(epsilon, mu) > math.log(delta), 1e-9, 1e6)
 
 
-def people(*counts):
-    """A target whose person ``i`` has ``counts[i]`` gallery rows."""
-    pids = torch.tensor([pid for pid, count in enumerate(counts, 1) for _ in range(count)])
-
-    def split(pids):
-        images = MemoryImages(torch.zeros(len(pids), 3, 2, 1, dtype=torch.uint8))
-        return Split(images, pids, torch.full_like(pids, -1))
-
-    nobody = split(torch.zeros(0, dtype=torch.long))
-    return Target(None, ReIDDataset("drawn", nobody, nobody, split(pids), nobody))
-
-
 def claim(counts=(1, 1), **params):
-    return GalleryNoise(**params).apply(people(*counts), RunContext()).claims[-1]
+    """The claim for a gallery whose person ``i`` has ``counts[i]`` rows."""
+    pids = [pid for pid, count in enumerate(counts, 1) for _ in range(count)]
+    defense = GalleryNoise(trials=200, **params)
+    return defense.apply(worlds.crowd(*pids), RunContext()).claims[-1]
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), TABLE)
@@ -117,7 +107,20 @@ def test_what_is_claimed_is_certified(epsilon, exponent, images, releases):
         assert epsilon_of(mu, 10**exponent) == pytest.approx(epsilon, rel=1e-3)
 
 
+@pytest.mark.parametrize("calibration", ["analytic", "classic", "pepr"])
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0, 300.0])
+@pytest.mark.parametrize(("unit", "releases"), [("image", 1), ("identity", 3)])
+def test_certified_epsilons_are_the_analytic_ones(calibration, epsilon, unit, releases):
+    params = {"calibration": calibration, "epsilon": epsilon, "unit": unit, "releases": releases}
+    found = claim((4, 1), delta=1e-5, **params)
+    for certified, rows in ((found.epsilon_certified, 4 if unit == "identity" else 1),
+                            (found.epsilon_identity, 4)):  # fmt: skip
+        exact = epsilon_of(2 * math.sqrt(rows * releases) / found.sigma, 1e-5)
+        assert certified == pytest.approx(exact, abs=1e-6)
+
+
 def test_the_classic_bound_is_not_used_where_it_does_not_hold():
-    # sqrt(2 ln(1.25/δ))/ε is proven for ε ≤ 1; at ε = 10, δ = 0.1 it leaves too little noise
+    # sqrt(2 ln(1.25/δ))/ε is proven for ε < 1; at ε = 10, δ = 0.1 it leaves too little noise
     classic = math.sqrt(2 * math.log(1.25 / 0.1)) / 10
     assert claim(epsilon=10, delta=0.1).sigma > 2 * 1.2 * classic
+    assert claim(epsilon=10, delta=0.1, calibration="classic").sigma == pytest.approx(2 * classic)

@@ -184,7 +184,7 @@ class TestWiener:
         gallery = [(pid, 0) for pid in range(1, 151)]
         target, ctx = world(features, gallery=gallery, release=release, known=50), RunContext()
         clean = F.normalize(features[:150], dim=1) if scaled else features[:150] / 10
-        scale, noise = study_release(target, ctx)
+        scale, noise, _ = study_release(target, ctx)
         assert noise == pytest.approx(sigma**2, rel=0.1)
         wiener = fit_wiener(scale(features[150:]), noise)
         for count, mean in averages(target, ctx, 16):

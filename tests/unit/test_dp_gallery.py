@@ -6,25 +6,25 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
+from scipy.stats import norm
 
+from attacks.averaging import Averaging
 from auditor import plugins
-from auditor.data.images import MemoryImages
 from auditor.errors import UsageError
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
+from defenses.dp_gallery.measuring import experiment
+from defenses.dp_gallery.mechanism import Mechanism, bounded, diameter
+from defenses.dp_gallery.noise import GaussianNoise
+from tests import worlds
+from tests.golden.test_gaussian_mechanism import epsilon_of
 
-
-def people(*pids):
-    def split(*pids):
-        images = MemoryImages(torch.zeros(len(pids), 3, 2, 1, dtype=torch.uint8))
-        column = torch.tensor(pids, dtype=torch.long)
-        return Split(images, column, torch.full_like(column, -1))
-
-    return Target(None, ReIDDataset("drawn", split(), split(), split(*pids), split()))
+people = worlds.crowd
 
 
 def claim(*pids, **params):
-    return GalleryNoise(**params).apply(people(*pids), RunContext()).claims[-1]
+    return GalleryNoise(trials=200, **params).apply(people(*pids), RunContext()).claims[-1]
 
 
 def draw(target, features, seed=0):
@@ -107,6 +107,27 @@ class TestRefusals:
         with pytest.raises(UsageError, match="dp_gallery"):
             plugins.build("defenses", "dp_gallery", params)
 
+    @pytest.mark.parametrize(
+        ("params", "message"),
+        [
+            ({"clip": 0.0}, "clip is 0"),
+            ({"clip": math.inf}, "clip is inf"),
+            ({"clip": "none"}, "clip: none"),
+            ({"mechanism": "laplace", "calibration": "classic"}, "calibration: classic"),
+            ({"trials": 3}, "trials must"),
+            ({"confidence": 1.0}, "confidence between"),
+        ],
+        ids=str,
+    )
+    def test_settings_that_do_not_fit(self, params, message):
+        with pytest.raises(ValueError, match=message):
+            GalleryNoise(**params)
+
+    @pytest.mark.parametrize("text", ["clip: 2", "clip: unit"])
+    def test_a_norm_may_be_written_plainly(self, text):
+        params = yaml.safe_load(text)
+        assert plugins.build("defenses", "dp_gallery", params).clip == params["clip"]
+
     @pytest.mark.parametrize("bound", [0, -3])
     def test_bounds_that_cannot_be(self, bound):
         with pytest.raises(ValueError, match="at least 1, or left out"):
@@ -171,5 +192,219 @@ class TestRelease:
         # the second works on what the first releases, from one generator
         generator = torch.Generator().manual_seed(0)
         inner = F.normalize(once.release(features(), generator), dim=1)
-        outer = torch.randn(inner.shape, generator=generator) * twice.claims[1].sigma
-        assert torch.equal(draw(twice, features()), inner + outer)
+        outer = draw(twice, features()) - inner
+        assert outer.std().item() == pytest.approx(twice.claims[1].sigma, rel=0.02)
+        assert abs(float((outer * inner).mean())) < 4e-3 * twice.claims[1].sigma
+
+
+def audited(seed=0, pids=(1, 1, 1, 2, 2, 3), **params):
+    ctx = RunContext(seed=seed)
+    return GalleryNoise(**params).apply(people(*pids), ctx).claims[-1]
+
+
+SETTINGS = [
+    {"epsilon": 1.0, "delta": 1e-3},
+    {"epsilon": 4.0, "unit": "identity"},
+    {"epsilon": 2.0, "releases": 5},
+    {"epsilon": 3.0, "sticky": True, "releases": 9, "trials": 1000},
+    {"epsilon": 5.0, "clip": 0.5},
+    {"epsilon": 5.0, "mechanism": "laplace"},
+    {"epsilon": 30.0, "mechanism": "laplace", "unit": "identity", "releases": 2},
+    {"epsilon": 0.5, "calibration": "classic"},
+    {"epsilon": 0.1, "calibration": "pepr"},
+]
+
+
+class TestAudit:
+    @pytest.mark.parametrize("params", SETTINGS, ids=str)
+    def test_what_is_proven_never_exceeds_what_is_certified(self, params):
+        for seed in range(4):
+            found = audited(seed, **{"trials": 4000, **params})
+            assert 0 <= found.audited.epsilon <= found.epsilon_certified
+            assert found.audited.epsilon <= found.audited.ceiling
+            if found.noise == "gaussian":
+                assert found.audited.epsilon_gaussian <= found.epsilon_certified
+
+    @pytest.mark.parametrize("noise", ["gaussian", "laplace"])
+    def test_the_experiment_finds_most_of_a_large_epsilon(self, noise):
+        found = audited(epsilon=20.0, delta=1e-5, mechanism=noise, pids=(1, 2))
+        widest = found.distances[-1]
+        # the two pictures at hand lie nearer than two might
+        assert found.audited.epsilon > 0.25 * widest.epsilon
+        if noise == "gaussian":
+            assert found.audited.epsilon_gaussian == pytest.approx(widest.epsilon, rel=0.06)
+
+    def test_a_mechanism_that_does_less_than_it_states_is_caught(self, monkeypatch):
+        def too_little(noise, shape, generator):
+            return generator.standard_normal(shape) * noise.sigma / 8
+
+        monkeypatch.setattr(GaussianNoise, "draw", too_little)
+        found = audited(epsilon=1.0)
+        assert found.verdict == "VIOLATED"
+        assert "does not do what it states" in found.reason
+
+    def test_equal_neighbours_prove_nothing(self):
+        mechanism = Mechanism(GaussianNoise(1.0, 1e-5), "unit", b"key", sticky=False)
+        pair = torch.ones(2, 8)
+        bounds = [
+            experiment(mechanism, pair, 1, 2000, 0.95, torch.Generator().manual_seed(seed))[0]
+            for seed in range(40)
+        ]
+        # wrong with a chance of 5 % at most
+        assert sum(bound.epsilon > 0 for bound in bounds) <= 5
+        assert sum(bound.epsilon_gaussian > 0 for bound in bounds) <= 5
+
+
+class TestVerdicts:
+    @pytest.mark.parametrize("epsilon", [0.1, 0.5, 1.0])
+    def test_the_papers_recipe_claims_too_much(self, epsilon):
+        found = audited(epsilon=epsilon, calibration="pepr")
+        assert found.verdict == "OVER-CLAIMED"
+        assert found.epsilon_claimed == epsilon
+        assert found.epsilon_certified > 40
+        assert f"{found.epsilon_certified:.4g}" in found.reason
+        assert any("spread of the stored features" in remark for remark in found.remarks)
+
+    def test_the_papers_recipe_takes_its_noise_from_the_data(self):
+        clean = F.normalize(people(1, 1, 2).data.gallery.images.load(range(3), (4, 2)).flatten(1)
+                            - 0.5, dim=1)  # fmt: skip
+        spread = float(clean.double().std(correction=0))
+        weak, strong = (
+            audited(pids=(1, 1, 2), epsilon=e, calibration="pepr").sigma for e in (1.0, 0.1)
+        )
+        assert weak == pytest.approx(0.75 * spread)
+        assert strong == pytest.approx(0.75 * spread * 10**0.2)
+        assert spread - 5 <= weak <= strong <= spread + 5
+
+    def test_raw_rows_certify_nothing(self):
+        found = audited(epsilon=0.1, calibration="pepr", clip="none")
+        assert found.verdict == "NOT-DP"
+        assert found.epsilon_certified is found.epsilon_identity is found.sensitivity is None
+        assert found.reconstruction is None
+        assert found.distances[-1].epsilon > 0
+
+    def test_the_classic_bound_holds_below_one_and_not_far_above(self):
+        assert audited(epsilon=0.5, calibration="classic").verdict == "CONSISTENT"
+        beyond = audited(epsilon=20.0, calibration="classic")
+        assert beyond.verdict == "OVER-CLAIMED"
+        assert any("ε < 1" in remark for remark in beyond.remarks)
+
+    @pytest.mark.parametrize("params", [{}, {"mechanism": "laplace"}, {"clip": 0.3}], ids=str)
+    def test_calibrated_noise_is_consistent(self, params):
+        assert audited(epsilon=2.0, **params).verdict == "CONSISTENT"
+
+
+class TestLaplace:
+    def test_scale_and_epsilon_follow_the_l1_diameter(self):
+        found = audited(epsilon=3.0, mechanism="laplace", clip=0.5, unit="identity", releases=2)
+        # 24 coordinates, three rows of one person, two releases
+        reach = 2 * 0.5 * math.sqrt(24)
+        assert found.sensitivity == pytest.approx(3 * reach)
+        assert found.sigma == pytest.approx(math.sqrt(2) * 2 * 3 * reach / 3.0)
+        assert found.epsilon_certified == pytest.approx(3.0)
+        assert (found.delta, found.norm) == (0.0, "L1")
+
+    def test_noise_has_the_claimed_spread_and_heavy_tails(self):
+        defended = GalleryNoise(mechanism="laplace", epsilon=50.0).apply(people(1, 2), RunContext())
+        noise = draw(defended, features(dim=24)) - F.normalize(features(dim=24), dim=1)
+        assert noise.std().item() == pytest.approx(defended.claims[0].sigma, rel=0.02)
+        assert float((noise / noise.std()).pow(4).mean()) == pytest.approx(6, rel=0.15)
+
+    def test_one_row_alone_may_be_published(self):
+        # δ is 0, whatever the number of rows
+        assert claim(1, 2, mechanism="laplace", delta=0.6).delta == 0
+
+
+class TestClipping:
+    def test_long_rows_are_cut_and_short_ones_kept(self):
+        rows = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+        cut = bounded(rows, 2.5)
+        assert torch.allclose(cut, torch.tensor([[1.5, 2.0], [0.3, 0.4], [0.0, 0.0]]))
+        assert torch.equal(bounded(rows, "none"), rows)
+
+    def test_no_two_rows_lie_farther_apart_than_certified(self):
+        rows = bounded(features(200, 8), 2.0).double()
+        assert torch.pdist(rows).max() <= diameter(2.0, "L2", 8) + 1e-5
+        assert torch.pdist(rows, p=1.0).max() <= diameter(2.0, "L1", 8) + 1e-5
+
+    def test_noise_grows_with_the_norm(self):
+        assert claim(1, 2, clip=6.0).sigma == pytest.approx(6 * claim(1, 2).sigma)
+
+
+class TestSticky:
+    def test_a_record_always_gets_the_same_noise(self):
+        defended = GalleryNoise(sticky=True, trials=200).apply(people(1, 2), RunContext())
+        clean = features(50)
+        first, second = draw(defended, clean), draw(defended, clean, seed=5)
+        assert torch.equal(first, second)
+        order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(draw(defended, clean[order]), first[order])
+
+    def test_records_and_keys_give_independent_noise(self):
+        clean = features(400)
+        one, two = (
+            draw(
+                GalleryNoise(sticky=True, trials=200).apply(people(1, 2), RunContext(seed=seed)),
+                clean,
+            )
+            - F.normalize(clean, dim=1)
+            for seed in (0, 1)
+        )
+        pairs = [(one, two), (one[:-1], one[1:])]
+        for a, b in pairs:
+            assert abs(float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])) < 0.04
+
+    def test_releases_cost_nothing_more(self):
+        once, often = (audited(epsilon=2.0, sticky=True, releases=n, trials=200) for n in (1, 50))
+        assert often.sigma == once.sigma
+        assert often.epsilon_certified == once.epsilon_certified
+        assert any("secret key" in remark for remark in once.remarks)
+        assert audited(epsilon=2.0, releases=50, trials=200).sigma > 5 * once.sigma
+
+    def test_averaging_gains_nothing_from_more_releases(self, tmp_path):
+        ctx = worlds.context(tmp_path)
+        target = worlds.leaky()
+        gained = {}
+        for sticky in (False, True):
+            noisy = GalleryNoise(epsilon=60.0, sticky=sticky, trials=200).apply(target, ctx)
+            result = Averaging(releases=16).run(noisy, ctx)
+            found = {m.metric: m.value for m in result.measurements}
+            gained[sticky] = found["cosine.k16"] - found["cosine.k1"]
+            if sticky:
+                assert any("stays" in note for note in result.notes)
+                assert not any("composes" in note for note in result.notes)
+        assert gained[False] > 0.1
+        assert gained[True] == pytest.approx(0, abs=1e-6)
+
+
+class TestMeaning:
+    def test_metric_privacy_is_read_at_measured_distances(self):
+        found = audited(epsilon=8.0, releases=4)
+        clean = people(1, 1, 1, 2, 2, 3).data.gallery.images.load(range(6), (4, 2)).flatten(1)
+        rows = F.normalize(clean - 0.5, dim=1).double()
+        table = torch.cdist(rows, rows)
+        same = torch.tensor([table[0, 1], table[0, 2], table[1, 2], table[3, 4]] * 2).median()
+        other = torch.stack([
+            table[0, 3:].min(), table[1, 3:].min(), table[2, 3:].min(),
+            table[3, [0, 1, 2, 5]].min(), table[4, [0, 1, 2, 5]].min(), table[5, :5].min(),
+        ]).median()  # fmt: skip
+        wanted = [float(same), float(other), float(table.max())]
+        assert [d.distance for d in found.distances] == pytest.approx(wanted, rel=1e-4)
+        for d in found.distances:
+            mu = d.distance * math.sqrt(4) / found.sigma
+            assert d.epsilon == pytest.approx(epsilon_of(mu, 1e-5), rel=1e-4)
+        assert found.distances[-1].epsilon < found.epsilon_certified
+
+    def test_a_gallery_of_single_pictures_has_no_distance_within_a_person(self):
+        names = [d.between for d in claim(1, 2, 3).distances]
+        assert not any("one person" in name for name in names)
+        assert len(names) == 2
+
+    def test_reconstruction_is_bounded_by_the_curve_of_the_noise(self):
+        found = audited(epsilon=1.0, releases=2)
+        mu = 2 * math.sqrt(2) / found.sigma
+        bound = found.reconstruction
+        assert bound.prior == pytest.approx(1 / 3)
+        assert bound.image == pytest.approx(norm.cdf(norm.ppf(1 / 3) + mu))
+        assert bound.identity == pytest.approx(norm.cdf(norm.ppf(1 / 3) + mu * math.sqrt(3)))
+        assert bound.prior < bound.image < bound.identity < 1

@@ -1,0 +1,141 @@
+"""What is measured on the gallery at hand: distances between its rows, and an experiment on two."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auditor.metrics.dp import LowerBound, Scores, lower_bound
+from auditor.report import DistanceEpsilon
+from defenses.dp_gallery.mechanism import Mechanism, bounded
+from defenses.dp_gallery.noise import Noise
+
+ANCHORS = 1000
+"""Rows whose distances to all others are measured."""
+MOST_VALUES = 200_000_000
+"""Random numbers that one experiment may draw; more draws per trial mean fewer trials."""
+FEWEST = 200
+CHUNK_VALUES = 1 << 21
+
+
+@dataclass(frozen=True)
+class Distances:
+    """How far the rows of a gallery lie apart; facts about its data, not about the mechanism.
+
+    Attributes:
+        same: median between two rows of one person; None if nobody has two.
+        other: median from a person's row to the nearest row of anybody else; None if there is
+            nobody else.
+        widest: the largest one.
+        pair: the rows it lies between.
+    """
+
+    same: float | None
+    other: float | None
+    widest: float
+    pair: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, rows: Tensor, pids: Tensor, noise: Noise, generator: torch.Generator
+    ) -> "Distances":
+        """Of rows ``(N, D)`` with ``pids (N,)``, from up to `ANCHORS` of them to all."""
+        anchors = torch.randperm(len(rows), generator=generator)[:ANCHORS]
+        table = torch.cdist(
+            rows[anchors].double(), rows.double(), p=1.0 if noise.norm == "L1" else 2.0
+        )
+        # rounding leaves a row a little way from itself
+        table[torch.arange(len(anchors)), anchors] = 0.0
+        people = pids[anchors, None] > 0
+        alike = (pids[anchors, None] == pids) & people
+        itself = torch.arange(len(rows)) == anchors[:, None]
+        nearest = table.masked_fill(alike, math.inf).amin(1)[people[:, 0]]
+        widest = int(table.argmax())
+        at, other = divmod(widest, len(rows))
+        return cls(
+            same=_median(table[alike & ~itself]),
+            other=_median(nearest[nearest.isfinite()]),
+            widest=float(table[at, other]),
+            pair=(int(anchors[at]), other),
+        )
+
+    def epsilons(self, noise: Noise, draws: int) -> tuple[DistanceEpsilon, ...]:
+        """ε at each distance, over ``draws`` releases."""
+        named = [
+            ("two rows of one person (median)", self.same),
+            ("a person's row and the nearest of anybody else (median)", self.other),
+            ("the two rows farthest apart", self.widest),
+        ]
+        return tuple(
+            DistanceEpsilon(between=name, distance=found, epsilon=noise.epsilon(found, draws))
+            for name, found in named
+            if found is not None
+        )
+
+
+def _median(values: Tensor) -> float | None:
+    return float(values.median()) if len(values) else None
+
+
+def experiment(
+    mechanism: Mechanism,
+    pair: Tensor,
+    draws: int,
+    trials: int,
+    confidence: float,
+    generator: torch.Generator,
+) -> tuple[LowerBound, int]:
+    """Re-run a mechanism on two neighbouring inputs and bound ε from telling them apart.
+
+    Args:
+        mechanism: as it is deployed; under ``sticky`` every trial has a secret of its own.
+        pair: ``(2, D)`` features, the neighbours; each stands for all rows that they differ in.
+        draws: rows with independent noise that one trial sees.
+        trials: wanted on either input.
+        confidence: of the bound.
+        generator: of the trials.
+
+    Returns:
+        The bound, and how many trials there were.
+    """
+    trials = max(FEWEST, min(trials, MOST_VALUES // (2 * draws * pair.shape[1])))
+    first, second = bounded(pair, mechanism.clip).double().numpy()
+    scores = []
+    for features in pair:
+        total: Scores = np.zeros(trials)
+        for _ in range(draws):
+            total += _scores(mechanism, features, first, second, trials, generator)
+        scores.append(total)
+    bound = lower_bound(scores[0], scores[1], mechanism.noise.delta, confidence)
+    return bound, trials
+
+
+def _scores(
+    mechanism: Mechanism,
+    features: Tensor,
+    first: np.ndarray,
+    second: np.ndarray,
+    trials: int,
+    generator: torch.Generator,
+) -> Scores:
+    """The evidence ``(trials,)`` in one released row per trial."""
+    chunk = max(1, CHUNK_VALUES // len(features))
+    parts = []
+    for start in range(0, trials, chunk):
+        rows = features.expand(min(chunk, trials - start), -1)
+        released = _released(mechanism, rows, generator).double().numpy()
+        parts.append(mechanism.noise.evidence(released, first, second))
+    return np.concatenate(parts)
+
+
+def _released(mechanism: Mechanism, rows: Tensor, generator: torch.Generator) -> Tensor:
+    if not mechanism.sticky:
+        return mechanism(rows, generator)
+    secret = torch.randint(256, (len(rows), 32), generator=generator, dtype=torch.uint8).numpy()
+    trials = [
+        replace(mechanism, secret=key.tobytes())(row[None], generator)
+        for key, row in zip(secret, rows, strict=True)
+    ]
+    return torch.cat(trials)

@@ -1,0 +1,93 @@
+"""The release itself: rows are bounded, then noise is added that a secret and a nonce decide."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from defenses.dp_gallery.noise import Noise, Rows
+
+Clip = float | Literal["unit", "none"]
+"""Unit norm for every row; at most this L2 norm; or rows as they are."""
+
+
+def bounded(features: Tensor, clip: Clip) -> Tensor:
+    """Features ``(N, D)`` to rows whose norm is bounded, row by row and without looking at others.
+
+    Shorter rows than ``clip`` stay as they are.
+    """
+    if clip == "none":
+        return features
+    if clip == "unit":
+        return F.normalize(features, dim=1)
+    norms = torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(1e-12)
+    shorter: Tensor = features * (clip / norms).clamp_max(1.0)
+    return shorter
+
+
+def diameter(clip: Clip, norm: Literal["L1", "L2"], dim: int) -> float | None:
+    """How far two bounded rows can lie apart; None if nothing bounds it.
+
+    A ball of L2 radius C reaches C√D in the L1 norm.
+
+    >>> diameter("unit", "L2", 256), diameter(3.0, "L1", 4), diameter("none", "L2", 4)
+    (2.0, 12.0, None)
+    """
+    if clip == "none":
+        return None
+    reach = 1.0 if clip == "unit" else float(clip)
+    return 2 * reach * (math.sqrt(dim) if norm == "L1" else 1.0)
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """A release of noisy rows, drawn from a keyed generator (Philox, keyed by BLAKE2).
+
+    torch's generator knows 2³² seeds, few enough to try them all; so what it gives is only the
+    nonce, and the secret adds the rest.
+
+    Attributes:
+        noise: on every coordinate.
+        clip: how rows are bounded.
+        secret: whoever knows it can take the noise off again.
+        sticky: the nonce is the record itself, so that it gets the same noise in every release.
+    """
+
+    noise: Noise
+    clip: Clip
+    secret: bytes
+    sticky: bool
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
+        rows = bounded(features, self.clip)
+        if self.sticky:
+            drawn = self._drawn_for(features.detach().cpu().contiguous().numpy())
+        else:
+            nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
+            drawn = self.noise.draw(tuple(rows.shape), self._keyed(nonce.numpy().tobytes()))
+        return rows + torch.from_numpy(drawn).to(rows)
+
+    def _drawn_for(self, records: np.ndarray) -> Rows:
+        # + 0.0: a negative zero is the same number, but not the same bytes
+        drawn = [self.noise.draw(r.shape, self._keyed((r + 0.0).tobytes())) for r in records]
+        return np.stack(drawn) if drawn else np.zeros(records.shape)
+
+    def _keyed(self, nonce: bytes) -> np.random.Generator:
+        digest = hashlib.blake2b(nonce, key=self.secret, digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "big")))
+
+
+def secret_of(seed: int, name: str) -> bytes:
+    """32 bytes that follow from a seed; as hard to guess as the seed is."""
+    return hashlib.sha256(f"{seed}/{name}/secret".encode()).digest()
+
+
+def spread(rows: Tensor) -> float:
+    """The standard deviation of all values of rows ``(N, D)``."""
+    return float(rows.double().std(correction=0))
