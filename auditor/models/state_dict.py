@@ -127,7 +127,9 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str) -> Fit:
         ],
     }
     if any(faults.values()) or not fitting:
-        raise ModelError(f"{what}: wrong architecture: {_listed(faults)}")
+        read_as = reading.code_base.name
+        names = f"; names read as those of {read_as}" if read_as else ""
+        raise ModelError(f"{what}: wrong architecture: {_listed(faults)}{names}")
     _check_stem(network, reading.code_base, what)
     network.load_state_dict(fitting, strict=False)
     dropped = (*unexpected, *mismatched)

@@ -17,8 +17,12 @@ SMALL = ["osnet_x0_25", "reid_resnet18_128", "agw_resnet18", "attention_resnet18
          "isp_resnet18", "transreid_tiny_sie2"]  # fmt: skip
 
 
-# the endings differ in one number, which `test_sizes` looks at
-KINDS = [arch for arch in CATALOGUE if not arch.endswith(("_128", "_512"))]
+# endings and stems differ in what `test_sizes`, `test_backbones` and `test_names` look at
+KINDS = [
+    arch
+    for arch in CATALOGUE
+    if not arch.endswith(("_128", "_512")) and not arch.startswith(("fastreid_", "bot_"))
+]
 
 
 @pytest.mark.parametrize("arch", KINDS)
@@ -45,6 +49,17 @@ def test_small_networks_run_alike_and_let_gradients_through(arch):
     assert not torch.equal(features[0], features[1])
     features.square().sum().backward()
     assert images.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("arch", ["transreid_tiny", "timm:vit_tiny_patch16_224"])
+def test_transformers_are_differentiable_twice(arch):
+    net = build(arch, (32, 32)).eval()
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images.requires_grad_()
+    weight = net.blocks[0].attn.qkv.weight
+    (shared,) = torch.autograd.grad(net(images).square().sum(), weight, create_graph=True)
+    (back,) = torch.autograd.grad(shared.square().sum(), images)
+    assert back.abs().sum() > 0
 
 
 @pytest.mark.parametrize(

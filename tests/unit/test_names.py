@@ -180,7 +180,7 @@ def test_fastreid_with_an_embedding_and_gem(resnet, images):
     torch.testing.assert_close(net(images), wanted, rtol=1e-4, atol=1e-4)
     assert result.code_base == "fast-reid with an embedding"
     # a learned exponent is no classifier: it is not dropped in silence
-    with pytest.raises(ModelError, match=r"1 unexpected \(pool.p\)"):
+    with pytest.raises(ModelError, match=r"1 unexpected \(pool.p\); names .*fast-reid with"):
         fit(StrongBaseline(feature_map("resnet18", "ceil pool"), 32), state, "model.pth")
 
 
@@ -316,6 +316,8 @@ def transreid_name(name):
     [
         ("resnet50", str),
         ("resnet50_fc512", lambda n: n.removeprefix("backbone.").replace("embed.", "fc.0.")
+            .replace("neck.", "fc.1.")),
+        ("densenet121_fc512", lambda n: n.removeprefix("backbone.").replace("embed.", "fc.0.")
             .replace("neck.", "fc.1.")),
         ("reid_resnet50_128", str),
         ("fastreid_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError
-from auditor.models.architectures.backbones import ZOO
+from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import begins_alike, is_head
@@ -129,6 +129,7 @@ def _timm(arch: str, size: tuple[int, int]) -> nn.Module:
         network: nn.Module = make(img_size=size)
     except TypeError:
         network = make()
+    unfuse(network)
     return network
 
 

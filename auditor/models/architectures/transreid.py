@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from auditor.models.architectures.backbones import unfuse
 from auditor.models.architectures.branches import Branches
 from auditor.models.architectures.strong_baseline import bn_neck
 
@@ -168,7 +169,7 @@ def _timm(name: str, size: tuple[int, int], stride: int, drop_path: float) -> An
     import timm
 
     embed: Callable[..., nn.Module] = partial(OverlappingPatches, stride=stride)
-    return timm.create_model(
+    network = timm.create_model(
         name,
         pretrained=False,
         num_classes=0,
@@ -176,3 +177,5 @@ def _timm(name: str, size: tuple[int, int], stride: int, drop_path: float) -> An
         embed_layer=embed,
         drop_path_rate=drop_path,
     )
+    unfuse(network)
+    return network
