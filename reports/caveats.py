@@ -56,8 +56,8 @@ def _copies(report: AuditReport) -> Iterator[str]:
 def _claims(report: AuditReport) -> Iterator[str]:
     if any(scenario.claims for scenario in report.scenarios):
         yield (
-            "Certified ε follows from accounting, under the stated neighbours; "
-            "it was not measured by an attack."
+            "Certified ε follows from accounting, under the stated neighbours; audited ε is what "
+            "an experiment proves at least, and may lie far below it."
         )
 
 

@@ -5,7 +5,7 @@ Texts are therefore stored as texts and marked as such, so that they stay so whe
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from openpyxl.cell import Cell
 from openpyxl.formatting.rule import Rule
@@ -127,9 +127,10 @@ def write_table(
     return last
 
 
-def colour_outcomes(sheet: Worksheet, cells: str) -> None:
-    """Let the cells of a range take the colour of the outcome they hold."""
-    for outcome, (background, text) in OUTCOMES.items():
+def colour_outcomes(sheet: Worksheet, cells: str, words: Mapping[str, str] | None = None) -> None:
+    """Let the cells of a range take the colour of the outcome they hold, or of the word for one."""
+    for outcome, shown_as in (words or {name: name for name in OUTCOMES}).items():
+        background, text = OUTCOMES[shown_as]
         style = DifferentialStyle(
             fill=PatternFill("solid", bgColor=background), font=Font(color=text, bold=True)
         )

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
-from reports import caveats, scatter, tables, wording
+from reports import caveats, promises, scatter, tables, wording
 from reports.cleaning import clean
 from reports.curves import CurvePlot, curve_plots
 from reports.exhibits import exhibits, picture
@@ -102,6 +102,7 @@ def environment() -> Environment:
         "certificate": tables.certificate,
         "folded": folded,
         "measured": tables.measured,
+        "promises": promises,
         "decimals": decimals,
         "limit_text": limit_text,
         "facts": facts,

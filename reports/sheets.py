@@ -8,8 +8,8 @@ from openpyxl.chart.data_source import StrRef
 from openpyxl.chart.series import SeriesLabel
 from openpyxl.worksheet.worksheet import Worksheet
 
-from auditor.report import AuditReport, Measurement
-from reports import tables
+from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
+from reports import promises, tables
 from reports.cells import Row, colour_outcomes, write_table
 from reports.facts import facts
 from reports.tables import Figure
@@ -229,30 +229,45 @@ def exposed(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def claims(sheet: Worksheet, report: AuditReport) -> None:
-    """What each release promises, and what its own numbers certify."""
-    head = ["scenario", "mechanism", "unit", "neighbours", "ε claimed", "ε certified"]
-    head += ["ε identity", "δ", "σ", "L2 sensitivity", "releases", "images per identity", "remarks"]
-    body = (
-        (
-            scenario.defense,
-            claim.mechanism,
-            claim.unit,
-            claim.neighbours,
-            claim.epsilon_claimed,
-            claim.epsilon_certified,
-            claim.epsilon_identity,
-            claim.delta,
-            claim.sigma,
-            claim.sensitivity,
-            claim.releases,
-            claim.images_per_identity,
-            "\n".join(claim.remarks),
-        )
-        for scenario in report.scenarios
-        for claim in scenario.claims
+    """What each release promises, what its own numbers certify, and what an experiment proves."""
+    head = ["scenario", "verdict", "mechanism", "unit", "neighbours", "ε claimed", "ε certified"]
+    head += ["ε audited, at least", "ε audited, assumes Gaussian", "ε identity", "δ", "σ", "norm"]
+    head += ["sensitivity", "releases", "sticky", "images per identity", "metric ε"]
+    head += ["reconstruction bound", "attacks that name people", "reason", "remarks"]
+    body = (_claim(scenario, claim) for scenario in report.scenarios for claim in scenario.claims)
+    widths = [18, 16, 36, 10, 22, 12, 12, 12, 14, 12, 12, 12, 8, 12, 10, 8, 12, 60, 50, 40, 60, 80]
+    wrapped = ["metric ε", "reconstruction bound", "attacks that name people", "reason", "remarks"]
+    last = write_table(sheet, head, widths, body, wrapped=wrapped)
+    colour_outcomes(sheet, f"B2:B{last + 1}", promises.OUTCOME)
+
+
+def _claim(scenario: Scenario, claim: PrivacyClaim) -> Row:
+    audited, bound = claim.audited, claim.reconstruction
+    distances = promises.distances(claim)
+    return (
+        scenario.defense,
+        claim.verdict,
+        claim.mechanism,
+        claim.unit,
+        claim.neighbours,
+        claim.epsilon_claimed,
+        claim.epsilon_certified,
+        audited.epsilon if audited else None,
+        audited.epsilon_gaussian if audited else None,
+        claim.epsilon_identity,
+        claim.delta,
+        claim.sigma,
+        claim.norm,
+        claim.sensitivity,
+        claim.releases,
+        claim.sticky,
+        claim.images_per_identity,
+        "\n".join(f"{between}, {far} apart: {epsilon}" for between, far, epsilon in distances),
+        promises.reconstruction(bound) if bound else None,
+        promises.attacked(scenario) if bound else None,
+        claim.reason,
+        "\n".join(claim.remarks),
     )
-    widths = [18, 36, 10, 22, 12, 12, 12, 12, 12, 14, 10, 18, 80]
-    write_table(sheet, head, widths, body, wrapped=["remarks"])
 
 
 def scores(sheet: Worksheet, report: AuditReport) -> None:

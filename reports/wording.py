@@ -138,12 +138,14 @@ def interval(measurement: Measurement) -> str:
     return f"{low.removesuffix('%').removesuffix(' dB')}–{high}"
 
 
-def quantity(value: float) -> str:
-    """A parameter such as ε or σ, six significant digits, without needless zeros.
+def quantity(value: float | None) -> str:
+    """A parameter such as ε or σ, six significant digits, without needless zeros; None: no bound.
 
     >>> quantity(300.0), quantity(299.96), quantity(1e-5), quantity(float("inf"))
     ('300', '299.96', '1e-05', 'unbounded')
     """
+    if value is None:
+        return "unbounded"
     if math.isnan(value):
         return ABSENT
     return f"{value:.6g}" if math.isfinite(value) else "unbounded"

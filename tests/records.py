@@ -9,8 +9,10 @@ from dataclasses import replace
 from auditor.exposure import exposure, worst_case
 from auditor.ladders import ladders
 from auditor.report import (
+    AuditedEpsilon,
     AuditReport,
     Curve,
+    DistanceEpsilon,
     Exposed,
     Finding,
     Gap,
@@ -21,6 +23,7 @@ from auditor.report import (
     ProbeCheck,
     Ranked,
     RankList,
+    ReconstructionBound,
     Scenario,
     Score,
     Subgroup,
@@ -202,6 +205,33 @@ def claim() -> PrivacyClaim:
         releases=1,
         images_per_identity=9,
         remarks=("ε = 300 is no meaningful guarantee; only the attacks say what is protected",),
+    )
+
+
+def over_claimed() -> PrivacyClaim:
+    """A claim that was audited, and does not hold."""
+    return replace(
+        claim(),
+        mechanism="Gaussian by the recipe of PEPR-Net on unit-norm rows",
+        epsilon_claimed=0.1,
+        epsilon_certified=462.31,
+        audited=AuditedEpsilon(
+            epsilon=7.9048,
+            epsilon_gaussian=211.07,
+            ceiling=7.9048,
+            confidence=0.95,
+            trials=20_000,
+            pair="the two gallery rows farthest apart",
+        ),
+        distances=(
+            DistanceEpsilon(
+                between="two rows of one person (median)", distance=0.713, epsilon=88.1
+            ),
+            DistanceEpsilon(between="the two rows farthest apart", distance=1.31, epsilon=None),
+        ),
+        reconstruction=ReconstructionBound(prior=0.0027, image=0.9991, identity=1.0),
+        verdict="OVER-CLAIMED",
+        reason="ε = 0.1 is claimed, but the noise certifies no less than ε = 462.3",
     )
 
 

@@ -26,8 +26,7 @@ def bounded(features: Tensor, clip: Clip) -> Tensor:
     if clip == "unit":
         return F.normalize(features, dim=1)
     norms = torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(1e-12)
-    shorter: Tensor = features * (clip / norms).clamp_max(1.0)
-    return shorter
+    return features * torch.clamp_max(clip / norms, 1.0)
 
 
 def diameter(clip: Clip, norm: Literal["L1", "L2"], dim: int) -> float | None:

@@ -25,6 +25,7 @@ from tests.records import (
     example_record,
     failed_record,
     hostile_record,
+    over_claimed,
     powerful_record,
 )
 
@@ -130,6 +131,22 @@ class TestSheets:
         facts = {(row["part"], row["key"]): row["value"] for row in table(book["Config"])}
         assert facts["model", "card: mean"] == "0.485, 0.456, 0.406"
         assert facts["configuration", "gates: 1: limit"] == "0.1"
+
+    def test_an_audited_claim_has_verdict_and_experiment_in_its_row(self, tmp_path):
+        report = example_record()
+        bare, noisy = report.scenarios
+        judged = replace(report, scenarios=(bare, replace(noisy, claims=(over_claimed(), claim()))))
+        found, before = table(load_workbook(written(tmp_path, judged))["DP"])
+        assert found["verdict"] == "OVER-CLAIMED"
+        assert found["ε claimed"] == 0.1
+        assert found["ε certified"] == pytest.approx(462.31)
+        assert found["ε audited, at least"] == pytest.approx(7.9048)
+        assert found["ε audited, assumes Gaussian"] == pytest.approx(211.07)
+        assert "two rows of one person (median), 0.713 apart: 88.1" in found["metric ε"]
+        assert "at most 99.9%" in found["reconstruction bound"]
+        assert "identity" in found["attacks that name people"]
+        assert not before["verdict"]
+        assert before["ε audited, at least"] == "n/a"
 
     def test_curves_groups_and_people_are_tidy(self, tmp_path):
         report = detailed_record()

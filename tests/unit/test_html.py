@@ -26,6 +26,7 @@ from tests.records import (
     hostile_record,
     inversion,
     measured,
+    over_claimed,
     powerful_record,
     rank_lists,
 )
@@ -330,6 +331,21 @@ class TestContent:
         shown = read(example_record()).text
         assert "ε claimed 300 ε certified 299.96 ε for a whole person 1902.4" in shown
         assert "only the attacks say what is protected" in shown
+
+    def test_an_audited_claim_shows_verdict_experiment_and_what_it_means(self):
+        report = example_record()
+        bare, noisy = report.scenarios
+        shown = read(
+            replace(report, scenarios=(bare, replace(noisy, claims=(over_claimed(),))))
+        ).text
+        assert "dp_gallery OVER-CLAIMED Gaussian by the recipe" in shown
+        assert "ε claimed 0.1 ε certified 462.31 ε audited, at least 7.9" in shown
+        assert "ε audited, sharper 211 (assumes Gaussian)" in shown
+        assert "lower bound at 95% confidence" in shown
+        assert "two rows of one person (median) 0.713 88.1" in shown
+        assert "the two rows farthest apart 1.310 unbounded" in shown
+        assert "right at most 99.9% of the time with one stored row" in shown
+        assert "Measured: identity: Top-1" in shown
 
     def test_certificates_say_whether_power_was_shown(self):
         shown = read(example_record()).text

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 
 from auditor.errors import UsageError
 from auditor.report import AuditReport, Measurement, Score, dumps, load, loads
-from tests.records import example_record, failed_record, measured, powerful_record
+from tests.records import (
+    example_record,
+    failed_record,
+    measured,
+    over_claimed,
+    powerful_record,
+)
 
 rates = st.floats(0, 1)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -87,3 +94,23 @@ def test_findings_are_looked_up_by_scenario_and_attack():
     found = report.finding("dp_gallery", "identity")
     assert found is report.scenarios[1].findings[0]
     assert report.finding("dp_gallery", "other") is None
+
+
+def test_claims_from_before_they_were_audited_still_load():
+    report = example_record()
+    plain = json.loads(dumps(report))
+    new = {"noise", "norm", "sticky", "audited", "distances", "reconstruction", "verdict", "reason"}
+    for scenario in plain["scenarios"]:
+        for promise in scenario["claims"]:
+            for field in new:
+                del promise[field]
+    assert dumps(loads(json.dumps(plain))) == dumps(report)
+
+
+def test_an_audited_claim_travels():
+    report = example_record()
+    scenario = replace(report.scenarios[1], claims=(over_claimed(),))
+    report = replace(report, scenarios=(report.scenarios[0], scenario))
+    found = loads(dumps(report))
+    assert found.scenarios[1].claims == (over_claimed(),)
+    assert dumps(found) == dumps(report)

@@ -1,0 +1,94 @@
+"""Privacy claims in words: one row of figures, and what stands beside them."""
+
+from auditor.gates import family_of
+from auditor.report import PrivacyClaim, ReconstructionBound, Scenario
+from reports.wording import label, number, quantity
+
+NAMING = ("identity", "averaging", "inversion")
+"""Families of attacks that say whose data a row is, which a reconstruction bound speaks of."""
+OUTCOME = {
+    "CONSISTENT": "pass",
+    "OVER-CLAIMED": "fail",
+    "VIOLATED": "fail",
+    "NOT-DP": "fail",
+}
+"""Verdict on a claim -> the colour it takes."""
+
+
+def epsilons(claim: PrivacyClaim) -> list[tuple[str, str]]:
+    """ε as claimed, certified, proven by experiment, and for a whole person."""
+    shown = [
+        ("ε claimed", quantity(claim.epsilon_claimed)),
+        ("ε certified", quantity(claim.epsilon_certified)),
+    ]
+    if claim.audited:
+        shown.append(("ε audited, at least", _short(claim.audited.epsilon)))
+    return [*shown, ("ε for a whole person", quantity(claim.epsilon_identity))]
+
+
+def figures(claim: PrivacyClaim) -> list[tuple[str, str]]:
+    """The mechanism's own numbers, and those of the experiment."""
+    shown = [
+        ("unit", claim.unit),
+        ("δ", quantity(claim.delta)),
+        ("σ per coordinate", quantity(claim.sigma)),
+        (f"{claim.norm} sensitivity", quantity(claim.sensitivity)),
+        ("releases", "any number" if claim.sticky else str(claim.releases)),
+        ("images per person, at most", str(claim.images_per_identity)),
+    ]
+    if not claim.audited:
+        return shown
+    shown += [
+        ("trials of the experiment", f"{claim.audited.trials:,} each"),
+        ("most they could prove", _short(claim.audited.ceiling)),
+    ]
+    if claim.audited.epsilon_gaussian is not None:
+        sharper = f"{_short(claim.audited.epsilon_gaussian)} (assumes Gaussian)"
+        shown.append(("ε audited, sharper", sharper))
+    return shown
+
+
+def experiment(claim: PrivacyClaim) -> str:
+    """How the audited ε came about; empty without one."""
+    if not claim.audited:
+        return ""
+    return (
+        f"the audited ε is a lower bound at {claim.audited.confidence:.0%} confidence, from "
+        f"telling {claim.audited.pair} apart; another pair may prove more"
+    )
+
+
+def distances(claim: PrivacyClaim) -> list[tuple[str, str, str]]:
+    """(between whom, how far, ε there)."""
+    return [
+        (d.between, f"{d.distance:.3f}", quantity(_rounded(d.epsilon))) for d in claim.distances
+    ]
+
+
+def reconstruction(bound: ReconstructionBound) -> str:
+    """What the bound says, in one sentence."""
+    return (
+        f"whoever guesses a person right {number(bound.prior, 'fraction')} of the time without the "
+        f"release is right at most {number(bound.image, 'fraction')} of the time with one stored "
+        f"row, and {number(bound.identity, 'fraction')} with all rows of a person"
+    )
+
+
+def attacked(scenario: Scenario) -> str:
+    """What the attacks that name people reached, for comparison with the bound."""
+    return "; ".join(
+        f"{finding.attack}: {label(head.metric)} {number(head.value, 'fraction')}"
+        for finding in scenario.findings
+        if family_of(finding) in NAMING
+        and finding.status == "done"
+        and (head := finding.headline) is not None
+        and head.unit == "fraction"
+    )
+
+
+def _short(value: float) -> str:
+    return quantity(float(f"{value:.3g}"))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
