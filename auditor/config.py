@@ -37,7 +37,18 @@ class DataConfig(_Strict):
     """A dataset on disk."""
 
     path: Path
-    layout: Literal["auto", "manifest", "market1501", "folder"] = "auto"
+    layout: Literal[
+        "auto",
+        "manifest",
+        "market1501",
+        "dukemtmc",
+        "cuhk03np",
+        "cuhk01",
+        "msmt17",
+        "veri",
+        "folder",
+    ] = "auto"
+    attributes: Path | None = None
     cross_camera: bool = True
     max_broken: float = Field(default=0.01, ge=0, le=1)
     near_duplicates: Literal["error", "warn", "drop"] = "warn"
@@ -88,6 +99,8 @@ class AuditConfig(_Strict):
         for block in (plain["model"], plain["data"], *plain["judges"].values()):
             if block:
                 block["path"] = Path(block["path"]).name
+        if plain["data"] and plain["data"]["attributes"]:
+            plain["data"]["attributes"] = Path(plain["data"]["attributes"]).name
         if plain["weights"]:
             plain["weights"] = Path(plain["weights"]).name
         return plain
@@ -161,7 +174,7 @@ def _read(path: Path) -> dict[str, Any]:
     blocks = [loaded, loaded.get("model"), loaded.get("data")]
     blocks += judges.values() if isinstance(judges, dict) else ()
     for block in blocks:
-        for key in ("path", "weights"):
+        for key in ("path", "weights", "attributes"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
                 block[key] = str(path.parent / block[key])
     return loaded

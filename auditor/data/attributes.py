@@ -1,0 +1,174 @@
+"""Attributes of Market-1501's and DukeMTMC-reID's people, from the .mat files published for both.
+
+A file (Lin et al., Pattern Recognition 2019) holds one structure with the parts ``train`` and
+``test``; in each, ``image_index`` names the people and every other field has one number per person:
+1 or 2, age 1 to 4, and 0 where nothing was annotated.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.io
+
+from auditor.data.rows import DISTRACTOR, Rows
+from auditor.errors import DataError
+
+STRUCTURES = {"market1501": "market_attribute", "dukemtmc": "duke_attribute"}
+"""Layout to the name of the structure, and of the file."""
+EITHER = tuple(STRUCTURES.values())
+
+PARTS = ("train", "test")
+PEOPLE = "image_index"
+NO_YES = ("no", "yes")
+VALUES = {
+    "age": ("young", "teenager", "adult", "old"),
+    "gender": ("male", "female"),
+    "hair": ("short", "long"),
+    "up": ("long", "short"),
+    "down": ("long", "short"),
+    "clothes": ("dress", "pants"),
+    "top": ("short", "long"),
+    "shoes": ("dark", "light"),
+}
+"""Field to what 1, 2, … stand for; all others are `NO_YES`. ``up`` is the length of the sleeves."""
+
+MAX_BYTES = 1_000_000
+"""The published files have some ten thousand; a small limit bounds what a packed one unpacks to."""
+
+
+def with_attributes(rows: Rows, file: Path | None) -> Rows:
+    """The rows with the attributes in ``file``, else in the file that lies beside the pictures.
+
+    Raises:
+        DataError: if the file cannot be followed, knows nobody here, or repeats a column; or if the
+            layout has made its person numbers up.
+    """
+    beside = _beside(rows) if file is None else file
+    if beside is None:
+        return rows
+    if rows.layout not in (*STRUCTURES, "manifest"):
+        raise DataError(
+            f"{beside}: attributes are joined by Market-1501's or DukeMTMC-reID's person numbers, "
+            f"which the layout {rows.layout} does not have; leave data.attributes out"
+        )
+    name = STRUCTURES.get(rows.layout)
+    return _join(rows, read_attributes(beside, (name,) if name else EITHER), beside)
+
+
+def read_attributes(file: Path, names: Sequence[str] = EITHER) -> pd.DataFrame:
+    """One row per person, indexed by pid, with one column of text per attribute; "" is unknown.
+
+    Args:
+        file: a .mat file in MATLAB's format 5 or 7.
+        names: the structure that it holds, one of these.
+
+    Raises:
+        DataError: if the file is not of the published form.
+    """
+    structure = _structure(file, names)
+    missing = [part for part in PARTS if not isinstance(structure.get(part), dict)]
+    if missing:
+        raise DataError(f"{file}: no part {' and '.join(missing)}; {_expected()}")
+    table = pd.concat([_part(structure[part], f"{file}, part {part!r}") for part in PARTS])
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise DataError(f"{file}: person {twice[0]} is described twice; keep one")
+    return table.fillna("").sort_index()
+
+
+def _beside(rows: Rows) -> Path | None:
+    name = STRUCTURES.get(rows.layout)
+    if name is None:
+        return None
+    folder = rows.source if rows.source.is_dir() else rows.source.parent
+    places = [
+        place / f"{name}.mat"
+        for base in (rows.root, folder)
+        for place in (base, base / "attribute")
+    ]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _structure(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
+    """The one structure of the file, as dictionaries and arrays; nothing in it is evaluated."""
+    try:
+        size = file.stat().st_size
+        if size > MAX_BYTES:
+            raise DataError(f"{file} has {size} bytes, more than attributes take; {_expected()}")
+        content = scipy.io.loadmat(file, variable_names=list(names), simplify_cells=True)
+    except NotImplementedError:
+        raise DataError(
+            f"{file} is a MATLAB 7.3 file; save it in MATLAB with save(…, '-v7')"
+        ) from None
+    except DataError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    # A damaged file can end the reader in almost any way, and each of them means the same to us.
+    except Exception as error:
+        raise DataError(f"{file} is not a readable .mat file: {error}; {_expected()}") from None
+    for name in names:
+        if isinstance(content.get(name), dict):
+            return dict(content[name])
+    raise DataError(f"{file}: no structure {' or '.join(names)}; {_expected()}")
+
+
+def _part(fields: Mapping[str, Any], where: str) -> pd.DataFrame:
+    people = [str(person) for person in np.atleast_1d(fields.get(PEOPLE, [])).tolist()]
+    wrong = [person for person in people if not re.fullmatch(r"[0-9]{1,18}", person)]
+    if wrong or not people:
+        raise DataError(
+            f"{where}: {PEOPLE} names {repr(wrong[0]) if wrong else 'nobody'}; it holds numbers of "
+            "people, such as '0002'"
+        )
+    columns = {
+        name: _named(name, np.atleast_1d(values), len(people), where)
+        for name, values in fields.items()
+        if name != PEOPLE
+    }
+    return pd.DataFrame(columns, index=[int(person) for person in people])
+
+
+def _named(name: str, values: Any, people: int, where: str) -> list[str]:
+    """The names of the values of one attribute."""
+    names = ("", *VALUES.get(name, NO_YES))
+    if values.shape != (people,) or values.dtype.kind not in "iuf":
+        raise DataError(f"{where}: {name} is not one number for each of the {people} people")
+    wrong = [value for value in values.tolist() if value not in range(len(names))]
+    if wrong:
+        raise DataError(
+            f"{where}: {name} is {wrong[0]} for somebody; it goes from 1 to {len(names) - 1}, "
+            "and 0 where nothing is annotated"
+        )
+    return [names[int(value)] for value in values]
+
+
+def _join(rows: Rows, people: pd.DataFrame, file: Path) -> Rows:
+    both = [name for name in people if name in rows.attributes]
+    if both:
+        raise DataError(
+            f"{file}: the manifest has a column {both[0]!r} already; delete it there or leave "
+            "data.attributes out"
+        )
+    pids = rows.table["pid"]
+    shown = set(pids[pids > DISTRACTOR])
+    unknown = shown - set(people.index)
+    if unknown == shown:
+        raise DataError(f"{file} describes none of the people here; is it of another dataset?")
+    joined = people.reindex(pids, fill_value="").set_axis(rows.table.index)
+    notice = f"{len(unknown)} of {len(shown)} people have no attributes in {file.name}."
+    return replace(
+        rows,
+        attributes=pd.concat([rows.attributes, joined], axis=1),
+        notices=(*rows.notices, *([notice] if unknown else [])),
+    )
+
+
+def _expected() -> str:
+    names = " or ".join(f"{name}.mat" for name in EITHER)
+    return f"give {names} as published"
