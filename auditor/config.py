@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -231,10 +232,13 @@ def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        hint = ""
+        close: list[str] = []
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             close = get_close_matches(place, AuditConfig.model_fields, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+        elif first["type"] == "literal_error":
+            choices = re.findall("'([^']+)'", first["ctx"]["expected"])
+            close = get_close_matches(str(first["input"]), choices, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise UsageError(f"{source}: {place}: {first['msg']}{hint}") from None
 
 

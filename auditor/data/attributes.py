@@ -23,6 +23,9 @@ STRUCTURES = {"market1501": "market_attribute", "dukemtmc": "duke_attribute"}
 EITHER = tuple(STRUCTURES.values())
 
 PARTS = ("train", "test")
+OTHER_PART = {"train": "test", "auxiliary": "test", "query": "train", "gallery": "train"}
+"""Split to the part of the file in which its people must not be."""
+
 PEOPLE = "image_index"
 NO_YES = ("no", "yes")
 VALUES = {
@@ -61,11 +64,14 @@ def with_attributes(rows: Rows, file: Path | None) -> Rows:
 
 
 def read_attributes(file: Path, names: Sequence[str] = EITHER) -> pd.DataFrame:
-    """One row per person, indexed by pid, with one column of text per attribute; "" is unknown.
+    """One row per person, one column of text per attribute; "" is unknown.
 
     Args:
         file: a .mat file in MATLAB's format 5 or 7.
         names: the structure that it holds, one of these.
+
+    Returns:
+        Indexed by part (of `PARTS`) and pid.
 
     Raises:
         DataError: if the file is not of the published form.
@@ -74,11 +80,13 @@ def read_attributes(file: Path, names: Sequence[str] = EITHER) -> pd.DataFrame:
     missing = [part for part in PARTS if not isinstance(structure.get(part), dict)]
     if missing:
         raise DataError(f"{file}: no part {' and '.join(missing)}; {_expected()}")
-    table = pd.concat([_part(structure[part], f"{file}, part {part!r}") for part in PARTS])
-    twice = table.index[table.index.duplicated()]
-    if len(twice):
-        raise DataError(f"{file}: person {twice[0]} is described twice; keep one")
-    return table.fillna("").sort_index()
+    parts = {part: _part(structure[part], f"{file}, part {part!r}") for part in PARTS}
+    table = pd.concat(parts, names=["part", "pid"]).fillna("")
+    pids = table.index.get_level_values("pid")
+    if pids.has_duplicates:
+        twice = pids[pids.duplicated()][0]
+        raise DataError(f"{file}: person {twice} is described twice; keep one")
+    return table
 
 
 def _beside(rows: Rows) -> Path | None:
@@ -157,16 +165,33 @@ def _join(rows: Rows, people: pd.DataFrame, file: Path) -> Rows:
         )
     pids = rows.table["pid"]
     shown = set(pids[pids > DISTRACTOR])
-    unknown = shown - set(people.index)
+    described = people.droplevel("part")
+    unknown = shown - set(described.index)
     if unknown == shown:
         raise DataError(f"{file} describes none of the people here; is it of another dataset?")
-    joined = people.reindex(pids, fill_value="").set_axis(rows.table.index)
-    notice = f"{len(unknown)} of {len(shown)} people have no attributes in {file.name}."
+    joined = described.reindex(pids, fill_value="").set_axis(rows.table.index)
+    notices = [*rows.notices, *_swapped(rows, people, file)]
+    if unknown:
+        notices.append(f"{len(unknown)} of {len(shown)} people have no attributes in {file.name}.")
     return replace(
         rows,
         attributes=pd.concat([rows.attributes, joined], axis=1),
-        notices=(*rows.notices, *([notice] if unknown else [])),
+        notices=tuple(notices),
     )
+
+
+def _swapped(rows: Rows, people: pd.DataFrame, file: Path) -> list[str]:
+    """A notice if people are trained on here whom the file has among the test people, or not."""
+    described = set(people.index)
+    here = zip(rows.table["split"].map(OTHER_PART), rows.table["pid"], strict=True)
+    swapped = set(here) & described
+    if not swapped:
+        return []
+    return [
+        f"{len(swapped)} people are among the training people here and among the test people in "
+        f"{file.name}, or the other way round: if the people were renumbered, the attributes are "
+        "somebody else's."
+    ]
 
 
 def _expected() -> str:

@@ -5,12 +5,12 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from auditor.config import DataConfig
+from auditor.config import DataConfig, load
 from auditor.data import open_dataset
 from auditor.data.layouts import FORMS, Layout, read_rows
 from auditor.data.msmt17 import TEST_FIRST
 from auditor.data.provenance import VEHICLES, WITHDRAWN
-from auditor.errors import DataError
+from auditor.errors import DataError, UsageError
 
 BOXES = {
     "bounding_box_train": ["0011_c1_1.png", "0012_c2_7.png"],
@@ -74,6 +74,9 @@ def test_one_list_of_layouts():
 
 def test_a_mistyped_layout(tmp_path):
     refused(tmp_path, "did you mean 'market1501'?", "cuhk01", layout="market")
+    (tmp_path / "audit.yaml").write_text("data: {path: x, layout: cuhk3np}")
+    with pytest.raises(UsageError, match=r"data\.layout: .*did you mean 'cuhk03np'\?"):
+        load(tmp_path / "audit.yaml", {})
 
 
 class TestCuhk03np:

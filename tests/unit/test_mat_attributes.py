@@ -126,7 +126,14 @@ def test_missing_keys(tmp_path):
 def test_one_person_each(tmp_path):
     people = (["0001"], ["0002"])
     file = mat(tmp_path / "x.mat", test={"age": [1]}, train={"age": [4]}, people=people)
-    assert read_attributes(file)["age"].to_dict() == {1: "young", 2: "old"}
+    table = read_attributes(file)
+    assert table["age"].to_dict() == {("train", 2): "old", ("test", 1): "young"}
+
+
+def test_people_who_seem_to_be_renumbered(market, tmp_path):
+    people = (["0002", "0003"], ["0001", "0007"])
+    data = open_dataset(market, attributes=mat(tmp_path / "x.mat", people=people))
+    assert "2 people are among the training people here and" in " ".join(data.facts["notices"])
 
 
 HDF5 = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124, b" ") + b"\x00\x02IM"
