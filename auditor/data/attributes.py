@@ -5,16 +5,18 @@ A file (Lin et al., Pattern Recognition 2019) holds one structure with the parts
 1 or 2, age 1 to 4, and 0 where nothing was annotated.
 """
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import scipy.io
 
+from auditor.data import mat_reader
 from auditor.data.rows import DISTRACTOR, Rows
 from auditor.errors import DataError
 
@@ -42,6 +44,8 @@ VALUES = {
 
 MAX_BYTES = 1_000_000
 """The published files have some ten thousand; a small limit bounds what a packed one unpacks to."""
+
+SECONDS = 60
 
 
 def with_attributes(rows: Rows, file: Path | None) -> Rows:
@@ -103,31 +107,40 @@ def _beside(rows: Rows) -> Path | None:
 
 
 def _structure(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
-    """The one structure of the file, as dictionaries and arrays; nothing in it is evaluated."""
+    """The one structure of the file, as dictionaries, lists, numbers and texts."""
     try:
         size = file.stat().st_size
         if size > MAX_BYTES:
             raise DataError(f"{file} has {size} bytes, more than attributes take; {_expected()}")
-        content = scipy.io.loadmat(file, variable_names=list(names), simplify_cells=True)
-    except NotImplementedError:
-        raise DataError(
-            f"{file} is a MATLAB 7.3 file; save it in MATLAB with save(…, '-v7')"
-        ) from None
-    except DataError:
-        raise
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        with file.open("rb"):
+            pass  # so that a missing permission is told as one
+    except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
-    # A damaged file can end the reader in almost any way, and each of them means the same to us.
-    except Exception as error:
-        raise DataError(f"{file} is not a readable .mat file: {error}; {_expected()}") from None
+    answer = _ask(file, names)
+    if "error" in answer:
+        reason = " ".join(str(answer["error"]).split())
+        raise DataError(f"{file}: {reason}; {_expected()}")
     for name in names:
-        if isinstance(content.get(name), dict):
-            return dict(content[name])
+        if isinstance(answer["found"].get(name), dict):
+            return dict(answer["found"][name])
     raise DataError(f"{file}: no structure {' or '.join(names)}; {_expected()}")
 
 
+def _ask(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
+    """What `mat_reader` says, in a process whose crash is not ours."""
+    command = [sys.executable, "-P", mat_reader.__file__, str(file.resolve()), *names]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"reading it took more than {SECONDS} seconds"}
+    if done.returncode:
+        return {"error": f"it is not readable: the reader ended with code {done.returncode}"}
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
 def _part(fields: Mapping[str, Any], where: str) -> pd.DataFrame:
-    people = [str(person) for person in np.atleast_1d(fields.get(PEOPLE, [])).tolist()]
+    people = [str(person) for person in _listed(fields.get(PEOPLE, []))]
     wrong = [person for person in people if not re.fullmatch(r"[0-9]{1,18}", person)]
     if wrong or not people:
         raise DataError(
@@ -135,19 +148,24 @@ def _part(fields: Mapping[str, Any], where: str) -> pd.DataFrame:
             "people, such as '0002'"
         )
     columns = {
-        name: _named(name, np.atleast_1d(values), len(people), where)
+        name: _named(name, _listed(values), len(people), where)
         for name, values in fields.items()
         if name != PEOPLE
     }
     return pd.DataFrame(columns, index=[int(person) for person in people])
 
 
-def _named(name: str, values: Any, people: int, where: str) -> list[str]:
+def _listed(value: Any) -> list[Any]:
+    """A field of one person is no list."""
+    return value if isinstance(value, list) else [value]
+
+
+def _named(name: str, values: list[Any], people: int, where: str) -> list[str]:
     """The names of the values of one attribute."""
     names = ("", *VALUES.get(name, NO_YES))
-    if values.shape != (people,) or values.dtype.kind not in "iuf":
+    if len(values) != people or not all(isinstance(value, int | float) for value in values):
         raise DataError(f"{where}: {name} is not one number for each of the {people} people")
-    wrong = [value for value in values.tolist() if value not in range(len(names))]
+    wrong = [value for value in values if value not in range(len(names))]
     if wrong:
         raise DataError(
             f"{where}: {name} is {wrong[0]} for somebody; it goes from 1 to {len(names) - 1}, "
