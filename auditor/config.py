@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -38,7 +39,18 @@ class DataConfig(_Strict):
     """A dataset on disk."""
 
     path: Path
-    layout: Literal["auto", "manifest", "market1501", "folder"] = "auto"
+    layout: Literal[
+        "auto",
+        "manifest",
+        "market1501",
+        "dukemtmc",
+        "cuhk03np",
+        "cuhk01",
+        "msmt17",
+        "veri",
+        "folder",
+    ] = "auto"
+    attributes: Path | None = None
     cross_camera: bool = True
     max_broken: float = Field(default=0.01, ge=0, le=1)
     near_duplicates: Literal["error", "warn", "drop"] = "warn"
@@ -122,6 +134,8 @@ class AuditConfig(_Strict):
         for block in (plain["model"], plain["data"], *plain["judges"].values()):
             if block:
                 block["path"] = Path(block["path"]).name
+        if plain["data"] and plain["data"]["attributes"]:
+            plain["data"]["attributes"] = Path(plain["data"]["attributes"]).name
         if plain["weights"]:
             plain["weights"] = Path(plain["weights"]).name
         return plain
@@ -189,7 +203,7 @@ def _read(path: Path) -> dict[str, Any]:
     blocks = [loaded, loaded.get("model"), loaded.get("data")]
     blocks += judges.values() if isinstance(judges, dict) else ()
     for block in blocks:
-        for key in ("path", "weights"):
+        for key in ("path", "weights", "attributes"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
                 block[key] = str(path.parent / block[key])
     return loaded
@@ -263,10 +277,13 @@ def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        hint = ""
+        close: list[str] = []
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             close = get_close_matches(place, AuditConfig.model_fields, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+        elif first["type"] == "literal_error":
+            choices = re.findall("'([^']+)'", first["ctx"]["expected"])
+            close = get_close_matches(str(first["input"]), choices, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise UsageError(f"{source}: {place}: {first['msg']}{hint}") from None
 
 

@@ -38,6 +38,7 @@ def audit(config: AuditConfig, out: Path) -> AuditReport:
     data = open_dataset(
         config.data.path,
         layout=config.data.layout,
+        attributes=config.data.attributes,
         cross_camera=config.data.cross_camera,
         max_broken=config.data.max_broken,
         name=config.data.name,

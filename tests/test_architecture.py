@@ -94,7 +94,16 @@ def test_modules_of_the_core_form_no_cycle():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["list"], ["run", "--help"], ["gate", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["run", "--help"],
+        ["gate", "--help"],
+        ["data", "--help"],
+        ["data", "check", "--help"],
+    ],
 )
 def test_helping_and_listing_import_no_torch(arguments):
     script = (

@@ -1,8 +1,10 @@
 """From rows to a dataset: junk and broken pictures go, texts become codes, facts are kept."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,32 @@ from numpy.typing import NDArray
 from auditor.data.duplicates import OnCopies, Print, fingerprint, without_copies
 from auditor.data.images import FileImages, decode
 from auditor.data.rows import DISTRACTOR, JUNK, Rows, digest, encode, why_ignored
-from auditor.data.splits import Division, divide
+from auditor.data.splits import Division, MissingSplitError, divide
 from auditor.errors import DataError
 from auditor.types import ReIDDataset, Split
 
 LISTED = 20
 """Broken pictures named in the report; all are counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What decoding every picture once has shown.
+
+    Attributes:
+        readable: rows of the whole pictures, without junk, sorted by path.
+        broken: path -> why it cannot be decoded, in the same order.
+        prints: row -> fingerprint, None for a picture that is broken or shows nothing.
+    """
+
+    readable: pd.DataFrame
+    broken: Mapping[str, str]
+    prints: Mapping[int, Print | None]
+
+    @property
+    def share(self) -> float:
+        """The share of pictures that are broken."""
+        return len(self.broken) / max(len(self.prints), 1)
 
 
 def assemble(
@@ -38,14 +60,15 @@ def assemble(
     """
     if rows.table.empty:
         raise DataError(f"{rows.source} holds no pictures; name the folder that does")
-    junk = rows.table["pid"] == JUNK
-    table = rows.table[~junk].sort_values("path")
-    table, broken, prints = _without_broken(rows, table, max_broken)
+    looks = look_through(rows)
+    if fault := too_many_broken(rows, looks, max_broken):
+        raise DataError(fault)
+    table, broken = looks.readable, list(looks.broken)
     camids, cameras = encode(table["camid"].tolist())
-    codes, values, ignored = _encode_attributes(rows.attributes.loc[table.index])
+    codes, values, ignored = encode_attributes(rows.attributes.loc[table.index])
+    division = settle(rows, table.assign(camid=camids), cross_camera)
     try:
-        division = divide(table.assign(camid=camids), cross_camera)
-        division, copies = without_copies(rows, division, prints, near_duplicates)
+        division, copies = without_copies(rows, division, looks.prints, near_duplicates)
     except DataError as error:
         raise DataError(f"{rows.source}: {error}") from None
     splits = _make_splits(division, rows.files, codes)
@@ -62,8 +85,8 @@ def assemble(
             "root_name": rows.root.name,
             **_count(division.parts),
             "cameras": list(cameras),
-            "junk": int(junk.sum()),
-            "broken": broken,
+            "junk": int((rows.table["pid"] == JUNK).sum()),
+            "broken": {"count": len(broken), "share": looks.share, "files": broken[:LISTED]},
             "near_duplicates": copies,
             "attributes": list(values),
             "ignored_columns": list(ignored),
@@ -74,25 +97,47 @@ def assemble(
     )
 
 
-def _without_broken(
-    rows: Rows, table: pd.DataFrame, max_broken: float
-) -> tuple[pd.DataFrame, dict[str, Any], dict[int, Print | None]]:
-    """The rows whose picture can be decoded as a whole, the account of the others, fingerprints."""
+def look_through(rows: Rows) -> Looks:
+    """Decode every picture once; junk is left out."""
+    table = rows.table[rows.table["pid"] != JUNK].sort_values("path")
     # Threads are enough: decoding runs outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         looks = list(pool.map(_look, [rows.files[row] for row in table.index]))
-    reasons = [reason for reason, _ in looks]
-    faulty = np.array([bool(reason) for reason in reasons], dtype=bool)
-    paths = table["path"][faulty].tolist()
-    share = len(paths) / max(len(table), 1)
-    if not share <= max_broken:  # so that a limit of NaN allows nothing
-        raise DataError(
-            f"{rows.source}: {len(paths)} of {len(table)} pictures are missing or broken, more "
-            f"than the share of {max_broken:g} that data.max_broken allows; the first is "
-            f"{paths[0]!r}: {next(filter(None, reasons))}; restore them or raise data.max_broken"
-        )
-    prints = {row: look for row, (_, look) in zip(table.index.tolist(), looks, strict=True)}
-    return table[~faulty], {"count": len(paths), "share": share, "files": paths[:LISTED]}, prints
+    faulty = np.array([bool(reason) for reason, _ in looks], dtype=bool)
+    broken = zip(table["path"], looks, strict=True)
+    return Looks(
+        readable=table[~faulty],
+        broken={path: reason for path, (reason, _) in broken if reason},
+        prints={row: look for row, (_, look) in zip(table.index.tolist(), looks, strict=True)},
+    )
+
+
+def too_many_broken(rows: Rows, looks: Looks, max_broken: float) -> str:
+    """Why there are too many broken pictures; "" if there are not."""
+    if looks.share <= max_broken:  # so that a limit of NaN allows nothing
+        return ""
+    path, reason = next(iter(looks.broken.items()))
+    return (
+        f"{rows.source}: {len(looks.broken)} of {len(looks.prints)} pictures are missing or "
+        f"broken, more than the share of {max_broken:g} that data.max_broken allows; the first is "
+        f"{path!r}: {reason}; restore them or raise data.max_broken"
+    )
+
+
+def settle(rows: Rows, table: pd.DataFrame, cross_camera: bool) -> Division:
+    """The splits of ``table``, readable rows with the camera as code.
+
+    Raises:
+        DataError: naming the split that leaves nothing to audit, and the ways out.
+    """
+    try:
+        return divide(table, cross_camera)
+    except MissingSplitError as error:
+        name = "split.csv" if rows.layout == "manifest" else "manifest.csv"
+        command = f"audit data split {shlex.quote(str(rows.source))} --out {name}"
+        raise DataError(f"{rows.source}: {error}; or make all splits: {command}") from None
+    except DataError as error:
+        raise DataError(f"{rows.source}: {error}") from None
 
 
 def _look(file: Path) -> tuple[str, Print | None]:
@@ -105,7 +150,7 @@ def _look(file: Path) -> tuple[str, Print | None]:
         return str(error), None
 
 
-def _encode_attributes(
+def encode_attributes(
     texts: pd.DataFrame,
 ) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]], dict[str, str]]:
     """Codes like ``texts``, the values of each attribute, and a notice per ignored column."""

@@ -81,11 +81,7 @@ def without_copies(
     Raises:
         DataError: if there are copies and ``on_copies`` is "error".
     """
-    parts = division.parts
-    known = pd.concat([parts["auxiliary"], parts["train"]])
-    known = known[~known.index.duplicated()].sort_values("path")
-    attacked = pd.concat([parts["query"], parts["gallery"]]).sort_values("path")
-    copies = find_copies(known, attacked, prints, rows.files)
+    copies = copies_across(division, prints, rows.files)
     facts = _account(rows, copies, on_copies)
     if not copies:
         return division, facts
@@ -101,6 +97,17 @@ def without_copies(
     if on_copies == "drop":
         division = without(division, [copy.known for copy in copies])
     return division, facts
+
+
+def copies_across(
+    division: Division, prints: Mapping[int, Print | None], files: Sequence[Path]
+) -> list[Copy]:
+    """The auxiliary and train pictures that are copies of attacked ones."""
+    parts = division.parts
+    known = pd.concat([parts["auxiliary"], parts["train"]])
+    known = known[~known.index.duplicated()].sort_values("path")
+    attacked = pd.concat([parts["query"], parts["gallery"]]).sort_values("path")
+    return find_copies(known, attacked, prints, files)
 
 
 def find_copies(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from auditor.data.rows import COLUMNS, SPLITS, Rows, locate
 from auditor.errors import DataError
+from auditor.files import write
 
 REQUIRED = ("path", "pid", "camid")
 UNKNOWN_CAMERA = frozenset({"", "-1", "unknown"})
@@ -34,6 +35,37 @@ def read_manifest(file: Path) -> Rows:
     table = cells[list(COLUMNS)].astype({"pid": np.int64})
     table["camid"] = table["camid"].map(_camera)
     return Rows("manifest", file, root, table, files, cells.drop(columns=list(COLUMNS)))
+
+
+def write_manifest(rows: Rows, file: Path, *, overwrite: bool = False) -> None:
+    """Write ``rows`` as a manifest, whole or not at all; paths start at its folder.
+
+    Args:
+        rows: of any layout.
+        file: a CSV file in the folder of the pictures or above.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        DataError: if it lies elsewhere, exists, or could not be read back.
+        EnvironmentUnmetError: if the disk refuses.
+    """
+    folder = file.resolve().parent
+    if folder not in (rows.root, *rows.root.parents):
+        raise DataError(
+            f"{file}: a manifest's paths start at its own folder, and the pictures lie in "
+            f"{rows.root}; write it there or above"
+        )
+    if file.suffix.lower() != ".csv":
+        raise DataError(f"{file} is not called .csv, so it would not be taken for a manifest")
+    if file.is_dir() or (file.exists() and not overwrite):
+        raise DataError(f"{file} exists; pass --overwrite or name another file")
+    inner = rows.root.relative_to(folder)
+    paths = [(inner / path).as_posix() for path in rows.table["path"]]
+    unkept = [path for path in paths if path != path.strip() or not path.isprintable()]
+    if unkept:
+        raise DataError(f"{unkept[0]!r} has characters that a table does not keep; rename it")
+    cells = pd.concat([rows.table[list(COLUMNS)].assign(path=paths), rows.attributes], axis=1)
+    write(file, cells.to_csv(index=False, lineterminator="\n").encode())
 
 
 def _read_cells(file: Path) -> pd.DataFrame:

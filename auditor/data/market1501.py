@@ -1,4 +1,4 @@
-"""The layout of Market-1501 and DukeMTMC-reID: three folders, files like ``0002_c1s1_000451.jpg``.
+"""The layout of Market-1501: three folders, files like ``0002_c1s1_000451_03.jpg``.
 
 The first number is the person (−1 junk, 0 distractor), the one after ``_c`` the camera.
 """
@@ -41,6 +41,15 @@ def read_market1501(root: Path) -> Rows:
             f"{root} has no folder {MARKER}, neither directly nor one level below; "
             f"this layout consists of {', '.join(FOLDERS)}"
         )
+    return read_boxes("market1501", root, base)
+
+
+def read_boxes(layout: str, source: Path, base: Path) -> Rows:
+    """The rows of the three folders in ``base``, for every layout that took them over.
+
+    Raises:
+        DataError: if a picture's name says no person and camera.
+    """
     records, strays = [], []
     for folder, split in FOLDERS.items():
         for file in list_pictures(base / folder) if (base / folder).is_dir() else ():
@@ -52,8 +61,8 @@ def read_market1501(root: Path) -> Rows:
             records.append((f"{folder}/{file.name}", int(match[1]), camera, split))
     if strays:
         raise DataError(
-            f"{root}: {len(strays)} pictures are not called person_cCamera, such as "
+            f"{source}: {len(strays)} pictures are not called person_cCamera, such as "
             f"0002_c1s1_000451_03.jpg (first: {strays[0]}); rename them, take them out, "
             "or write a manifest.csv"
         )
-    return scanned("market1501", root, base.resolve(), records)
+    return scanned(layout, source, base.resolve(), records)

@@ -33,7 +33,7 @@ class Rows:
     """One row per picture, as the layout has them: nothing dropped, nothing decided.
 
     Attributes:
-        layout: manifest, market1501 or folder.
+        layout: a name from `auditor.data.layouts`.
         source: what the user named, for messages.
         root: the resolved folder all pictures lie below.
         table: N rows of path (text, below root), pid (int64), camid (text, "" unknown) and split
@@ -54,15 +54,28 @@ class Rows:
     notices: tuple[str, ...] = ()
 
 
-def scanned(layout: str, source: Path, root: Path, records: Iterable[Sequence[object]]) -> Rows:
+def scanned(
+    layout: str,
+    source: Path,
+    root: Path,
+    records: Iterable[Sequence[object]],
+    where: Callable[[int], str] | None = None,
+) -> Rows:
     """`Rows` without attributes from (path, pid, camid, split) records found below ``root``.
+
+    Args:
+        layout: its name.
+        source: what the user named.
+        root: resolved.
+        records: one per picture.
+        where: record -> where it stands, for messages; ``source`` if left out.
 
     Raises:
         DataError: for a link that leads out of ``root``, or to a picture already there.
     """
     table = pd.DataFrame(list(records), columns=list(COLUMNS))
     table = table.astype({"path": str, "pid": np.int64, "camid": str, "split": str})
-    files = locate(root, table["path"], lambda _: str(source))
+    files = locate(root, table["path"], where or (lambda _: str(source)))
     return Rows(layout, source, root, table, files, pd.DataFrame(index=table.index))
 
 

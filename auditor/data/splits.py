@@ -21,6 +21,10 @@ HOW = {
 }
 
 
+class MissingSplitError(DataError):
+    """A split has no pictures, or nobody to tell apart; other labels would help."""
+
+
 @dataclass(frozen=True)
 class Division:
     """The rows of each split, and what had to be decided to get there."""
@@ -127,12 +131,12 @@ def _check_people(parts: Mapping[str, pd.DataFrame]) -> None:
         )
     for name, way_out in HOW.items():
         if not len(parts[name]):
-            raise DataError(f"the split {name!r} is empty; {way_out}")
+            raise MissingSplitError(f"the split {name!r} is empty; {way_out}")
     if len(auxiliary) == 1:
-        raise DataError(f"the split 'auxiliary' has one identity only; {HOW['auxiliary']}")
+        raise MissingSplitError(f"the split 'auxiliary' has one identity only; {HOW['auxiliary']}")
     both = sorted(attacked & auxiliary)
     if both:
-        raise DataError(
+        raise MissingSplitError(
             f"{len(both)} identities are both attacked (query, gallery) and the adversary's own "
             f"(auxiliary, else train); the first is pid {both[0]}: keep each on one side"
         )
@@ -159,19 +163,24 @@ def _check_cameras(parts: Mapping[str, pd.DataFrame], cross_camera: bool) -> tup
 
 def _check_matches(query: pd.DataFrame, gallery: pd.DataFrame, cross_camera: bool) -> list[str]:
     """At least one query finds its person in the gallery; notices about those that cannot."""
-    columns = ["pid", "camid"]
-    pairs = query[columns].merge(gallery[columns].drop_duplicates(), on="pid", suffixes=("", "_of"))
-    if cross_camera:
-        same = (pairs["camid"] == pairs["camid_of"]) & (pairs["camid"] != MISSING)
-        pairs = pairs[~same]
-    matched = set(zip(pairs["pid"], pairs["camid"], strict=True))
-    lost = sum(pair not in matched for pair in zip(query["pid"], query["camid"], strict=True))
+    lost = count_lost(query, gallery, cross_camera)
     if lost == len(query):
         raise DataError(
             "no query has a valid match in the gallery; put further pictures of the same people "
             "there" + (", from another camera or with data.cross_camera: false" * cross_camera)
         )
     return [f"{lost} of {len(query)} queries have no valid match in the gallery."] if lost else []
+
+
+def count_lost(query: pd.DataFrame, gallery: pd.DataFrame, cross_camera: bool) -> int:
+    """How many queries do not find their person in the gallery."""
+    columns = ["pid", "camid"]
+    pairs = query[columns].merge(gallery[columns].drop_duplicates(), on="pid", suffixes=("", "_of"))
+    if cross_camera:
+        same = (pairs["camid"] == pairs["camid_of"]) & (pairs["camid"] != MISSING)
+        pairs = pairs[~same]
+    matched = set(zip(pairs["pid"], pairs["camid"], strict=True))
+    return sum(pair not in matched for pair in zip(query["pid"], query["camid"], strict=True))
 
 
 def _people(table: pd.DataFrame) -> set[int]:
