@@ -144,6 +144,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         return Utility(reason=f"{type(error).__name__}: {error}")
     return Utility(
         claims=target.claims,
+        co_trained=target.co_trained,
         measurements=utility_measurements(found, target),
         matches=matches_of(found, target),
     )

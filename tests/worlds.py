@@ -52,9 +52,9 @@ QUICK = {
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 
 BRIEF = {"epochs": 1, "steps": 2, "people": 4, "views": 2, "image_size": (32, 16), "width": 8}
-QUICK_DEFENSES = {"deid": BRIEF}
+QUICK_DEFENSES = {"deid": BRIEF, "adversarial": {**BRIEF, "period": 1}}
 """Hyper-parameters with which each built-in defense does its work in seconds."""
-RETRAINED = ("deid",)
+RETRAINED = ("deid", "adversarial")
 """Defenses that retrain the extractor, so they need one that can be."""
 
 

@@ -15,7 +15,7 @@ from tests import worlds
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}
 """Settings under which a defense must take the leaky world to the blind one."""
-MILD = {"dp_gallery": {"epsilon": 1e6}, "deid": {"lr": 1e-6}}
+MILD = {"dp_gallery": {"epsilon": 1e6}, "deid": {"lr": 1e-6}, "adversarial": {"lr": 1e-6}}
 """Settings under which a defense hardly changes anything."""
 
 
@@ -28,7 +28,7 @@ def victim(name):
 
 
 def test_the_built_in_defenses_are_installed():
-    assert {"dp_gallery", "deid"} <= set(NAMES)
+    assert {"dp_gallery", "deid", "adversarial"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
