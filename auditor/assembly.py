@@ -74,6 +74,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         summary=summary,
         params=params,
         claims=utility.claims,
+        co_trained=utility.co_trained,
         utility=utility.measurements,
         findings=tuple(findings),
         matches=utility.matches,

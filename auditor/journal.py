@@ -29,6 +29,7 @@ class Utility:
     """What a scenario's utility step found, or why it found nothing."""
 
     claims: tuple[PrivacyClaim, ...] = ()
+    co_trained: tuple[Finding, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     matches: tuple[Match, ...] = ()
     rank_lists: tuple[RankList, ...] = ()

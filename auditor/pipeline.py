@@ -145,7 +145,9 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         log.warning("%s crashed:\n%s", scenario, traceback.format_exc())
         return Utility(reason=f"{type(error).__name__}: {error}")
     lists = (replace(x, picture=_relative(world, x.picture)) for x in found.rank_lists)
-    return replace(found, claims=target.claims, rank_lists=tuple(lists))
+    return replace(
+        found, claims=target.claims, co_trained=target.co_trained, rank_lists=tuple(lists)
+    )
 
 
 def _controls(world: World, label: str, progress: Progress) -> Power:

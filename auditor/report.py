@@ -466,6 +466,8 @@ class Scenario:
         summary: first line of its docstring.
         params: its hyper-parameters.
         claims: what the release promises.
+        co_trained: how the adversaries fared that the defense was trained against. They have no
+            address, so no gate or ladder counts them.
         utility: rank1, rank5, rank10, map, minp of the re-identification itself; where the
             deployment mends its ranking, the same once more as ``rank1_reranked`` and so on.
         findings: one per attack, in the order of the configuration.
@@ -483,6 +485,7 @@ class Scenario:
     summary: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     claims: tuple[PrivacyClaim, ...] = ()
+    co_trained: tuple[Finding, ...] = ()
     utility: tuple[Measurement, ...] = ()
     findings: tuple[Finding, ...] = ()
     ladders: tuple[Ladder, ...] = ()

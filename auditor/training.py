@@ -117,6 +117,8 @@ def fit(
         # tensors in memory need no workers; Lightning cannot know
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        # frozen networks may take part: a perceptual distance, a copy of an adversary
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         # Lightning's own use of a torch helper that has since been deprecated
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         # the file being resumed from lies where the next one goes, which is what it is for

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from auditor.errors import DataError
-from auditor.report import Curve, Measurement, PrivacyClaim
+from auditor.report import Curve, Finding, Measurement, PrivacyClaim
 
 MISSING = -1
 """Code of an attribute that was not annotated, and of a camera that is not known."""
@@ -180,6 +180,8 @@ class Target:
             knows the mechanism, not the key, and may apply it to pictures of their own.
         originals: the gallery before ``publish``, row for row; scores are judged against it, no
             adversary sees it. None where nothing was changed.
+        co_trained: how the adversaries fared that a defense trained against; no evidence of
+            privacy, but to be read beside the audit's fresh ones.
     """
 
     extractor: FeatureExtractor
@@ -188,6 +190,7 @@ class Target:
     claims: tuple[PrivacyClaim, ...] = ()
     publish: Publish | None = None
     originals: Split | None = None
+    co_trained: tuple[Finding, ...] = ()
 
     @property
     def originals_of_gallery(self) -> Split:

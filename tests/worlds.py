@@ -6,8 +6,11 @@ from pathlib import Path
 import torch
 
 from auditor import controls
+from auditor.card import Card
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
+from auditor.models.extractor import CardedExtractor
+from auditor.models.reference import load_reference
 from auditor.types import ReIDDataset, RunContext, Split, Target
 
 QUICK = {
@@ -49,6 +52,12 @@ QUICK = {
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 
+BRIEF = {"epochs": 1, "steps": 2, "people": 4, "views": 2, "image_size": (32, 16), "width": 8}
+QUICK_DEFENSES = {"deid": BRIEF, "adversarial": {**BRIEF, "period": 1}}
+"""Hyper-parameters with which each built-in defense does its work in seconds."""
+RETRAINED = ("deid", "adversarial")
+"""Defenses that retrain the extractor, so they need one that can be."""
+
 
 @cache
 def people() -> ReIDDataset:
@@ -72,6 +81,14 @@ def plain_context() -> RunContext:
 def leaky() -> Target:
     """An extractor that spells out identity, attributes and a thumbnail."""
     return controls.planted_target(people(), RunContext())
+
+
+@cache
+def trainable() -> Target:
+    """The shipped extractor, small, on drawn people it has not seen."""
+    return Target(
+        CardedExtractor(load_reference(), Card(height=64, width=32, l2_norm=True)), people()
+    )
 
 
 @cache

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.inversion.linear import Standardise
-from attacks.inversion.networks import SEED_SIZE, doublings
+from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.training import Batches, fit
@@ -76,15 +76,7 @@ class _Decoder(pl.LightningModule):
         self.attack, self.release, self.generator = attack, release, generator
         self.standardise = Standardise(released)
         self.seed = nn.Linear(released.shape[1], attack.width * math.prod(SEED_SIZE))
-        scale = attack.image_size[0] / SEED_SIZE[0]
-        steps = [2.0, 2.0, scale / 4]
-        plan = ((attack.width, attack.width), (attack.width, attack.width // 2))
-        blocks: list[nn.Module] = []
-        for (inner, outer), step in zip(plan, steps, strict=False):
-            blocks += [nn.Upsample(scale_factor=step), nn.Conv2d(inner, outer, 3, padding=1)]
-            blocks.append(nn.ReLU())
-        blocks += [nn.Upsample(scale_factor=steps[-1]), nn.Conv2d(attack.width // 2, 3, 3, 1, 1)]
-        self.decode = nn.Sequential(*blocks)
+        self.decode = three_step_decoder(attack.width, attack.width, attack.image_size)
 
     def forward(self, stored: Tensor) -> Tensor:
         """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""

@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from attacks.inversion.linear import LinearDecoder
-
 SEED_SIZE = (8, 4)
 """Height and width at which the inverter starts to draw."""
 
@@ -37,6 +35,23 @@ def doublings(size: tuple[int, int]) -> int:
     return times
 
 
+def three_step_decoder(inputs: int, width: int, size: tuple[int, int]) -> nn.Sequential:
+    """Three times up-sample and convolve, with two ReLUs: PEPR-Net's decoder (WACV 2024, Fig. 3).
+
+    Args:
+        inputs: channels of what is decoded, ``(B, inputs, *SEED_SIZE)``.
+        width: channels of the first convolution; the second has half.
+        size: (height, width) of the picture; see `doublings` for which are possible.
+    """
+    steps = [2.0, 2.0, (1 << doublings(size)) / 4]
+    layers: list[nn.Module] = []
+    for (inner, outer), step in zip(((inputs, width), (width, width // 2)), steps, strict=False):
+        layers += [nn.Upsample(scale_factor=step), nn.Conv2d(inner, outer, 3, padding=1)]
+        layers.append(nn.ReLU())
+    layers += [nn.Upsample(scale_factor=steps[-1]), nn.Conv2d(width // 2, 3, 3, padding=1)]
+    return nn.Sequential(*layers)
+
+
 class Inverter(nn.Module):
     """Draws a picture from a feature vector.
 
@@ -44,11 +59,11 @@ class Inverter(nn.Module):
         feature_dim: D.
         size: (height, width) of the picture.
         width: channels at full resolution; doubles towards the seed.
-        guess: the linear decoder whose picture is refined.
+        guess: features to the picture that is refined, such as a linear decoder's.
     """
 
     def __init__(
-        self, feature_dim: int, size: tuple[int, int], width: int, guess: LinearDecoder
+        self, feature_dim: int, size: tuple[int, int], width: int, guess: nn.Module
     ) -> None:
         super().__init__()
         self.guess = guess

@@ -1,0 +1,113 @@
+"""Adversarial retraining as a plug-in; its own reverser is judged beside the audit's fresh ones."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from attacks.inversion.networks import doublings
+from attacks.inversion.reconstruction import judged
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.reid import train_reid
+from auditor.reid.learner import identity_dims
+from auditor.report import Finding
+from auditor.types import RunContext, Target
+from defenses.adversarial.game import ReversalGame, Reverser
+from defenses.retraining import Retraining, Seen, retrainable
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialRetraining(Retraining):
+    """Retrains the extractor against a GAN that learns to draw pictures from its features.
+
+    Source: "Protecting Feature Privacy in Person Re-identification" (TPAMI 2025), of which the
+    abstract alone is public: a re-ID loss against a GAN-based reversal module, two-step training
+    and a lazy update. Networks, weights and periods are unpublished, so this is our reading: in
+    step A the extractor is frozen, and reverser and critic are updated; in step B a slow copy of
+    the reverser is frozen, and the extractor is updated on L_reID − λ · L_reverse, where L_reverse
+    is the copy's reconstruction error; the copy is refreshed every ``period`` batches.
+
+    An extractor can win this game by moving its features where this one reverser is lost, while
+    all they held is still there for another one. So the co-trained reverser's success, which is
+    measured when training ends, is no evidence of privacy: it is recorded under ``co_trained``, to
+    be read beside the audit's fresh attackers.
+
+    Attributes:
+        strength: λ. With 0 the extractor is fine-tuned alone, and the reverser learns along.
+        period: batches between two refreshes of the slow copy; until the first one the extractor
+            trains undisturbed.
+        turns: updates of reverser and critic per batch.
+        image_size: (height, width) of the reconstructions.
+        width: channels of reverser and critic at full resolution.
+        reverser_lr: of their Adam.
+        pixel: weight of the L1 distance, for both sides.
+        perceptual: weight of the perceptual distance, for both sides.
+        matching: weight of the critic's feature matching, for the reverser.
+        realness: weight of the critic's realness, for the reverser.
+    """
+
+    softmax: float = 1.0
+    strength: float = 1.0
+    period: int = 20
+    turns: int = 1
+    image_size: tuple[int, int] = (64, 32)
+    width: int = 16
+    reverser_lr: float = 1e-3
+    pixel: float = 1.0
+    perceptual: float = 1.0
+    matching: float = 0.5
+    realness: float = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        doublings(self.image_size)
+        for name in ("strength", "pixel", "perceptual", "matching", "realness"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        for name in ("period", "turns", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if not self.reverser_lr > 0:
+            raise ValueError("reverser_lr must be positive")
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Defense`; raises DataError if fewer than two people can be shown."""
+        extractor = retrainable(target)
+        with ctx.randomness("defenses.adversarial"):
+            dim = sum(identity_dims(extractor))
+            game = ReversalGame(dim, extractor.card, self, PerceptualDistance(ctx.weights))
+        trained = train_reid(
+            extractor,
+            target.data.train,
+            self.recipe,
+            ctx,
+            name="adversarial",
+            terms={"reversal": game},
+        )
+        defended = replace(target, extractor=trained.extractor)
+        seen = Target(Seen(trained.extractor), target.data, originals=target.originals)
+        found = _co_trained(game.reverser.eval(), seen, target, ctx)
+        return replace(defended, co_trained=(*target.co_trained, found))
+
+
+def _co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext) -> Finding:
+    """What the discarded reverser makes of the features it was trained on, by identity first."""
+    distance = PerceptualDistance(ctx.weights).to(ctx.device)
+    # what it draws shows real people, and nobody needs it
+    with TemporaryDirectory() as workdir:
+        judges = ctx.judges or {"target": bare.extractor}
+        quiet = replace(ctx, workdir=Path(workdir), judges=judges)
+        result = judged(reverser, 2, 0, seen, quiet, distance)
+    return Finding(
+        attack="co-trained reverser",
+        plugin="adversarial",
+        family="inversion",
+        summary="The reverser that the extractor was trained against, as training left it.",
+        status="done",
+        measurements=result.measurements,
+        notes=(
+            "an extractor that wins against this one reverser need not win against a fresh one; "
+            "judge by the fresh attackers",
+            "tried on features before any release",
+            *result.notes,
+        ),
+    )

@@ -1,0 +1,148 @@
+"""The game between the extractor and a GAN that draws pictures from its features.
+
+Two adversarial objectives meet here: reverser against critic, and extractor against reverser. Each
+batch is played in two steps. A: the features are taken as they are, and reverser and critic are
+updated on them. B: a slow copy of the reverser is taken as it is, and the extractor is updated so
+that the copy's pictures go wrong. The copy is refreshed only every so many batches, so that the
+extractor does not chase an adversary that moves as fast as itself.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks.inversion.losses import feature_matching, hinge_critic
+from attacks.inversion.networks import Critic, Inverter
+from auditor.card import Card
+from auditor.metrics.perceptual import PerceptualDistance
+from auditor.models.architectures.branches import Branches
+from defenses.retraining import seen
+
+if TYPE_CHECKING:
+    from defenses.adversarial.defense import AdversarialRetraining
+
+GUESS = (16, 8)
+"""(height, width) of the learned linear guess that the inverter refines."""
+
+
+class Reverser(nn.Module):
+    """Features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1].
+
+    The inverter of the fresh attack, with two parts that must learn along because the features
+    move: their mean and deviation, and the linear guess.
+    """
+
+    def __init__(self, dim: int, size: tuple[int, int], width: int) -> None:
+        super().__init__()
+        self.standardise = nn.BatchNorm1d(dim, affine=False)
+        self.inverter = Inverter(dim, size, width, _LinearGuess(dim, size))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The pictures."""
+        pictures: Tensor = self.inverter(self.standardise(features))
+        return pictures
+
+
+class _LinearGuess(nn.Module):
+    """Starts at plain grey."""
+
+    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+        self.paint = nn.Linear(dim, 3 * GUESS[0] * GUESS[1])
+        nn.init.zeros_(self.paint.weight)
+        nn.init.constant_(self.paint.bias, 0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        small = self.paint(features).unflatten(1, (3, *GUESS))
+        return F.interpolate(small, self.size, mode="bilinear")
+
+
+class ReversalGame(nn.Module):
+    """Plays step A, then gives the extractor its loss of step B: a `auditor.reid.learner.Term`.
+
+    Args:
+        dim: length of the feature.
+        card: how the extractor answers.
+        settings: of the game.
+        distance: the perceptual distance.
+
+    Attributes:
+        reverser: always up to date.
+        slow: the copy that the extractor plays against; nothing before the first refresh.
+        batches: played so far.
+        refreshes: of the slow copy so far.
+    """
+
+    def __init__(
+        self, dim: int, card: Card, settings: "AdversarialRetraining", distance: PerceptualDistance
+    ) -> None:
+        super().__init__()
+        self.card, self.settings, self.distance = card, settings, distance
+        self.reverser = Reverser(dim, settings.image_size, settings.width)
+        self.critic = Critic(dim, settings.image_size, settings.width)
+        self.slow = deepcopy(self.reverser).requires_grad_(False).eval()
+        self.batches = self.refreshes = 0
+        self.optimizers: Sequence[torch.optim.Optimizer] = ()
+
+    def train(self, mode: bool = True) -> Self:
+        """The copy and the distance stay in evaluation mode."""
+        super().train(mode)
+        self.slow.eval()
+        self.distance.eval()
+        return self
+
+    def forward(self, views: Branches, images: Tensor, classes: Tensor) -> Tensor:
+        """−λ times the slow copy's error; 0 until there is a copy worth playing against."""
+        with torch.autocast(images.device.type, enabled=False):
+            features = seen(views, self.card)
+            wanted = F.interpolate(
+                images.float(), self.settings.image_size, mode="bilinear", antialias=True
+            )
+            for _ in range(self.settings.turns):
+                self._update_reverser(features.detach(), wanted)
+            self.batches += 1
+            if self.batches % self.settings.period == 0:
+                self.slow.load_state_dict(self.reverser.state_dict())
+                self.refreshes += 1
+            if not self.refreshes or self.settings.strength == 0:
+                return features.new_zeros(())
+            return -self.settings.strength * self.error(self.slow(features), wanted)
+
+    def error(self, drawn: Tensor, wanted: Tensor) -> Tensor:
+        """How far pictures ``(B, 3, H, W)`` are from those wanted: L1 and perceptual distance."""
+        pixels = F.l1_loss(drawn, wanted)
+        perceived = self.distance(drawn, wanted).mean()
+        total: Tensor = self.settings.pixel * pixels + self.settings.perceptual * perceived
+        return total
+
+    def _update_reverser(self, features: Tensor, wanted: Tensor) -> None:
+        if not self.optimizers:  # only now are the networks where they will be trained
+            self.optimizers = [
+                torch.optim.Adam(network.parameters(), self.settings.reverser_lr, (0.5, 0.99))
+                for network in (self.reverser, self.critic)
+            ]
+        paint, judge = self.optimizers
+        # the critic is told which feature is meant on the scale the reverser sees it
+        drawn = self.reverser(features)
+        condition = F.batch_norm(features, None, None, training=True)
+        realness, _, wanted_activations = self.critic(wanted, condition)
+        fakeness, _, _ = self.critic(drawn.detach(), condition)
+        _step(judge, hinge_critic(realness, fakeness))
+        self.critic.requires_grad_(False)
+        realness, _, activations = self.critic(drawn, condition)
+        matched = feature_matching(wanted_activations, activations)
+        fooled = self.settings.matching * matched - self.settings.realness * realness.mean()
+        _step(paint, self.error(drawn, wanted) + fooled)
+        self.critic.requires_grad_(True)
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One update that leaves no gradient behind for the extractor's optimizer to find."""
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
