@@ -153,7 +153,7 @@ def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
     """Rank the stored gallery for every query, as the deployment does."""
     data = target.data
     return evaluate(
-        features_of(target.extractor, data.query, ctx),
+        features_of(target.extractor, target.deployed_query, ctx),
         stored_gallery(target, ctx),
         data.query.pids,
         data.gallery.pids,

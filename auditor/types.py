@@ -180,6 +180,9 @@ class Target:
             knows the mechanism, not the key, and may apply it to pictures of their own.
         originals: the gallery before ``publish``, row for row; scores are judged against it, no
             adversary sees it. None where nothing was changed.
+        protected_query: ``data.query`` after ``publish`` under the gallery's own key, row for row:
+            what a deployment searches with whose cameras protect every picture. ``data.query``
+            itself stays the clean picture that an adversary may hold. None where nothing changed.
     """
 
     extractor: FeatureExtractor
@@ -188,6 +191,12 @@ class Target:
     claims: tuple[PrivacyClaim, ...] = ()
     publish: Publish | None = None
     originals: Split | None = None
+    protected_query: Split | None = None
+
+    @property
+    def deployed_query(self) -> Split:
+        """What the deployment itself searches with; utility is measured by it."""
+        return self.data.query if self.protected_query is None else self.protected_query
 
     @property
     def originals_of_gallery(self) -> Split:

@@ -48,6 +48,9 @@ QUICK = {
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 
+QUICK_DEFENSES: dict[str, dict[str, object]] = {}
+"""Hyper-parameters with which each built-in defense is done in seconds."""
+
 
 @cache
 def people() -> ReIDDataset:

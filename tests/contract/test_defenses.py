@@ -14,6 +14,20 @@ from tests import worlds
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}
 """Settings under which a defense must take the leaky world to the blind one."""
+HIDING = {"blur": {"kernel": (253, 127)}, "pixelation": {"block": 64}, "random_image": {}}
+"""Protections of pictures keep people apart; they must hide which clean picture is whose."""
+MILD = {
+    "dp_gallery": {"epsilon": 1e6},
+    "remove_head": {"head": 0.0},
+    "remove_body": {"head": 1.0},
+    "blur": {"kernel": (1, 1)},
+    "pixelation": {"block": 1},
+}
+"""Settings under which a defense hardly changes anything."""
+
+
+def build(name, **params):
+    return plugins.build("defenses", name, {**worlds.QUICK_DEFENSES.get(name, {}), **params})
 
 
 def test_the_built_in_defenses_are_installed():
@@ -36,7 +50,7 @@ def test_a_defense_leaves_its_input_alone_and_repeats_under_its_seed(name, tmp_p
     outcomes = []
     for _ in range(2):
         ctx = worlds.context(tmp_path, seed=5)
-        defended = plugins.build("defenses", name, {}).apply(target, ctx)
+        defended = build(name).apply(target, ctx)
         assert isinstance(defended, Target)
         assert defended is not target
         outcomes.append(stored_gallery(defended, ctx))
@@ -49,28 +63,58 @@ def test_a_defense_leaves_its_input_alone_and_repeats_under_its_seed(name, tmp_p
 @pytest.mark.parametrize("name", NAMES)
 def test_defenses_compose_and_keep_each_others_claims(name, tmp_path):
     ctx = worlds.context(tmp_path)
-    defense = plugins.build("defenses", name, {})
+    defense = build(name)
     once = defense.apply(worlds.leaky(), ctx)
     twice = defense.apply(once, ctx)
     assert twice.claims[: len(once.claims)] == once.claims
     assert torch.isfinite(stored_gallery(twice, ctx)).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STRONG)
 def test_a_strong_defense_moves_the_leaky_world_to_the_blind_one(name, tmp_path):
     ctx = worlds.context(tmp_path)
     attack = plugins.build("attacks", "identity", worlds.QUICK["identity"])
     bare = attack.run(worlds.leaky(), ctx).measurements[0]
-    defense = plugins.build("defenses", name, STRONG.get(name, {}))
+    defense = build(name, **STRONG[name])
     defended = attack.run(defense.apply(worlds.leaky(), ctx), ctx).measurements[0]
     assert defended.high < bare.low
     assert defended.low <= 2 * defended.chance
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HIDING)
+def test_hidden_people_are_not_found_by_a_clean_picture_of_them(name, tmp_path):
+    ctx = worlds.context(tmp_path)
+    attack = plugins.build("attacks", "identity_retrieval", {})
+    metric = "own_rank1" if name == "random_image" else "retrieved_rank1"
+    bare = attack.run(worlds.leaky(), ctx).measurements[0]
+    found = attack.run(build(name, **HIDING[name]).apply(worlds.leaky(), ctx), ctx).measurements
+    hidden = next(m for m in found if m.metric == metric)
+    assert hidden.high < bare.low
+    assert hidden.low <= 2 * hidden.chance
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in STRONG])
+def test_protected_pictures_come_with_everything_their_judges_need(name, tmp_path):
+    target, ctx = worlds.leaky(), worlds.context(tmp_path)
+    protected = build(name).apply(target, ctx)
+    if protected.publish is None:
+        pytest.skip("it does not protect pictures")
+    assert protected.originals_of_gallery is target.data.gallery
+    assert protected.data.query is target.data.query
+    for before, after in (
+        (target.data.gallery, protected.data.gallery),
+        (target.data.query, protected.deployed_query),
+    ):
+        assert torch.equal(before.pids, after.pids)
+        assert torch.equal(before.camids, after.camids)
+    own = protected.publish(target.data.auxiliary, ctx.generator("own"))
+    assert torch.equal(own.pids, target.data.auxiliary.pids)
+    assert own.images.load([0, 1], (32, 16)).shape == (2, 3, 32, 16)
+
+
+@pytest.mark.parametrize("name", MILD)
 def test_a_mild_defense_keeps_utility(name, tmp_path):
-    mild = {"dp_gallery": {"epsilon": 1e6}}
     ctx = worlds.context(tmp_path)
     bare = search(worlds.leaky(), ctx, "cosine").mean_ap
-    defense = plugins.build("defenses", name, mild.get(name, {}))
-    assert search(defense.apply(worlds.leaky(), ctx), ctx, "cosine").mean_ap > 0.9 * bare
+    mild = build(name, **MILD[name]).apply(worlds.leaky(), ctx)
+    assert search(mild, ctx, "cosine").mean_ap > 0.9 * bare
