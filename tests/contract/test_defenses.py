@@ -14,7 +14,11 @@ from tests import worlds
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}
 """Settings under which a defense must take the leaky world to the blind one."""
-HIDING = {"blur": {"kernel": (253, 127)}, "pixelation": {"block": 64}, "random_image": {}}
+HIDING = {
+    "blur": {"kernel": (63, 31), "image_size": (32, 16)},
+    "pixelation": {"block": 64},
+    "random_image": {},
+}
 """Protections of pictures keep people apart; they must hide which clean picture is whose."""
 MILD = {
     "dp_gallery": {"epsilon": 1e6},
