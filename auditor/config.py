@@ -174,6 +174,22 @@ def preset_defaults(preset: str) -> dict[str, Any]:
     return loaded
 
 
+def shift_parameters(preset: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Hyper-parameters for `audit shift`: the preset's, under ``KEY=VALUE`` settings.
+
+    Raises:
+        UsageError: for an unknown preset or parameter, or a value of a wrong type.
+    """
+    presets = preset_defaults("shift")
+    if preset not in presets:
+        raise UsageError(f"no preset named {preset!r}; there are {', '.join(presets)}")
+    params: dict[str, Any] = presets[preset]
+    for setting in settings:
+        _set(params, setting)
+    plugins.build("defenses", "pis", params)
+    return params
+
+
 def gates_in(path: Path) -> list[Gate]:
     """The gates of a configuration file, for judging a saved record.
 

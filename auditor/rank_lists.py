@@ -92,7 +92,7 @@ def _strip(path: Path, target: Target, query: int, entries: list[int]) -> Path:
     data = target.data
     pictures = torch.cat(
         [
-            data.query.images.load([query], (height, width)),
+            target.deployed_query.images.load([query], (height, width)),
             data.gallery.images.load(entries, (height, width)),
         ]
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -182,6 +182,9 @@ class Target:
             adversary sees it. None where nothing was changed.
         co_trained: how the adversaries fared that a defense trained against; no evidence of
             privacy, but to be read beside the audit's fresh ones.
+        protected_query: ``data.query`` after ``publish`` under the gallery's own key, row for row:
+            what a deployment searches with whose cameras protect every picture. ``data.query``
+            itself stays the clean picture that an adversary may hold. None where nothing changed.
     """
 
     extractor: FeatureExtractor
@@ -191,6 +194,12 @@ class Target:
     publish: Publish | None = None
     originals: Split | None = None
     co_trained: tuple[Finding, ...] = ()
+    protected_query: Split | None = None
+
+    @property
+    def deployed_query(self) -> Split:
+        """What the deployment itself searches with; utility is measured by it."""
+        return self.data.query if self.protected_query is None else self.protected_query
 
     @property
     def originals_of_gallery(self) -> Split:
@@ -294,5 +303,20 @@ class Defense(Protocol):
 
         Raises:
             UnsupportedTargetError: if the defense cannot act on this target.
+        """
+        ...
+
+
+@runtime_checkable
+class Exporter(Defense, Protocol):
+    """A defense that can write down what a team deploys."""
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """Write the protected thing, and return what anybody may know about it as plain data.
+
+        Args:
+            defended: what this defense's ``apply`` returned in the same ``ctx``.
+            ctx: whatever must stay secret goes below its ``workdir``, readable by its owner alone.
+            folder: exists and is empty; everything in it is meant to be given away.
         """
         ...

@@ -23,7 +23,10 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
         AuditError: if the features cannot be ranked, or no query has a true match.
     """
     data = target.data
-    query, gallery = features_of(target.extractor, data.query, ctx), stored_gallery(target, ctx)
+    query, gallery = (
+        features_of(target.extractor, target.deployed_query, ctx),
+        stored_gallery(target, ctx),
+    )
     truth = Truth(
         data.query.pids,
         data.gallery.pids,
@@ -53,7 +56,7 @@ def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
     """
     data = target.data
     return evaluate(
-        features_of(target.extractor, data.query, ctx),
+        features_of(target.extractor, target.deployed_query, ctx),
         stored_gallery(target, ctx),
         data.query.pids,
         data.gallery.pids,

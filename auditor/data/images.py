@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from auditor.errors import DataError
+from auditor.types import Images, Selection
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 """Decoders a stranger's picture may reach; Pillow has dozens more, and more holes."""
@@ -56,6 +57,48 @@ class MemoryImages:
         if images.shape[-2:] == size:
             return images
         return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class JoinedImages:
+    """Two sources' pictures, the second's after the first's."""
+
+    first: Images
+    second: Images
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """Images ``(len(indices), 3, height, width)`` in [0, 1]."""
+        border, height, width = len(self.first), *size
+        images = torch.empty(len(indices), 3, height, width)
+        for source, rows in (
+            (self.first, [row for row, i in enumerate(indices) if i < border]),
+            (self.second, [row for row, i in enumerate(indices) if i >= border]),
+        ):
+            if rows:
+                start = 0 if source is self.first else border
+                images[rows] = source.load([indices[row] - start for row in rows], size)
+        return images
+
+
+def file_of(images: Images, index: int) -> Path | None:
+    """The file behind picture ``index``; None where it is in memory.
+
+    A protection that keeps its pictures' order and calls what it protects ``source`` is seen
+    through.
+    """
+    if isinstance(images, FileImages):
+        return images.paths[index]
+    if isinstance(images, Selection):
+        return file_of(images.source, images.rows[index])
+    if isinstance(images, JoinedImages):
+        border = len(images.first)
+        later = index >= border
+        return file_of(images.second if later else images.first, index - border * later)
+    source: Images | None = getattr(images, "source", None)
+    return None if source is None else file_of(source, index)
 
 
 def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -8,6 +8,7 @@ cannot be compared with published ones.
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lpips
 import torch
@@ -82,6 +83,15 @@ class PerceptualDistance(nn.Module):
         distance: Tensor = self.network(images, originals, normalize=True)
         return distance.flatten()
 
+    def activations(self, images: Tensor) -> list[Tensor]:
+        """What each layer makes of images ``(B, 3, H, W)``: ``(B, C, h, w)`` each, finest first."""
+        if isinstance(self.network, _StageDistance):
+            return self.network.stages(images)
+        if images.shape[-2] < 64:
+            images = F.interpolate(images, scale_factor=2.0)
+        lpips_net: Any = self.network
+        return list(lpips_net.net(lpips_net.scaling_layer(2 * images - 1)))
+
 
 def find_backbone(weights: Path) -> tuple[str, Path]:
     """The first LPIPS backbone in a folder: its lpips name and its file.
@@ -139,9 +149,10 @@ class _StageDistance(nn.Module):
     def forward(self, images: Tensor, originals: Tensor) -> Tensor:
         gaps = [
             (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean((1, 2))
-            for a, b in zip(self._stages(images), self._stages(originals), strict=True)
+            for a, b in zip(self.stages(images), self.stages(originals), strict=True)
         ]
         return torch.stack(gaps).mean(0)
 
-    def _stages(self, images: Tensor) -> list[Tensor]:
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Activations at 1/2 to 1/16 of the size of images in [0, 1]."""
         return self.reference.stages((images - self.mean) / self.std)

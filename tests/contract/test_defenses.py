@@ -15,7 +15,21 @@ from tests import worlds
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}
 """Settings under which a defense must take the leaky world to the blind one."""
-MILD = {"dp_gallery": {"epsilon": 1e6}, "deid": {"lr": 1e-6}, "adversarial": {"lr": 1e-6}}
+HIDING = {
+    "blur": {"kernel": (63, 31), "image_size": (32, 16)},
+    "pixelation": {"block": 64},
+    "random_image": {},
+}
+"""Protections of pictures keep people apart; they must hide which clean picture is whose."""
+MILD = {
+    "dp_gallery": {"epsilon": 1e6},
+    "deid": {"lr": 1e-6},
+    "adversarial": {"lr": 1e-6},
+    "remove_head": {"head": 0.0},
+    "remove_body": {"head": 1.0},
+    "blur": {"kernel": (1, 1)},
+    "pixelation": {"block": 1},
+}
 """Settings under which a defense hardly changes anything."""
 
 
@@ -76,6 +90,37 @@ def test_a_strong_defense_moves_the_leaky_world_to_the_blind_one(name, tmp_path)
     defended = attack.run(defense.apply(worlds.leaky(), ctx), ctx).measurements[0]
     assert defended.high < bare.low
     assert defended.low <= 2 * defended.chance
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_hidden_people_are_not_found_by_a_clean_picture_of_them(name, tmp_path):
+    ctx = worlds.context(tmp_path)
+    attack = plugins.build("attacks", "identity_retrieval", {})
+    metric = "own_rank1" if name == "random_image" else "retrieved_rank1"
+    bare = attack.run(worlds.leaky(), ctx).measurements[0]
+    found = attack.run(build(name, **HIDING[name]).apply(worlds.leaky(), ctx), ctx).measurements
+    hidden = next(m for m in found if m.metric == metric)
+    assert hidden.high < bare.low
+    assert hidden.low <= 2 * hidden.chance
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in STRONG])
+def test_protected_pictures_come_with_everything_their_judges_need(name, tmp_path):
+    target, ctx = victim(name), worlds.context(tmp_path)
+    protected = build(name).apply(target, ctx)
+    if protected.publish is None:
+        pytest.skip("it does not protect pictures")
+    assert protected.originals_of_gallery is target.data.gallery
+    assert protected.data.query is target.data.query
+    for before, after in (
+        (target.data.gallery, protected.data.gallery),
+        (target.data.query, protected.deployed_query),
+    ):
+        assert torch.equal(before.pids, after.pids)
+        assert torch.equal(before.camids, after.camids)
+    own = protected.publish(target.data.auxiliary, ctx.generator("own"))
+    assert torch.equal(own.pids, target.data.auxiliary.pids)
+    assert own.images.load([0, 1], (32, 16)).shape == (2, 3, 32, 16)
 
 
 @pytest.mark.parametrize("name", MILD)

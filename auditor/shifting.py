@@ -1,0 +1,93 @@
+"""A data set with shifted identities, for people who want no audit: the work of `audit shift`."""
+
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from auditor import __version__, controls, plugins
+from auditor.data import open_dataset
+from auditor.environment import pick_device
+from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.files import write
+from auditor.types import Exporter, RunContext
+
+PLUGIN = "pis"
+
+
+def shift(
+    data: Path,
+    out: Path,
+    *,
+    params: Mapping[str, Any],
+    seed: int | None,
+    device: str,
+    weights: Path | None,
+) -> dict[str, Any]:
+    """Write the shifted data set to ``out`` and its key to `key_folder`; both or none.
+
+    Args:
+        data: a data set to open.
+        out: replaced if it exists.
+        params: hyper-parameters of the plug-in.
+        seed: decides the key, so whoever knows it knows the key; None draws one in secret.
+        device: auto, cpu or cuda.
+        weights: folder of pretrained backbones, or None.
+
+    Raises:
+        AuditError: if the data cannot be opened, the plug-in refuses, or the disk does.
+    """
+    defense = plugins.build("defenses", PLUGIN, params)
+    if not isinstance(defense, Exporter):
+        raise UsageError(f"the installed defense {PLUGIN!r} cannot write down what it protects")
+    # nobody looks at these pictures through a model here; any extractor will do
+    target = controls.null_target(open_dataset(data))
+    seed = secrets.randbits(60) if seed is None else seed
+    staging = _staging(out)
+    try:
+        public, private = staging / "public", staging / "private"
+        public.mkdir()
+        private.mkdir(mode=0o700)
+        ctx = RunContext(seed=seed, device=pick_device(device), workdir=private, weights=weights)
+        facts = dict(defense.export(defense.apply(target, ctx), ctx, public))
+        facts |= {"plugin": PLUGIN, "params": plugins.parameters(defense), "version": __version__}
+        write(public / "release.json", _json(facts))
+        write(private / "key.json", _json({"seed": seed}), mode=0o600)
+        _swap(public, out, staging / "old")
+        _swap(private, key_folder(out), staging / "old-key")
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return facts
+
+
+def key_folder(out: Path) -> Path:
+    """Where the key to ``out`` is kept: beside it, not in it."""
+    return out.with_name(out.name + ".key")
+
+
+def _staging(out: Path) -> Path:
+    """A folder beside ``out`` that its owner alone can read, where everything is made first."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise EnvironmentUnmetError(f"cannot write beside {out}: {error.strerror}") from None
+
+
+def _swap(made: Path, place: Path, old: Path) -> None:
+    """Move ``made`` to ``place``; what was there goes to ``old``, and comes back on failure."""
+    try:
+        if place.exists():
+            place.rename(old)
+        made.rename(place)
+    except OSError as error:
+        if old.exists():
+            old.rename(place)
+        raise EnvironmentUnmetError(f"cannot write {place}: {error.strerror}") from None
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

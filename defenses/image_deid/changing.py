@@ -1,0 +1,59 @@
+"""Pictures that are changed when they are loaded, always at the size at which they are published.
+
+Without a size of their own, a blur of five pixels would be another one for every network that asks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from auditor.types import Images, Split
+
+Change = Callable[[Tensor, Images, Sequence[int]], Tensor]
+"""Clean pictures ``(B, 3, H, W)``, where they come from and their rows there, to changed ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """A mechanism that changes each picture by itself; see `auditor.types.Publish`.
+
+    Attributes:
+        change: what is done.
+        size: (height, width) of the published pictures.
+    """
+
+    change: Change
+    size: tuple[int, int]
+
+    def __call__(self, split: Split, generator: torch.Generator) -> Split:
+        """``split`` with changed pictures; there is no key, and nobody is mixed in."""
+        return replace(split, images=ChangedImages(split.images, self.change, self.size))
+
+
+@dataclass(frozen=True, eq=False)
+class ChangedImages:
+    """Another source's pictures, changed at ``size`` and kept in 8 bits, as a file would be."""
+
+    source: Images
+    change: Change
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """See `auditor.types.Images.load`."""
+        changed = self.change(self.source.load(indices, self.size), self.source, indices)
+        images = changed.clamp(0, 1).mul(255).round().div(255)
+        if size == self.size:
+            return images
+        return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raises ValueError unless ``size`` is a (height, width) to publish pictures at."""
+    if min(size) < 1:
+        raise ValueError("image_size must be a positive (height, width)")

@@ -1,0 +1,37 @@
+"""Somebody else's pictures under everybody's label."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from attacks.mixing import partner_rows
+from auditor.types import RunContext, Selection, Split, Target
+from defenses.publishing import protect
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomImage:
+    """Replaces each person's pictures by those of one other person.
+
+    Everybody is shown in somebody else's place: the people stand in a circle in random order, which
+    is the key, and each picture becomes a random one of the next person's. Whoever is alone, and
+    distractors, stay as they are.
+
+    Source: a baseline of PIS (SCIS 69(1), 2026, Fig. 3g). The pictures are still real people's, so
+    this takes away the label and nothing else.
+    """
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Defense`."""
+        return protect(target, exchanged, ctx, "defenses.random_image")
+
+
+def exchanged(split: Split, generator: torch.Generator) -> Split:
+    """See `auditor.types.Publish`."""
+    _, partners = partner_rows(split.pids, generator)
+    rows = torch.arange(len(split))
+    for pid in split.pids[partners >= 0].unique().tolist():
+        own = split.pids == pid
+        shown = (split.pids == partners[own][0]).nonzero().flatten()
+        rows[own] = shown[torch.randint(len(shown), (int(own.sum()),), generator=generator)]
+    return replace(split, images=Selection(split.images, rows.tolist()), partners=partners)

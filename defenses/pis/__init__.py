@@ -1,0 +1,5 @@
+"""Person identity shift (SCIS 69(1), 2026): everybody's pictures become a mixed person's."""
+
+from defenses.pis.defense import AppearanceInterpolation, IdentityShift
+
+__all__ = ["AppearanceInterpolation", "IdentityShift"]

@@ -1,0 +1,185 @@
+"""Person identity shift, and its configurations, as defenses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from auditor.data import open_dataset
+from auditor.errors import UnsupportedTargetError
+from auditor.types import ReIDDataset, RunContext, Split, Target
+from defenses.pis.export import export_shifted
+from defenses.pis.learning import Recipe, learn
+from defenses.pis.mixing import check_weights
+from defenses.pis.network import ConditionalVae, resolutions
+from defenses.pis.pose import Pose, Source, pose_from
+from defenses.pis.shift import Shift
+from defenses.publishing import joined, protect
+
+KEY = "defenses.pis"
+"""Name of the randomness that the key of gallery and query is drawn with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityShift:
+    """Replaces everybody's pictures by those of a mixed person, the same one in all of them.
+
+    A conditional VAE, trained on the train people, tells what somebody looks like from how they
+    stand; what they look like is mixed with one picture of another person, the same one for all
+    pictures of a person, and drawn in the original pose. So people stay apart from each other,
+    while a clean picture of somebody should no longer find them. Gallery and query are shifted
+    under one key; the adversary may run the mechanism under keys of their own.
+
+    Source: PIS (SCIS 69(1), 2026; arXiv 2207.07311), after VUNet (Esser et al., CVPR 2018).
+    Differences: `defenses.pis.network` and `defenses.pis.losses` name theirs. Where neither a file
+    of keypoints nor an estimator's weights are given, a silhouette stands for the pose. The paper
+    publishes training pictures, this the gallery. The number of possible partners is no measure of
+    safety: `unshift`, `linkage` and `identity_retrieval` are the attacks to judge it by.
+
+    Attributes:
+        weights: λ, the share of the person's own picture and of each partner's; sums to 1.
+        bound: d; every share is below it.
+        partners: ``inside`` the published pictures, from ``train``, or from another data set, whose
+            folder is named (cross-dataset PIS).
+        noise: ``partners``, or Laplace noise of the same mean size in their place (Table 8).
+        pose: where poses come from; ``auto`` takes keypoints, the estimator or the silhouette.
+        keypoints: CSV or JSON file of keypoints; see `defenses.keypoints`.
+        image_size: (height, width) of the published pictures.
+        width: channels of the network at its finest resolution.
+        blocks: residual blocks per resolution.
+        patch: pixels that are folded into one at the finest resolution, per side; 1 in the paper.
+        latent: channels of each latent map.
+        scales: number of latent maps.
+        epochs: of the first stage, the VAE alone.
+        joint_epochs: of the second, with all branches.
+        batch_size: pictures per step.
+        lr: Adam's rate, falling to a hundredth.
+        reconstruction: α_rec, weight of the perceptual loss.
+        kl: weight of the KL term once it is whole.
+        ramp: shares of the first stage at which the KL term starts to grow, and is whole.
+        cycle: whether the cycle branch is trained (CT).
+        similarity: whether the similarity-preservation branch is trained (SP).
+        adversarial: whether ACAI's regulariser is added in the second stage (AR).
+    """
+
+    weights: tuple[float, ...] = (0.5, 0.5)
+    bound: float = 0.6
+    partners: str = "inside"
+    noise: Literal["partners", "laplace"] = "partners"
+    pose: Source = "auto"
+    keypoints: str | None = None
+    image_size: tuple[int, int] = (64, 32)
+    width: int = 24
+    blocks: int = 2
+    patch: int = 2
+    latent: int = 16
+    scales: int = 2
+    epochs: int = 20
+    joint_epochs: int = 10
+    batch_size: int = 16
+    lr: float = 1e-3
+    reconstruction: float = 5.0
+    kl: float = 1.0
+    ramp: tuple[float, float] = (0.5, 0.75)
+    cycle: bool = True
+    similarity: bool = True
+    adversarial: bool = False
+
+    def __post_init__(self) -> None:
+        check_weights(self.weights, self.bound)
+        least = min(self.width, self.blocks, self.patch, self.latent, self.scales, self.batch_size)
+        if least < 1:
+            raise ValueError(
+                "width, blocks, patch, latent, scales and batch_size must be at least 1"
+            )
+        if self.scales > resolutions(self.image_size, self.patch):
+            raise ValueError("scales must not exceed the number of resolutions of image_size")
+        if self.epochs < 0 or self.joint_epochs < 0:
+            raise ValueError("epochs and joint_epochs must not be negative")
+        if min(self.lr, self.reconstruction) <= 0 or self.kl < 0:
+            raise ValueError("lr and reconstruction must be positive and kl not negative")
+        if not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
+            raise ValueError("ramp must be two ascending shares in [0, 1]")
+        if self.pose == "keypoints" and self.keypoints is None:
+            raise ValueError("pose: keypoints needs the file, keypoints")
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Defense`.
+
+        Raises:
+            UnsupportedTargetError: if there is nobody to learn from.
+            DataError: for a file of keypoints or a data set that cannot be read, or too few people.
+            EnvironmentUnmetError: if the estimator is asked for and its weights are not there.
+        """
+        return protect(target, self.mechanism(target.data, ctx), ctx, KEY)
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
+        return export_shifted(defended, KEY, ctx, folder)
+
+    def mechanism(self, data: ReIDDataset, ctx: RunContext) -> Shift:
+        """The trained mechanism; see `apply` for errors."""
+        if not len(data.train):
+            raise UnsupportedTargetError("PIS needs train people to learn from; there are none")
+        pose = pose_from(self.pose, self.keypoints, ctx)
+        with ctx.randomness("defenses.pis.training"):
+            network = self._network(pose)
+            learn(network, data.train, pose, self.image_size, self._recipe(), ctx)
+        return Shift(
+            network.eval().requires_grad_(False),
+            pose,
+            self.image_size,
+            self.weights,
+            self._pool(data),
+            self.partners in ("inside", "train"),
+            self.noise == "laplace",
+            ctx.device,
+        )
+
+    def _network(self, pose: Pose) -> ConditionalVae:
+        return ConditionalVae(
+            pose=pose.channels,
+            image_size=self.image_size,
+            width=self.width,
+            blocks=self.blocks,
+            patch=self.patch,
+            latent=self.latent,
+            scales=self.scales,
+        )
+
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            epochs=self.epochs,
+            joint_epochs=self.joint_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            reconstruction=self.reconstruction,
+            kl=self.kl,
+            ramp=self.ramp,
+            cycle=self.cycle,
+            similarity=self.similarity,
+            adversarial=self.adversarial,
+            weights=self.weights,
+        )
+
+    def _pool(self, data: ReIDDataset) -> Split | None:
+        """Where partners are taken from, if not from what is published."""
+        if self.partners == "inside":
+            return None
+        if self.partners == "train":
+            return data.train
+        other = open_dataset(Path(self.partners))
+        everybody = joined(other.gallery, other.query)
+        return joined(everybody, other.train) if len(other.train) else everybody
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppearanceInterpolation(IdentityShift):
+    """Identity shift by a conditional VAE alone, without the cycle and the similarity branch.
+
+    Source: the baseline VUNet of PIS (SCIS 69(1), 2026, Tables 2 and 5). Everything else is as in
+    `IdentityShift`; the second stage goes on with the loss of the first.
+    """
+
+    cycle: bool = False
+    similarity: bool = False

@@ -1,0 +1,107 @@
+"""The mechanism of PIS once it is trained: pictures and a key to shifted pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from auditor.data.images import MemoryImages
+from auditor.types import Split
+from defenses.pis.learning import CHUNK
+from defenses.pis.mixing import Key, draw_key, laplace, mixed
+from defenses.pis.network import ConditionalVae
+from defenses.pis.pose import Pose
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """Mixes what a person looks like with others, and draws the mixture in the person's own pose.
+
+    See `auditor.types.Publish`; the adversary has all of this but the generator.
+
+    Attributes:
+        network: trained.
+        pose: gives pose maps.
+        image_size: (height, width) of the published pictures.
+        weights: λ, the person's own first.
+        pool: where partners come from; None: the published pictures themselves.
+        named: whether the partners' pids mean the people of the audited data.
+        noise: Laplace noise in the place of partners, as strong as they would be.
+        device: where to compute.
+    """
+
+    network: ConditionalVae
+    pose: Pose
+    image_size: tuple[int, int]
+    weights: tuple[float, ...]
+    pool: Split | None
+    named: bool
+    noise: bool
+    device: torch.device
+
+    def __call__(self, split: Split, generator: Generator) -> Split:
+        """The shifted pictures, row for row, under the key that ``generator`` draws first."""
+        key = self.key(split, generator)
+        self.network.to(self.device)
+        own = self.means(split, range(len(split)))
+        rows, place = key.rows.unique(return_inverse=True)
+        others = self.means(self.pool or split, rows.tolist())
+        partners = [[scale[column] for scale in others] for column in place.T]
+        latents = (
+            self._noisy(own, partners, generator)
+            if self.noise
+            else mixed([own, *partners], self.weights)
+        )
+        pixels = self._drawn(split, latents, generator)
+        self.network.to("cpu")
+        nobody = torch.full_like(split.pids, -1)
+        named = key.partners[:, 0] if self.named and not self.noise else nobody
+        return replace(split, images=MemoryImages(pixels), partners=named)
+
+    def key(self, split: Split, generator: Generator) -> Key:
+        """The key of a publication of ``split``."""
+        pool = None if self.pool is None else self.pool.pids
+        return draw_key(split.pids, pool, len(self.weights) - 1, generator)
+
+    def means(self, split: Split, rows: Sequence[int]) -> list[Tensor]:
+        """The posterior means ``(len(rows), C, h, w)`` of some of a split's pictures, per scale."""
+        parts = []
+        for chunk in _chunks(rows):
+            images, pose = self._seen(split, chunk)
+            with torch.no_grad():
+                parts.append([mean.cpu() for mean in self.network.posterior(images, pose)])
+        return [torch.cat(scale) for scale in zip(*parts, strict=True)]
+
+    def _seen(self, split: Split, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        images = split.images.load(rows, self.image_size).to(self.device)
+        points = self.pose.points(split.images, rows).to(self.device)
+        return images, self.pose.maps(images, points)
+
+    def _noisy(
+        self, own: list[Tensor], partners: list[list[Tensor]], generator: Generator
+    ) -> list[Tensor]:
+        """λ₁ μ₁ and Laplace noise of the mean size of what partners would have added (Table 8)."""
+        added = mixed(partners, self.weights[1:])
+        return [
+            self.weights[0] * mean + laplace(float(part.abs().mean()), mean.shape, generator)
+            for mean, part in zip(own, added, strict=True)
+        ]
+
+    def _drawn(self, split: Split, latents: list[Tensor], generator: Generator) -> Tensor:
+        """Pictures ``(N, 3, H, W)`` uint8 of a draw around ``latents``, posed as in ``split``."""
+        pixels = []
+        for rows in _chunks(range(len(split))):
+            _, pose = self._seen(split, rows)
+            draws = [
+                (mean[rows] + torch.randn(mean[rows].shape, generator=generator)).to(self.device)
+                for mean in latents
+            ]
+            with torch.no_grad():
+                images, _ = self.network.draw(draws, pose)
+            pixels.append((images.clamp(0, 1) * 255).round().byte().cpu())
+        return torch.cat(pixels)
+
+
+def _chunks(rows: Sequence[int]) -> list[list[int]]:
+    return [list(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]

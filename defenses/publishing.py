@@ -1,0 +1,75 @@
+"""Putting protected pictures in the place of the clean ones, as all protections of pictures do.
+
+Gallery and query go through the mechanism together, under one key, so that whoever is in both is
+still one person. Scores are judged against the clean gallery, and the clean query stays what an
+adversary holds.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from auditor.data.images import JoinedImages
+from auditor.types import Publish, RunContext, Split, Target
+
+
+def protect(target: Target, publish: Publish, ctx: RunContext, name: str) -> Target:
+    """``target`` with the pictures of its gallery, and of what it searches with, published.
+
+    Args:
+        target: may already be protected by another mechanism, which then goes first.
+        publish: the mechanism.
+        ctx: for the key.
+        name: of the key.
+    """
+    gallery, query = target.data.gallery, target.deployed_query
+    both = publish(joined(gallery, query), ctx.generator(name))
+    rows = torch.arange(len(both))
+    return replace(
+        target,
+        data=replace(target.data, gallery=both.take(rows[: len(gallery)])),
+        publish=publish if target.publish is None else Chain(target.publish, publish),
+        originals=target.originals_of_gallery,
+        protected_query=both.take(rows[len(gallery) :]),
+    )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One mechanism after another, each under a key of its own."""
+
+    first: Publish
+    second: Publish
+
+    def __call__(self, split: Split, generator: Generator) -> Split:
+        """See `auditor.types.Publish`."""
+        return self.second(self.first(split, generator), generator)
+
+
+def joined(first: Split, second: Split) -> Split:
+    """The rows of two splits in one; attributes that only one has are left out."""
+    shared = first.attributes.keys() & second.attributes.keys()
+    return Split(
+        JoinedImages(first.images, second.images),
+        torch.cat([first.pids, second.pids]),
+        torch.cat([first.camids, second.camids]),
+        {
+            name: torch.cat([first.attributes[name], second.attributes[name]])
+            for name in first.attributes
+            if name in shared
+        },
+        _partners(first, second),
+    )
+
+
+def _partners(first: Split, second: Split) -> Tensor | None:
+    """Who is mixed into the rows of two splits; a split that says nothing has nobody mixed in."""
+    if first.partners is None and second.partners is None:
+        return None
+    return torch.cat(
+        [
+            torch.full_like(split.pids, -1) if split.partners is None else split.partners
+            for split in (first, second)
+        ]
+    )

@@ -1,0 +1,138 @@
+"""Protected pictures as a plain re-ID folder, and the key to them apart from it.
+
+The folder has the layout of Market-1501 and a ``manifest.csv``. People get fresh labels, files get
+numbers in random order, and attributes are left out. What leads back, ``identities.csv``, is a
+secret: whoever has it can name everybody in the folder.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+from auditor.data.images import file_of
+from auditor.files import write
+from auditor.types import RunContext, Split
+
+FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+"""Split to the layout's name of its folder."""
+
+SECRET = "identities.csv"
+COLUMNS = ("path", "pid", "camid", "split")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One split of a release.
+
+    Attributes:
+        name: train, query or gallery.
+        clean: the pictures before the protection, row for row.
+        shown: the protected ones.
+        secrets: further columns of the secret file, one text per row.
+    """
+
+    name: str
+    clean: Split
+    shown: Split
+    secrets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def write_release(
+    parts: Sequence[Part], size: tuple[int, int], ctx: RunContext, folder: Path
+) -> dict[str, Any]:
+    """Write the folder, and below ``ctx.workdir`` the secret file; counts for whoever may ask.
+
+    Args:
+        parts: splits of one release.
+        size: (height, width) of the pictures.
+        ctx: for randomness and the place of the secret.
+        folder: exists and is empty.
+
+    Raises:
+        EnvironmentUnmetError: if the disk refuses.
+    """
+    generator = ctx.generator("defenses.release")
+    pids = torch.cat([part.clean.pids for part in parts])
+    labels = pseudonyms(pids, generator).split([len(part.clean) for part in parts])
+    public: list[list[str]] = []
+    secret: list[dict[str, str]] = []
+    for part, fresh in zip(parts, labels, strict=True):
+        rows = _write_part(part, fresh, size, folder, generator)
+        public += [row for row, _ in rows]
+        secret += [{**known, "path": row[0]} for row, known in rows]
+    public.sort()
+    write(folder / "manifest.csv", _table(COLUMNS, public))
+    names = list(dict.fromkeys(name for row in secret for name in row))
+    lines = [[row.get(name, "") for name in names] for row in secret]
+    write(ctx.workdir / SECRET, _table(names, lines), mode=0o600)
+    return {
+        "images": {part.name: len(part.clean) for part in parts},
+        "identities": len(pids[pids > 0].unique()),
+        "image_size": list(size),
+        "labels": "fresh pseudonyms, larger than any label in the source",
+    }
+
+
+def pseudonyms(pids: Tensor, generator: Generator) -> Tensor:
+    """A fresh label ``(N,)`` for each person of ``pids (N,)``, in random order; 0 stays 0."""
+    people = pids[pids > 0].unique()
+    first = int(pids.max()) + 1 if len(pids) else 1
+    labels = first + torch.randperm(len(people), generator=generator)
+    fresh = torch.zeros_like(pids)
+    fresh[pids > 0] = labels[torch.searchsorted(people, pids[pids > 0])]
+    return fresh
+
+
+def source_hash(split: Split, row: int) -> str:
+    """SHA-256 of the picture's file, or of its pixels at 128 × 64 where it has none."""
+    path = file_of(split.images, row)
+    if path is not None:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    pixels = (split.images.load([row], (128, 64)) * 255).round().byte()
+    return hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
+
+
+def _write_part(
+    part: Part, labels: Tensor, size: tuple[int, int], folder: Path, generator: Generator
+) -> list[tuple[list[str], dict[str, str]]]:
+    """Write the pictures of one split; of each its public and its secret row."""
+    (folder / FOLDERS[part.name]).mkdir()
+    numbers = torch.randperm(len(part.clean), generator=generator).tolist()
+    rows = []
+    for row, number in enumerate(numbers):
+        label, camid = int(labels[row]), int(part.clean.camids[row])
+        path = f"{FOLDERS[part.name]}/{label:04d}_c{camid + 1}_s1_{number:06d}.png"
+        _write_picture(part.shown, row, size, folder / path)
+        public = [path, str(label), str(camid) if camid >= 0 else "", part.name]
+        known = {
+            "path": path,
+            "pid": str(label),
+            "source_pid": str(int(part.clean.pids[row])),
+            "source_sha256": source_hash(part.clean, row),
+            **{name: column[row] for name, column in part.secrets.items()},
+        }
+        rows.append((public, known))
+    return rows
+
+
+def _write_picture(split: Split, row: int, size: tuple[int, int], path: Path) -> None:
+    pixels = (split.images.load([row], size)[0] * 255).round().byte()
+    encoded = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(encoded, "PNG")
+    path.write_bytes(encoded.getvalue())
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue().encode()
