@@ -80,6 +80,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         matches=utility.matches,
         status="failed" if utility.reason else "done",
         reason=utility.reason,
+        notes=utility.notes,
     )
 
 

@@ -23,6 +23,7 @@ class Utility:
     measurements: tuple[Measurement, ...] = ()
     matches: tuple[Match, ...] = ()
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,6 +146,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         claims=target.claims,
         measurements=utility_measurements(found, target),
         matches=matches_of(found, target),
+        notes=target.notes,
     )
 
 

@@ -369,6 +369,7 @@ class Scenario:
         matches: query -> best match, cross-camera.
         status: ``failed`` if the defense or the utility measurement crashed; then see ``reason``.
         reason: why it is not ``done``.
+        notes: what a reader must know about how the defense was applied.
     """
 
     defense: str
@@ -384,6 +385,7 @@ class Scenario:
     matches: tuple[Match, ...] = ()
     status: Literal["done", "failed"] = "done"
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,6 +183,7 @@ class Target:
         protected_query: ``data.query`` after ``publish`` under the gallery's own key, row for row:
             what a deployment searches with whose cameras protect every picture. ``data.query``
             itself stays the clean picture that an adversary may hold. None where nothing changed.
+        notes: what a reader must know about how the target came to be protected; never a secret.
     """
 
     extractor: FeatureExtractor
@@ -192,6 +193,7 @@ class Target:
     publish: Publish | None = None
     originals: Split | None = None
     protected_query: Split | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def deployed_query(self) -> Split:

@@ -497,6 +497,7 @@ def hostile_record(text: str) -> AuditReport:
             replace(match, query_id=text, match_id=text, query_camera=text, match_camera=text)
             for match in matches(1, 2)
         ),
+        notes=(text,),
     )
     return AuditReport(
         title=text,

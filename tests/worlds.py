@@ -60,6 +60,7 @@ TINY_SHIFT = {
 QUICK_DEFENSES: dict[str, dict[str, object]] = {
     "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
     "vunet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
+    "dgnet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
 }
 """Hyper-parameters with which each built-in defense is done in seconds."""
 
