@@ -81,6 +81,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         rank_lists=utility.rank_lists,
         status="failed" if utility.reason else "done",
         reason=utility.reason,
+        notes=utility.notes,
     )
 
 

@@ -34,6 +34,7 @@ class Utility:
     matches: tuple[Match, ...] = ()
     rank_lists: tuple[RankList, ...] = ()
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,7 +146,11 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         return Utility(reason=f"{type(error).__name__}: {error}")
     lists = (replace(x, picture=_relative(world, x.picture)) for x in found.rank_lists)
     return replace(
-        found, claims=target.claims, co_trained=target.co_trained, rank_lists=tuple(lists)
+        found,
+        claims=target.claims,
+        co_trained=target.co_trained,
+        notes=target.notes,
+        rank_lists=tuple(lists),
     )
 
 

@@ -478,6 +478,7 @@ class Scenario:
         rank_lists: the best matches of a few queries, those it gets wrong first.
         status: ``failed`` if the defense or the utility measurement crashed; then see ``reason``.
         reason: why it is not ``done``.
+        notes: what a reader must know about how the defense was applied.
     """
 
     defense: str
@@ -495,6 +496,7 @@ class Scenario:
     rank_lists: tuple[RankList, ...] = ()
     status: Literal["done", "failed"] = "done"
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,6 +185,7 @@ class Target:
         protected_query: ``data.query`` after ``publish`` under the gallery's own key, row for row:
             what a deployment searches with whose cameras protect every picture. ``data.query``
             itself stays the clean picture that an adversary may hold. None where nothing changed.
+        notes: what a reader must know about how the target came to be protected; never a secret.
     """
 
     extractor: FeatureExtractor
@@ -195,6 +196,7 @@ class Target:
     originals: Split | None = None
     co_trained: tuple[Finding, ...] = ()
     protected_query: Split | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def deployed_query(self) -> Split:

@@ -13,8 +13,12 @@ from torch import Generator, Tensor
 from auditor.data.images import JoinedImages
 from auditor.types import Publish, RunContext, Split, Target
 
+SEARCHED = "utility is searched with queries protected under the gallery's own key"
 
-def protect(target: Target, publish: Publish, ctx: RunContext, name: str) -> Target:
+
+def protect(
+    target: Target, publish: Publish, ctx: RunContext, name: str, notes: tuple[str, ...] = ()
+) -> Target:
     """``target`` with the pictures of its gallery, and of what it searches with, published.
 
     Args:
@@ -22,6 +26,7 @@ def protect(target: Target, publish: Publish, ctx: RunContext, name: str) -> Tar
         publish: the mechanism.
         ctx: for the key.
         name: of the key.
+        notes: what a reader must know about the mechanism.
     """
     gallery, query = target.data.gallery, target.deployed_query
     both = publish(joined(gallery, query), ctx.generator(name))
@@ -32,6 +37,7 @@ def protect(target: Target, publish: Publish, ctx: RunContext, name: str) -> Tar
         publish=publish if target.publish is None else Chain(target.publish, publish),
         originals=target.originals_of_gallery,
         protected_query=both.take(rows[len(gallery) :]),
+        notes=tuple(dict.fromkeys((*target.notes, SEARCHED, *notes))),
     )
 
 

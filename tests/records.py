@@ -562,6 +562,7 @@ def hostile_record(text: str) -> AuditReport:
                 picture=text,
             ),
         ),
+        notes=(text,),
     )
     return AuditReport(
         title=text,

@@ -69,6 +69,7 @@ QUICK_DEFENSES: dict[str, dict[str, object]] = {
     "adversarial": {**BRIEF, "period": 1},
     "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
     "vunet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
+    "dgnet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
 }
 """Hyper-parameters with which each built-in defense is done in seconds."""
 

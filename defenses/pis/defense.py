@@ -42,7 +42,8 @@ class IdentityShift:
         partners: ``inside`` the published pictures, from ``train``, or from another data set, whose
             folder is named (cross-dataset PIS).
         noise: ``partners``, or Laplace noise of the same mean size in their place (Table 8).
-        pose: where poses come from; ``auto`` takes keypoints, the estimator or the silhouette.
+        pose: where poses come from; ``auto`` takes keypoints, the estimator or the silhouette;
+            ``grey`` is the picture without colours.
         keypoints: CSV or JSON file of keypoints; see `defenses.keypoints`.
         image_size: (height, width) of the published pictures.
         width: channels of the network at its finest resolution.
@@ -50,6 +51,7 @@ class IdentityShift:
         patch: pixels that are folded into one at the finest resolution, per side; 1 in the paper.
         latent: channels of each latent map.
         scales: number of latent maps.
+        pooled: whether a latent is one vector for the whole picture instead of a map.
         epochs: of the first stage, the VAE alone.
         joint_epochs: of the second, with all branches.
         batch_size: pictures per step.
@@ -74,6 +76,7 @@ class IdentityShift:
     patch: int = 2
     latent: int = 16
     scales: int = 2
+    pooled: bool = False
     epochs: int = 20
     joint_epochs: int = 10
     batch_size: int = 16
@@ -111,7 +114,9 @@ class IdentityShift:
             DataError: for a file of keypoints or a data set that cannot be read, or too few people.
             EnvironmentUnmetError: if the estimator is asked for and its weights are not there.
         """
-        return protect(target, self.mechanism(target.data, ctx), ctx, KEY)
+        mechanism = self.mechanism(target.data, ctx)
+        note = f"poses come from: {mechanism.pose.origin}"
+        return protect(target, mechanism, ctx, KEY, (note,))
 
     def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
         """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
@@ -145,6 +150,7 @@ class IdentityShift:
             patch=self.patch,
             latent=self.latent,
             scales=self.scales,
+            pooled=self.pooled,
         )
 
     def _recipe(self) -> Recipe:
@@ -183,3 +189,18 @@ class AppearanceInterpolation(IdentityShift):
 
     cycle: bool = False
     similarity: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppearanceExchange(IdentityShift):
+    """Mixes one vector of appearance per picture, and draws it over the greyscale picture.
+
+    Source: the baseline DG-Net of PIS (SCIS 69(1), 2026, Table 2; Zheng et al., CVPR 2019) in its
+    form only: an appearance vector, a structure code from the greyscale picture, reconstruction,
+    recovery of the code from mixed pictures, and identity softmax. DG-Net's discriminators, its
+    teacher and adaptive normalisation are left out; networks and losses are those of
+    `IdentityShift`. Outlines, hair and faces stay in the structure.
+    """
+
+    pose: Source = "grey"
+    pooled: bool = True

@@ -28,7 +28,8 @@ class Residual(nn.Module):
         """``(B, C, H, W)``, beside ``(B, extra, H, W)`` if that is given, to ``(B, C, H, W)``."""
         seen = x
         if self.reduce is not None and beside is not None:
-            seen = torch.cat([x, self.reduce(F.elu(beside))], dim=1)
+            other = self.reduce(F.elu(beside)).expand(-1, -1, *x.shape[2:])
+            seen = torch.cat([x, other], dim=1)
         changed: Tensor = self.conv(F.elu(seen))
         return x + changed
 
@@ -80,9 +81,11 @@ class Encoder(nn.Module):
 class Posterior(nn.Module):
     """F_φ: a picture and its pose to the means of what it looks like."""
 
-    def __init__(self, encoder: Encoder, widths: Sequence[int], latent: int, scales: int) -> None:
+    def __init__(
+        self, encoder: Encoder, widths: Sequence[int], latent: int, scales: int, pooled: bool
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.pooled = encoder, pooled
         coarse = list(widths)[::-1][:scales]
         self.doubles = nn.ModuleList(double(below, above) for below, above in pairwise(coarse))
         self.blocks = nn.ModuleList(Residual(width, width) for width in coarse)
@@ -96,7 +99,7 @@ class Posterior(nn.Module):
             if scale:
                 x = self.doubles[scale - 1](x)
             x = block(x, features[scale][-1])
-            means.append(head(F.elu(x)))
+            means.append(_pooled(head(F.elu(x)), self.pooled))
         return means
 
 
@@ -107,9 +110,16 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, widths: Sequence[int], blocks: int, patch: int, latent: int, scales: int
+        self,
+        widths: Sequence[int],
+        blocks: int,
+        patch: int,
+        latent: int,
+        scales: int,
+        pooled: bool,
     ) -> None:
         super().__init__()
+        self.pooled = pooled
         coarse = list(widths)[::-1]
         self.doubles = nn.ModuleList(double(below, above) for below, above in pairwise(coarse))
         self.stages = nn.ModuleList(
@@ -140,7 +150,7 @@ class Decoder(nn.Module):
             for block, skip in zip(stage.children(), skips, strict=True):
                 x = block(x, skip)
             if level < len(self.priors):
-                means.append(self.priors[level](F.elu(x)))
+                means.append(_pooled(self.priors[level](F.elu(x)), self.pooled))
                 x = self.merges[level](x, latents[level])
         images: Tensor = self.last(F.elu(x))
         return (images + 1) / 2, means
@@ -161,6 +171,7 @@ class ConditionalVae(nn.Module):
         patch: the finest maps have a picture's height divided by this; 1 in the papers.
         latent: channels of each latent map.
         scales: how many latent maps there are, from the coarsest resolution up.
+        pooled: whether a latent is one vector for the whole picture instead of a map.
     """
 
     def __init__(
@@ -173,6 +184,7 @@ class ConditionalVae(nn.Module):
         patch: int,
         latent: int,
         scales: int,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         height, breadth = (side // patch for side in image_size)
@@ -180,10 +192,10 @@ class ConditionalVae(nn.Module):
         widths = [width * 2 ** min(level, 2) for level in range(levels)]
         self.structure = Encoder(pose, widths, blocks, patch)
         looking = Encoder(3 + pose, widths, blocks, patch)
-        self.posterior = Posterior(looking, widths, latent, scales)
-        self.decoder = Decoder(widths, blocks, patch, latent, scales)
+        self.posterior = Posterior(looking, widths, latent, scales, pooled)
+        self.decoder = Decoder(widths, blocks, patch, latent, scales, pooled)
         self.latent_numbers = sum(
-            latent * (height >> down) * (breadth >> down)
+            latent * (1 if pooled else (height >> down) * (breadth >> down))
             for down in range(levels - 1, levels - 1 - scales, -1)
         )
 
@@ -191,6 +203,11 @@ class ConditionalVae(nn.Module):
         """Pictures of ``latents`` in a pose ``(B, pose, H, W)``, and the means of the prior."""
         drawn: tuple[Tensor, list[Tensor]] = self.decoder(self.structure(pose), latents)
         return drawn
+
+
+def _pooled(mean: Tensor, pooled: bool) -> Tensor:
+    """A map ``(B, C, h, w)`` as it is, or its mean over the picture ``(B, C, 1, 1)``."""
+    return mean.mean((2, 3), keepdim=True) if pooled else mean
 
 
 def resolutions(image_size: tuple[int, int], patch: int) -> int:

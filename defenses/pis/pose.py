@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from auditor.errors import EnvironmentUnmetError
 from auditor.types import Images, RunContext
@@ -20,7 +21,7 @@ from defenses.keypoints import COCO, Keypoints
 WEIGHTS = "keypointrcnn_resnet50_fpn*.pth"
 """What torchvision's keypoint network is called in the folder of weights."""
 
-Source = Literal["auto", "keypoints", "estimator", "silhouette"]
+Source = Literal["auto", "keypoints", "estimator", "silhouette", "grey"]
 
 
 class Pose(Protocol):
@@ -50,7 +51,7 @@ def pose_from(source: Source, keypoints: str | None, ctx: RunContext) -> Pose:
     """The best pose there is: a file of keypoints, an estimator, or the silhouette.
 
     Args:
-        source: which one; ``auto`` takes the first there is.
+        source: which one; ``auto`` takes the first there is of keypoints, estimator, silhouette.
         keypoints: the file.
         ctx: for the folder of weights and the device.
 
@@ -66,7 +67,7 @@ def pose_from(source: Source, keypoints: str | None, ctx: RunContext) -> Pose:
         raise EnvironmentUnmetError(f"no {WEIGHTS} in {where}; put torchvision's file there")
     if weights and source in ("auto", "estimator"):
         return Skeletons(Estimator.read(weights[0], ctx.device))
-    return Silhouette()
+    return Grey() if source == "grey" else Silhouette()
 
 
 class Points(Protocol):
@@ -137,6 +138,23 @@ class Silhouette:
         height = torch.linspace(0, 1, 16, device=images.device)[:, None]
         maps = torch.cat([shape, shape * (1 - height), shape * height], dim=1)
         return F.interpolate(maps, images.shape[-2:], mode="bilinear")
+
+
+@dataclass(frozen=True, eq=False)
+class Grey:
+    """The picture without its colours: a structure code in the form of DG-Net, and no mere pose."""
+
+    channels: int = 1
+    origin: str = "the greyscale picture itself, which shows in every shifted one"
+
+    def points(self, images: Images, indices: Sequence[int]) -> Tensor:
+        """Nothing: ``(B, 0, 3)``."""
+        return torch.zeros(len(indices), 0, 3)
+
+    def maps(self, images: Tensor, points: Tensor) -> Tensor:
+        """See `Pose`."""
+        grey: Tensor = rgb_to_grayscale(images)
+        return grey
 
 
 @dataclass(frozen=True, eq=False)

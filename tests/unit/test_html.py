@@ -153,6 +153,12 @@ class TestSafety:
         assert show(example_record()) == show(example_record())
 
 
+def test_how_a_defense_was_applied_is_said():
+    report = example_record()
+    noted = replace(report.scenarios[0], notes=("poses come from: a silhouette",))
+    assert "Poses come from: a silhouette." in read(replace(report, scenarios=(noted,))).text
+
+
 class TestExhibits:
     def record(self, place: str = "a.png", *, real: bool = False) -> AuditReport:
         report = example_record()

@@ -71,6 +71,17 @@ class TestNetwork:
         for leaf in torch.autograd.grad(drawn.square().sum(), [pose, *means]):
             assert leaf.abs().sum() > 0
 
+    def test_pooled_latents_are_one_vector_each(self):
+        vae = ConditionalVae(
+            pose=1, image_size=(32, 16), width=4, blocks=1, patch=2, latent=5, scales=2, pooled=True
+        )
+        images, grey = torch.rand(2, 3, 32, 16), torch.rand(2, 1, 32, 16)
+        means = vae.posterior(images, grey)
+        drawn, expected = vae.draw(sample(means), grey)
+        assert {mean.shape for mean in (*means, *expected)} == {(2, 5, 1, 1)}
+        assert vae.latent_numbers == 10
+        assert drawn.shape == images.shape
+
     def test_sub_pixel_up_sampling_lays_channels_side_by_side(self):
         up = double(2, 3)
         x = torch.rand(1, 2, 5, 4)
@@ -226,6 +237,13 @@ class TestPose:
         first, second = Silhouette().maps(images, torch.zeros(2, 0, 3))
         assert torch.allclose(first, second, atol=1e-4)
 
+    def test_grey_is_the_picture_without_its_colours(self):
+        pose = pose_from("grey", None, RunContext())
+        images = torch.rand(2, 3, 8, 4, generator=generator())
+        wanted = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+        assert torch.allclose(pose.maps(images, torch.zeros(2, 0, 3)), wanted, atol=1e-3)
+        assert pose.channels == 1
+
     def test_half_the_keypoints_make_a_pose(self):
         points = torch.zeros(2, 17, 3)
         points[0, :9, 2] = points[1, :8, 2] = 1
@@ -326,6 +344,7 @@ class TestShift:
         defense = tiny(noise="laplace", epochs=0, joint_epochs=0)
         target = defense.apply(worlds.leaky(), RunContext())
         assert (target.data.gallery.partners == -1).all()
+        assert any("silhouette" in note for note in target.notes)
 
     def test_partners_of_another_data_set_are_nobody_here(self, tmp_path):
         world = draw_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=5)
