@@ -17,6 +17,7 @@ import typer
 
 from auditor import __version__
 from auditor.chain import parse_all
+from auditor.cli_defend import defend
 from auditor.cli_train import train
 from auditor.errors import AuditError, UsageError
 
@@ -211,6 +212,7 @@ def init(
 
 
 app.command(epilog=EPILOG)(train)
+app.command(epilog=EPILOG)(defend)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

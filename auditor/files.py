@@ -7,8 +7,13 @@ from pathlib import Path
 from auditor.errors import EnvironmentUnmetError
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write a file whole or not at all.
+
+    Args:
+        path: of the file; its folder is made if it is missing.
+        content: of the file.
+        mode: who may read it; 0o600 for a secret, which nobody else can read at any moment.
 
     Raises:
         EnvironmentUnmetError: if the disk refuses; nothing half-written stays behind.
@@ -21,7 +26,7 @@ def write(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
+            Path(temporary).chmod(mode)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -291,5 +291,20 @@ class Defense(Protocol):
 
         Raises:
             UnsupportedTargetError: if the defense cannot act on this target.
+        """
+        ...
+
+
+@runtime_checkable
+class Exporter(Defense, Protocol):
+    """A defense that can write down what a team deploys."""
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """Write the protected thing, and return what anybody may know about it as plain data.
+
+        Args:
+            defended: what this defense's ``apply`` returned in the same ``ctx``.
+            ctx: whatever must stay secret goes below its ``workdir``, readable by its owner alone.
+            folder: exists and is empty; everything in it is meant to be given away.
         """
         ...

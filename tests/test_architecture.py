@@ -92,7 +92,15 @@ def test_modules_of_the_core_form_no_cycle():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["list"], ["run", "--help"], ["gate", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["run", "--help"],
+        ["defend", "--help"],
+        ["gate", "--help"],
+    ],
 )
 def test_helping_and_listing_import_no_torch(arguments):
     script = (
