@@ -340,6 +340,8 @@ def _digest(record: "AuditReport") -> str:
                 f"{scenario.defense}/{attack}/{m.metric}: {m.value:.1%} "
                 f"({m.low:.1%} to {m.high:.1%}{chance}, {m.n} people)"
             )
+        claims = [claim for claim in scenario.claims if claim.verdict]
+        lines += [f"{scenario.defense}: {claim.verdict}: {claim.reason}" for claim in claims]
     return "\n".join(lines)
 
 

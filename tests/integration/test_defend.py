@@ -247,8 +247,9 @@ def test_a_sweep_of_labels_on_the_command_line(audit, write_config, tmp_path):
     arguments = ["--defend", "strong=dp_gallery:epsilon=1,trials=400"]
     arguments += ["--defend", "papers=dp_gallery:calibration=pepr,epsilon=0.1"]
     arguments += ["--defend", "softened+dp_gallery:trials=200"]
-    code, _, stderr = audit("run", "--config", config, "--out", out, *arguments)
+    code, stdout, stderr = audit("run", "--config", config, "--out", out, *arguments)
     assert code in (0, 4), stderr
+    assert "papers: OVER-CLAIMED: ε = 0.1 is claimed" in stdout
     record = load(out / "report.json")
     labels = ["none", "strong", "papers", "softened+dp_gallery"]
     assert [s.defense for s in record.scenarios] == labels
