@@ -17,6 +17,7 @@ import typer
 
 from auditor import __version__, cli_data
 from auditor.chain import parse_all
+from auditor.cli_defend import defend
 from auditor.cli_reproduce import reproduce
 from auditor.cli_train import train
 from auditor.errors import AuditError, UsageError
@@ -247,6 +248,7 @@ def init(
 
 app.command(epilog=EPILOG)(train)
 app.command(epilog=EPILOG)(reproduce)
+app.command(epilog=EPILOG)(defend)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -386,6 +388,8 @@ def _digest(record: "AuditReport") -> str:
                 f"{scenario.defense}/{attack}/{m.metric}: {m.value:.1%} "
                 f"({m.low:.1%} to {m.high:.1%}{chance}, {m.n} people)"
             )
+        claims = [claim for claim in scenario.claims if claim.verdict]
+        lines += [f"{scenario.defense}: {claim.verdict}: {claim.reason}" for claim in claims]
     return "\n".join(lines)
 
 

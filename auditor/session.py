@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from auditor.card import Card
-from auditor.config import AuditConfig, ModelConfig
+from auditor.config import AuditConfig, DataConfig, ModelConfig
 from auditor.data import open_dataset
 from auditor.environment import describe, pick_device
 from auditor.errors import UsageError
@@ -35,16 +35,8 @@ def audit(config: AuditConfig, out: Path) -> AuditReport:
     if config.data is None:
         raise UsageError("no data given; use --data DIR or 'data: {path: …}'")
     device = pick_device(config.device)
-    data = open_dataset(
-        config.data.path,
-        layout=config.data.layout,
-        attributes=config.data.attributes,
-        cross_camera=config.data.cross_camera,
-        max_broken=config.data.max_broken,
-        name=config.data.name,
-        near_duplicates=config.data.near_duplicates,
-    )
-    model = _open(config.model, device)
+    data = open_data(config.data)
+    model = open_configured(config.model, device)
     return _run(config, out, model, data, device)
 
 
@@ -65,7 +57,7 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
         arch="reference",
         card={"preset": "torchreid", "height": 128, "width": 64, "l2_norm": True},
     )
-    model = _open(shipped, device)
+    model = open_configured(shipped, device)
     return _run(config, out, model, data, device)
 
 
@@ -78,7 +70,7 @@ def _run(
 ) -> AuditReport:
     if config.weights is not None:
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
-    independent = {name: _open(judge, device) for name, judge in config.judges.items()}
+    independent = {name: open_configured(judge, device) for name, judge in config.judges.items()}
     judges = {"target": model.extractor} | {n: j.extractor for n, j in independent.items()}
     ctx = RunContext(
         seed=config.seed, device=device, workdir=out, judges=judges, weights=config.weights
@@ -101,7 +93,21 @@ def _run(
     return run_audit(world)
 
 
-def _open(config: ModelConfig, device: torch.device) -> LoadedModel:
+def open_data(config: DataConfig) -> ReIDDataset:
+    """The configured people."""
+    return open_dataset(
+        config.path,
+        layout=config.layout,
+        attributes=config.attributes,
+        cross_camera=config.cross_camera,
+        max_broken=config.max_broken,
+        name=config.name,
+        near_duplicates=config.near_duplicates,
+    )
+
+
+def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
+    """The configured model, fed as its file says where the configuration says nothing."""
     said = described(config.path)
     arch = config.arch or (said.arch if said else None)
     model = open_model(config.path, arch=arch, card=_card(config, said), device=device)

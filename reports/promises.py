@@ -4,8 +4,8 @@ from auditor.gates import family_of
 from auditor.report import PrivacyClaim, ReconstructionBound, Scenario
 from reports.wording import label, number, quantity
 
-NAMING = ("identity", "averaging", "inversion")
-"""Families of attacks that say whose data a row is, which a reconstruction bound speaks of."""
+NAMING = ("identity", "inversion")
+"""Families of attacks that say from one release whose data a row is, as the bound supposes."""
 OUTCOME = {
     "CONSISTENT": "pass",
     "OVER-CLAIMED": "fail",
@@ -53,8 +53,8 @@ def experiment(claim: PrivacyClaim) -> str:
     if not claim.audited:
         return ""
     return (
-        f"the audited ε is a lower bound at {claim.audited.confidence:.0%} confidence, from "
-        f"telling {claim.audited.pair} apart; another pair may prove more"
+        f"the audited ε is a lower bound at {claim.audited.confidence:.0%} confidence, from what "
+        f"the mechanism gives for two neighbours: {claim.audited.pair}; others may prove more"
     )
 
 
@@ -70,7 +70,8 @@ def reconstruction(bound: ReconstructionBound) -> str:
     return (
         f"whoever guesses a person right {number(bound.prior, 'fraction')} of the time without the "
         f"release is right at most {number(bound.image, 'fraction')} of the time with one stored "
-        f"row, and {number(bound.identity, 'fraction')} with all rows of a person"
+        f"row, and {number(bound.identity, 'fraction')} with all rows of a person; whoever knows "
+        "more beforehand starts higher"
     )
 
 

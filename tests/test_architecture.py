@@ -100,6 +100,7 @@ def test_modules_of_the_core_form_no_cycle():
         ["--version"],
         ["list"],
         ["run", "--help"],
+        ["defend", "--help"],
         ["shift", "--help"],
         ["gate", "--help"],
         ["data", "--help"],

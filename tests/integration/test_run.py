@@ -25,7 +25,7 @@ def test_a_run_ends_with_record_page_and_workbook(audit, write_config, tmp_path)
         assert scenario.matches
     bare = dict(record.measurements())
     assert bare["none/identity/top1"].low > 2 * bare["none/identity/top1"].chance
-    assert bare["none/utility/rank1"].value > bare["dp_gallery/utility/rank1"].value
+    assert bare["none/utility/map"].value > bare["dp_gallery/utility/map"].value
     assert record.scenarios[1].claims[0].epsilon_certified == pytest.approx(300, rel=1e-3)
     assert {s.name for s in record.scenarios[1].scores} >= {"pu_identity", "urr1"}
     assert "none/identity/top1" in stdout

@@ -1,0 +1,92 @@
+"""The command `audit defend`; its options are read without torch."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from auditor.chain import CHAIN, links_of, parse
+from auditor.errors import UsageError
+
+
+def defend(
+    chosen: Annotated[
+        list[str],
+        typer.Option(
+            "--with",
+            metavar="NAME[:K=V,…]",
+            help="A defense; repeatable, or several joined by +: the first is applied first.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for what is deployed.")],
+    model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML that names model and data.")
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="Architecture of a state dict.")
+    ] = None,
+    card: Annotated[str | None, typer.Option("--card", help="Preprocessing preset.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="quick or full: the defenses' defaults.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="For tests: whoever knows it can undo the defense."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier result and its key.")
+    ] = False,
+) -> None:
+    """Write a defended model, gallery or data set, with its claims; the key lies apart."""
+    from auditor import config as configuration
+
+    block = _joined(chosen)
+    flags = {
+        "model": {"path": _text(model), "arch": arch, "card": card},
+        "data": {"path": _text(data)},
+        "preset": preset,
+        "device": device,
+        "defenses": {"defended": block},
+    }
+    resolved = configuration.load(config, flags, settings or [])
+    if resolved.model is None:
+        raise UsageError("no model given; use --model FILE or 'model: {path: …}'")
+    if resolved.data is None:
+        raise UsageError("no data given; use --data DIR or 'data: {path: …}'")
+    links = links_of("defended", resolved.defenses["defended"])
+    from auditor import deploying  # torch starts here
+    from auditor.progress import Display
+
+    job = deploying.Job(
+        model=resolved.model,
+        data=resolved.data,
+        links=links,
+        out=out,
+        seed=seed,
+        device=resolved.device,
+        weights=resolved.weights,
+        overwrite=overwrite,
+    )
+    outcome = deploying.defend(job, Display(3 + len(links)))
+    for line in deploying.lines(job, outcome):
+        typer.echo(line)
+
+
+def _joined(texts: list[str]) -> dict[str, Any]:
+    """One chain of everything that was asked for."""
+    blocks: list[Any] = []
+    for text in texts:
+        _, block = parse(text, "--with")
+        blocks += block.get(CHAIN, [block])
+    return {CHAIN: blocks}
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,303 @@
+"""`audit defend`: from a model, people and defenses to what a team deploys, and its claims."""
+
+import csv
+import hashlib
+import io
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from auditor import __version__, plugins
+from auditor.chain import Links
+from auditor.config import DataConfig, ModelConfig
+from auditor.embedding import stored_gallery
+from auditor.environment import pick_device
+from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.files import write
+from auditor.metrics.similarity import Distance
+from auditor.models import LoadedModel
+from auditor.models.export import export
+from auditor.models.extractor import CardedExtractor
+from auditor.progress import Display
+from auditor.report import Measurement, PrivacyClaim
+from auditor.session import open_configured, open_data
+from auditor.types import Defense, Exporter, RunContext, Target
+from auditor.utility import measurements, search
+
+CLAIMS, GALLERY = "claims.json", "gallery.npz"
+KEY, ROWS = "key.json", "rows.csv"
+PROGRAMS = ("torchscript", "onnx", "openvino")
+"""Formats that bring their own architecture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `audit defend` is asked for.
+
+    Attributes:
+        model: to be defended.
+        data: the people whose gallery is defended, and on whom utility is measured.
+        links: the defenses, the first one nearest to the model.
+        out: folder for everything that is given away; the key goes beside it.
+        seed: decides all noise and every key; None draws one in secret.
+        device: auto, cpu or cuda.
+        weights: folder of pretrained backbones, or None.
+        overwrite: replace an earlier result.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    links: Links
+    out: Path
+    seed: int | None = None
+    device: str = "auto"
+    weights: Path | None = None
+    overwrite: bool = False
+
+    @property
+    def key(self) -> Path:
+        """Where what must stay secret is kept: beside ``out``, not in it."""
+        return self.out.with_name(self.out.name + ".key")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One defense, and the target as it left it."""
+
+    name: str
+    defense: Defense
+    target: Target
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was written, what it promises, and what it costs."""
+
+    files: tuple[str, ...]
+    claims: tuple[PrivacyClaim, ...]
+    before: tuple[Measurement, ...]
+    after: tuple[Measurement, ...]
+
+
+def defend(job: Job, display: Display) -> Outcome:
+    """Apply the defenses, write the result and its key; both or none.
+
+    Raises:
+        AuditError: if something cannot be opened, a defense refuses, nothing that could be
+            deployed comes out, or the disk refuses.
+    """
+    check_out(job)
+    device, staging = pick_device(job.device), _staging(job.out)
+    try:
+        public, private = staging / "public", staging / "private"
+        public.mkdir()
+        private.mkdir(mode=0o700)
+        # a seed in a configuration would tell whoever reads it how to take the noise off again
+        seed = secrets.randbits(256) if job.seed is None else job.seed
+        ctx = RunContext(seed=seed, device=device, workdir=private, weights=job.weights)
+        outcome = _defend(job, ctx, public, display)
+        write(private / KEY, _json({"seed": str(seed)}), mode=0o600)
+        _swap(public, job.out, staging / "old")
+        _swap(private, job.key, staging / "old-key")
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return outcome
+
+
+def check_out(job: Job) -> None:
+    """Refuse to replace anything but an earlier result, and that only when told to."""
+    if not job.out.name:
+        raise UsageError(f"--out {job.out} has no name of its own; name a new folder")
+    for place, mark in ((job.out, CLAIMS), (job.key, KEY)):
+        if not place.exists():
+            continue
+        if not (place / mark).is_file():
+            raise UsageError(f"{place} exists and is no earlier result; name another --out")
+        if not job.overwrite:
+            raise UsageError(f"{place} exists; name another --out or pass --overwrite")
+
+
+def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcome:
+    data, model = open_data(job.data), open_configured(job.model, ctx.device)
+    bare, distance = Target(model.extractor, data), model.extractor.card.distance
+    with display.step("utility before") as progress:
+        before = _utility(bare, replace(ctx, progress=progress), distance)
+    stages: list[Stage] = []
+    for name, params in job.links:
+        with display.step(f"applying {name}") as progress:
+            target = stages[-1].target if stages else bare
+            stages.append(_stage(name, params, target, replace(ctx, progress=progress)))
+    defended = stages[-1].target
+    with display.step("utility after") as progress:
+        after = _utility(defended, replace(ctx, progress=progress), distance)
+    with display.step("writing") as progress:
+        exported = _written(bare, stages, model, replace(ctx, progress=progress), public)
+    files = _files(public)
+    claims = {
+        "version": __version__,
+        "model": {key: model.facts[key] for key in ("file", "sha256", "format")},
+        "data": data.name,
+        "defenses": [_described(stage) for stage in stages],
+        "claims": [asdict(claim) for claim in defended.claims],
+        "utility": {"before": _plain(before), "after": _plain(after)},
+        "exported": exported,
+        "files": files,
+    }
+    write(public / CLAIMS, _json(claims))
+    return Outcome((*files, CLAIMS), defended.claims, before, after)
+
+
+def _stage(name: str, params: Mapping[str, Any], target: Target, ctx: RunContext) -> Stage:
+    defense: Defense = plugins.build("defenses", name, params)
+    with ctx.randomness(f"defenses.{name}"):
+        return Stage(name, defense, defense.apply(target, ctx))
+
+
+def _utility(target: Target, ctx: RunContext, distance: Distance) -> tuple[Measurement, ...]:
+    return measurements(search(target, ctx, distance), target)
+
+
+def _written(
+    bare: Target, stages: Sequence[Stage], model: LoadedModel, ctx: RunContext, public: Path
+) -> dict[str, Any]:
+    """Write whatever the defenses changed: network, stored gallery, pictures."""
+    defended, exported = stages[-1].target, {}
+    if defended.extractor is not bare.extractor:
+        exported["model"] = _write_model(stages, model, public)
+    if defended.release is not bare.release:
+        exported["gallery"] = _write_gallery(defended, ctx, public)
+    for number, stage in enumerate(stages, start=1):
+        if isinstance(stage.defense, Exporter):
+            label = f"{number}-{stage.name}"
+            folder, private = public / label, ctx.workdir / label
+            folder.mkdir()
+            private.mkdir(mode=0o700)
+            own = replace(ctx, workdir=private)
+            exported[label] = dict(stage.defense.export(stage.target, own, folder))
+    if not exported:
+        names = ", ".join(stage.name for stage in stages)
+        raise UsageError(
+            f"{names} changes neither the network nor the stored gallery, and cannot write down "
+            "what it protects; there is nothing to deploy"
+        )
+    return exported
+
+
+def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> dict[str, Any]:
+    extractor = stages[-1].target.extractor
+    if not isinstance(extractor, CardedExtractor):
+        raise UsageError(
+            f"the defended extractor is a {type(extractor).__name__}, not a network behind a card; "
+            "it cannot be written"
+        )
+    arch = None if model.facts["format"] in PROGRAMS else str(model.facts["arch"])
+    facts = {"defenses": [_described(stage) for stage in stages]}
+    return export(extractor, arch, facts, public)
+
+
+def _write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str, Any]:
+    """The stored gallery in random order under pseudonyms; what leads back is a secret."""
+    gallery, generator = defended.data.gallery, ctx.generator("deploying.rows")
+    features = stored_gallery(defended, ctx)
+    order = torch.randperm(len(gallery), generator=generator)
+    people, column = gallery.pids.unique(return_inverse=True)
+    fresh = torch.zeros_like(people)
+    named = people > 0
+    fresh[named] = 1 + torch.randperm(int(named.sum()), generator=generator)
+    pseudonyms = fresh[column]
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        features=features[order].numpy(),
+        pids=pseudonyms[order].numpy(),
+        camids=gallery.camids[order].numpy(),
+    )
+    write(public / GALLERY, buffer.getvalue())
+    rows = [
+        (row, int(pseudonyms[source]), source, int(gallery.pids[source]))
+        for row, source in enumerate(order.tolist())
+    ]
+    table = _table(("row", "pid", "source_row", "source_pid"), rows)
+    write(ctx.workdir / ROWS, table, mode=0o600)
+    return {
+        "rows": len(order),
+        "feature_dim": features.shape[1],
+        "pids": "fresh pseudonyms in random order; 0 is a distractor",
+    }
+
+
+def _described(stage: Stage) -> dict[str, Any]:
+    return {
+        "use": stage.name,
+        **plugins.parameters(stage.defense),
+        "summary": plugins.summary(stage.defense),
+    }
+
+
+def _plain(measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Figures without what they say about single people."""
+    hidden = {"persons", "note", "chance"}
+    return [{k: v for k, v in asdict(m).items() if k not in hidden} for m in measured]
+
+
+def _files(public: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of everything written so far."""
+    paths = sorted(path for path in public.rglob("*") if path.is_file())
+    return {
+        path.relative_to(public).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
+
+
+def _staging(out: Path) -> Path:
+    """A folder beside ``out`` that its owner alone can read, where everything is made first."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise EnvironmentUnmetError(f"cannot write beside {out}: {error.strerror}") from None
+
+
+def _swap(made: Path, place: Path, old: Path) -> None:
+    """Move ``made`` to ``place``; what was there goes to ``old``, and comes back on failure."""
+    try:
+        if place.exists():
+            place.rename(old)
+        made.rename(place)
+    except OSError as error:
+        if old.exists():
+            old.rename(place)
+        raise EnvironmentUnmetError(f"cannot write {place}: {error.strerror}") from None
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def lines(job: Job, outcome: Outcome) -> Sequence[str]:
+    """What to print."""
+    was = {m.metric: m.value for m in outcome.before}
+    found = [f"wrote {job.out}: {', '.join(outcome.files)}"]
+    found += [
+        f"{m.metric}: {was[m.metric]:.1%} -> {m.value:.1%} ({m.low:.1%} to {m.high:.1%})"
+        for m in outcome.after
+        if m.metric in ("rank1", "map")
+    ]
+    found += [f"{claim.verdict}: {claim.reason}" for claim in outcome.claims]
+    return [*found, f"wrote {job.key}: keep it secret, or delete it"]

@@ -1,0 +1,134 @@
+"""Writes a network in the forms a deployment runs, and makes sure each gives the same features."""
+
+import copy
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auditor.embedding import embed
+from auditor.errors import ModelError
+from auditor.files import write
+from auditor.models.described import Description, save
+from auditor.models.extractor import CardedExtractor, reason
+from auditor.models.loaders import open_model
+
+WEIGHTS, SCRIPT, ONNX, CARD = "model.safetensors", "model.torchscript.pt", "model.onnx", "card.json"
+TOLERANCE = 1e-3
+"""Largest difference between features before and after, as a share of the largest value."""
+TRIAL_IMAGES = 3
+"""Not the number of images the programs are traced with: the batch size must stay free."""
+
+
+def export(
+    extractor: CardedExtractor, arch: str | None, facts: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Write weights, TorchScript, ONNX and the card that says how to feed them.
+
+    Args:
+        extractor: the network behind its card.
+        arch: its architecture; None, or one that does not fit, leaves the weights out.
+        facts: what the weights say about where they come from.
+        folder: where to.
+
+    Returns:
+        What ``card.json`` says: arch, card, feature length, and per file the largest difference
+        of its features from the network's.
+
+    Raises:
+        ModelError: if the network cannot be exported, or an export gives other features.
+    """
+    network = copy.deepcopy(extractor.network).cpu().eval()
+    plain = CardedExtractor(network, extractor.card)
+    images = torch.rand((TRIAL_IMAGES, 3, *plain.input_size), generator=torch.Generator())
+    wanted = embed(plain, images)
+    example = plain.prepare(images[:2])
+    differences: dict[str, float] = {}
+    if arch is not None:
+        save(folder / WEIGHTS, network, Description(arch=arch, card=plain.card, facts=facts))
+        if _opens(folder / WEIGHTS, arch, plain):
+            differences[WEIGHTS] = _difference(folder / WEIGHTS, arch, plain, images, wanted)
+        else:
+            (folder / WEIGHTS).unlink()
+    for name, make in ((SCRIPT, _script), (ONNX, _onnx)):
+        write(folder / name, _made(make, network, example, name))
+        differences[name] = _difference(folder / name, None, plain, images, wanted)
+    card = {
+        "arch": arch if WEIGHTS in differences else None,
+        "card": asdict(plain.card),
+        "feature_dim": plain.feature_dim,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "largest_difference": differences,
+    }
+    write(folder / CARD, (json.dumps(card, indent=1) + "\n").encode())
+    return card
+
+
+def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:
+    """Whether the architecture still takes the weights: a defense may have rebuilt the network."""
+    try:
+        open_model(path, arch=arch, card=plain.card)
+    except ModelError:
+        return False
+    return True
+
+
+def _difference(
+    path: Path, arch: str | None, plain: CardedExtractor, images: Tensor, wanted: Tensor
+) -> float:
+    got = embed(open_model(path, arch=arch, card=plain.card).extractor, images)
+    difference = float((got - wanted).abs().max())
+    if difference > TOLERANCE * float(wanted.abs().max()):
+        raise ModelError(
+            f"{path.name} gives other features than the network (difference {difference:.2g}); "
+            "it does something that cannot be traced"
+        )
+    return difference
+
+
+def _made(
+    make: Callable[[nn.Module, Tensor], bytes], network: nn.Module, example: Tensor, name: str
+) -> bytes:
+    try:
+        with _quiet():
+            return make(network, example)
+    except Exception as error:  # a stranger's network may raise anything
+        raise ModelError(f"the network cannot be written as {name}: {reason(error)}") from error
+
+
+def _script(network: nn.Module, example: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(network, example, check_trace=False), buffer)
+    return buffer.getvalue()
+
+
+def _onnx(network: nn.Module, example: Tensor) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / ONNX
+        # dynamo: the newer exporter needs a package of its own
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            input_names=["images"],
+            output_names=["features"],
+            dynamic_axes={"images": {0: "batch"}, "features": {0: "batch"}},
+            dynamo=False,
+        )
+        return path.read_bytes()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the notices that both formats are to be replaced."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        yield

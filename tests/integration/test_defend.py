@@ -1,0 +1,263 @@
+"""`audit defend` and `audit run --defend`: what is written, what it promises, what stays secret."""
+
+import copy
+import hashlib
+import json
+import stat
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from auditor import plugins
+from auditor.embedding import embed
+from auditor.models import open_model
+from auditor.models.described import described
+from auditor.models.extractor import CardedExtractor
+from auditor.report import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softened:
+    """Shrinks the first convolution of the network."""
+
+    factor: float = 0.5
+
+    def apply(self, target, ctx):
+        network = copy.deepcopy(target.extractor.network)
+        with torch.no_grad():
+            next(network.parameters()).mul_(self.factor)
+        return replace(target, extractor=CardedExtractor(network, target.extractor.card))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """Puts a network of another architecture in the place of the audited one."""
+
+    def apply(self, target, ctx):
+        network = nn.Sequential(
+            nn.AdaptiveAvgPool2d((4, 2)), nn.Flatten(), nn.Linear(24, 8, bias=False)
+        )
+        return replace(target, extractor=CardedExtractor(network.eval(), target.extractor.card))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relabelled:
+    """Writes down a list of its own."""
+
+    def apply(self, target, ctx):
+        return replace(target, data=replace(target.data, name="relabelled"))
+
+    def export(self, defended, ctx, folder):
+        assert not list(folder.iterdir())
+        (folder / "list.txt").write_text(defended.data.name)
+        (ctx.workdir / "identities.csv").write_text("secret")
+        return {"images": len(defended.data.gallery)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silent:
+    """Changes nothing that could be written down."""
+
+    def apply(self, target, ctx):
+        return replace(target)
+
+
+STRANGERS = {"softened": Softened, "rebuilt": Rebuilt, "relabelled": Relabelled, "silent": Silent}
+
+
+@pytest.fixture(autouse=True)
+def strangers(monkeypatch):
+    installed = plugins.load
+
+    def load(kind, name):
+        return STRANGERS[name] if name in STRANGERS else installed(kind, name)
+
+    monkeypatch.setattr(plugins, "load", load)
+
+
+@pytest.fixture
+def defend(audit, write_config, tmp_path):
+    """Run `audit defend` on drawn people; gives code, output and error text, and the folder."""
+    out = tmp_path / "out"
+
+    def run(*arguments):
+        config = write_config(defenses={})
+        code, stdout, stderr = audit("defend", "--config", config, "--out", out, *arguments)
+        return code, stdout, stderr, out
+
+    return run
+
+
+def secret_of(out):
+    return out.with_name(out.name + ".key")
+
+
+def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
+    code, stdout, stderr, out = defend("--with", "dp_gallery:epsilon=400,sticky=true,trials=400")
+    assert code == 0, stderr
+    assert sorted(p.name for p in out.iterdir()) == ["claims.json", "gallery.npz"]
+    stored = np.load(out / "gallery.npz")
+    text = (out / "claims.json").read_text()
+    claims = json.loads(text)
+    assert stored["features"].dtype == np.float32
+    assert len(stored["features"]) == claims["exported"]["gallery"]["rows"] == len(stored["pids"])
+    (claim,) = claims["claims"]
+    assert claim["epsilon_certified"] == pytest.approx(400, rel=1e-6)
+    assert 0 < claim["audited"]["epsilon"] <= 400
+    assert claim["verdict"] == "CONSISTENT"
+    before, after = (
+        {m["metric"]: m["value"] for m in claims["utility"][when]} for when in ("before", "after")
+    )
+    assert after["map"] < before["map"]
+    assert "persons" not in text
+    digest = hashlib.sha256((out / "gallery.npz").read_bytes()).hexdigest()
+    assert claims["files"] == {"gallery.npz": digest}
+    assert "CONSISTENT" in stdout
+    key = secret_of(out)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o700
+    for name in ("key.json", "rows.csv"):
+        assert stat.S_IMODE((key / name).stat().st_mode) == 0o600
+    seed = json.loads((key / "key.json").read_text())["seed"]
+    assert int(seed) > 2**128
+    assert seed not in text
+
+
+def test_the_key_leads_back_from_the_gallery_to_the_people(defend, drawn_folder):
+    code, _, stderr, out = defend("--with", "dp_gallery:epsilon=1e+6,trials=200")
+    assert code == 0, stderr
+    stored = np.load(out / "gallery.npz")
+    rows = np.genfromtxt(secret_of(out) / "rows.csv", delimiter=",", names=True, dtype=int)
+    assert (rows["pid"] == stored["pids"]).all()
+    assert sorted(rows["source_row"]) == list(range(len(rows)))
+    assert (rows["source_row"] != np.arange(len(rows))).any()
+    # one pseudonym per person, and it says nothing
+    pairs = {(int(a), int(b)) for a, b in zip(rows["pid"], rows["source_pid"], strict=True)}
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    ordered = [a for a, _ in sorted(pairs, key=lambda pair: pair[1])]
+    assert ordered != sorted(ordered)
+    # with next to no noise rows of one person lie together
+    features = stored["features"] / np.linalg.norm(stored["features"], axis=1, keepdims=True)
+    nearest = (features @ features.T - 2 * np.eye(len(features))).argmax(1)
+    assert (stored["pids"][nearest] == stored["pids"]).mean() > 0.5
+
+
+def test_two_results_share_neither_noise_nor_pseudonyms_unless_the_seed_is_given(defend, tmp_path):
+    found = {}
+    for label, arguments in {"a": (), "b": (), "c": ("--seed", 3), "d": ("--seed", 3)}.items():
+        code, _, stderr, out = defend("--with", "dp_gallery:trials=200", "--overwrite", *arguments)
+        assert code == 0, stderr
+        found[label] = np.load(out / "gallery.npz")["features"]
+    assert not np.array_equal(found["a"], found["b"])
+    assert np.array_equal(found["c"], found["d"])
+
+
+def test_a_defended_network_is_written_in_three_forms_that_agree(defend):
+    code, _, stderr, out = defend("--with", "softened:factor=0.8")
+    assert code == 0, stderr
+    names = ["card.json", "claims.json", "model.onnx", "model.safetensors", "model.torchscript.pt"]
+    assert sorted(p.name for p in out.iterdir()) == names
+    card = json.loads((out / "card.json").read_text())
+    assert set(card["largest_difference"]) == {n for n in names if n.startswith("model.")}
+    said = described(out / "model.safetensors")
+    assert (said.arch, said.card.height) == ("reference", card["card"]["height"])
+    assert said.facts["defenses"][0]["factor"] == 0.8
+    images = torch.rand(5, 3, 128, 64, generator=torch.Generator().manual_seed(0))
+    features = [
+        embed(open_model(out / name, arch=arch, card=said.card).extractor, images)
+        for name, arch in (
+            ("model.safetensors", "reference"),
+            ("model.torchscript.pt", None),
+            ("model.onnx", None),
+        )
+    ]
+    assert torch.allclose(features[0], features[1], atol=1e-4)
+    assert torch.allclose(features[0], features[2], atol=1e-4)
+
+
+def test_a_rebuilt_network_is_written_without_weights_that_nobody_could_load(defend):
+    code, _, stderr, out = defend("--with", "rebuilt")
+    assert code == 0, stderr
+    assert not (out / "model.safetensors").exists()
+    assert json.loads((out / "card.json").read_text())["arch"] is None
+    assert (out / "model.onnx").is_file()
+
+
+def test_defenses_compose_and_each_writes_its_part(defend):
+    code, _, stderr, out = defend(
+        "--with", "softened+relabelled", "--with", "dp_gallery:trials=200"
+    )
+    assert code == 0, stderr
+    names = {p.name for p in out.iterdir()}
+    assert names >= {"model.onnx", "gallery.npz", "2-relabelled", "claims.json"}
+    assert (out / "2-relabelled" / "list.txt").read_text() == "relabelled"
+    claims = json.loads((out / "claims.json").read_text())
+    assert [d["use"] for d in claims["defenses"]] == ["softened", "relabelled", "dp_gallery"]
+    assert claims["exported"]["2-relabelled"]["images"] > 0
+    assert "2-relabelled/list.txt" in claims["files"]
+    assert (secret_of(out) / "2-relabelled" / "identities.csv").read_text() == "secret"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--with", "dp_galery"], "did you mean 'dp_gallery'"),
+        (["--with", "dp_gallery:epsilom=1"], "did you mean 'epsilon'"),
+        (["--with", "dp_gallery:epsilon"], "--with dp_gallery:epsilon: write it as"),
+        (["--with", "dp_gallery:delta=0.4"], "whole row"),
+        (["--with", "silent"], "nothing to deploy"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(defend, arguments, message, tmp_path):
+    code, _, stderr, out = defend(*arguments)
+    assert code == 2
+    lines = [line for line in stderr.splitlines() if line.startswith("audit:")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not out.exists()
+    assert not secret_of(out).exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["audit.yaml"]
+
+
+def test_nothing_is_replaced_unasked(defend):
+    _, _, _, out = defend("--with", "dp_gallery:trials=200")
+    before = (out / "gallery.npz").read_bytes()
+    code, _, stderr, _ = defend("--with", "dp_gallery:trials=200")
+    assert (code, (out / "gallery.npz").read_bytes()) == (2, before)
+    assert "--overwrite" in stderr
+    assert defend("--with", "dp_gallery:trials=200", "--overwrite")[0] == 0
+    assert (out / "gallery.npz").read_bytes() != before
+    (out / "claims.json").unlink()
+    code, _, stderr, _ = defend("--with", "dp_gallery:trials=200", "--overwrite")
+    assert code == 2
+    assert "no earlier result" in stderr
+
+
+def test_model_and_data_are_asked_for(audit, tmp_path):
+    code, _, stderr = audit("defend", "--with", "dp_gallery", "--out", tmp_path / "out")
+    assert code == 2
+    assert "no model given" in stderr
+
+
+def test_a_sweep_of_labels_on_the_command_line(audit, write_config, tmp_path):
+    out = tmp_path / "out"
+    config = write_config(defenses={}, controls=False)
+    arguments = ["--defend", "strong=dp_gallery:epsilon=1,trials=400"]
+    arguments += ["--defend", "papers=dp_gallery:calibration=pepr,epsilon=0.1"]
+    arguments += ["--defend", "softened+dp_gallery:trials=200"]
+    code, stdout, stderr = audit("run", "--config", config, "--out", out, *arguments)
+    assert code in (0, 4), stderr
+    assert "papers: OVER-CLAIMED: ε = 0.1 is claimed" in stdout
+    record = load(out / "report.json")
+    labels = ["none", "strong", "papers", "softened+dp_gallery"]
+    assert [s.defense for s in record.scenarios] == labels
+    assert all(s.status == "done" for s in record.scenarios)
+    _, strong, papers, both = record.scenarios
+    assert strong.claims[0].verdict == "CONSISTENT"
+    assert strong.claims[0].epsilon_certified == pytest.approx(1, abs=1e-6)
+    assert papers.claims[0].verdict == "OVER-CLAIMED"
+    assert papers.claims[0].epsilon_certified > 50
+    assert [link["use"] for link in both.params["chain"]] == ["softened", "dp_gallery"]
+    assert "OVER-CLAIMED" in (out / "report.html").read_text()
