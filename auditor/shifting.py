@@ -5,6 +5,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from auditor.data import open_dataset
 from auditor.environment import pick_device
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.files import write
+from auditor.progress import Display
 from auditor.types import Exporter, RunContext
 
 PLUGIN = "pis"
@@ -52,8 +54,12 @@ def shift(
         public.mkdir()
         private.mkdir(mode=0o700)
         ctx = RunContext(seed=seed, device=pick_device(device), workdir=private, weights=weights)
-        facts = dict(defense.export(defense.apply(target, ctx), ctx, public))
-        facts |= {"plugin": PLUGIN, "params": plugins.parameters(defense), "version": __version__}
+        display = Display(2)
+        with display.step("learn and shift") as progress:
+            shifted = defense.apply(target, replace(ctx, progress=progress))
+        with display.step("write") as progress:
+            facts = dict(defense.export(shifted, replace(ctx, progress=progress), public))
+        facts |= {"plugin": PLUGIN, "params": _portable(defense), "version": __version__}
         write(public / "release.json", _json(facts))
         write(private / "key.json", _json({"seed": seed}), mode=0o600)
         _swap(public, out, staging / "old")
@@ -87,6 +93,14 @@ def _swap(made: Path, place: Path, old: Path) -> None:
         if old.exists():
             old.rename(place)
         raise EnvironmentUnmetError(f"cannot write {place}: {error.strerror}") from None
+
+
+def _portable(defense: object) -> dict[str, Any]:
+    """A plug-in's parameters, paths by name only, for a release travels."""
+    return {
+        name: Path(value).name if isinstance(value, str) else value
+        for name, value in plugins.parameters(defense).items()
+    }
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

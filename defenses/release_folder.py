@@ -105,9 +105,10 @@ def _write_part(
 ) -> list[tuple[list[str], dict[str, str]]]:
     """Write the pictures of one split; of each its public and its secret row."""
     (folder / FOLDERS[part.name]).mkdir()
-    numbers = torch.randperm(len(part.clean), generator=generator).tolist()
+    # the order of writing is random too: a file's time would otherwise tell its place in the source
+    order = torch.randperm(len(part.clean), generator=generator).tolist()
     rows = []
-    for row, number in enumerate(numbers):
+    for number, row in enumerate(order):
         label, camid = int(labels[row]), int(part.clean.camids[row])
         path = f"{FOLDERS[part.name]}/{label:04d}_c{camid + 1}_s1_{number:06d}.png"
         _write_picture(part.shown, row, size, folder / path)

@@ -1,6 +1,6 @@
 """The mechanism of PIS once it is trained: pictures and a key to shifted pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from auditor.data.images import MemoryImages
 from auditor.types import Split
-from defenses.pis.learning import CHUNK
+from defenses.pis.learning import CHUNK, pictures_and_points
 from defenses.pis.mixing import Key, draw_key, laplace, mixed
 from defenses.pis.network import ConditionalVae
 from defenses.pis.pose import Pose
@@ -43,17 +43,18 @@ class Shift:
     def __call__(self, split: Split, generator: Generator) -> Split:
         """The shifted pictures, row for row, under the key that ``generator`` draws first."""
         key = self.key(split, generator)
-        self.network.to(self.device)
-        own = self.means(split, range(len(split)))
         rows, place = key.rows.unique(return_inverse=True)
-        others = self.means(self.pool or split, rows.tolist())
+        seen = pictures_and_points(split, self.pose, self.image_size)
+        self.network.to(self.device)
+        own = self._means(*seen)
+        others = [scale[rows] for scale in own] if self.pool is None else self._pooled(rows)
         partners = [[scale[column] for scale in others] for column in place.T]
         latents = (
             self._noisy(own, partners, generator)
             if self.noise
             else mixed([own, *partners], self.weights)
         )
-        pixels = self._drawn(split, latents, generator)
+        pixels = self._drawn(latents, *seen, generator)
         self.network.to("cpu")
         nobody = torch.full_like(split.pids, -1)
         named = key.partners[:, 0] if self.named and not self.noise else nobody
@@ -64,19 +65,24 @@ class Shift:
         pool = None if self.pool is None else self.pool.pids
         return draw_key(split.pids, pool, len(self.weights) - 1, generator)
 
-    def means(self, split: Split, rows: Sequence[int]) -> list[Tensor]:
-        """The posterior means ``(len(rows), C, h, w)`` of some of a split's pictures, per scale."""
+    def _pooled(self, rows: Tensor) -> list[Tensor]:
+        """The means of the pool's pictures ``rows``."""
+        assert self.pool is not None
+        return self._means(*pictures_and_points(self.pool.take(rows), self.pose, self.image_size))
+
+    def _means(self, pixels: Tensor, points: Tensor) -> list[Tensor]:
+        """The posterior means ``(N, C, h, w)`` of pictures ``(N, 3, H, W)`` uint8, per scale."""
         parts = []
-        for chunk in _chunks(rows):
-            images, pose = self._seen(split, chunk)
+        for images, pose in self._chunks(pixels, points):
             with torch.no_grad():
                 parts.append([mean.cpu() for mean in self.network.posterior(images, pose)])
         return [torch.cat(scale) for scale in zip(*parts, strict=True)]
 
-    def _seen(self, split: Split, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        images = split.images.load(rows, self.image_size).to(self.device)
-        points = self.pose.points(split.images, rows).to(self.device)
-        return images, self.pose.maps(images, points)
+    def _chunks(self, pixels: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pictures and their pose maps on the device, a few at a time."""
+        for some, known in zip(pixels.split(CHUNK), points.split(CHUNK), strict=True):
+            images = some.to(self.device).float() / 255
+            yield images, self.pose.maps(images, known.to(self.device))
 
     def _noisy(
         self, own: list[Tensor], partners: list[list[Tensor]], generator: Generator
@@ -88,20 +94,18 @@ class Shift:
             for mean, part in zip(own, added, strict=True)
         ]
 
-    def _drawn(self, split: Split, latents: list[Tensor], generator: Generator) -> Tensor:
-        """Pictures ``(N, 3, H, W)`` uint8 of a draw around ``latents``, posed as in ``split``."""
-        pixels = []
-        for rows in _chunks(range(len(split))):
-            _, pose = self._seen(split, rows)
+    def _drawn(
+        self, latents: list[Tensor], pixels: Tensor, points: Tensor, generator: Generator
+    ) -> Tensor:
+        """Pictures ``(N, 3, H, W)`` uint8 of a draw around ``latents``, posed like ``pixels``."""
+        drawn = []
+        scales = zip(*(scale.split(CHUNK) for scale in latents), strict=True)
+        for (_, pose), means in zip(self._chunks(pixels, points), scales, strict=True):
             draws = [
-                (mean[rows] + torch.randn(mean[rows].shape, generator=generator)).to(self.device)
-                for mean in latents
+                (mean + torch.randn(mean.shape, generator=generator)).to(self.device)
+                for mean in means
             ]
             with torch.no_grad():
                 images, _ = self.network.draw(draws, pose)
-            pixels.append((images.clamp(0, 1) * 255).round().byte().cpu())
-        return torch.cat(pixels)
-
-
-def _chunks(rows: Sequence[int]) -> list[list[int]]:
-    return [list(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
+            drawn.append((images.clamp(0, 1) * 255).round().byte().cpu())
+        return torch.cat(drawn)
