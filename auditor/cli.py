@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor import __version__, cli_data
+from auditor import __version__
 from auditor.chain import parse_all
-from auditor.cli_defend import defend
-from auditor.cli_reproduce import reproduce
-from auditor.cli_train import train
+from auditor.commands.data import app as data_commands
+from auditor.commands.defend import defend
+from auditor.commands.reproduce import reproduce
+from auditor.commands.shift import shift
+from auditor.commands.train import train
 from auditor.errors import AuditError, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(cli_data.app)
+app.add_typer(data_commands)
 
 CLICK_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base error; newer releases of typer bring their own copy of click."""
@@ -185,39 +187,6 @@ def report(
     _render(loaded, _gates(loaded, config), folder, record.parent, formats, reveal=reveal)
 
 
-@app.command(epilog=EPILOG)
-def shift(
-    data: Annotated[Path, typer.Option("--data", help="Folder or manifest.csv.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the shifted data set.")],
-    preset: Annotated[str, typer.Option("--preset", help="quick or full.")] = "quick",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override any parameter of pis."),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Folder with pretrained backbones.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=0, help="For tests: whoever knows it can undo the shift."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier data set and its key.")
-    ] = False,
-) -> None:
-    """Write a data set in which everybody is somebody else, and apart from it the key."""
-    from auditor import config as configuration
-
-    params = configuration.shift_parameters(preset, settings or [])
-    _refuse(out, overwrite=overwrite)
-    from auditor import shifting
-
-    facts = shifting.shift(data, out, params=params, seed=seed, device=device, weights=weights)
-    typer.echo(f"wrote {out}: {facts['identities']} people, pose: {facts['pose']}")
-    typer.echo(f"wrote {shifting.key_folder(out)}: keep it secret, or delete it")
-
-
 @app.command("list", epilog=EPILOG)
 def list_plugins() -> None:
     """List the installed attacks, defenses and renderers."""
@@ -246,9 +215,8 @@ def init(
     typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
 
 
-app.command(epilog=EPILOG)(train)
-app.command(epilog=EPILOG)(reproduce)
-app.command(epilog=EPILOG)(defend)
+for command in (train, defend, shift, reproduce):
+    app.command(epilog=EPILOG)(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -308,17 +276,6 @@ def _prepare(out: Path, *, overwrite: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for path in out.glob("report.*"):
         path.unlink()
-
-
-def _refuse(out: Path, *, overwrite: bool) -> None:
-    """Refuse to replace a data set, or a key that would be lost, unless told to."""
-    if not out.name:
-        raise UsageError(f"--out {out} has no name of its own; name a new folder")
-    for place in (out, out.with_name(out.name + ".key")):
-        if place.exists() and not place.is_dir():
-            raise UsageError(f"{place} is a file; name another --out")
-        if place.exists() and not overwrite:
-            raise UsageError(f"{place} exists; name another --out or pass --overwrite")
 
 
 def _render(

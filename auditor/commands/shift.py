@@ -1,0 +1,51 @@
+"""`audit shift`: a data set in which everybody is somebody else."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.errors import UsageError
+
+
+def shift(
+    data: Annotated[Path, typer.Option("--data", help="Folder or manifest.csv.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the shifted data set.")],
+    preset: Annotated[str, typer.Option("--preset", help="quick or full.")] = "quick",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override any parameter of pis."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Folder with pretrained backbones.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="For tests: whoever knows it can undo the shift."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier data set and its key.")
+    ] = False,
+) -> None:
+    """Write a data set in which everybody is somebody else, and apart from it the key."""
+    from auditor import config as configuration
+
+    params = configuration.shift_parameters(preset, settings or [])
+    _refuse(out, overwrite=overwrite)
+    from auditor import shifting
+
+    facts = shifting.shift(data, out, params=params, seed=seed, device=device, weights=weights)
+    typer.echo(f"wrote {out}: {facts['identities']} people, pose: {facts['pose']}")
+    typer.echo(f"wrote {shifting.key_folder(out)}: keep it secret, or delete it")
+
+
+def _refuse(out: Path, *, overwrite: bool) -> None:
+    """Refuse to replace a data set, or a key that would be lost, unless told to."""
+    if not out.name:
+        raise UsageError(f"--out {out} has no name of its own; name a new folder")
+    for place in (out, out.with_name(out.name + ".key")):
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{place} is a file; name another --out")
+        if place.exists() and not overwrite:
+            raise UsageError(f"{place} exists; name another --out or pass --overwrite")
