@@ -15,8 +15,11 @@ def render(record: Reproduction, path: Path) -> None:
     """Write the page, whole or not at all."""
     style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
     template = environment().get_template("reproduction.html.j2")
+    columns = record.measured_columns()
     page = template.render(
         record=record,
+        columns=columns,
+        untouched=[column.label for column in record.columns if column not in columns],
         style=Markup(style),
         style_hash=style_hash(style),
         measured=measured,

@@ -83,12 +83,13 @@ def show(record: "Reproduction") -> None:
     title = f"{record.title} ({record.source}; printed: {record.against}; percent)"
     table = Table(title=title, title_justify="left", pad_edge=False)
     table.add_column("row", overflow="fold")
-    for column in record.columns:
+    columns = record.measured_columns()
+    for column in columns:
         table.add_column(column.label + (" (ours)" if column.ours else ""), justify="right")
     for row in record.rows:
-        cells = [_cell(row.figures[column.key]) for column in record.columns]
+        cells = [_cell(row.figures[column.key]) for column in columns]
         table.add_row(row.label + (" (ours)" if row.ours else ""), *cells)
-    Console(width=max(100, 24 + 22 * len(record.columns)), markup=False).print(table)
+    Console(width=max(100, 24 + 22 * len(columns)), markup=False).print(table)
     for row in record.rows:
         for text in filter(None, (row.note, *row.claims)):
             typer.echo(f"{row.label}: {text}")

@@ -103,6 +103,14 @@ class Reproduction:
     seconds: float = 0.0
     complete: bool = True
 
+    def measured_columns(self) -> tuple[Column, ...]:
+        """The columns in which at least one row was measured."""
+        return tuple(
+            column
+            for column in self.columns
+            if any(row.figures[column.key].measured for row in self.rows)
+        )
+
 
 _ADAPTER = TypeAdapter(Reproduction)
 

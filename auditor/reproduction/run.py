@@ -7,13 +7,23 @@ from pathlib import Path
 
 import torch
 
+from auditor.chain import links_of
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world, save_world
 from auditor.environment import describe
 from auditor.errors import UsageError
 from auditor.files import write
 from auditor.reproduction import audits, publications
-from auditor.reproduction.plan import Preset, RowPlan, TablePlan, block_of, datasets, printed, table
+from auditor.reproduction.plan import (
+    Block,
+    Preset,
+    RowPlan,
+    TablePlan,
+    block_of,
+    datasets,
+    printed,
+    table,
+)
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps
 from auditor.reproduction.scene import Outcome, Scene
 from auditor.types import ReIDDataset
@@ -80,7 +90,7 @@ def reproduce(job: Job) -> Reproduction:
     outcomes = PROTOCOLS[plan.protocol](scene)
     columns = tuple(_column(key, plan) for key in plan.columns)
     rows = tuple(
-        _row(row, preset, outcomes.get(name, Outcome()), columns, against)
+        _row(name, row, preset, outcomes.get(name, Outcome()), columns, against)
         for name, row in plan.rows.items()
     )
     record = Reproduction(
@@ -127,6 +137,17 @@ def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
     return folder, replace(open_dataset(folder), name="drawn people", real_people=False)
 
 
+def _setting(name: str, block: Block) -> str:
+    """What was run, link by link."""
+    links = [
+        f"{plugin} ({', '.join(f'{key}={value}' for key, value in params.items())})"
+        if params
+        else plugin
+        for plugin, params in links_of(name, block)
+    ]
+    return ", then ".join(links)
+
+
 def _drawn(people: Mapping[str, int]) -> ReIDDataset:
     return draw_world(
         identities=people["identities"],
@@ -149,7 +170,12 @@ def _column(key: str, plan: TablePlan) -> Column:
 
 
 def _row(
-    row: RowPlan, preset: Preset, outcome: Outcome, columns: tuple[Column, ...], against: str
+    name: str,
+    row: RowPlan,
+    preset: Preset,
+    outcome: Outcome,
+    columns: tuple[Column, ...],
+    against: str,
 ) -> Row:
     paper = printed(row, against)
     figures = {
@@ -161,7 +187,7 @@ def _row(
         for column in columns
     }
     block = block_of(row, preset)
-    setting = ", ".join(f"{key}={value}" for key, value in block.items()) or row.attack
+    setting = _setting(name, block) if block else row.attack
     note = " ".join(part for part in (row.note, *outcome.notes) if part)
     return Row(
         label=row.label,

@@ -103,8 +103,8 @@ def test_the_page_shows_both_figures_and_nothing_runs(record, tmp_path):
     assert "<strong>50.0</strong>" in page
     assert "40.0 to 60.0" in page
     assert "printed 55.0" in page
-    assert page.count('within our interval">✓') == 1  # 55 lies in 40 to 60, 70 does not
-    assert "not measured" in page
+    assert page.count("✓<span") == 1  # 55 lies in 40 to 60, 70 does not
+    assert "not measured at this size: &lt;b&gt;." in page
     assert "<script" not in page
     assert "no &lt;luck&gt;" in page
 
