@@ -96,7 +96,7 @@ def secret_of(out):
 
 
 def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
-    code, stdout, stderr, out = defend("--with", "dp_gallery:epsilon=400,sticky=true,trials=400")
+    code, stdout, stderr, out = defend("--with", "dp_gallery:epsilon=60,sticky=true,trials=400")
     assert code == 0, stderr
     assert sorted(p.name for p in out.iterdir()) == ["claims.json", "gallery.npz"]
     stored = np.load(out / "gallery.npz")
@@ -105,8 +105,8 @@ def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
     assert stored["features"].dtype == np.float32
     assert len(stored["features"]) == claims["exported"]["gallery"]["rows"] == len(stored["pids"])
     (claim,) = claims["claims"]
-    assert claim["epsilon_certified"] == pytest.approx(400, rel=1e-6)
-    assert 0 < claim["audited"]["epsilon"] <= 400
+    assert claim["epsilon_certified"] == pytest.approx(60, rel=1e-6)
+    assert 0 < claim["audited"]["epsilon"] <= 60
     assert claim["verdict"] == "CONSISTENT"
     before, after = (
         {m["metric"]: m["value"] for m in claims["utility"][when]} for when in ("before", "after")
