@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
-from reports import caveats, promises, scatter, tables, wording
+from reports import caveats, co_trained, promises, scatter, tables, wording
 from reports.cleaning import clean
 from reports.curves import CurvePlot, curve_plots
 from reports.exhibits import exhibits, picture
@@ -96,6 +96,7 @@ def environment() -> Environment:
     environment.globals |= {
         "figures": tables.figures,
         "curves": _curves,
+        "co_trained": co_trained.pairs,
         "smallest_group": SMALLEST_GROUP,
         "longest_list": LISTED,
         "proven": SURE,
