@@ -19,7 +19,7 @@ from auditor.errors import ModelError
 from auditor.files import write
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor, reason
-from auditor.models.loaders import open_model
+from auditor.models.loaders import ScriptNetwork, open_model
 
 WEIGHTS, SCRIPT, ONNX, CARD = "model.safetensors", "model.torchscript.pt", "model.onnx", "card.json"
 TOLERANCE = 1e-3
@@ -46,7 +46,7 @@ def export(
     Raises:
         ModelError: if the network cannot be exported, or an export gives other features.
     """
-    network = copy.deepcopy(extractor.network).cpu().eval()
+    network = _copied(extractor.network)
     plain = CardedExtractor(network, extractor.card)
     images = torch.rand((TRIAL_IMAGES, 3, *plain.input_size), generator=torch.Generator())
     wanted = embed(plain, images)
@@ -70,6 +70,18 @@ def export(
     }
     write(folder / CARD, (json.dumps(card, indent=1) + "\n").encode())
     return card
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    """The network on the processor; of a TorchScript program without the frozen copy beside it."""
+    if not isinstance(network, ScriptNetwork):
+        return copy.deepcopy(network).cpu().eval()
+    buffer = io.BytesIO()
+    with _quiet():
+        torch.jit.save(network.program, buffer)
+        buffer.seek(0)
+        program: nn.Module = torch.jit.load(buffer, map_location="cpu")
+    return program.eval()
 
 
 def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:

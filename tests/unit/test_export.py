@@ -60,6 +60,18 @@ def test_the_card_picks_the_output_of_the_export_too(tmp_path):
     assert max(facts["largest_difference"].values()) < 1e-4
 
 
+def test_a_program_is_written_again(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    extractor = CardedExtractor(Small(), CARD)
+    export(extractor, None, {}, first)
+    program = open_model(first / "model.torchscript.pt", arch=None, card=CARD).extractor
+    facts = export(program, None, {}, second)
+    assert max(facts["largest_difference"].values()) < 1e-4
+    again = open_model(second / "model.onnx", arch=None, card=CARD).extractor
+    images = torch.rand(3, 3, 16, 8)
+    assert torch.allclose(embed(again, images), embed(extractor, images), atol=1e-5)
+
+
 def test_a_network_that_traces_wrongly_is_refused(tmp_path):
     with pytest.raises(ModelError, match="other features than the network"):
         export(CardedExtractor(Counting(), CARD), None, {}, tmp_path)
