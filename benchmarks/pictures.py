@@ -24,9 +24,9 @@ from auditor import controls, plugins
 from auditor.card import card_from
 from auditor.data import open_dataset
 from auditor.models import open_model
-from auditor.pipeline import search, utility_measurements
 from auditor.report import Measurement
 from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split, Target
+from auditor.utility import measurements, search
 
 SIZE = (64, 32)
 METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -70,7 +70,7 @@ def row(target: Target, judge: FeatureExtractor, ctx: RunContext) -> str:
     """Leakage and what is left, of a target with ``judge`` for its extractor."""
     judged = replace(target, extractor=judge)
     leak = {m.metric: m for m in IdentityRetrieval().run(judged, ctx).measurements}
-    left = {m.metric: m for m in utility_measurements(search(judged, ctx, "cosine"), judged)}
+    left = {m.metric: m for m in measurements(search(judged, ctx, "cosine"), judged)}
     own = leak.get("own_rank1", leak["retrieved_rank1"])
     cells = (leak["retrieved_rank1"], leak["retrieved_map"], own, left["rank1"], left["map"])
     return " | ".join(shown(cell) for cell in cells)

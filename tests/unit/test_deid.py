@@ -12,7 +12,7 @@ from attacks.identity import IdentityClassifier
 from auditor import plugins
 from auditor.card import Card
 from auditor.models.architectures.branches import Branches
-from auditor.pipeline import search
+from auditor.utility import search
 from defenses.deid import Deid
 from defenses.deid.decoder import Decoding, deidentified
 from defenses.deid.identity import Naming, cross_entropy_to_uniform

@@ -11,8 +11,8 @@ from scipy.ndimage import convolve1d
 from attacks.identity_retrieval import IdentityRetrieval
 from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
 from auditor.errors import DataError
-from auditor.pipeline import search
 from auditor.types import RunContext, Selection, Split, Target
+from auditor.utility import search
 from defenses.image_deid import Blur, Pixelation, RandomImage, RemoveBody, RemoveHead
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged
