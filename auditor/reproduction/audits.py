@@ -12,7 +12,7 @@ import yaml
 from auditor import config as configuration
 from auditor import session
 from auditor.files import write
-from auditor.report import AuditReport, Measurement, Scenario, load
+from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario, load
 from auditor.reproduction.plan import RowPlan, block_of
 from auditor.reproduction.scene import Outcome, Scene
 
@@ -99,8 +99,14 @@ def _unshown(scenario: Scenario, row: RowPlan) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _claim(claim: Any) -> str:
+def _claim(claim: PrivacyClaim) -> str:
+    verdict = f"{claim.verdict}: " if claim.verdict else ""
     return (
-        f"{claim.mechanism}: claimed ε {claim.epsilon_claimed:g}, certified "
-        f"{claim.epsilon_certified:.4g} per image and {claim.epsilon_identity:.4g} per person"
+        f"{verdict}{claim.mechanism}; claimed ε {claim.epsilon_claimed:g}, certified "
+        f"{_epsilon(claim.epsilon_certified)} per {claim.unit} and "
+        f"{_epsilon(claim.epsilon_identity)} for a whole person"
     )
+
+
+def _epsilon(value: float | None) -> str:
+    return "∞" if value is None else f"{value:.4g}"
