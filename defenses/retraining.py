@@ -1,0 +1,124 @@
+"""What the defenses that retrain the extractor share: which one can be, how, and what is seen."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from auditor.card import Card
+from auditor.errors import UnsupportedTargetError
+from auditor.models.architectures.branches import Branches, branches
+from auditor.models.exported import ExportedNetwork
+from auditor.models.extractor import CardedExtractor
+from auditor.reid import Recipe
+from auditor.reid.learner import identity_dims
+from auditor.reid.recipe import Positive, Weight
+from auditor.types import Target
+
+PROGRAMS = (ExportedNetwork, torch.jit.ScriptModule)
+"""Networks that can be run but not trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retraining:
+    """How the extractor is fine-tuned on ``data.train``, privacy loss apart.
+
+    Attributes:
+        epochs: passes over the training people.
+        steps: batches per epoch; 0: as many as show each picture once on average.
+        people: persons per batch.
+        views: pictures of each.
+        lr: peak learning rate of AdamW.
+        head_lr: factor on it for everything that starts from nothing: classifiers and adversaries.
+        triplet: weight of the batch-hard triplets.
+        softmax: weight of the identity softmax.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    steps: Annotated[int, Field(ge=0)] = 0
+    people: Annotated[int, Field(ge=2)] = 16
+    views: Annotated[int, Field(ge=2)] = 4
+    lr: Positive = 3e-4
+    head_lr: Positive = 10.0
+    triplet: Weight = 1.0
+    softmax: Weight = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "head_lr"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive")
+        for name, least in {"epochs": 1, "steps": 0, "people": 2, "views": 2}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}")
+        if min(self.triplet, self.softmax) < 0 or self.triplet + self.softmax == 0:
+            raise ValueError("triplet and softmax must not be negative, nor both 0")
+
+    @property
+    def recipe(self) -> Recipe:
+        """Mirroring and shifting alone: what else is changed in a picture, no decoder can know."""
+        return Recipe(
+            epochs=self.epochs,
+            steps=self.steps,
+            people=self.people,
+            views=self.views,
+            lr=self.lr,
+            head_lr=self.head_lr,
+            triplet=self.triplet,
+            softmax=self.softmax,
+            recolour=0.0,
+            erase=0.0,
+        )
+
+
+def retrainable(target: Target) -> CardedExtractor:
+    """The target's extractor, if its weights can be learned.
+
+    Raises:
+        UnsupportedTargetError: if it is a finished program, or nothing in it may be changed.
+    """
+    extractor = target.extractor
+    kind = type(extractor).__name__
+    if isinstance(extractor, CardedExtractor):
+        kind = type(extractor.network).__name__
+        program = any(isinstance(module, PROGRAMS) for module in extractor.modules())
+        if not program and any(p.requires_grad for p in extractor.parameters()):
+            return extractor
+    raise UnsupportedTargetError(
+        f"the extractor ({kind}) is a finished program that cannot be retrained; "
+        "give the state dict it was made from, with its architecture"
+    )
+
+
+def seen(views: Branches, card: Card) -> Tensor:
+    """The feature ``(B, D)`` that a privacy loss reads: the identity views side by side.
+
+    Where the network has one neck this is the feature it answers with; part models answer with
+    something made of them. Length-one features are scaled to a mean square of one.
+    """
+    features = torch.cat(views.identity, dim=1).float()
+    if not card.l2_norm:
+        return features
+    scaled: Tensor = F.normalize(features) * features.shape[1] ** 0.5
+    return scaled
+
+
+class Seen(nn.Module):
+    """An extractor that answers with what `seen` reads: for an adversary who was trained on that.
+
+    Args:
+        extractor: the retrained one.
+    """
+
+    def __init__(self, extractor: CardedExtractor) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.input_size = extractor.input_size
+        self.feature_dim = sum(identity_dims(extractor))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, H, W)`` in [0, 1] to features ``(B, D)``."""
+        views = branches(self.extractor.network, self.extractor.prepare(images))
+        return seen(views, self.extractor.card)
