@@ -6,8 +6,11 @@ from pathlib import Path
 import torch
 
 from auditor import controls
+from auditor.card import Card
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
+from auditor.models.extractor import CardedExtractor
+from auditor.models.reference import load_reference
 from auditor.types import ReIDDataset, RunContext, Split, Target
 
 QUICK = {
@@ -49,6 +52,29 @@ QUICK = {
 }
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 
+BRIEF = {"epochs": 1, "steps": 2, "people": 4, "views": 2, "image_size": (32, 16), "width": 8}
+RETRAINED = ("deid", "adversarial", "dp_sgd", "federated")
+"""Defenses that retrain the extractor, so they need one that can be."""
+TINY_SHIFT = {
+    "image_size": (32, 16),
+    "width": 4,
+    "blocks": 1,
+    "latent": 4,
+    "epochs": 1,
+    "joint_epochs": 1,
+    "batch_size": 64,
+}
+QUICK_DEFENSES: dict[str, dict[str, object]] = {
+    "deid": BRIEF,
+    "adversarial": {**BRIEF, "period": 1},
+    "dp_sgd": {"epochs": 1, "batch": 20, "unit": "identity", "views": 1, "delta": 1e-3},
+    "federated": {"rounds": 1, "people": 50, "views": 2},
+    "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
+    "vunet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
+    "dgnet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
+}
+"""Hyper-parameters with which each built-in defense is done in seconds."""
+
 
 @cache
 def people() -> ReIDDataset:
@@ -72,6 +98,14 @@ def plain_context() -> RunContext:
 def leaky() -> Target:
     """An extractor that spells out identity, attributes and a thumbnail."""
     return controls.planted_target(people(), RunContext())
+
+
+@cache
+def trainable() -> Target:
+    """The shipped extractor, small, on drawn people it has not seen."""
+    return Target(
+        CardedExtractor(load_reference(), Card(height=64, width=32, l2_norm=True)), people()
+    )
 
 
 @cache

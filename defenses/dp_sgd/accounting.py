@@ -72,27 +72,29 @@ class Steps:
 
 
 def calibrated(epsilon: float, delta: float, rate: float, count: int) -> float:
-    """The least noise multiplier, to a thousandth of ε, that certifies (ε, δ).
+    """The least noise multiplier that certifies (ε, δ), to a percent.
 
     Raises:
         UsageError: if no noise does.
     """
-    tolerance = min(0.01, epsilon / 1000)
     with _no_advice():
         try:
             noise: float = get_noise_multiplier(
-                target_epsilon=epsilon * (1 - 2e-3),  # room for the other accountant's rounding
+                target_epsilon=epsilon,
                 target_delta=delta,
                 sample_rate=rate,
                 steps=count,
                 accountant="rdp",
-                epsilon_tolerance=tolerance,
+                epsilon_tolerance=epsilon / 1000,
             )
         except ValueError:
             raise UsageError(
                 f"no noise certifies epsilon {epsilon:g} at delta {delta:g} over {count} steps; "
                 "allow a larger epsilon, or train for fewer epochs"
             ) from None
+    # where ε is large, orders near one count, for which the other accountant's series may diverge
+    while _dp_accounting(Steps(noise, rate, count), delta) > epsilon:
+        noise *= 1.005
     return noise
 
 
@@ -131,7 +133,7 @@ def _mixture(steps: Steps, members: int, delta: float) -> float | None:
 class _no_advice(warnings.catch_warnings):  # noqa: N801 - a context manager, used like a function
     """Without Opacus' advice on its list of orders: a bound by any order is valid."""
 
-    def __enter__(self) -> None:  # type: ignore[override]
+    def __enter__(self) -> None:
         super().__enter__()
         warnings.filterwarnings("ignore", message="Optimal order is the .*")
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="opacus")

@@ -10,6 +10,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.learner import identity_dims
+from defenses.starting import draw_anew
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -44,7 +45,7 @@ class Student(nn.Module):
         grey = torch.full((2, 3, height, width), 0.5, device=extractor.gain.device)
         prepared = extractor.prepare(grey)
         _refuse_own_loss(branches(self.network, prepared))
-        self(prepared).sum().backward()  # type: ignore[no-untyped-call]
+        self(prepared).sum().backward()
         for parameter in self.parameters():
             parameter.requires_grad_(parameter.grad is not None)
             parameter.grad = None
@@ -89,28 +90,6 @@ def private_copy(extractor: CardedExtractor, *, scratch: bool) -> CardedExtracto
     copied.network = fixed
     wrap_norms(fixed)
     return copied
-
-
-def draw_anew(network: nn.Module) -> None:
-    """Forget every weight.
-
-    Raises:
-        UnsupportedTargetError: naming the layer that does not say how.
-    """
-    for name, module in network.named_modules():
-        reset = getattr(module, "reset_parameters", None) or getattr(
-            module, "_reset_parameters", None
-        )
-        own = list(module.parameters(recurse=False))
-        if reset is not None:
-            reset()
-        elif any(weight.ndim < 2 for weight in own):
-            raise UnsupportedTargetError(
-                f"layer {name!r} ({type(module).__name__}) does not say how its weights start, so "
-                "that it cannot be trained from nothing; use scratch: false with public weights"
-            )
-        for weight in own if reset is None else []:
-            nn.init.trunc_normal_(weight, std=0.02)  # tokens and positions of transformers
 
 
 def wrap_norms(network: nn.Module) -> None:

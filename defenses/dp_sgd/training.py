@@ -175,7 +175,7 @@ def _gradients(parts: Private, prepared: Tensor, classes: Tensor) -> None:
         F.cross_entropy(logits, wanted, label_smoothing=CHANGES.smoothing)
         for logits in parts.forward(prepared)
     ]
-    torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
+    torch.stack(losses).mean().backward()
     if views > 1:
         # no layer mixes pictures, so a person's gradient is the mean of its pictures' gradients
         for weight in parts.optimizer.params:
