@@ -42,7 +42,8 @@ def few(split: Split, people: int, pictures: int) -> Split:
 def world(given: argparse.Namespace) -> ReIDDataset:
     """The people asked for."""
     if given.data is None:
-        return draw_world(identities=60, auxiliary=100, cameras=3, images_per_camera=4, seed=7)
+        people = given.people or 100
+        return draw_world(identities=40, auxiliary=people, cameras=3, images_per_camera=2, seed=7)
     data = open_dataset(given.data)
     return replace(data, train=few(data.train, given.people, given.pictures))
 
@@ -79,7 +80,9 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--arch", default="reference")
     parser.add_argument("--size", nargs=2, type=int, default=(64, 32))
-    parser.add_argument("--people", type=int, default=0, help="of the training split; 0: all")
+    parser.add_argument(
+        "--people", type=int, default=0, help="to train on; 0: all, or 100 drawn ones"
+    )
     parser.add_argument("--pictures", type=int, default=8, help="of each, with --people")
     parser.add_argument("--defend", action="append", default=[])
     given = parser.parse_args()

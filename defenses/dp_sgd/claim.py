@@ -9,8 +9,12 @@ from auditor.report import NoisyTraining, PrivacyClaim
 from defenses.dp_sgd.accounting import Steps
 
 SCOPE = (
-    "the guarantee covers the training people, and the extractor alone, whatever is made of it; it "
-    "says nothing of the people in gallery and query, whom the extractor is there to tell apart"
+    "the guarantee covers the training people alone; it says nothing of the people in gallery and "
+    "query, whom the extractor is there to tell apart"
+)
+UNDONE = (
+    "it is a guarantee about this extractor: training it on the same people again without noise, "
+    "as another defense may, undoes it"
 )
 PUBLIC = (
     "the starting weights are taken for public: if the training people were already in them, "
@@ -83,6 +87,7 @@ class Promise:
 
     def _remarks(self, certified: float | None) -> Iterator[str]:
         yield SCOPE
+        yield UNDONE
         if not self.scratch:
             yield PUBLIC
         if certified is not None and certified > 10:

@@ -91,19 +91,26 @@ class DpSgd:
         extractor = retrainable(target)
         shown = pictures(target.data.train, extractor.input_size)
         units = self._units(shown, ctx)
-        noise = self._noise(len(units))
-        student, steps = self.train(extractor, units, noise, ctx)
+        settings = Settings(
+            epochs=self.epochs,
+            batch=self.batch,
+            chunk=self.chunk,
+            lr=self.lr,
+            clip=self.clip,
+            noise_multiplier=self._noise(len(units)),
+            nth=len(target.claims),
+        )
+        student, steps = self.train(extractor, units, settings, ctx)
         claim = self._promise(steps, shown).claim()
         return replace(target, extractor=student, claims=(*target.claims, claim))
 
     def train(
-        self, extractor: CardedExtractor, units: Units, noise: float, ctx: RunContext
+        self, extractor: CardedExtractor, units: Units, settings: Settings, ctx: RunContext
     ) -> tuple[CardedExtractor, Steps]:
         """A trained copy of ``extractor``, in evaluation mode, and the steps that were made."""
         with ctx.randomness("defenses.dp_sgd.start"):
             copied = private_copy(extractor, scratch=self.scratch).to(ctx.device)
             student = Student(copied, units.shown.people)
-            settings = Settings(self.epochs, self.batch, self.chunk, self.lr, self.clip, noise)
             steps = learn(student, copied, units, settings, ctx)
         unwrap_norms(copied.network)
         return copied.eval().requires_grad_(True), steps

@@ -81,6 +81,7 @@ class Settings:
         lr: of AdamW, which only sees noisy gradients, so that it costs no privacy.
         clip: L2 norm at which a unit's gradient is cut.
         noise_multiplier: deviation of the noise over ``clip``.
+        nth: of the trainings of this network that are private.
     """
 
     epochs: int
@@ -89,6 +90,7 @@ class Settings:
     lr: float
     clip: float
     noise_multiplier: float
+    nth: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,9 @@ def private(student: Student, units: Units, settings: Settings, ctx: RunContext)
     optimizer = torch.optim.AdamW(
         [p for p in student.parameters() if p.requires_grad], settings.lr, weight_decay=0.0
     )
-    noise = torch.Generator(ctx.device).manual_seed(ctx.seed_for("defenses.dp_sgd.noise"))
+    # two trainings with the same noise would cancel it in their difference
+    unique = ctx.seed_for(f"defenses.dp_sgd.noise {settings} {len(units)} {units.views}")
+    noise = torch.Generator(ctx.device).manual_seed(unique)
     with _without_advice():
         engine = PrivacyEngine(accountant="rdp")
         forward, noisy, loader = engine.make_private(

@@ -132,6 +132,17 @@ class TestTraining:
         assert torch.tensor(sizes).float().mean().item() == pytest.approx(8, abs=0.8)
         assert torch.tensor(sizes).float().var().item() == pytest.approx(6, abs=2.5)
 
+    def test_no_two_trainings_share_their_noise(self):
+        def first(settings, chosen=None):
+            _, pupil = student()
+            generator = private(pupil, chosen or units(), settings, CONTEXT).optimizer.generator
+            return torch.randn(1, generator=generator).item()
+
+        others = [first(replace(QUICK, lr=2e-3)), first(replace(QUICK, nth=1))]
+        others.append(first(QUICK, units("identity")))
+        assert len({first(QUICK), *others}) == 4
+        assert first(QUICK) == first(QUICK)
+
     def test_steps_that_sample_nobody_are_made_and_counted(self, monkeypatch):
         copied, pupil = student()
         before = {name: w.clone() for name, w in pupil.named_parameters()}
