@@ -130,6 +130,25 @@ class ReconstructionBound:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoisyTraining:
+    """Differentially private training: the steps that a claim's ε adds up.
+
+    Attributes:
+        noise_multiplier: deviation of the noise over the norm at which gradients are cut.
+        sampling_rate: chance that a unit takes part in a step.
+        steps: of one run.
+        runs: trainings on these people that count, because somebody looked at their outcome.
+        accountants: who added the steps up -> ε; None if it is not finite.
+    """
+
+    noise_multiplier: float
+    sampling_rate: float
+    steps: int
+    runs: int
+    accountants: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacyClaim:
     """What a mechanism promises, beside what its own numbers certify and what an experiment proves.
 
@@ -156,6 +175,8 @@ class PrivacyClaim:
         reconstruction: bound on any reconstruction; None where nothing is certified.
         verdict: what the claim is worth; empty in records from before there was one.
         reason: why, in one sentence.
+        training: the noise of a training, whose people alone the claim is about; None where the
+            claim is about the release of a gallery.
     """
 
     mechanism: str
@@ -178,6 +199,7 @@ class PrivacyClaim:
     reconstruction: ReconstructionBound | None = None
     verdict: PrivacyVerdict | Literal[""] = ""
     reason: str = ""
+    training: NoisyTraining | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

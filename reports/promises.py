@@ -1,7 +1,7 @@
 """Privacy claims in words: one row of figures, and what stands beside them."""
 
 from auditor.gates import family_of
-from auditor.report import PrivacyClaim, ReconstructionBound, Scenario
+from auditor.report import NoisyTraining, PrivacyClaim, ReconstructionBound, Scenario
 from reports.wording import label, number, quantity
 
 NAMING = ("identity", "inversion")
@@ -28,6 +28,8 @@ def epsilons(claim: PrivacyClaim) -> list[tuple[str, str]]:
 
 def figures(claim: PrivacyClaim) -> list[tuple[str, str]]:
     """The mechanism's own numbers, and those of the experiment."""
+    if claim.training:
+        return _of_training(claim, claim.training)
     shown = [
         ("unit", claim.unit),
         ("δ", quantity(claim.delta)),
@@ -46,6 +48,33 @@ def figures(claim: PrivacyClaim) -> list[tuple[str, str]]:
         sharper = f"{_short(claim.audited.epsilon_gaussian)} (assumes Gaussian)"
         shown.append(("ε audited, sharper", sharper))
     return shown
+
+
+def _of_training(claim: PrivacyClaim, training: NoisyTraining) -> list[tuple[str, str]]:
+    return [
+        ("unit", claim.unit),
+        ("δ", quantity(claim.delta)),
+        ("noise multiplier", _short(training.noise_multiplier)),
+        ("gradients cut at", quantity(claim.sensitivity)),
+        ("sampling rate", _short(training.sampling_rate)),
+        ("steps", f"{training.steps:,}"),
+        ("runs that count", str(training.runs)),
+        ("images per person, at most", str(claim.images_per_identity)),
+        *((f"ε by {name}", quantity(epsilon)) for name, epsilon in training.accountants.items()),
+    ]
+
+
+def neighbours(claim: PrivacyClaim) -> str:
+    """How two data sets differ that the claim does not let anybody tell apart."""
+    kind = "training sets" if claim.training else "galleries"
+    return f"Two {kind} are neighbours with {claim.neighbours}"
+
+
+def training(claim: PrivacyClaim) -> str:
+    """The figures of a private training in one cell; empty for other claims."""
+    if not claim.training:
+        return ""
+    return "\n".join(f"{name}: {value}" for name, value in figures(claim))
 
 
 def experiment(claim: PrivacyClaim) -> str:

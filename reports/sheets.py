@@ -234,9 +234,12 @@ def claims(sheet: Worksheet, report: AuditReport) -> None:
     head += ["ε audited, at least", "ε audited, assumes Gaussian", "ε identity", "δ", "σ", "norm"]
     head += ["sensitivity", "releases", "sticky", "images per identity", "metric ε"]
     head += ["reconstruction bound", "attacks that name people", "reason", "remarks"]
+    head += ["training"]
     body = (_claim(scenario, claim) for scenario in report.scenarios for claim in scenario.claims)
     widths = [18, 16, 36, 10, 22, 12, 12, 12, 14, 12, 12, 12, 8, 12, 10, 8, 12, 60, 50, 40, 60, 80]
+    widths += [40]
     wrapped = ["metric ε", "reconstruction bound", "attacks that name people", "reason", "remarks"]
+    wrapped += ["training"]
     last = write_table(sheet, head, widths, body, wrapped=wrapped)
     colour_outcomes(sheet, f"B2:B{last + 1}", promises.OUTCOME)
 
@@ -267,6 +270,7 @@ def _claim(scenario: Scenario, claim: PrivacyClaim) -> Row:
         promises.attacked(scenario) if bound else None,
         claim.reason,
         "\n".join(claim.remarks),
+        promises.training(claim),
     )
 
 

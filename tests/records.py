@@ -18,6 +18,7 @@ from auditor.report import (
     Gap,
     Match,
     Measurement,
+    NoisyTraining,
     Power,
     PrivacyClaim,
     ProbeCheck,
@@ -205,6 +206,27 @@ def claim() -> PrivacyClaim:
         releases=1,
         images_per_identity=9,
         remarks=("ε = 300 is no meaningful guarantee; only the attacks say what is protected",),
+    )
+
+
+def private_training() -> PrivacyClaim:
+    """A claim about the people a network was trained on."""
+    return replace(
+        claim(),
+        mechanism="DP-SGD: Gaussian noise on the sum of cut gradients of a Poisson sample",
+        neighbours="one image added or taken away",
+        epsilon_claimed=8.0,
+        epsilon_certified=7.98,
+        epsilon_identity=42.9,
+        sensitivity=1.0,
+        training=NoisyTraining(
+            noise_multiplier=0.61,
+            sampling_rate=0.0526,
+            steps=1900,
+            runs=2,
+            accountants={"Opacus (RDP)": 7.97, "dp-accounting (RDP)": None},
+        ),
+        verdict="CONSISTENT",
     )
 
 

@@ -54,6 +54,7 @@ QUICK = {
 
 BRIEF = {"epochs": 1, "steps": 2, "people": 4, "views": 2, "image_size": (32, 16), "width": 8}
 RETRAINED = ("deid", "adversarial")
+RETRAINED = ("deid", "adversarial", "dp_sgd", "federated")
 """Defenses that retrain the extractor, so they need one that can be."""
 TINY_SHIFT = {
     "image_size": (32, 16),
@@ -67,6 +68,8 @@ TINY_SHIFT = {
 QUICK_DEFENSES: dict[str, dict[str, object]] = {
     "deid": BRIEF,
     "adversarial": {**BRIEF, "period": 1},
+    "dp_sgd": {"epochs": 1, "batch": 20, "unit": "identity", "views": 1, "delta": 1e-3},
+    "federated": {"rounds": 1, "people": 50, "views": 2},
     "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
     "vunet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
     "dgnet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},

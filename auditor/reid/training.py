@@ -30,11 +30,13 @@ class Trained:
         extractor: in evaluation mode, on the device it was trained on.
         classes: persons it learned to tell apart.
         history: per epoch its number, mean losses and training accuracy (``top1``).
+        classifiers: of the identity views, on the extractor's device.
     """
 
     extractor: CardedExtractor
     classes: int
     history: tuple[Mapping[str, float], ...]
+    classifiers: nn.ModuleList
 
 
 def train_reid(
@@ -45,6 +47,7 @@ def train_reid(
     *,
     name: str = "train",
     terms: Mapping[str, nn.Module] | None = None,
+    classifiers: nn.ModuleList | None = None,
     checkpoint: Path | None = None,
     devices: int = 1,
 ) -> Trained:
@@ -57,6 +60,7 @@ def train_reid(
         ctx: its device, seed and progress.
         name: of this training, for its randomness and its progress.
         terms: name -> further loss that learns along; see `auditor.reid.learner.Term`.
+        classifiers: of an earlier training on the same people, to go on from; left as they are.
         checkpoint: a ``.ckpt`` file kept up to date after every epoch, and resumed from if it is
             already there.
         devices: GPUs, or processes, that share the batches (distributed data parallel).
@@ -70,6 +74,8 @@ def train_reid(
     student = deepcopy(extractor)
     with ctx.randomness(f"{name}/start"):
         module = Learner(student, shown, recipe, dict(terms or {}), _seeds(ctx, name))
+        if classifiers is not None:
+            module.classifiers.load_state_dict(classifiers.state_dict())
         # an opened model is in evaluation mode, and Lightning leaves modes as they are
         module.train().to(memory_format=torch.channels_last)
         fit(
@@ -83,7 +89,12 @@ def train_reid(
             precision=_precision(recipe, ctx.device),
         )
     student.to(memory_format=torch.contiguous_format)
-    return Trained(student.to(ctx.device).eval(), shown.people, tuple(module.history))
+    return Trained(
+        student.to(ctx.device).eval(),
+        shown.people,
+        tuple(module.history),
+        module.classifiers.to(ctx.device),
+    )
 
 
 def _seeds(ctx: RunContext, name: str) -> Callable[[str], int]:

@@ -16,6 +16,7 @@ from auditor.report import PrivacyClaim
 from auditor.types import ReIDDataset, RunContext, Split, Target, as_is
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
+from tests.records import private_training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -411,7 +412,8 @@ class TestAttack:
             images_per_identity=1,
         )
         covered = dataclasses.replace(claim, releases=4)
-        target = dataclasses.replace(crowd(release=noisy(1.0)), claims=(claim, covered))
+        claims = (claim, covered, private_training())
+        target = dataclasses.replace(crowd(release=noisy(1.0)), claims=claims)
         composed = [
             note
             for note in Averaging(releases=4).run(target, RunContext()).notes

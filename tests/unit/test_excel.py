@@ -27,6 +27,7 @@ from tests.records import (
     hostile_record,
     over_claimed,
     powerful_record,
+    private_training,
 )
 
 GATES = (
@@ -147,6 +148,16 @@ class TestSheets:
         assert "identity" in found["attacks that name people"]
         assert not before["verdict"]
         assert before["ε audited, at least"] == "n/a"
+
+    def test_a_private_training_has_its_figures_in_one_cell(self, tmp_path):
+        report = example_record()
+        bare, noisy = report.scenarios
+        claims = (private_training(), claim())
+        judged = replace(report, scenarios=(bare, replace(noisy, claims=claims)))
+        found, other = table(load_workbook(written(tmp_path, judged))["DP"])
+        assert "noise multiplier: 0.61\n" in found["training"]
+        assert "ε by dp-accounting (RDP): unbounded" in found["training"]
+        assert not other["training"]
 
     def test_curves_groups_and_people_are_tidy(self, tmp_path):
         report = detailed_record()

@@ -28,6 +28,7 @@ from tests.records import (
     measured,
     over_claimed,
     powerful_record,
+    private_training,
     rank_lists,
 )
 
@@ -352,6 +353,16 @@ class TestContent:
         assert "the two rows farthest apart 1.310 unbounded" in shown
         assert "right at most 99.9% of the time with one stored row" in shown
         assert "Measured: identity: Top-1" in shown
+
+    def test_a_private_training_shows_its_noise_its_steps_and_both_accountants(self):
+        report = example_record()
+        bare, noisy = report.scenarios
+        claimed = replace(noisy, claims=(private_training(),))
+        shown = read(replace(report, scenarios=(bare, claimed))).text
+        assert "Two training sets are neighbours with one image added or taken away" in shown
+        assert "noise multiplier 0.61 gradients cut at 1 sampling rate 0.0526 steps 1,900" in shown
+        assert "ε by Opacus (RDP) 7.97 ε by dp-accounting (RDP) unbounded" in shown
+        assert "σ per coordinate" not in shown
 
     def test_certificates_say_whether_power_was_shown(self):
         shown = read(example_record()).text

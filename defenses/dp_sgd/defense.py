@@ -1,0 +1,146 @@
+"""The defense: which people are learned from, with how much noise, and what is then claimed."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from auditor.errors import UsageError
+from auditor.models.extractor import CardedExtractor
+from auditor.reid.people import Pictures, pictures
+from auditor.types import RunContext, Target
+from defenses.dp_sgd.accounting import Steps, calibrated
+from defenses.dp_sgd.claim import Promise
+from defenses.dp_sgd.student import Student, private_copy, unwrap_norms
+from defenses.dp_sgd.training import Settings, Units, learn
+from defenses.retraining import retrainable
+
+NO_TRIPLETS = (
+    "triplet must be 0: a triplet compares a picture with other people's, so the loss is no sum "
+    "over pictures or people, and cutting gradients bounds nobody's share in it"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpSgd:
+    """Retrains the extractor with noisy gradients, so that no training person shows in it.
+
+    DP-SGD (Abadi et al., CCS 2016) by Opacus: units are Poisson-sampled, each unit's gradient is
+    cut to ``clip``, and Gaussian noise is added to the sum. Batch normalisation, which mixes
+    pictures, becomes group normalisation. The guarantee is about whoever was learned from; it says
+    nothing of the people a gallery holds, whose features the extractor goes on to tell apart.
+
+    The re-identification papers that compare themselves with it (Kansal et al., WACV 2024, Table 3;
+    Peng et al., 2025, Table 7) give ε = 50 and neither unit, δ, loss nor starting weights. The loss
+    here is the identity softmax alone, see ``triplet``. Unit ``identity`` samples people and cuts
+    one gradient per person, the mean over some of the person's pictures; unit ``image`` is the
+    papers' likely reading, for which the claim also says what a whole person is left with.
+
+    Attributes:
+        epsilon: for ``unit``, over all ``runs``.
+        noise_multiplier: deviation of the noise over ``clip``; None: the least that certifies ε.
+        delta: chance that the guarantee does not hold; below 1 / units.
+        unit: whether neighbouring training sets differ in one image or in all of one person.
+        views: with ``unit: identity``, pictures per person and step.
+        epochs: passes over the units.
+        batch: units per step, on average.
+        lr: of AdamW.
+        clip: L2 norm at which the gradient of a unit is cut.
+        scratch: whether the weights are drawn anew; otherwise those given must be public, that is,
+            must not come from the training people.
+        runs: trainings on these people that count: one for every setting that was tried.
+        chunk: units whose gradients are held in memory at once.
+        triplet: refused unless 0.
+    """
+
+    epsilon: float = 8.0
+    noise_multiplier: float | None = None
+    delta: float = 1e-5
+    unit: Literal["image", "identity"] = "image"
+    views: int = 4
+    epochs: int = 20
+    batch: int = 64
+    lr: float = 1e-3
+    clip: float = 1.0
+    scratch: bool = True
+    runs: int = 1
+    chunk: int = 32
+    triplet: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.triplet:
+            raise ValueError(NO_TRIPLETS)
+        if self.noise_multiplier is not None and not 0 <= self.noise_multiplier < math.inf:
+            raise ValueError("noise_multiplier must not be negative, or be left out")
+        if not 0 < self.delta < 1:
+            raise ValueError("delta must lie between 0 and 1")
+        for name in ("epsilon", "lr", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive")
+        for name in ("views", "epochs", "batch", "runs", "chunk"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Defense`.
+
+        Raises:
+            UnsupportedTargetError: if the extractor cannot be trained picture by picture.
+            DataError: if fewer than two people can be shown.
+            UsageError: if delta protects nobody, or no noise certifies epsilon.
+        """
+        extractor = retrainable(target)
+        shown = pictures(target.data.train, extractor.input_size)
+        units = self._units(shown, ctx)
+        settings = Settings(
+            epochs=self.epochs,
+            batch=self.batch,
+            chunk=self.chunk,
+            lr=self.lr,
+            clip=self.clip,
+            noise_multiplier=self._noise(len(units)),
+            nth=len(target.claims),
+        )
+        student, steps = self.train(extractor, units, settings, ctx)
+        claim = self._promise(steps, shown).claim()
+        return replace(target, extractor=student, claims=(*target.claims, claim))
+
+    def train(
+        self, extractor: CardedExtractor, units: Units, settings: Settings, ctx: RunContext
+    ) -> tuple[CardedExtractor, Steps]:
+        """A trained copy of ``extractor``, in evaluation mode, and the steps that were made."""
+        with ctx.randomness("defenses.dp_sgd.start"):
+            copied = private_copy(extractor, scratch=self.scratch).to(ctx.device)
+            student = Student(copied, units.shown.people)
+            steps = learn(student, copied, units, settings, ctx)
+        unwrap_norms(copied.network)
+        return copied.eval().requires_grad_(True), steps
+
+    def _promise(self, steps: Steps, shown: Pictures) -> Promise:
+        return Promise(
+            unit=self.unit,
+            epsilon=self.epsilon if self.noise_multiplier is None else None,
+            delta=self.delta,
+            clip=self.clip,
+            scratch=self.scratch,
+            runs=self.runs,
+            made=steps,
+            images=int(shown.classes.bincount().max()),
+        )
+
+    def _units(self, shown: Pictures, ctx: RunContext) -> Units:
+        draw = ctx.generator("defenses.dp_sgd.views")
+        identity = self.unit == "identity"
+        units = Units.people(shown, self.views, draw) if identity else Units.images(shown, draw)
+        if self.delta >= 1 / len(units):
+            raise UsageError(
+                f"delta {self.delta:g} allows one of {len(units)} training units to be published "
+                f"in the clear; choose it below {1 / len(units):.1e}"
+            )
+        return units
+
+    def _noise(self, units: int) -> float:
+        if self.noise_multiplier is not None:
+            return self.noise_multiplier
+        # a loader of so many batches, each of which samples everybody at the rate it has
+        batches = math.ceil(units / min(self.batch, units))
+        return calibrated(self.epsilon, self.delta, 1 / batches, self.epochs * batches * self.runs)

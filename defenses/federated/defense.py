@@ -1,0 +1,154 @@
+"""The defense: who the clients are, and the rounds they train in."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from auditor.errors import UnsupportedTargetError
+from auditor.models.extractor import CardedExtractor
+from auditor.reid import Recipe, train_reid
+from auditor.types import RunContext, Split, Target, silent
+from defenses.federated.averaging import Engine, averaging
+from defenses.retraining import retrainable
+from defenses.starting import draw_anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class Federated:
+    """Retrains the extractor where the pictures are, and collects weights instead of pictures.
+
+    Partial averaging (FedPav; Zhuang et al., ACM MM 2020): in every round each client trains a copy
+    of the network with an identity classifier of its own, which never leaves it, and the server
+    replaces the network by the mean of the copies, weighted by pictures. A client is one camera, or
+    holds all pictures of some people (Zhuang et al., ACM TOMM 2022).
+
+    No noise is added, so nothing is claimed: whoever sees an update can attack it (`idlg`,
+    `gradient_inversion`), and the extractor gives away what any other trained extractor does. The
+    clients take turns in one process.
+
+    Differences: AdamW with a schedule that starts anew in each round, instead of SGD; every client
+    takes part in every round; no distillation and no weighting by cosine distance.
+
+    Attributes:
+        clients: what a client holds.
+        count: clients among which people are dealt; 0: as many as there are cameras.
+        rounds: how often weights are averaged.
+        epochs: local passes per round.
+        people: persons per batch.
+        views: pictures of each.
+        lr: peak learning rate of a round.
+        head_lr: factor on it for the clients' classifiers.
+        softmax: weight of the identity softmax.
+        triplet: weight of batch-hard triplets among a client's people; the papers use none.
+        scratch: whether the network starts from nothing instead of the given weights.
+        engine: who takes the mean: a weighted sum, or Flower's FedAvg (extra ``federated``).
+    """
+
+    clients: Literal["camera", "identity"] = "camera"
+    count: int = 0
+    rounds: int = 10
+    epochs: int = 1
+    people: int = 16
+    views: int = 4
+    lr: float = 3e-4
+    head_lr: float = 10.0
+    softmax: float = 1.0
+    triplet: float = 0.0
+    scratch: bool = False
+    engine: Engine = "own"
+
+    def __post_init__(self) -> None:
+        for name, least in {"count": 0, "rounds": 1, "epochs": 1, "people": 2, "views": 2}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}")
+        for name in ("lr", "head_lr"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive")
+        if min(self.softmax, self.triplet) < 0 or self.softmax + self.triplet == 0:
+            raise ValueError("softmax and triplet must not be negative, nor both 0")
+        if self.count and self.clients == "camera":
+            raise ValueError("count is for clients: identity; the cameras are as many as they are")
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Defense`.
+
+        Raises:
+            UnsupportedTargetError: if fewer than two clients can learn to tell two people apart.
+            EnvironmentUnmetError: if Flower is asked for and not installed.
+        """
+        extractor, average = deepcopy(retrainable(target)).to(ctx.device), averaging(self.engine)
+        parts = self.split(target.data.train, ctx)
+        if self.scratch:
+            with ctx.randomness("defenses.federated.start"):
+                draw_anew(extractor.network)
+        heads: list[nn.ModuleList | None] = [None] * len(parts)
+        for turn in range(self.rounds):
+            states = []
+            for client, part in enumerate(parts):
+                name = f"federated {turn}/{client}"
+                state, heads[client] = self._local(extractor, part, heads[client], name, ctx)
+                states.append(state)
+                done = turn + (client + 1) / len(parts)
+                ctx.progress(done / self.rounds, f"client {client + 1} of {len(parts)}")
+            mean = average(states, [len(part) for part in parts])
+            extractor.network.load_state_dict(mean)
+        return replace(target, extractor=extractor.eval())
+
+    def split(self, people: Split, ctx: RunContext) -> list[Split]:
+        """What each client holds; clients with fewer than two people have nothing to learn.
+
+        Raises:
+            UnsupportedTargetError: if fewer than two clients are left.
+        """
+        shown = people.take(torch.nonzero(people.pids > 0).flatten())
+        codes = shown.camids if self.clients == "camera" else self._dealt(shown, ctx)
+        parts = [shown.take((codes == c).nonzero().flatten()) for c in _known(codes)]
+        parts = [part for part in parts if len(part.pids.unique()) > 1]
+        if len(parts) < 2:
+            raise UnsupportedTargetError(
+                f"the training split makes {len(parts)} clients by {self.clients} that know two or "
+                "more people, and averaging takes two; give camids, or choose clients: identity"
+            )
+        return parts
+
+    def _dealt(self, shown: Split, ctx: RunContext) -> Tensor:
+        """A client ``(N,)`` for each picture, the same for all pictures of a person."""
+        count = self.count or max(2, len(_known(shown.camids)))
+        named, persons = shown.pids.unique(return_inverse=True)
+        order = torch.randperm(len(named), generator=ctx.generator("defenses.federated.deal"))
+        return (order % count)[persons]
+
+    def _local(
+        self,
+        extractor: CardedExtractor,
+        part: Split,
+        heads: nn.ModuleList | None,
+        name: str,
+        ctx: RunContext,
+    ) -> tuple[dict[str, Tensor], nn.ModuleList]:
+        """The client's weights after its epochs, and its classifiers, which stay with it."""
+        quiet = replace(ctx, progress=silent)
+        trained = train_reid(extractor, part, self.recipe, quiet, name=name, classifiers=heads)
+        return trained.extractor.network.state_dict(), trained.classifiers
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of one round at one client."""
+        return Recipe(
+            epochs=self.epochs,
+            people=self.people,
+            views=self.views,
+            lr=self.lr,
+            head_lr=self.head_lr,
+            softmax=self.softmax,
+            triplet=self.triplet,
+        )
+
+
+def _known(codes: Tensor) -> Sequence[int]:
+    known: list[int] = codes[codes >= 0].unique().tolist()
+    return known
