@@ -53,7 +53,6 @@ QUICK = {
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 
 BRIEF = {"epochs": 1, "steps": 2, "people": 4, "views": 2, "image_size": (32, 16), "width": 8}
-RETRAINED = ("deid", "adversarial")
 RETRAINED = ("deid", "adversarial", "dp_sgd", "federated")
 """Defenses that retrain the extractor, so they need one that can be."""
 TINY_SHIFT = {
