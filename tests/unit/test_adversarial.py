@@ -7,7 +7,7 @@ from attacks.inversion.mse_decoder import MseDecoder
 from auditor.card import Card
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.models.architectures.branches import Branches
-from auditor.pipeline import search
+from auditor.utility import search
 from defenses.adversarial import AdversarialRetraining
 from defenses.adversarial.game import ReversalGame
 from defenses.retraining import Seen
