@@ -67,7 +67,7 @@ TINY_SHIFT = {
 QUICK_DEFENSES: dict[str, dict[str, object]] = {
     "deid": BRIEF,
     "adversarial": {**BRIEF, "period": 1},
-    "dp_sgd": {"epochs": 1, "batch": 20, "unit": "identity", "views": 1, "delta": 1e-3},
+    "dp_sgd": {"epochs": 1, "batch": 20, "unit": "identity", "views": 1, "noise_multiplier": 1.0},
     "federated": {"rounds": 1, "people": 50, "views": 2},
     "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},
     "vunet": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},

@@ -72,7 +72,7 @@ class Steps:
 
 
 def calibrated(epsilon: float, delta: float, rate: float, count: int) -> float:
-    """The least noise multiplier that certifies (ε, δ), to a percent.
+    """About the least noise multiplier that certifies (ε, δ).
 
     Raises:
         UsageError: if no noise does.
@@ -94,7 +94,7 @@ def calibrated(epsilon: float, delta: float, rate: float, count: int) -> float:
             ) from None
     # where ε is large, orders near one count, for which the other accountant's series may diverge
     while _dp_accounting(Steps(noise, rate, count), delta) > epsilon:
-        noise *= 1.005
+        noise *= 1.01
     return noise
 
 
