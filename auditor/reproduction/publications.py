@@ -20,7 +20,7 @@ from torch import Tensor
 
 from auditor.chain import defenses_of
 from auditor.embedding import features_of
-from auditor.errors import AuditError, DataError, UsageError
+from auditor.errors import AuditError, DataError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.scores import pu
@@ -126,10 +126,10 @@ def _one_per_camera(split: Split) -> Tensor:
 
 def _outcome(scene: Scene, stage: Stage, name: str, row: RowPlan, ctx: RunContext) -> Outcome:
     scene.say(f"row {name}")
+    block = block_of(row, scene.preset)
+    defenses: list[Defense] = defenses_of(name, block) if block else []
     try:
-        found = _measured(scene, stage, name, row, ctx)
-    except UsageError:
-        raise
+        found = _measured(scene, stage, name, defenses, ctx)
     except AuditError as error:
         return Outcome(reason=str(error))
     columns = scene.plan.columns.items()
@@ -137,12 +137,10 @@ def _outcome(scene: Scene, stage: Stage, name: str, row: RowPlan, ctx: RunContex
 
 
 def _measured(
-    scene: Scene, stage: Stage, name: str, row: RowPlan, ctx: RunContext
+    scene: Scene, stage: Stage, name: str, defenses: Sequence[Defense], ctx: RunContext
 ) -> dict[str, Measurement]:
     """Address -> measurement of one row."""
     target = Target(stage.attacker, stage.owner)
-    block = block_of(row, scene.preset)
-    defenses: list[Defense] = defenses_of(name, block) if block else []
     published = _applied(defenses, target, name, ctx)
     if published.extractor is not target.extractor:
         # the protection lies in the training, not in the pictures
