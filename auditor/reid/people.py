@@ -116,7 +116,7 @@ class PeopleSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Row numbers, the pictures of a person together."""
-        seed = self.seed + 1_000_003 * self.epoch + 7_919 * _rank()
+        seed = self.seed + 1_000_003 * self.epoch + 7_919 * rank()
         generator = torch.Generator().manual_seed(seed)
         waiting: list[int] = []
         for _ in range(self.steps):
@@ -141,6 +141,7 @@ class PeopleSampler(Sampler[int]):
         return rows.repeat(-(-self.views // len(rows)))[: self.views]
 
 
-def _rank() -> int:
+def rank() -> int:
+    """Which of the processes of a distributed training this is; 0 outside of one."""
     ready = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_rank() if ready else 0

@@ -1,5 +1,6 @@
 """`audit train`: from a dataset and an architecture to a file of weights that describes itself."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from auditor.models.architectures.registry import build
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
 from auditor.progress import Display
+from auditor.reid.people import rank
 from auditor.reid.recipe import Recipe
 from auditor.reid.training import train_reid
 from auditor.report import Measurement
@@ -103,6 +105,8 @@ def train(job: Job, display: Display) -> Outcome:
             checkpoint=job.checkpoint,
             devices=job.devices,
         )
+    if rank():
+        sys.exit(0)  # one of the processes that shared the batches; the first one writes
     with display.step("utility after") as progress:
         after = utility(trained.extractor, data, replace(ctx, progress=progress))
     facts = {

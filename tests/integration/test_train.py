@@ -117,3 +117,15 @@ def test_weights_that_describe_themselves_wrongly_are_refused(trained, audit, dr
 
 def test_other_weights_say_nothing():
     assert described(WEIGHTS) is None
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_training_and_one_writes(audit_process, drawn_folder, tmp_path):
+    out = tmp_path / "shared.safetensors"
+    devices = ("--device", "cpu", "--devices", "2")
+    process = audit_process("train", "--data", drawn_folder, "--out", out, *QUICK, *devices)
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert stdout.count("trained on 100 people") == 1
+    assert "MEMBER: 2/2" in stderr
+    assert described(out).facts["people"] == 100
