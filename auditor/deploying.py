@@ -5,8 +5,6 @@ import hashlib
 import io
 import json
 import secrets
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,8 +18,9 @@ from auditor.chain import Links
 from auditor.config import DataConfig, ModelConfig
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
-from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.errors import UsageError
 from auditor.files import write
+from auditor.handover import handover, key_folder
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
 from auditor.models.export import export
@@ -65,7 +64,7 @@ class Job:
     @property
     def key(self) -> Path:
         """Where what must stay secret is kept: beside ``out``, not in it."""
-        return self.out.with_name(self.out.name + ".key")
+        return key_folder(self.out)
 
 
 @dataclass(frozen=True)
@@ -95,20 +94,13 @@ def defend(job: Job, display: Display) -> Outcome:
             deployed comes out, or the disk refuses.
     """
     check_out(job)
-    device, staging = pick_device(job.device), _staging(job.out)
-    try:
-        public, private = staging / "public", staging / "private"
-        public.mkdir()
-        private.mkdir(mode=0o700)
+    device = pick_device(job.device)
+    with handover(job.out) as (public, private):
         # a seed in a configuration would tell whoever reads it how to take the noise off again
         seed = secrets.randbits(256) if job.seed is None else job.seed
         ctx = RunContext(seed=seed, device=device, workdir=private, weights=job.weights)
         outcome = _defend(job, ctx, public, display)
         write(private / KEY, _json({"seed": str(seed)}), mode=0o600)
-        _swap(public, job.out, staging / "old")
-        _swap(private, job.key, staging / "old-key")
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return outcome
 
 
@@ -255,27 +247,6 @@ def _files(public: Path) -> dict[str, str]:
         path.relative_to(public).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
     }
-
-
-def _staging(out: Path) -> Path:
-    """A folder beside ``out`` that its owner alone can read, where everything is made first."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise EnvironmentUnmetError(f"cannot write beside {out}: {error.strerror}") from None
-
-
-def _swap(made: Path, place: Path, old: Path) -> None:
-    """Move ``made`` to ``place``; what was there goes to ``old``, and comes back on failure."""
-    try:
-        if place.exists():
-            place.rename(old)
-        made.rename(place)
-    except OSError as error:
-        if old.exists():
-            old.rename(place)
-        raise EnvironmentUnmetError(f"cannot write {place}: {error.strerror}") from None
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:

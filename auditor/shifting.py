@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import Any
 from auditor import __version__, controls, plugins
 from auditor.data import open_dataset
 from auditor.environment import pick_device
-from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.errors import UsageError
 from auditor.files import write
+from auditor.handover import handover
 from auditor.progress import Display
 from auditor.types import Exporter, RunContext
 
@@ -48,11 +47,7 @@ def shift(
     # nobody looks at these pictures through a model here; any extractor will do
     target = controls.null_target(open_dataset(data))
     seed = secrets.randbits(60) if seed is None else seed
-    staging = _staging(out)
-    try:
-        public, private = staging / "public", staging / "private"
-        public.mkdir()
-        private.mkdir(mode=0o700)
+    with handover(out) as (public, private):
         ctx = RunContext(seed=seed, device=pick_device(device), workdir=private, weights=weights)
         display = Display(2)
         with display.step("learn and shift") as progress:
@@ -62,37 +57,7 @@ def shift(
         facts |= {"plugin": PLUGIN, "params": _portable(defense), "version": __version__}
         write(public / "release.json", _json(facts))
         write(private / "key.json", _json({"seed": seed}), mode=0o600)
-        _swap(public, out, staging / "old")
-        _swap(private, key_folder(out), staging / "old-key")
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return facts
-
-
-def key_folder(out: Path) -> Path:
-    """Where the key to ``out`` is kept: beside it, not in it."""
-    return out.with_name(out.name + ".key")
-
-
-def _staging(out: Path) -> Path:
-    """A folder beside ``out`` that its owner alone can read, where everything is made first."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise EnvironmentUnmetError(f"cannot write beside {out}: {error.strerror}") from None
-
-
-def _swap(made: Path, place: Path, old: Path) -> None:
-    """Move ``made`` to ``place``; what was there goes to ``old``, and comes back on failure."""
-    try:
-        if place.exists():
-            place.rename(old)
-        made.rename(place)
-    except OSError as error:
-        if old.exists():
-            old.rename(place)
-        raise EnvironmentUnmetError(f"cannot write {place}: {error.strerror}") from None
 
 
 def _portable(defense: object) -> dict[str, Any]:

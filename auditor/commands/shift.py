@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from auditor.errors import UsageError
+from auditor.handover import key_folder
 
 
 def shift(
@@ -33,18 +34,18 @@ def shift(
 
     params = configuration.shift_parameters(preset, settings or [])
     _refuse(out, overwrite=overwrite)
-    from auditor import shifting
+    from auditor import shifting  # torch starts here
 
     facts = shifting.shift(data, out, params=params, seed=seed, device=device, weights=weights)
     typer.echo(f"wrote {out}: {facts['identities']} people, pose: {facts['pose']}")
-    typer.echo(f"wrote {shifting.key_folder(out)}: keep it secret, or delete it")
+    typer.echo(f"wrote {key_folder(out)}: keep it secret, or delete it")
 
 
 def _refuse(out: Path, *, overwrite: bool) -> None:
     """Refuse to replace a data set, or a key that would be lost, unless told to."""
     if not out.name:
         raise UsageError(f"--out {out} has no name of its own; name a new folder")
-    for place in (out, out.with_name(out.name + ".key")):
+    for place in (out, key_folder(out)):
         if place.exists() and not place.is_dir():
             raise UsageError(f"{place} is a file; name another --out")
         if place.exists() and not overwrite:
