@@ -94,7 +94,7 @@ class TestAccounting:
         assert alone < few < many
         assert many < Steps(6.0 / 9, 1 - 0.95**9, 100).epsilon(1e-5)
 
-    @pytest.mark.parametrize("epsilon", [1.0, 50.0])
+    @pytest.mark.parametrize("epsilon", [1.0, 20.0])
     def test_the_calibrated_noise_certifies_epsilon_and_hardly_more(self, epsilon):
         noise = calibrated(epsilon, 1e-5, 0.1, 50)
         assert 0.94 * epsilon < Steps(noise, 0.1, 50).epsilon(1e-5) <= epsilon
