@@ -20,7 +20,7 @@ from torch import Tensor
 
 from auditor.chain import defenses_of
 from auditor.embedding import features_of
-from auditor.errors import AuditError, DataError
+from auditor.errors import AuditError, DataError, ModelError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.scores import pu
@@ -35,6 +35,8 @@ from auditor.reproduction.scene import Outcome, Scene
 from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
 
 METRICS = ("map", "rank1")
+POWER = 0.1
+"""Share of people whom a network must find in unprotected pictures before its silence counts."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +58,12 @@ class Stage:
 
 
 def run(scene: Scene) -> Mapping[str, Outcome]:
-    """Protect, search and train once per row; gives row name -> outcome."""
+    """Protect, search and train once per row; gives row name -> outcome.
+
+    Raises:
+        ModelError: if the adversary finds hardly anybody even in unprotected pictures: what such
+            an adversary does not find proves nothing.
+    """
     ctx = RunContext(
         seed=scene.seed, device=scene.device, workdir=scene.folder, weights=scene.weights
     )
@@ -76,6 +83,12 @@ def set_up(scene: Scene, ctx: RunContext) -> Stage:
     name = scene.preset.attacker
     fresh = _fresh(scene, name, ctx)
     attacker = _trained(scene, owner.auxiliary, "attacker", ctx, name, fresh)
+    bare = _search(attacker, owner.query, owner.gallery, ctx)
+    if (found := bare.cmc(1)) < POWER:
+        raise ModelError(
+            f"the adversary's network finds {found:.1%} of the people in unprotected pictures, so "
+            f"its failures prove nothing; train {scene.preset.attacker!r} longer, or at a lower lr"
+        )
     return Stage(
         owner=owner, measured=scene.data, attacker=attacker, reader=_reader(scene, owner, ctx)
     )

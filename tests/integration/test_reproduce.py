@@ -4,7 +4,7 @@ import openpyxl
 import pytest
 import yaml
 
-from auditor.reproduction import plan, run
+from auditor.reproduction import plan, publications, run
 from auditor.reproduction.record import load
 
 PEOPLE = {"identities": 8, "auxiliary": 24, "cameras": 3, "images_per_camera": 2}
@@ -15,6 +15,9 @@ DEID = {"epochs": 1, "steps": 1, "people": 4, "image_size": [32, 16], "width": 4
 @pytest.fixture
 def small(monkeypatch):
     """Make every table as small as can be, and keep some of its rows."""
+
+    # networks this small find hardly anybody
+    monkeypatch.setattr(publications, "POWER", 0.0)
 
     def shrink(name, rows, **preset):
         whole = plan.table(name)
@@ -84,6 +87,16 @@ def test_a_table_of_publications(audit, small, tmp_path):
         both = (figures["hair"].measured.value + figures["adult"].measured.value) / 2
         assert figures["tp"].measured.value == pytest.approx(both)
     assert rows["Origin"]["tp"].paper == pytest.approx(0.738)
+
+
+def test_an_adversary_without_power_ends_the_table(audit, small, monkeypatch, tmp_path):
+    small("pis-table8", ["appearance"], attacker="tiny", learners=["tiny"])
+    monkeypatch.setattr(publications, "POWER", 1.01)
+    out = tmp_path / "table"
+    code, _, stderr = audit("reproduce", "pis-table8", "--out", out)
+    assert code == 2
+    assert "in unprotected pictures, so its failures prove nothing" in stderr
+    assert not (out / "reproduction.json").exists()
 
 
 def test_a_row_that_cannot_be_run_says_why(audit, small, tmp_path):
