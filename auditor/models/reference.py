@@ -102,7 +102,9 @@ def load_reference(path: Path = WEIGHTS) -> ReferenceNet:
             "python -m auditor.models.train_reference"
         )
     weights = {name: _widen(w) for name, w in safetensors.torch.load_file(path).items()}
-    net = ReferenceNet()
+    # whoever audits with it must not see torch's generator move
+    with torch.random.fork_rng(devices=[]):
+        net = ReferenceNet()
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

@@ -68,6 +68,12 @@ def test_weights_survive_the_file(tmp_path, net):
         assert torch.equal(net(images), again(images))
 
 
+def test_loading_leaves_the_generator_alone():
+    before = torch.random.get_rng_state()
+    load_reference()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_missing_weights_say_how_to_get_them(tmp_path):
     with pytest.raises(EnvironmentUnmetError, match="train_reference"):
         load_reference(tmp_path / "none.safetensors")
