@@ -18,6 +18,19 @@ from auditor.chain import CHAIN, links_of, plugin_of
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
 
+Layout = Literal[
+    "auto",
+    "manifest",
+    "market1501",
+    "dukemtmc",
+    "cuhk03np",
+    "cuhk01",
+    "msmt17",
+    "veri",
+    "folder",
+]
+"""How a dataset may be laid out; `auditor.data.layouts` reads each."""
+
 PRESETS = ("quick", "full", "demo")
 BARE = "none"
 """The scenario without a defense."""
@@ -39,17 +52,7 @@ class DataConfig(_Strict):
     """A dataset on disk."""
 
     path: Path
-    layout: Literal[
-        "auto",
-        "manifest",
-        "market1501",
-        "dukemtmc",
-        "cuhk03np",
-        "cuhk01",
-        "msmt17",
-        "veri",
-        "folder",
-    ] = "auto"
+    layout: Layout = "auto"
     attributes: Path | None = None
     cross_camera: bool = True
     max_broken: float = Field(default=0.01, ge=0, le=1)
@@ -154,7 +157,7 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
     """
     given = _read(path) if path else {}
     for setting in settings:
-        _set(given, setting)
+        put(given, setting)
     given = _overlay(given, flags)
     preset = given.get("preset", "quick")
     if preset not in PRESETS:
@@ -185,7 +188,7 @@ def shift_parameters(preset: str, settings: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f"no preset named {preset!r}; there are {', '.join(presets)}")
     params: dict[str, Any] = presets[preset]
     for setting in settings:
-        _set(params, setting)
+        put(params, setting)
     plugins.build("defenses", "pis", params)
     return params
 
@@ -225,7 +228,12 @@ def _read(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _set(given: dict[str, Any], setting: str) -> None:
+def put(given: dict[str, Any], setting: str) -> None:
+    """Add ``key.path=value`` of a ``--set``, the value in YAML, to nested plain data.
+
+    Raises:
+        UsageError: for text of another form.
+    """
     key, equals, value = setting.partition("=")
     if not equals or not key:
         raise UsageError(f"--set {setting!r} is not of the form key.path=value")

@@ -1,6 +1,5 @@
 """`audit defend`: from a model, people and defenses to what a team deploys, and its claims."""
 
-import csv
 import hashlib
 import io
 import json
@@ -19,7 +18,7 @@ from auditor.config import DataConfig, ModelConfig
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
 from auditor.errors import UsageError
-from auditor.files import write
+from auditor.files import table, write
 from auditor.handover import handover, key_folder
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
@@ -217,8 +216,8 @@ def _write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str,
         (row, int(pseudonyms[source]), source, int(gallery.pids[source]))
         for row, source in enumerate(order.tolist())
     ]
-    table = _table(("row", "pid", "source_row", "source_pid"), rows)
-    write(ctx.workdir / ROWS, table, mode=0o600)
+    content = table(("row", "pid", "source_row", "source_pid"), rows)
+    write(ctx.workdir / ROWS, content, mode=0o600)
     return {
         "rows": len(order),
         "feature_dim": features.shape[1],
@@ -247,14 +246,6 @@ def _files(public: Path) -> dict[str, str]:
         path.relative_to(public).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
     }
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

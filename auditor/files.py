@@ -1,8 +1,12 @@
 """Writing a file whole or not at all."""
 
+import csv
+import io
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from auditor.errors import EnvironmentUnmetError
 
@@ -33,3 +37,12 @@ def write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             raise
     except OSError as error:
         raise EnvironmentUnmetError(f"cannot write {path}: {error.strerror}") from None
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    """A CSV file's content, the same on every system."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue().encode()

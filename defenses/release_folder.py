@@ -5,7 +5,6 @@ numbers in random order, and attributes are left out. What leads back, ``identit
 secret: whoever has it can name everybody in the folder.
 """
 
-import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from auditor.data.images import file_of
-from auditor.files import write
+from auditor.files import table, write
 from auditor.types import RunContext, Split
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -69,10 +68,10 @@ def write_release(
         public += [row for row, _ in rows]
         secret += [{**known, "path": row[0]} for row, known in rows]
     public.sort()
-    write(folder / "manifest.csv", _table(COLUMNS, public))
+    write(folder / "manifest.csv", table(COLUMNS, public))
     names = list(dict.fromkeys(name for row in secret for name in row))
     lines = [[row.get(name, "") for name in names] for row in secret]
-    write(ctx.workdir / SECRET, _table(names, lines), mode=0o600)
+    write(ctx.workdir / SECRET, table(names, lines), mode=0o600)
     return {
         "images": {part.name: len(part.clean) for part in parts},
         "identities": len(pids[pids > 0].unique()),
@@ -129,11 +128,3 @@ def _write_picture(split: Split, row: int, size: tuple[int, int], path: Path) ->
     encoded = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(encoded, "PNG")
     path.write_bytes(encoded.getvalue())
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -43,12 +43,23 @@ def render(
     _verdict(book.create_sheet("Verdict"), report, verdicts)
     for name, fill in sheets.SHEETS.items():
         fill(book.create_sheet(name), report)
-    created = created_at(report.environment)
+    save(book, path, report.environment)
+
+
+def save(book: Workbook, path: Path, environment: Mapping[str, Any]) -> None:
+    """Write a workbook, whole or not at all; the same one gives the same bytes.
+
+    Args:
+        book: filled.
+        path: the file to write.
+        environment: of the record, for when it was made.
+    """
+    created = _created(environment)
     book.properties.creator = "privacy audit"
     book.properties.created = created
     buffer = io.BytesIO()
     book.save(buffer)
-    write(path, repeatable(buffer.getvalue(), created))
+    write(path, _repeatable(buffer.getvalue(), created))
 
 
 def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
@@ -77,7 +88,7 @@ def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict])
         write_cell(sheet, row, 2, text)
 
 
-def created_at(environment: Mapping[str, Any]) -> datetime:
+def _created(environment: Mapping[str, Any]) -> datetime:
     """When the audit ran, as the record says; the epoch if it does not say."""
     try:
         stamp = datetime.fromisoformat(str(environment.get("created")))
@@ -86,7 +97,7 @@ def created_at(environment: Mapping[str, Any]) -> datetime:
     return stamp.replace(tzinfo=None) if stamp.year >= EPOCH.year else EPOCH
 
 
-def repeatable(book: bytes, created: datetime) -> bytes:
+def _repeatable(book: bytes, created: datetime) -> bytes:
     """The same workbook without the time of writing, which openpyxl puts into every part."""
     stamp = f"{created.replace(microsecond=0).isoformat()}Z".encode()
     buffer = io.BytesIO()

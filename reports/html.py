@@ -50,7 +50,6 @@ def render(
 
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
     """The page as text."""
-    style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
     return (
         environment()
         .get_template("report.html.j2")
@@ -72,15 +71,16 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             limitations=caveats.caveats(report),
             disclaimer=caveats.DISCLAIMER,
             fingerprint=_fingerprint(report),
-            style=Markup(style),
-            style_hash=style_hash(style),
+            **styled(),
         )
     )
 
 
-def style_hash(style: str) -> str:
-    """What the page's own policy names its style by."""
-    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def styled() -> dict[str, str]:
+    """The style of every page, and the hash by which the page's own policy names it."""
+    style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return {"style": Markup(style), "style_hash": digest}
 
 
 def environment() -> Environment:

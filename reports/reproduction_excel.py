@@ -1,15 +1,13 @@
 """A paper's table beside its repetition, as a workbook."""
 
-import io
 from pathlib import Path
 
 from openpyxl import Workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
-from auditor.files import write
 from auditor.reproduction.record import Reproduction
 from reports.cells import Row, write_table
-from reports.excel import created_at, repeatable
+from reports.excel import save
 
 MISSING = "not measured"
 
@@ -21,12 +19,7 @@ def render(record: Reproduction, path: Path) -> None:
     _table(book.create_sheet("Table"), record)
     _tidy(book.create_sheet("Figures"), record)
     _reading(book.create_sheet("Reading"), record)
-    created = created_at(record.environment)
-    book.properties.creator = "privacy audit"
-    book.properties.created = created
-    buffer = io.BytesIO()
-    book.save(buffer)
-    write(path, repeatable(buffer.getvalue(), created))
+    save(book, path, record.environment)
 
 
 def _table(sheet: Worksheet, record: Reproduction) -> None:

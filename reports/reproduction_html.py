@@ -1,31 +1,26 @@
 """A paper's table beside its repetition, as one page without scripts."""
 
-from importlib import resources
 from pathlib import Path
-
-from markupsafe import Markup
 
 from auditor.files import write
 from auditor.report import Measurement
 from auditor.reproduction.record import Figure, Reproduction
-from reports.html import environment, style_hash
+from reports.html import environment, styled
 
 
 def render(record: Reproduction, path: Path) -> None:
     """Write the page, whole or not at all."""
-    style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
     template = environment().get_template("reproduction.html.j2")
     columns = record.measured_columns()
     page = template.render(
         record=record,
         columns=columns,
         untouched=[column.label for column in record.columns if column not in columns],
-        style=Markup(style),
-        style_hash=style_hash(style),
         measured=measured,
         interval=interval,
         printed=printed,
         agrees=agrees,
+        **styled(),
     )
     write(path, page.encode())
 

@@ -1,16 +1,12 @@
 """`audit train`; its options are read without torch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-import yaml
-from pydantic import TypeAdapter, ValidationError
 
+from auditor.config import put
 from auditor.errors import UsageError
-
-if TYPE_CHECKING:
-    from auditor.reid.recipe import Recipe
 
 
 def train(
@@ -52,6 +48,7 @@ def train(
     from auditor.models.described import card_for, described
     from auditor.progress import Display
     from auditor.reid import run
+    from auditor.reid.recipe import recipe_from
 
     said = None if weights is None else described(weights)
     job = run.Job(
@@ -60,23 +57,22 @@ def train(
         arch=arch or (said.arch if said else None),
         card=card_for(said, card, shape),
         start=weights,
-        recipe=_recipe(chosen),
+        recipe=recipe_from(chosen, "training"),
         seed=seed,
         device=pick_device(device),
         devices=devices,
         resume=resume,
         overwrite=overwrite,
     )
-    for line in run.lines(run.train(job, Display(2 + (weights is not None)))):
+    for line in run.lines(run.train(job, Display(job.steps))):
         typer.echo(line)
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:
-    parts = [text.partition("=") for text in texts]
-    for text, (key, equals, _) in zip(texts, parts, strict=True):
-        if not key or not equals:
-            raise UsageError(f"--set {text}: write it as KEY=VALUE")
-    return {key: yaml.safe_load(value) for key, _, value in parts}
+    found: dict[str, Any] = {}
+    for text in texts:
+        put(found, text)
+    return found
 
 
 def _size(text: str | None) -> dict[str, int]:
@@ -86,14 +82,3 @@ def _size(text: str | None) -> dict[str, int]:
     if not (height.isdigit() and width.isdigit()):
         raise UsageError(f"--size {text}: write it as HEIGHTxWIDTH, such as 256x128")
     return {"height": int(height), "width": int(width)}
-
-
-def _recipe(chosen: dict[str, Any]) -> "Recipe":
-    from auditor.reid.recipe import Recipe
-
-    try:
-        return TypeAdapter(Recipe).validate_python(chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the recipe"
-        raise UsageError(f"training: {place}: {first['msg']}") from None

@@ -8,9 +8,10 @@ import logging
 from pathlib import Path
 from typing import get_args
 
+from auditor.config import Layout
 from auditor.data.assembly import assemble
 from auditor.data.duplicates import OnCopies
-from auditor.data.layouts import Layout, read_rows
+from auditor.data.layouts import read_rows
 from auditor.data.provenance import provenance
 from auditor.errors import DataError
 from auditor.types import ReIDDataset

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from auditor.config import Layout
 from auditor.data.attributes import with_attributes
 from auditor.data.cuhk01 import find_cuhk01, read_cuhk01
 from auditor.data.cuhk03np import find_cuhk03np, read_cuhk03np
@@ -18,18 +19,6 @@ from auditor.data.provenance import provenance
 from auditor.data.rows import Rows, list_folders, list_pictures
 from auditor.data.veri import find_veri, read_veri
 from auditor.errors import DataError, did_you_mean
-
-Layout = Literal[
-    "auto",
-    "manifest",
-    "market1501",
-    "dukemtmc",
-    "cuhk03np",
-    "cuhk01",
-    "msmt17",
-    "veri",
-    "folder",
-]
 
 MANIFEST = "manifest.csv"
 SPLIT_NAME = re.compile(

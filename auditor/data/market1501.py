@@ -6,7 +6,7 @@ The first number is the person (−1 junk, 0 distractor), the one after ``_c`` t
 import re
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_folders, list_pictures, scanned
+from auditor.data.rows import Rows, list_pictures, scanned, within
 from auditor.errors import DataError
 
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
@@ -20,13 +20,7 @@ def find_market1501(root: Path) -> Path | None:
     Raises:
         DataError: if several folders in ``root`` have it.
     """
-    if (root / MARKER).is_dir():
-        return root
-    nested = [folder for folder in list_folders(root) if (folder / MARKER).is_dir()]
-    if len(nested) > 1:
-        names = ", ".join(folder.name for folder in nested)
-        raise DataError(f"{root} holds several datasets ({names}); name one of them")
-    return nested[0] if nested else None
+    return within(root, lambda folder: (folder / MARKER).is_dir())
 
 
 def read_market1501(root: Path) -> Rows:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_folders, scanned
+from auditor.data.rows import Rows, listed, scanned, within
 from auditor.errors import DataError
 
 LISTS = {
@@ -33,13 +33,7 @@ def find_msmt17(root: Path) -> Path | None:
     Raises:
         DataError: if several folders in ``root`` have them.
     """
-    if _has_lists(root):
-        return root
-    nested = [folder for folder in list_folders(root) if _has_lists(folder)]
-    if len(nested) > 1:
-        names = ", ".join(folder.name for folder in nested)
-        raise DataError(f"{root} holds several datasets ({names}); name one of them")
-    return nested[0] if nested else None
+    return within(root, _has_lists)
 
 
 def read_msmt17(root: Path) -> Rows:
@@ -60,9 +54,9 @@ def read_msmt17(root: Path) -> Rows:
         if not (base / name).is_file():
             continue
         folder = _folder(base, "train" if split == "train" else "test")
-        for number, line in _lines(base / name):
-            places.append(f"{base / name}, line {number}")
-            records.append(_record(line, folder, split, places[-1]))
+        for where, line in listed(base / name):
+            places.append(where)
+            records.append(_record(line, folder, split, where))
     rows = scanned("msmt17", root, base.resolve(), records, places.__getitem__)
     return replace(rows, notices=_notices(base))
 
@@ -82,22 +76,13 @@ def _folder(base: Path, part: str) -> str:
     return there[0]
 
 
-def _lines(file: Path) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{file} is no text in UTF-8; take the published list") from None
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
 def _record(line: str, folder: str, split: str, where: str) -> Record:
-    path, _, pid = line.strip().rpartition(" ")
+    path, _, pid = line.rpartition(" ")
     camera = CAMERA.match(Path(path).name)
     limit = TEST_FIRST - TRAIN_FIRST
     if camera is None or not re.fullmatch(r"[0-9]{1,9}", pid) or int(pid) >= limit:
         raise DataError(
-            f"{where}: {line.strip()[:80]!r} is not of the form 'path person', such as "
+            f"{where}: {line[:80]!r} is not of the form 'path person', such as "
             f"'0000/0000_000_01_0303morning_0008_0.jpg 0', with a person below {limit}"
         )
     if Path(path).is_absolute():

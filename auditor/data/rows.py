@@ -126,6 +126,35 @@ def list_folders(folder: Path) -> list[Path]:
     )
 
 
+def within(root: Path, has: Callable[[Path], bool]) -> Path | None:
+    """``root`` or the one folder in it that a layout is recognised in; None if there is none.
+
+    Raises:
+        DataError: if several folders in ``root`` are of that layout.
+    """
+    if has(root):
+        return root
+    nested = [folder for folder in list_folders(root) if has(folder)]
+    if len(nested) > 1:
+        names = ", ".join(folder.name for folder in nested)
+        raise DataError(f"{root} holds several datasets ({names}); name one of them")
+    return nested[0] if nested else None
+
+
+def listed(file: Path) -> list[tuple[str, str]]:
+    """(where it stands, line) of the lines of a published list that are not blank.
+
+    Raises:
+        DataError: if it is no text.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{file} is no text in UTF-8; take the published list") from None
+    numbered = enumerate(lines, start=1)
+    return [(f"{file}, line {number}", line.strip()) for number, line in numbered if line.strip()]
+
+
 def digest(table: pd.DataFrame) -> str:
     """SHA-256 over the sorted (path, pid, camid, split) rows, whatever order they came in."""
     columns = [table[name].tolist() for name in COLUMNS]

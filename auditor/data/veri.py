@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_folders, list_pictures, scanned
+from auditor.data.rows import Rows, list_pictures, listed, scanned, within
 from auditor.errors import DataError
 
 FOLDERS = {"train": "train", "query": "query", "test": "gallery"}
@@ -26,13 +26,7 @@ def find_veri(root: Path) -> Path | None:
     Raises:
         DataError: if several folders in ``root`` have it.
     """
-    if _has_folders(root):
-        return root
-    nested = [folder for folder in list_folders(root) if _has_folders(folder)]
-    if len(nested) > 1:
-        names = ", ".join(folder.name for folder in nested)
-        raise DataError(f"{root} holds several datasets ({names}); name one of them")
-    return nested[0] if nested else None
+    return within(root, _has_folders)
 
 
 def read_veri(root: Path) -> Rows:
@@ -68,19 +62,11 @@ def _has_folders(folder: Path) -> bool:
 
 def _names(base: Path, part: str) -> tuple[list[tuple[str, str]], int]:
     """(where it stands, name) of the pictures that count, and how many others there are."""
-    folder, listed = base / f"image_{part}", base / f"name_{part}.txt"
+    folder, names_file = base / f"image_{part}", base / f"name_{part}.txt"
     files = [file.name for file in list_pictures(folder)] if folder.is_dir() else []
-    if not listed.is_file():
+    if not names_file.is_file():
         return [(f"{folder / name}", name) for name in files], 0
-    try:
-        lines = listed.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{listed} is no text in UTF-8; take the published list") from None
-    names = [
-        (f"{listed}, line {number}", line.strip())
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    names = listed(names_file)
     return names, len(set(files) - {name for _, name in names})
 
 

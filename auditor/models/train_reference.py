@@ -15,12 +15,12 @@ import typer
 
 from auditor.card import Card
 from auditor.data.synthetic import draw_world
-from auditor.embedding import features_of
-from auditor.metrics.retrieval import Retrieval, evaluate
+from auditor.metrics.retrieval import Retrieval
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
 from auditor.reid import Recipe, train_reid
-from auditor.types import ReIDDataset, RunContext
+from auditor.types import ReIDDataset, RunContext, Target
+from auditor.utility import search
 
 TRAIN_SEED, HELD_OUT_SEED = 90_001, 90_002
 """Worlds nobody draws by chance; demos and tests count from 0."""
@@ -46,16 +46,7 @@ def train(people: int, cameras: int, recipe: Recipe = RECIPE, seed: int = 0) -> 
 
 def cross_camera_retrieval(net: ReferenceNet, world: ReIDDataset) -> Retrieval:
     """How well ``net`` finds the world's query people under the other cameras."""
-    ctx, extractor = RunContext(), CardedExtractor(net, CARD)
-    query, gallery = world.query, world.gallery
-    return evaluate(
-        features_of(extractor, query, ctx),
-        features_of(extractor, gallery, ctx),
-        query.pids,
-        gallery.pids,
-        query.camids,
-        gallery.camids,
-    )
+    return search(Target(CardedExtractor(net, CARD), world), RunContext(), CARD.distance)
 
 
 app = typer.Typer(add_completion=False)

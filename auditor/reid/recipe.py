@@ -1,9 +1,12 @@
 """How a re-ID network is trained, in one object a record can keep."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+
+from auditor.errors import UsageError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,3 +65,21 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.softmax == 0 and self.triplet == 0:
             raise ValueError("softmax and triplet are both 0, so there is nothing to learn from")
+
+
+def recipe_from(settings: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe with some fields replaced by plain data.
+
+    Args:
+        settings: field -> value.
+        where: they were written, for the message.
+
+    Raises:
+        UsageError: for an unknown field, or a value that does not fit.
+    """
+    try:
+        return TypeAdapter(Recipe).validate_python(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the recipe"
+        raise UsageError(f"{where}: {place}: {first['msg']}") from None

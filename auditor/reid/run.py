@@ -61,6 +61,11 @@ class Job:
         """Where an interrupted training waits to be resumed."""
         return self.out.with_name(f"{self.out.stem}.ckpt")
 
+    @property
+    def steps(self) -> int:
+        """How many steps `train` announces."""
+        return 2 if self.start is None else 3
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -91,7 +96,7 @@ def train(job: Job, display: Display) -> Outcome:
     _check_files(job)
     data = open_dataset(job.data)
     ctx = RunContext(seed=job.seed, device=job.device, workdir=job.out.parent)
-    arch, extractor = _start(job, ctx)
+    arch, extractor = start(job, ctx)
     before: tuple[Measurement, ...] = ()
     if job.start is not None:
         with display.step("utility before") as progress:
@@ -150,10 +155,19 @@ def _check_files(job: Job) -> None:
         raise UsageError(f"--resume: there is no {job.checkpoint}; leave --resume out to begin")
 
 
-def _start(job: Job, ctx: RunContext) -> tuple[str, CardedExtractor]:
-    """The architecture's name, and the network to begin with."""
+def start(job: Job, ctx: RunContext, draw: str = "weights") -> tuple[str, CardedExtractor]:
+    """The architecture's name, and on ``ctx.device`` the network to begin with.
+
+    Args:
+        job: says whether to fine-tune or to begin from scratch, and with which card.
+        ctx: its device and seed.
+        draw: names the randomness of weights from scratch.
+
+    Raises:
+        AuditError: if the weights cannot be opened, or nothing says what network they are of.
+    """
     if job.start is not None:
-        model = open_model(job.start, arch=job.arch, card=job.card)
+        model = open_model(job.start, arch=job.arch, card=job.card, device=ctx.device)
         if job.arch is None:
             raise UsageError(
                 f"--weights {job.start} is {model.facts['format']}, a finished program; "
@@ -163,8 +177,8 @@ def _start(job: Job, ctx: RunContext) -> tuple[str, CardedExtractor]:
     if job.arch is None:
         raise UsageError("give --arch, such as osnet_x0_25, or --weights to fine-tune")
     size = (job.card.height, job.card.width)
-    network = build(job.arch, size, ctx.seed_for("weights"))
-    return job.arch, CardedExtractor(network, job.card)
+    network = build(job.arch, size, ctx.seed_for(draw)).to(ctx.device)
+    return job.arch, CardedExtractor(network, job.card, ctx.device)
 
 
 def _notes(data: ReIDDataset) -> tuple[str, ...]:

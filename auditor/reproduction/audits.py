@@ -83,7 +83,7 @@ def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcom
 def _why_empty(scenario: Scenario | None) -> str:
     if scenario is None:
         return "the audit ended before this row"
-    return getattr(scenario, "reason", "") or "the protection could not be applied"
+    return scenario.reason or "the protection could not be applied"
 
 
 def _unshown(scenario: Scenario, row: RowPlan) -> tuple[str, ...]:

@@ -24,10 +24,9 @@ from auditor.errors import AuditError, DataError, ModelError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.scores import pu
-from auditor.models import open_model
-from auditor.models.architectures.registry import build
 from auditor.models.extractor import CardedExtractor
 from auditor.reid import train_reid
+from auditor.reid.run import start
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
 from auditor.reproduction.plan import RowPlan, block_of
@@ -197,13 +196,7 @@ def _trained(
 
 def _fresh(scene: Scene, name: str, ctx: RunContext) -> CardedExtractor:
     """The preset's model ``name`` before any training here."""
-    job = scene.training(name)
-    assert job.arch is not None
-    if job.start is not None:
-        return open_model(job.start, arch=job.arch, card=job.card, device=ctx.device).extractor
-    size = (job.card.height, job.card.width)
-    network = build(job.arch, size, ctx.seed_for(f"reproduction/{name}"))
-    return CardedExtractor(network.to(ctx.device), job.card, ctx.device)
+    return start(scene.training(name), ctx, f"reproduction/{name}")[1]
 
 
 def _utility(

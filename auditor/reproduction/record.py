@@ -81,7 +81,6 @@ class Reproduction:
         columns: in the paper's order.
         rows: likewise.
         notes: how the protocol was read, where the paper leaves it open.
-        findings: what differs from the paper's conclusions, a sentence each.
         preset: quick or full.
         data: facts about the people measured on.
         environment: versions, device, command.
@@ -96,7 +95,6 @@ class Reproduction:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
     preset: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from auditor.card import card_from
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.models.described import described
 from auditor.models.reference import WEIGHTS
 from auditor.progress import Display
-from auditor.reid import Recipe
+from auditor.reid.recipe import recipe_from
 from auditor.reid.run import Job as Training
 from auditor.reid.run import train
 from auditor.report import Measurement
@@ -22,8 +21,6 @@ from auditor.types import ReIDDataset
 
 SHIPPED = "shipped"
 """As a model's ``weights``: start from the extractor that comes with the auditor."""
-
-RECIPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +78,7 @@ class Scene:
                 raise UsageError(f"{job.out} was trained in another way; use another --out")
             return job.out
         self.say(f"training {name}")
-        train(job, Display(3))
+        train(job, Display(job.steps))
         return job.out
 
     def training(self, name: str) -> Training:
@@ -99,7 +96,7 @@ class Scene:
             arch=block.pop("arch"),
             card=card_from("torchreid", overrides),
             start=self._pretrained(start),
-            recipe=_recipe(name, block),
+            recipe=recipe_from(block, f"model {name!r}"),
             seed=self.seed,
             device=self.device,
             resume=out.with_suffix(".ckpt").exists(),
@@ -116,11 +113,3 @@ class Scene:
             raise EnvironmentUnmetError(f"--weights: there is no {path}; leave --weights out to "
                                         "train from scratch")  # fmt: skip
         return path
-
-
-def _recipe(name: str, block: Mapping[str, Any]) -> Recipe:
-    try:
-        return RECIPE.validate_python(dict(block))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"model {name!r}: {first['loc']}: {first['msg']}") from None
