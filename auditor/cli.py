@@ -274,8 +274,8 @@ def _prepare(out: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{out} holds an earlier run; name another --out or pass --overwrite")
     for folder in (out / "steps", out / "personal"):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in out.glob("report.*"):
-        path.unlink()
+    for path in (out / "run.json", *out.glob("report.*")):
+        path.unlink(missing_ok=True)
 
 
 def _render(

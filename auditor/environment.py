@@ -1,6 +1,7 @@
 """What the audit ran on, for whoever wants to repeat it."""
 
 import platform
+import shlex
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +42,7 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions, device and date."""
+    """Versions and device: what a repetition needs to come to the same figures."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "auditor": __version__,
@@ -49,9 +50,15 @@ def describe(device: torch.device) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "device": f"{device.type} ({name})",
         "threads": torch.get_num_threads(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["audit", *sys.argv[1:]]),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def occasion() -> dict[str, str]:
+    """When and by which command: what differs between repetitions."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["audit", *sys.argv[1:]]),
     }
 
 

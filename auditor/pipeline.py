@@ -6,7 +6,6 @@ for.
 """
 
 import logging
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -224,7 +223,6 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     workdir.mkdir(parents=True, exist_ok=True)
     data = world.target.data
     finding = blank_finding(world.config, label, status="failed")
-    began = time.monotonic()
     try:
         ctx = replace(world.ctx, workdir=workdir, progress=progress)
         result = attack.run(world.scenario(scenario, ctx), ctx)
@@ -244,7 +242,6 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
         gaps=gaps(headline, data),
         exhibits={name: _relative(world, path) for name, path in result.exhibits.items()},
         notes=result.notes,
-        seconds=round(time.monotonic() - began, 2),
     )
 
 

@@ -313,7 +313,6 @@ class Finding:
         exhibits: name -> path of a picture, relative to the report.
         notes: what a reader must know about how the numbers came about.
         reason: why it is not ``done``.
-        seconds: wall-clock time.
     """
 
     attack: str
@@ -332,7 +331,6 @@ class Finding:
     exhibits: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reason: str = ""
-    seconds: float = 0.0
 
     @property
     def headline(self) -> Measurement | None:
@@ -539,7 +537,8 @@ class AuditReport:
         config: the resolved configuration.
         model: facts about the audited model, its preprocessing card among them.
         data: facts about the dataset: counts, cameras, broken files.
-        environment: versions, device, hashes, when and by which command.
+        environment: versions and device; when and by which command it ran lies in ``run.json``
+            beside it, so that a repetition gives the same record to the last byte.
         probe: the sanity probe's answers.
         scenarios: ``none`` first.
         scores: scores over all scenarios (URR-2).

@@ -1,5 +1,6 @@
 """Opens what a configuration names and runs the audit: the part of the command that needs torch."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import torch
 from auditor.card import Card
 from auditor.config import AuditConfig, DataConfig, ModelConfig
 from auditor.data import open_dataset
-from auditor.environment import describe, pick_device
+from auditor.environment import describe, occasion, pick_device
 from auditor.errors import UsageError
+from auditor.files import write
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel, open_model
 from auditor.models.described import Description, card_for, described
@@ -90,6 +92,7 @@ def _run(
             real_people=data.real_people,
         ),
     )
+    write(out / "run.json", json.dumps(occasion(), indent=1).encode())
     return run_audit(world)
 
 

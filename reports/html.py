@@ -115,7 +115,6 @@ def environment() -> Environment:
         "number": wording.number,
         "interval": wording.interval,
         "quantity": wording.quantity,
-        "duration": wording.duration,
         "sentence": wording.sentence,
         "breakable": breakable,
         "name": partial(clean, longest=NAME),

@@ -151,16 +151,6 @@ def quantity(value: float | None) -> str:
     return f"{value:.6g}" if math.isfinite(value) else "unbounded"
 
 
-def duration(seconds: float) -> str:
-    """Wall-clock time in words.
-
-    >>> duration(11.4), duration(194.7)
-    ('11 s', '3 min 15 s')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def sentence(text: str) -> str:
     """A reason with a capital letter and a full stop; a symbol stays small.
 

@@ -10,7 +10,7 @@ import torch
 from auditor.chain import links_of
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world, save_world
-from auditor.environment import describe
+from auditor.environment import describe, occasion
 from auditor.errors import UsageError
 from auditor.files import write
 from auditor.reproduction import audits, publications
@@ -103,7 +103,7 @@ def reproduce(job: Job) -> Reproduction:
         notes=tuple(plan.notes),
         preset=job.preset,
         data={**data.facts, "name": data.name, "real_people": data.real_people},
-        environment=describe(job.device),
+        environment=describe(job.device) | occasion(),
         seconds=round(time.monotonic() - began, 1),
         complete=set(outcomes) >= set(plan.rows),
     )

@@ -21,7 +21,6 @@ FINDING = Finding(
     summary="Who is this?",
     status="done",
     measurements=(Measurement(metric="top1", value=0.5, n=3, low=0.1, high=0.9, chance=0.1),),
-    seconds=1.5,
 )
 POWER = Power(metric="top1", planted=None, null=None, required=0.5, shown=False, reason="crashed")
 UTILITY = journal.Utility(reason="the defense crashed")
