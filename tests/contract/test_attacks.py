@@ -44,7 +44,7 @@ def run(name, target, tmp_path, seed=0):
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
-    """Each attack's first run on its planted world, done once: (result, folder, touched nothing)."""
+    """Each attack's first run on its planted world: (result, folder, whether it drew nothing)."""
 
     @cache
     def runs(name):
