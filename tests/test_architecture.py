@@ -18,6 +18,7 @@ RENDERERS_MAY_SEE = {
     "auditor.report",
     "auditor.gates",
     "auditor.files",
+    "auditor.personal",
     "auditor.errors",
     "auditor.reproduction.record",
     "auditor.reproduction",
