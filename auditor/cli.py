@@ -19,6 +19,7 @@ from auditor import __version__
 from auditor.chain import parse_all
 from auditor.commands.data import app as data_commands
 from auditor.commands.defend import defend
+from auditor.commands.keeping import purge, sign, verify
 from auditor.commands.reproduce import reproduce
 from auditor.commands.shift import shift
 from auditor.commands.train import train
@@ -54,7 +55,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
 Reveal = Annotated[
-    bool, typer.Option("--reveal", help="Embed pictures of real people in the page.")
+    bool, typer.Option("--reveal", help="Name real people and show their pictures sharp.")
 ]
 Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 Settings = Annotated[
@@ -215,7 +216,7 @@ def init(
     typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
 
 
-for command in (train, defend, shift, reproduce):
+for command in (train, defend, shift, reproduce, purge, verify, sign):
     app.command(epilog=EPILOG)(command)
 
 
@@ -270,11 +271,13 @@ def _prepare(out: Path, *, overwrite: bool) -> None:
         raise UsageError(f"--out {out} is a file; name a folder")
     if not (out / "report.json").exists():
         return
+    from auditor.manifest import OWN
+
     if not overwrite:
         raise UsageError(f"{out} holds an earlier run; name another --out or pass --overwrite")
     for folder in (out / "steps", out / "personal"):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in (out / "run.json", *out.glob("report.*")):
+    for path in (*out.glob("report.*"), *(out / name for name in ("run.json", *OWN))):
         path.unlink(missing_ok=True)
 
 
@@ -289,13 +292,17 @@ def _render(
 ) -> None:
     from auditor import plugins
     from auditor.gates import check
+    from auditor.manifest import seal
 
     verdicts = check(record, gates)
+    written = []
     for name in formats or plugins.installed("renderers"):
         path = folder / f"report.{name}"
         render = plugins.load("renderers", name)
         render(record, verdicts, path, root=root, reveal=reveal)
+        written.append(path)
         typer.echo(f"wrote {path}")
+    seal(folder, written, revealed=reveal and record.real_people)
 
 
 def _gates(record: "AuditReport", config: Path | None) -> "list[Gate]":

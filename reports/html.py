@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
+from auditor.personal import revealed
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
 from reports import caveats, co_trained, promises, scatter, tables, wording
 from reports.cleaning import clean
@@ -43,13 +44,17 @@ def render(
         verdicts: of the gates, from `auditor.gates.check`.
         path: the file to write, whole or not at all.
         root: the folder that the record's picture paths are relative to.
-        reveal: whether pictures of real people may be embedded.
+        reveal: whether real people may be named and their pictures embedded sharp.
+
+    Raises:
+        UsageError: if people are to be named and the table that names them is not there.
     """
     write(path, page(report, verdicts, root=root, reveal=reveal).encode())
 
 
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
     """The page as text."""
+    stored, report = report, revealed(report, root) if reveal else report
     return (
         environment()
         .get_template("report.html.j2")
@@ -70,7 +75,8 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
             disclaimer=caveats.DISCLAIMER,
-            fingerprint=_fingerprint(report),
+            revealed=reveal and report.real_people,
+            fingerprint=_fingerprint(stored),
             **styled(),
         )
     )

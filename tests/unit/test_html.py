@@ -16,7 +16,7 @@ from PIL import Image
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
 from auditor.report import AuditReport, dumps
-from reports.exhibits import WITHHELD
+from reports.exhibits import BLURRED
 from reports.html import page, render
 from tests.records import (
     HOSTILE,
@@ -171,7 +171,7 @@ class TestExhibits:
     def root(self, tmp_path):
         root = tmp_path / "run"
         root.mkdir()
-        Image.new("RGB", (24, 8), "teal").save(root / "a.png")
+        Image.linear_gradient("L").resize((24, 8)).convert("RGB").save(root / "a.png")
         Image.new("RGB", (24, 8), "teal").save(tmp_path / "outside.png")
         (root / "b.png").write_text("<svg onload=alert(1)>")
         (root / "huge.png").write_bytes((root / "a.png").read_bytes() + bytes(9 * 2**20))
@@ -184,11 +184,23 @@ class TestExhibits:
         assert (image["width"], image["height"]) == ("24", "8")
         assert "none" in image["alt"]
 
-    def test_real_people_are_withheld_until_somebody_asks(self, root):
-        reader = read(self.record(real=True), root=root)
+    def test_real_people_are_blurred_until_somebody_asks(self, root):
+        sharp = base64.b64encode((root / "a.png").read_bytes()).decode()
+        text = show(self.record(real=True), root=root)
+        assert sharp not in text
+        assert len(Reader(text).all("img")) == 1
+        assert BLURRED in Reader(text).text
+        revealed = show(self.record(real=True), root=root, reveal=True)
+        assert sharp in revealed
+        assert BLURRED not in Reader(revealed).text
+        assert "Real people are shown and named" in Reader(revealed).text
+        assert "Real people are shown and named" not in Reader(text).text
+
+    def test_a_picture_that_cannot_be_blurred_is_not_shown(self, root):
+        (root / "c.png").write_bytes((root / "a.png").read_bytes()[:60])
+        reader = read(self.record("c.png", real=True), root=root)
         assert reader.all("img") == []
-        assert WITHHELD in reader.text
-        assert len(read(self.record(real=True), root=root, reveal=True).all("img")) == 1
+        assert "cannot be decoded" in reader.text
 
     @pytest.mark.parametrize(
         ("place", "reason"),
@@ -249,14 +261,16 @@ class TestRankLists:
         assert all("scenario none" in image["alt"] for image in strips)
         assert (strips[0]["width"], strips[0]["height"]) == ("48", "14")
 
-    def test_real_people_are_withheld_and_the_figures_stay(self, root):
+    def test_real_people_are_blurred_and_the_figures_stay(self, root):
         record = self.record("01000", "11111", real=True)
         reader = read(record, root=root)
-        assert reader.all("img") == []
+        assert len(reader.all("img")) == 2
         section = reader.text.partition("most alike by the plain distance")[2]
-        assert section.count(WITHHELD) == 1
+        assert section.count(BLURRED) == 1
         assert "wrong, similarity 0.910" in section
-        assert len(read(record, root=root, reveal=True).all("img")) == 2
+        revealed = read(record, root=root, reveal=True)
+        assert len(revealed.all("img")) == 2
+        assert BLURRED not in revealed.text
 
     def test_identities_stay_in_the_record(self, root):
         lists = tuple(replace(x, query_id="ada-7", picture="") for x in rank_lists())
