@@ -20,6 +20,7 @@ from auditor.chain import parse_all
 from auditor.commands.data import app as data_commands
 from auditor.commands.defend import defend
 from auditor.commands.reproduce import reproduce
+from auditor.commands.schema import schema
 from auditor.commands.shift import shift
 from auditor.commands.train import train
 from auditor.errors import AuditError, UsageError
@@ -215,7 +216,7 @@ def init(
     typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
 
 
-for command in (train, defend, shift, reproduce):
+for command in (train, defend, shift, reproduce, schema):
     app.command(epilog=EPILOG)(command)
 
 
