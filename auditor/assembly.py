@@ -128,6 +128,7 @@ def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
         family=getattr(attack, "family", name),
         summary=plugins.summary(attack),
         threat_model=plugins.threat_model(attack),
+        adversary=getattr(attack, "adversary", None),
         params=plugins.parameters(attack),
         **fields,
     )

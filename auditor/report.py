@@ -292,6 +292,21 @@ class Gap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adversary:
+    """Whom an attack supposes, in a threat model's terms; its budget is the attack's parameters.
+
+    Attributes:
+        knowledge: what is known beforehand of the deployment and its people.
+        access: to what of the deployment, and whether it may be queried.
+        auxiliary: data of their own.
+    """
+
+    knowledge: str
+    access: str
+    auxiliary: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One attack against one scenario.
 
@@ -301,6 +316,7 @@ class Finding:
         family: what it recovers; attacks of one family are rungs of one ladder.
         summary: first line of its docstring.
         threat_model: the rest of its docstring's first paragraphs: what the adversary holds.
+        adversary: the same in a few words; None where the plug-in does not say.
         params: its hyper-parameters.
         status: ``done``, ``not-applicable`` (see ``reason``) or ``failed`` (crash, interruption).
         measurements: the first one is the headline.
@@ -320,6 +336,7 @@ class Finding:
     family: str = ""
     summary: str
     threat_model: str = ""
+    adversary: Adversary | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     status: Literal["done", "not-applicable", "failed"]
     measurements: tuple[Measurement, ...] = ()

@@ -19,8 +19,18 @@ from markupsafe import Markup, escape
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.personal import revealed
-from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
-from reports import caveats, co_trained, promises, scatter, tables, wording
+from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement
+from reports import (
+    caveats,
+    co_trained,
+    context,
+    promises,
+    risks,
+    scatter,
+    tables,
+    threats,
+    wording,
+)
 from reports.cleaning import clean
 from reports.curves import CurvePlot, curve_plots
 from reports.exhibits import exhibits, picture
@@ -64,7 +74,11 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             verdicts=verdicts,
             ruling=tables.verdict_of(report, verdicts),
             comparison=tables.comparison(report),
-            families=tables.by_family(report),
+            scope=context.scope(report),
+            threats=threats.threats(report),
+            risks=risks.risks(report),
+            untested=risks.untested(report),
+            identity=context.identity(report),
             attacks=tables.by_attack(report),
             people=tables.by_person(report),
             subgroups=tables.by_subgroup(report),
@@ -76,7 +90,7 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             limitations=caveats.caveats(report),
             disclaimer=caveats.DISCLAIMER,
             revealed=reveal and report.real_people,
-            fingerprint=_fingerprint(stored),
+            fingerprint=context.fingerprint(stored),
             **styled(),
         )
     )
@@ -107,6 +121,7 @@ def environment() -> Environment:
         "longest_list": LISTED,
         "proven": SURE,
         "certificate": tables.certificate,
+        "change": tables.change,
         "folded": folded,
         "measured": tables.measured,
         "promises": promises,
@@ -164,11 +179,3 @@ def folded(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
         return names, []
     single = [n for n in names if "." in n and not n.startswith("reid_")]
     return [n for n in names if n not in single], single
-
-
-def _fingerprint(report: AuditReport) -> str:
-    """SHA-256 of the record as it lies on disk, so that a signed page names what it shows."""
-    try:
-        return hashlib.sha256(dumps(report).encode()).hexdigest()
-    except ValueError:  # half a character somewhere: such a record cannot be written at all
-        return ""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
-from auditor.report import AuditReport, dumps
+from auditor.report import Adversary, AuditReport, dumps
 from reports.exhibits import BLURRED
 from reports.html import page, render
 from tests.records import (
@@ -299,7 +299,7 @@ class TestContent:
         ]
         shown = read(example_record(), *gates).text
         assert "Verdict Fail 1 of 2 gate verdicts failed: none/identity/top1." in shown
-        assert shown.index("Fail 1 of 2") < shown.index("What the model leaks")
+        assert shown.index("Fail 1 of 2") < shown.index("Scope and release context What was")
 
     @pytest.mark.parametrize(
         ("make", "limit", "words"),
@@ -422,7 +422,7 @@ class TestContent:
 
     def test_limitations(self):
         shown = read(failed_record()).text
-        limits = shown[shown.index("Limitations This report") :]
+        limits = shown[shown.index("Limitations, and what was not tested This report") :]
         for words in (
             "does not constitute a determination of anonymity or of compliance",
             "none/identity failed: RuntimeError: the classifier diverged.",
@@ -431,6 +431,67 @@ class TestContent:
             "The audit was interrupted",
         ):
             assert words in limits
+
+    def test_sections_come_in_the_order_of_an_assessment(self):
+        headings = [a["id"] for tag, a in read(detailed_record()).tags if tag == "section"]
+        assert headings == [
+            *("verdict", "scope", "threats", "results", "defenses", "claims", "people"),
+            *("rank-lists", "power", "limits", "reproducibility", "signoff"),
+        ]
+
+    def test_every_attack_has_its_threat_model_in_four_parts(self):
+        report = example_record()
+        adversary = Adversary(knowledge="half the names", access="the gallery", auxiliary="none")
+        bare = report.scenarios[0]
+        told = replace(bare.findings[0], adversary=adversary)
+        bare = replace(bare, findings=(told, *bare.findings[1:]))
+        shown = read(replace(report, scenarios=(bare, *report.scenarios[1:]))).text
+        words = "half the names the gallery none epochs 40, train share 0.5"
+        assert f"with a softmax classifier. {words}" in shown
+        assert "see its description" in shown  # of a plug-in that does not say
+
+    def test_results_stand_under_the_risk_they_try(self):
+        shown = read(example_record()).text
+        results = shown[shown.index("Results By the three risks") :]
+        places = [
+            results.index(words)
+            for words in (
+                "Singling out Whether",
+                "identity Names the person",
+                "Linkability Whether",
+                "not tested No attack of this audit tries it.",
+                "Inference Whether",
+                "attribute Reads attributes",
+                "inversion Draws",
+            )
+        ]
+        assert places == sorted(places)
+        assert "Other attacks" not in shown
+
+    def test_an_unknown_family_has_a_group_of_its_own(self):
+        report = example_record()
+        bare = report.scenarios[0]
+        stranger = replace(bare.findings[0], attack="gait", family="gait")
+        shown = read(replace(report, scenarios=(replace(bare, findings=(stranger,)),))).text
+        assert "Other attacks gait Names the person" in shown
+
+    def test_what_was_not_tested_is_said(self):
+        shown = read(example_record()).text
+        limits = shown[shown.index("Not tested Not tested:") :]
+        assert "linking two releases of the gallery (linkability; attack family linkage)" in limits
+        assert "attack family identity)" not in limits
+        crashed = read(failed_record()).text
+        assert "attack family identity)" in crashed  # it was planned, but there is no result
+
+    def test_the_change_from_the_bare_model_is_said(self):
+        shown = read(example_record()).text
+        assert "9.7% 5.6–13.8% −80.6 points" in shown
+        assert "61.0% 58.0–64.0% −22.1 points" in shown
+
+    def test_the_page_needs_no_wall_clock(self):
+        shown = read(example_record()).text
+        assert "2026" not in shown
+        assert "seed 0" in shown
 
     def test_the_page_names_the_record_it_shows(self):
         report = example_record()
