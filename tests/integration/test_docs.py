@@ -1,52 +1,376 @@
-"""What README says is what the program does."""
+"""What README and the pages of docs/ say is what the program does: their commands are run.
 
+In the quick tests an audit of people is done once, with quick settings, and stands in for those
+that the pages start; everything else is as a reader would do it. ``-m slow`` runs the audits too.
+"""
+
+import importlib.util
+import json
+import os
 import re
-import shlex
-from pathlib import Path
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
 
 import pytest
+import torch
 import typer
 import yaml
 
 from auditor import config
 from auditor.cli import app
+from auditor.models.architectures.registry import build
+from auditor.models.reference import WEIGHTS
+from auditor.report import dumps, load
+from tests import worlds
+from tests.integration import pages
+from tests.integration.conftest import CARD
+from tests.integration.pages import ROOT
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.partition("  #")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.replace("\\\n", " ").splitlines()
-    if line.startswith("audit ")
-]
+PAGES = [pages.read(path) for path in pages.PAGES]
+README = next(page for page in PAGES if str(page) == "README.md")
+SHARED = {
+    name: worlds.QUICK.get(name, {})
+    for name in ("identity", "identity_lda", "identity_retrieval", "attribute_logistic", "linkage")
+}
+"""The attacks of the audit that stands in for others."""
+NUMBER = re.compile(r"\d[\d.,:]*(e-?\d+)?%?")
+
+
+def by_name(page):
+    return str(page)
+
+
+with_commands = pytest.mark.parametrize("page", [p for p in PAGES if p.commands], ids=by_name)
+every_page = pytest.mark.parametrize("page", PAGES, ids=by_name)
+
+
+@pytest.fixture(scope="session")
+def shared_audit(drawn_folder, tmp_path_factory):
+    """The one audit of the quick tests: its folder, as `audit run` leaves it."""
+    from auditor.cli import main
+
+    home = tmp_path_factory.mktemp("shared")
+    settings = {
+        "model": {"path": str(WEIGHTS), "arch": "reference", "card": CARD},
+        "data": {"path": str(drawn_folder)},
+        "attacks": SHARED,
+        "defenses": {"dp_gallery": {"epsilon": 300.0, "delta": 1e-5, "trials": 2000}},
+    }
+    (home / "audit.yaml").write_text(yaml.safe_dump(settings))
+    out = home / "audit-out"
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--config", str(home / "audit.yaml"), "--out", str(out)])
+    assert stop.value.code in (0, 4)
+    return out
+
+
+def standing_in(shared):
+    """`session.audit`, with the figures of the shared audit where it has them."""
+    from auditor import session
+
+    audit_for_real, demo_for_real = session.audit, session.demo
+    bare, defended = load(shared / "report.json").scenarios
+
+    def audit(settings, out):
+        plugins = {label: block.get("use", label) for label, block in settings.attacks.items()}
+        if not set(plugins.values()) & set(SHARED):
+            return audit_for_real(settings, out)
+        data = session.open_data(settings.data)
+        model = session.open_configured(settings.model, torch.device("cpu"))
+        scenarios = [
+            replace(
+                scenario,
+                defense=label,
+                findings=tuple(f for f in scenario.findings if f.attack in plugins.values()),
+            )
+            for label, scenario in [("none", bare), *((d, defended) for d in settings.defenses)]
+        ]
+        return _write(settings, out, tuple(scenarios), f"{model.facts['file']} on {data.name}")
+
+    def demo(settings, out):
+        if not set(settings.attacks) & set(SHARED):
+            return demo_for_real(settings, out)
+        return _write(settings, out, (bare, defended), "drawn people")
+
+    def _write(settings, out, scenarios, title):
+        shutil.copytree(shared, out, dirs_exist_ok=True)
+        record = replace(
+            load(shared / "report.json"),
+            title=title,
+            config=settings.resolved(),
+            scenarios=scenarios,
+            real_people=False,
+        )
+        (out / "report.json").write_text(dumps(record), encoding="utf-8")
+        return record
+
+    return audit, demo
+
+
+class Reader:
+    """Somebody who follows a page in a folder of their own."""
+
+    def __init__(self, folder, audit, capsys, install):
+        self.folder, self.audit, self.capsys, self.install = folder, audit, capsys, install
+        self.code = 0
+
+    def write(self, block):
+        path = self.folder / block.caption
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.body, encoding="utf-8")
+
+    def type(self, command):
+        """Run a line; what it printed."""
+        printed = ""
+        for words in command.parts:
+            self.code, output = self.start(words)
+            printed += output
+        return printed
+
+    def start(self, words):
+        match words:
+            case ["audit", *arguments]:
+                code, stdout, stderr = self.audit(*arguments)
+                return code or 0, stdout + stderr
+            case ["echo", "$?"]:
+                return self.code, f"{self.code}\n"
+            case ["python", script] if script.endswith(".py"):
+                runpy.run_path(script, run_name="__main__")
+                return 0, self.capsys.readouterr().out
+            case ["python", "-m", "pip", "install", *packages]:
+                return 0, self.install(packages)
+            case ["python", "-m", "pytest"]:
+                return 0, ""  # that is this
+            case ["ls" | "cat" | "mkdir" | "cp", *_]:
+                done = subprocess.run(words, capture_output=True, text=True, check=True)
+                return 0, done.stdout
+        pytest.fail(f"the tests of the pages do not know how to run {' '.join(words)!r}")
+
+
+@pytest.fixture
+def reader(tmp_path, audit, capsys, monkeypatch, request):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AUDIT_WEIGHTS", raising=False)
+    before = set(sys.modules)
+
+    def install(packages):
+        for package in packages:
+            if (tmp_path / package).is_dir():
+                _install(tmp_path / package, tmp_path / "site")
+                monkeypatch.syspath_prepend(tmp_path / "site")
+            elif package != "-e":
+                _known(package)
+        return ""
+
+    yield Reader(tmp_path, audit, capsys, install)
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def _install(source, site):
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--target", str(site), str(source)]
+    subprocess.run(command, check=True)
+
+
+def _known(package):
+    """A package of ours, with extras that it has."""
+    name, _, extras = package.partition("[")
+    assert name in (".", "reid-privacy-auditor"), package
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extra in filter(None, extras.rstrip("]").split(",")):
+        assert extra in offered["optional-dependencies"], package
+
+
+def prepare(page, folder, drawn_folder, request):
+    """What the page says its reader has at hand."""
+    for prop in page.props:
+        place = folder / prop
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if prop == "data/market":
+            shutil.copytree(drawn_folder, place, copy_function=os.link)
+        elif prop == "osnet_x0_25_msmt17.pth":
+            torch.save(_torchreid_checkpoint(), place)
+        elif prop == "audit-out":
+            shutil.copytree(request.getfixturevalue("shared_audit"), place)
+        else:
+            pytest.fail(f"nobody knows how to set up {prop!r}")
+
+
+def _torchreid_checkpoint():
+    """An OSNet x0.25 as torchreid saves it; it has learned nothing."""
+    weights = build("osnet_x0_25", (256, 128)).state_dict()
+    weights["classifier.weight"] = torch.zeros(751, 512)
+    weights["classifier.bias"] = torch.zeros(751)
+    return {"state_dict": {f"module.{name}": w for name, w in weights.items()}, "epoch": 1}
+
+
+def follow(page, reader, *, slow):
+    """Do what the page says, and see what it shows."""
+    for block in page.blocks:
+        if block.caption:
+            reader.write(block)
+        if "not-run" in block.classes or ("slow" in block.classes and not slow):
+            continue
+        codes = [command.text == "echo $?" for command in block.commands[1:]]
+        for command, told in zip(block.commands, [*codes, False], strict=False):
+            printed = reader.type(command)
+            place = f"{page}:{block.line}: $ {command.text}\n{printed}"
+            assert told or command.text == "echo $?" or reader.code == 0, place
+            shows(command.shown, printed, place)
+
+
+def shows(expected, printed, place):
+    """Whether the lines are printed in this order, whatever the figures; ``...`` is anything."""
+    lines = iter([_shape(line) for line in printed.splitlines()])
+    for line in expected:
+        if re.fullmatch(r"\d+", line):
+            assert line == printed.strip(), place
+        elif line.strip() != "...":
+            pattern = ".*".join(re.escape(_shape(part)) for part in line.split("..."))
+            found = any(re.fullmatch(pattern, given) for given in lines)
+            assert found, f"{line!r} is not printed by {place}"
+
+
+def _shape(line):
+    return NUMBER.sub("#", " ".join(line.split()))
+
+
+@with_commands
+def test_the_commands_of_a_page_do_what_it_says(
+    page, reader, drawn_folder, tmp_path, request, monkeypatch
+):
+    shared = request.getfixturevalue("shared_audit")
+    from auditor import session
+
+    audit, demo = standing_in(shared)
+    monkeypatch.setattr(session, "audit", audit)
+    monkeypatch.setattr(session, "demo", demo)
+    monkeypatch.setattr(session, "DEMO_IDENTITIES", 24)
+    monkeypatch.setattr(session, "DEMO_AUXILIARY", 40)
+    prepare(page, tmp_path, drawn_folder, request)
+    follow(page, reader, slow=False)
+
+
+@pytest.mark.slow
+@with_commands
+def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
+    page, reader, drawn_folder, tmp_path, request, monkeypatch
+):
+    if page is README:
+        pytest.skip("the demo has a test of its own")
+    prepare(page, tmp_path, drawn_folder, request)
+    follow(page, reader, slow=True)
+
+
+def test_the_tests_would_see_a_command_that_fails(reader, tmp_path, capsys):
+    for text in (
+        "```console\n$ audit gate missing.json\n```\n",
+        "```console\n$ audit --version\nsomething else\n```\n",
+        "```console\n$ audit --version\n$ echo $?\n3\n```\n",
+        "```bash\ntrue\n```\n",
+    ):
+        page = tmp_path / "page.md"
+        page.write_text(text)
+        with pytest.raises((AssertionError, pytest.fail.Exception)):
+            follow(pages.read(page), reader, slow=False)
+
+
+@with_commands
+def test_every_command_parses(page):
+    for command in page.commands:
+        for words in command.parts:
+            if words[0] == "audit":
+                _parse(typer.main.get_command(app), "audit", words[1:])
+
+
+def _parse(group, name, arguments):
+    if arguments[-1] in ("--help", "--version"):
+        return  # these would be obeyed while parsing
+    with group.make_context(name, list(arguments)) as context:
+        command = group.get_command(context, arguments[0])
+        assert command is not None, arguments
+        if hasattr(command, "commands"):
+            _parse(command, arguments[0], arguments[1:])
+        else:
+            command.make_context(arguments[0], list(arguments[1:]), parent=context)
+
+
+@every_page
+def test_what_is_not_run_says_why(page):
+    for block in page.blocks:
+        assert not ("not-run" in block.classes and not block.reason), f"{page}:{block.line}"
+        assert set(block.classes) <= {"not-run", "slow"}, f"{page}:{block.line}"
+        assert block.language not in ("sh", "shell", ""), f"{page}:{block.line}"
+
+
+@every_page
+def test_every_configuration_loads(page, tmp_path):
+    for number, block in enumerate(page.blocks):
+        if block.language != "yaml":
+            continue
+        found = yaml.safe_load(block.body)
+        if isinstance(found, dict) and set(found) & set(config.AuditConfig.model_fields):
+            path = tmp_path / f"{number}.yaml"
+            path.write_text(block.body)
+            alone = set(found) == {"gates"}
+            assert config.gates_in(path) if alone else config.load(path, {}).attacks
+
+
+@every_page
+def test_every_json_is_json(page):
+    for block in page.blocks:
+        if block.language == "json":
+            json.loads(block.body)
+
+
+@every_page
+def test_linked_files_exist(page):
+    text = re.sub(r"```.*?```", "", page.text, flags=re.DOTALL)
+    links = re.findall(r"\]\((?!http|#|mailto)([^)#\s]+)", text)
+    links += re.findall(r"\{include\} (\S+)", text)
+    for link in links:
+        assert (page.path.parent / link).exists(), f"{page}: {link}"
+    for figure in re.findall(r"!\[([^\]]*)\]", text):
+        assert len(figure) > 20, f"{page}: a picture without a description"
+
+
+def test_generated_parts_are_up_to_date():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    found = list(generate.pages())
+    assert len(found) >= 3
+    for path, text in found:
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path.relative_to(ROOT)} is stale; run: python docs/generate.py"
+        )
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="needs the extra docs")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", str(ROOT / "docs"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").is_file()
 
 
 def test_the_first_screen_holds_the_two_commands():
-    first = "\n".join(README.splitlines()[:40])
+    first = "\n".join(README.text.splitlines()[:40])
     assert 'python -m pip install -e ".[test]" && audit demo' in first
     assert 'python -m pip install -e ".[test]" && python -m pytest' in first
 
 
-def test_readme_shows_commands():
-    assert {command.split()[1] for command in COMMANDS} >= {"run", "gate", "report", "init", "list"}
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_in_readme_parses(command):
-    _, name, *arguments = shlex.split(command)
-    group = typer.main.get_command(app)
-    with group.make_context("audit", [name, *arguments]) as context:
-        sub = group.get_command(context, name)
-        assert sub is not None, name
-        sub.make_context(name, list(arguments), parent=context)
-
-
-@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
-def test_every_configuration_in_readme_loads(text, tmp_path):
-    path = tmp_path / "audit.yaml"
-    path.write_text(text)
-    loaded = config.load(path, {})
-    assert loaded.attacks
+def test_the_pages_show_every_command():
+    typed = [words for page in PAGES for command in page.commands for words in command.parts]
+    shown = {words[1] for words in typed if words[0] == "audit"}
+    assert shown >= set(typer.main.get_command(app).commands)
 
 
 def test_the_configuration_that_init_writes_loads(tmp_path):
@@ -59,11 +383,6 @@ def test_the_configuration_that_init_writes_loads(tmp_path):
         r"^( *)# (?=\s*(judges|osnet|dp_gallery_eps8|- \{address))", r"\1", text, flags=re.M
     )
     assert yaml.safe_load(uncommented)
-
-
-def test_files_that_readme_links_to_exist():
-    for link in re.findall(r"\]\((?!http|#)([^)#]+)", README):
-        assert (ROOT / link).exists(), link
 
 
 def test_init_does_not_overwrite(tmp_path, audit):

@@ -1,0 +1,172 @@
+"""Writes the parts of these pages that the program knows best: `python docs/generate.py`.
+
+A page holds them between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``. A test compares
+them with what this file would write, so that they cannot go stale.
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from auditor import plugins
+from auditor.cli import app
+
+HERE = Path(__file__).parent
+MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+HEAD = "| {} | meaning | default |\n|---|---|---|"
+FAMILIES = {
+    "identity": "Who is it?",
+    "attribute": "What are they like?",
+    "inversion": "What do they look like?",
+    "score_api": "What do scores give away?",
+    "linkage": "Which entries belong together?",
+    "averaging": "What do many releases give back?",
+    "translation": "What lies behind a defense?",
+    "unshift": "Who was mixed in?",
+    "membership": "Whom was the model trained on?",
+    "gradient": "What does a shared gradient show?",
+}
+"""Family -> the question it answers, in the order in which people ask; others follow by name."""
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every page that has a generated part, and the text it should have."""
+    for path in sorted(HERE.rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if MARKED.search(text):
+            yield path, MARKED.sub(_filled, text)
+
+
+def _filled(found: re.Match[str]) -> str:
+    return f"{found[1]}\n{PARTS[found[2]]().strip()}\n\n{found[3]}"
+
+
+def commands() -> str:
+    """Every command with its arguments and options, as its own help tells them."""
+    return "\n\n".join(_command(name, found) for name, found in _leaves(_root(), "audit"))
+
+
+def _root() -> Any:
+    return typer.main.get_command(app)
+
+
+def _leaves(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, found in sorted(group.commands.items()):
+        if hasattr(found, "commands"):
+            yield from _leaves(found, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", found
+
+
+def _command(name: str, found: Any) -> str:
+    told = [param for param in found.params if param.name != "help"]
+    arguments = [param for param in told if not param.opts[0].startswith("-")]
+    usage = " ".join([name, *map(_argument, arguments), "[OPTIONS]"])
+    head = f"## {name}\n\n{inspect.cleandoc(found.help or '')}\n\n```text\n{usage}\n```"
+    rows = "\n".join(_parameter(param) for param in told)
+    return f"{head}\n\n{HEAD.format('option')}\n{rows}" if rows else head
+
+
+def _argument(param: Any) -> str:
+    name = param.metavar or param.opts[0].upper()
+    return name if param.required else f"[{name}]"
+
+
+def _parameter(param: Any) -> str:
+    if not param.opts[0].startswith("-"):
+        name = _argument(param)
+    elif param.is_flag:
+        name = " / ".join([*param.opts, *param.secondary_opts])
+    else:
+        name = f"{param.opts[0]} {param.metavar or param.opts[0].lstrip('-').upper()}"
+    again = ", repeatable" if param.multiple and "repeatable" not in param.help else ""
+    default = "" if param.default in (None, False, "") else f"`{param.default}`"
+    return f"| `{name}` | {_cell(param.help)}{again} | {'needed' if param.required else default} |"
+
+
+def threat_models() -> str:
+    """A section per family of attacks: what each recovers and what its adversary holds."""
+    families: dict[str, list[tuple[str, Any]]] = {name: [] for name in FAMILIES}
+    for name in plugins.installed("attacks"):
+        plugin = plugins.load("attacks", name)
+        family = getattr(plugin, "family", "") or name
+        families.setdefault(family, []).append((name, plugin))
+    return "\n\n".join(_family(*family) for family in families.items() if family[1])
+
+
+def _family(family: str, attacks: list[tuple[str, Any]]) -> str:
+    question = FAMILIES.get(family, family)
+    parts = [f"## {question}\n\nFamily `{family}`."]
+    for name, plugin in attacks:
+        parts.append(
+            f"### {name}\n\n{plugins.summary(plugin)}\n\n"
+            f"**Adversary.** {_sentence(plugins.threat_model(plugin))}"
+        )
+        if source := _paragraph(plugin, "Source"):
+            parts.append(f"**Source.** {_sentence(source)}")
+    return "\n\n".join(parts)
+
+
+def parameters(kind: plugins.Kind) -> str:
+    """Every plug-in of a kind with its hyper-parameters and their defaults."""
+    return "\n\n".join(_plugin(name, plugins.load(kind, name)) for name in plugins.installed(kind))
+
+
+def _plugin(name: str, plugin: Any) -> str:
+    told = _attributes(inspect.getdoc(plugin) or "")
+    rows = [
+        f"| `{field.name}` | {_cell(told.get(field.name, ''))} | `{_default(field)}` |"
+        for field in dataclasses.fields(plugin)
+    ]
+    table = "\n".join([HEAD.format("parameter"), *rows])
+    return f"### {name}\n\n{plugins.summary(plugin)}" + (f"\n\n{table}" if rows else "")
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    made = field.default_factory
+    value = field.default if made is dataclasses.MISSING else made()
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """Field -> what its docstring says of it."""
+    _, _, listed = docstring.partition("Attributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", listed, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _paragraph(plugin: Any, word: str) -> str:
+    """The docstring paragraph that begins ``word:`` (or ``words:``), on one line."""
+    for paragraph in (inspect.getdoc(plugin) or "").split("\n\n"):
+        if found := re.match(rf"{word}s?:", paragraph):
+            return " ".join(paragraph[found.end() :].split())
+    return ""
+
+
+def _sentence(text: str) -> str:
+    """``text`` begun with a capital and kept from being read as a link or as emphasis."""
+    return text[:1].upper() + text[1:].replace("[", r"\[").replace("*", r"\*")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|").replace("[", r"\[").replace("*", r"\*")
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "threat-models": threat_models,
+    "attacks": lambda: parameters("attacks"),
+    "defenses": lambda: parameters("defenses"),
+}
+
+
+if __name__ == "__main__":
+    for page, text in list(pages()):
+        page.write_text(text, encoding="utf-8")
