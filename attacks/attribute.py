@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from attacks import adversaries
 from attacks.attributes.learning import Known, Learn, Reader, read_attributes
+from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
@@ -53,6 +55,7 @@ class AttributeClassifier:
     min_people: int = 5
 
     family: ClassVar[str] = "attribute"
+    adversary: ClassVar[Adversary] = adversaries.ANNOTATOR
     headline: ClassVar[str] = "mean_balanced_accuracy"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

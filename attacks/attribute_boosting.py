@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.attributes.each import one_each
 from attacks.attributes.learning import Known, Reader, read_attributes
+from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
@@ -46,6 +48,7 @@ class AttributeBoosting:
     min_people: int = 5
 
     family: ClassVar[str] = "attribute"
+    adversary: ClassVar[Adversary] = adversaries.ANNOTATOR
     headline: ClassVar[str] = "mean_balanced_accuracy"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -5,8 +5,10 @@ from typing import ClassVar
 
 from sklearn.linear_model import LogisticRegression
 
+from attacks import adversaries
 from attacks.attributes.each import one_each
 from attacks.attributes.learning import Known, Reader, read_attributes
+from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
@@ -35,6 +37,7 @@ class AttributeLogistic:
     min_people: int = 5
 
     family: ClassVar[str] = "attribute"
+    adversary: ClassVar[Adversary] = adversaries.ANNOTATOR
     headline: ClassVar[str] = "mean_balanced_accuracy"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
 from attacks.matching import Blind, search
 from auditor.embedding import features_of, stored_gallery
@@ -16,7 +17,7 @@ from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
 from auditor.metrics.retrieval import evaluate
-from auditor.report import Measurement, PrivacyClaim
+from auditor.report import Adversary, Measurement, PrivacyClaim
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 
 GROWTH = 4
@@ -52,6 +53,7 @@ class Averaging:
     pool_person: bool = True
 
     family: ClassVar[str] = "averaging"
+    adversary: ClassVar[Adversary] = adversaries.COLLECTOR
     headline: ClassVar[str] = "matched_rank1"
 
     def __post_init__(self) -> None:

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from attacks import adversaries
 from attacks.closed_set import Sides, named, split_gallery
 from auditor.embedding import stored_gallery
+from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
 
@@ -44,6 +46,7 @@ class IdentityClassifier:
     weight_decay: float = 1e-3
 
     family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = adversaries.INSIDER
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.attributes.rows import person_means
 from attacks.closed_set import Sides, named, split_gallery
 from auditor.embedding import features_of, stored_gallery
+from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
@@ -38,6 +40,7 @@ class IdentityLda:
     shrinkage: float = 0.6
 
     family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = adversaries.INFORMED_INSIDER
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

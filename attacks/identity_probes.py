@@ -5,8 +5,10 @@ from typing import ClassVar
 
 from torch import nn
 
+from attacks import adversaries
 from attacks.closed_set import Sides
 from attacks.identity import probed
+from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
@@ -37,6 +39,7 @@ class IdentityLinear:
     weight_decay: float = 1e-2
 
     family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = adversaries.INSIDER
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
@@ -79,6 +82,7 @@ class IdentityMlp:
     weight_decay: float = 1e-2
 
     family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = adversaries.INSIDER
     headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import torch
 
+from attacks import adversaries
 from attacks.matching import Blind, rated, search
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval
-from auditor.report import Measurement
+from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
 
@@ -31,6 +32,7 @@ class IdentityRetrieval:
     """
 
     family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = adversaries.SEEKER
     headline: ClassVar[str] = "retrieved_rank1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

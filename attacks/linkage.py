@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.mapping import Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.publication import published
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
-from auditor.report import Measurement
+from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 BLOCK = 4096
@@ -48,6 +49,7 @@ class Linkage:
     second_model: str = ""
 
     family: ClassVar[str] = "linkage"
+    adversary: ClassVar[Adversary] = adversaries.LINKER
     headline: ClassVar[str] = "linkage_rank1"
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks import adversaries
 from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.reconstruction import judged, load_pixels
 from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
@@ -18,7 +19,7 @@ from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.report import Curve, Measurement
+from auditor.report import Adversary, Curve, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is
 
 FIRST = 100
@@ -61,6 +62,7 @@ class Translation:
     per_person: int = 2
 
     family: ClassVar[str] = "translation"
+    adversary: ClassVar[Adversary] = adversaries.TRANSLATOR
     headline: ClassVar[str] = "translated_rank1"
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.mapping import Pairs, Refinement, learn_maps, views_of
 from attacks.matching import matched
 from attacks.mixing import Mixing
@@ -15,7 +16,7 @@ from auditor import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
-from auditor.report import Measurement
+from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, Release, RunContext, Target
 
 
@@ -46,6 +47,7 @@ class Unshift:
     epochs: int = 10
 
     family: ClassVar[str] = "unshift"
+    adversary: ClassVar[Adversary] = adversaries.UNSHIFTER
     headline: ClassVar[str] = "unshifted_rank1"
 
     def __post_init__(self) -> None:

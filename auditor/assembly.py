@@ -40,8 +40,7 @@ def assemble(
         for label in (BARE, *config.defenses)
         if f"{label}/utility" in results
     ]
-    salt = f"{config.seed}/{head.title}"
-    compared = [_compared(scenario, salt) for scenario in scenarios]
+    compared = [_compared(scenario) for scenario in scenarios]
     scored = tuple(_scored(scenario, compared[0]) for scenario in compared)
     return replace(
         head,
@@ -129,17 +128,16 @@ def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
         family=getattr(attack, "family", name),
         summary=plugins.summary(attack),
         threat_model=plugins.threat_model(attack),
+        adversary=getattr(attack, "adversary", None),
         params=plugins.parameters(attack),
         **fields,
     )
 
 
-def _compared(scenario: Scenario, salt: str) -> Scenario:
+def _compared(scenario: Scenario) -> Scenario:
     """Add what follows from all findings together: the strongest rungs, the most exposed people."""
     return replace(
-        scenario,
-        ladders=ladders(scenario.findings),
-        exposure=exposure(scenario.findings, salt),
+        scenario, ladders=ladders(scenario.findings), exposure=exposure(scenario.findings)
     )
 
 

@@ -19,14 +19,17 @@ from auditor import __version__
 from auditor.chain import parse_all
 from auditor.commands.data import app as data_commands
 from auditor.commands.defend import defend
+from auditor.commands.gate import ConfigFile, PolicyFile, Today, conclude, gate, verdicts_of
+from auditor.commands.keeping import purge, sign, verify
 from auditor.commands.reproduce import reproduce
+from auditor.commands.schema import schema
 from auditor.commands.shift import shift
 from auditor.commands.train import train
 from auditor.errors import AuditError, UsageError
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
-    from auditor.gates import Gate
+    from auditor.gates import Verdict
     from auditor.report import AuditReport
 
 EPILOG = (
@@ -54,7 +57,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the 
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
 Reveal = Annotated[
-    bool, typer.Option("--reveal", help="Embed pictures of real people in the page.")
+    bool, typer.Option("--reveal", help="Name real people and show their pictures sharp.")
 ]
 Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 Settings = Annotated[
@@ -150,30 +153,14 @@ def demo(
 
 
 @app.command(epilog=EPILOG)
-def gate(
-    report: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="YAML with the gates; default: the record's own."),
-    ] = None,
-) -> None:
-    """Judge a saved record again."""
-    from auditor.report import load
-
-    record = load(report)
-    raise typer.Exit(_judge(record, _gates(record, config)))
-
-
-@app.command(epilog=EPILOG)
 def report(
     record: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Renderer; default: all installed.")
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="YAML with the gates; default: the record's own."),
-    ] = None,
+    config: ConfigFile = None,
+    policy: PolicyFile = None,
+    today: Today = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder; default: the record's.")
     ] = None,
@@ -183,8 +170,8 @@ def report(
     from auditor.report import load
 
     loaded = load(record)
-    folder = out or record.parent
-    _render(loaded, _gates(loaded, config), folder, record.parent, formats, reveal=reveal)
+    verdicts = verdicts_of(loaded, config, policy, today)
+    _render(loaded, verdicts, out or record.parent, record.parent, formats, reveal=reveal)
 
 
 @app.command("list", epilog=EPILOG)
@@ -215,7 +202,7 @@ def init(
     typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
 
 
-for command in (train, defend, shift, reproduce):
+for command in (gate, train, defend, shift, reproduce, purge, verify, sign, schema):
     app.command(epilog=EPILOG)(command)
 
 
@@ -249,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, demo: bool) -> None:
     _prepare(out, overwrite=overwrite)
     from auditor import session  # torch starts here, after everything that may be wrong without it
+    from auditor.gates import check
     from auditor.report import load
 
     try:
@@ -256,12 +244,13 @@ def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, d
     except KeyboardInterrupt:
         if (out / "report.json").exists():
             record = load(out / "report.json")
-            _render(record, config.gates, out, out, None, reveal=reveal)
+            _render(record, check(record, config.gates), out, out, None, reveal=reveal)
             typer.echo(f"audit: what is finished is in {out}", err=True)
         raise
-    _render(record, config.gates, out, out, None, reveal=reveal)
+    verdicts = check(record, config.gates)
+    _render(record, verdicts, out, out, None, reveal=reveal)
     typer.echo(_digest(record))
-    raise typer.Exit(_judge(record, config.gates))
+    raise typer.Exit(conclude(record, verdicts))
 
 
 def _prepare(out: Path, *, overwrite: bool) -> None:
@@ -270,17 +259,19 @@ def _prepare(out: Path, *, overwrite: bool) -> None:
         raise UsageError(f"--out {out} is a file; name a folder")
     if not (out / "report.json").exists():
         return
+    from auditor.manifest import OWN
+
     if not overwrite:
         raise UsageError(f"{out} holds an earlier run; name another --out or pass --overwrite")
     for folder in (out / "steps", out / "personal"):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in (out / "run.json", *out.glob("report.*")):
+    for path in (*out.glob("report.*"), *(out / name for name in ("run.json", *OWN))):
         path.unlink(missing_ok=True)
 
 
 def _render(
     record: "AuditReport",
-    gates: "Sequence[Gate]",
+    verdicts: "Sequence[Verdict]",
     folder: Path,
     root: Path,
     formats: Sequence[str] | None,
@@ -288,43 +279,16 @@ def _render(
     reveal: bool,
 ) -> None:
     from auditor import plugins
-    from auditor.gates import check
+    from auditor.manifest import seal
 
-    verdicts = check(record, gates)
+    written = []
     for name in formats or plugins.installed("renderers"):
         path = folder / f"report.{name}"
         render = plugins.load("renderers", name)
         render(record, verdicts, path, root=root, reveal=reveal)
+        written.append(path)
         typer.echo(f"wrote {path}")
-
-
-def _gates(record: "AuditReport", config: Path | None) -> "list[Gate]":
-    from auditor import config as configuration
-    from auditor.gates import Gate
-
-    if config is not None:
-        return configuration.gates_in(config)
-    return [Gate(**gate) for gate in record.config.get("gates", [])]
-
-
-def _judge(record: "AuditReport", gates: "Sequence[Gate]") -> int:
-    from auditor.gates import check, exit_code, overall
-
-    verdicts = check(record, gates)
-    for verdict in verdicts:
-        level = "" if verdict.gate.level == "error" else " (warning only)"
-        typer.echo(f"{verdict.outcome.upper()}{level} {verdict.address}: {verdict.reason}")
-    outcome = overall(record, verdicts)
-    typer.echo(f"verdict: {outcome.upper()}" if gates else f"no gates set; {_unjudged(outcome)}")
-    return exit_code(outcome)
-
-
-def _unjudged(outcome: str) -> str:
-    return (
-        "everything planned was measured and every attack has shown its power"
-        if outcome == "pass"
-        else "inconclusive: something planned was not shown, see the report"
-    )
+    seal(folder, written, revealed=reveal and record.real_people)
 
 
 def _digest(record: "AuditReport") -> str:

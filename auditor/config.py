@@ -319,7 +319,7 @@ def _check_plan(config: AuditConfig) -> None:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
     for kind, blocks in (("attacks", config.attacks), ("defenses", config.defenses)):
         for label, block in blocks.items():
-            if "/" in label or label in (BARE, "utility", "ladder", "scores", ""):
+            if "/" in label or label in (BARE, "utility", "ladder", "scores", "claims", ""):
                 raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
             links = links_of(label, block) if kind == "defenses" else [plugin_of(label, block)]
             for name, params in links:

@@ -1,7 +1,5 @@
 """For whom it is worst: leakage person by person, from the sums that headline rates carry."""
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 
@@ -42,12 +40,11 @@ def worst_case(headline: Measurement) -> tuple[Measurement, ...]:
     return fully, worst
 
 
-def exposure(findings: Sequence[Finding], salt: str) -> Exposure | None:
+def exposure(findings: Sequence[Finding]) -> Exposure | None:
     """The most exposed people over all attacks with power, or None if none counts images of people.
 
     Args:
-        findings: of one scenario.
-        salt: what pseudonyms are derived from beside the identity; see `pseudonym`.
+        findings: of one scenario, their people under pseudonyms.
     """
     tables = {
         finding.attack: (_rates(finding.headline), finding.headline.persons)
@@ -63,7 +60,7 @@ def exposure(findings: Sequence[Finding], salt: str) -> Exposure | None:
         attack = max(own, key=lambda name: own[name])
         rows.append(
             Exposed(
-                pseudonym=pseudonym(salt, pid),
+                pseudonym=pid,
                 leakage=own[attack],
                 attack=attack,
                 images=round(tables[attack][1][pid][1]),
@@ -80,18 +77,6 @@ def exposure(findings: Sequence[Finding], salt: str) -> Exposure | None:
         most=tuple(most),
         tied=sum(row.leakage >= most[-1].leakage for row in rows),
     )
-
-
-def pseudonym(salt: str, pid: str) -> str:
-    """``P-`` and six letters or digits, the same for the same salt and identity.
-
-    Pseudonymisation, not anonymisation: whoever knows the salt and the identities can undo it.
-
-    >>> pseudonym("0/a model on some people", "17")
-    'P-AGJ3AS'
-    """
-    digest = hashlib.sha256(f"{salt}/{pid}".encode("utf-8", "replace")).digest()
-    return f"P-{base64.b32encode(digest)[:6].decode()}"
 
 
 def _rates(headline: Measurement) -> dict[str, float]:

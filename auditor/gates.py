@@ -8,6 +8,7 @@ several figures at once claims no more than Holm's correction over all of them l
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -35,6 +36,7 @@ class Gate:
         adjust: ``holm`` holds the chance that any of the gate's passes is false at 2.5 %, however
             many figures its pattern matches, and that of its failures likewise; ``none`` judges
             each figure as if it were the only one. A gate on one figure is not touched by it.
+        cites: why the limit is what it is: who decided it, or which text asks for it.
     """
 
     address: str
@@ -42,17 +44,55 @@ class Gate:
     level: Literal["error", "warn"] = "error"
     judge: Literal["pessimistic", "value"] = "pessimistic"
     adjust: Literal["holm", "none"] = "holm"
+    cites: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """A known shortfall that somebody answers for until a day.
+
+    Attributes:
+        address: of the verdicts it covers, with shell wildcards.
+        owner: who answers for it; without an owner it covers nothing.
+        reason: why the shortfall is borne.
+        expires: the last day on which it covers anything.
+    """
+
+    address: str
+    owner: str
+    reason: str
+    expires: date
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One gate on one address."""
+    """One gate on one address.
+
+    Attributes:
+        gate: the limit.
+        address: what it was held against.
+        observed: the figure that was compared; None where there is none.
+        outcome: what was found, whether or not somebody waived it.
+        reason: of the outcome, and of its waiver.
+        waiver: what keeps it from deciding the exit code, if anything does.
+    """
 
     gate: Gate
     address: str
     observed: float | None
     outcome: Outcome
     reason: str
+    waiver: Waiver | None = None
+
+    @property
+    def standing(self) -> Outcome | Literal["waived"]:
+        """What the verdict counts for."""
+        return self.outcome if self.waiver is None else "waived"
+
+    @property
+    def decides(self) -> bool:
+        """Whether the exit code depends on it."""
+        return self.gate.level == "error" and self.waiver is None
 
 
 def check(report: AuditReport, gates: Sequence[Gate]) -> list[Verdict]:
@@ -64,12 +104,13 @@ def overall(report: AuditReport, verdicts: Sequence[Verdict]) -> Outcome:
     """The audit's outcome: its error-level verdicts, and whether everything planned was shown.
 
     Without gates there is nothing to pass or fail, yet a crashed scenario, a failed attack or an
-    attack without power still makes the audit inconclusive.
+    attack without power still makes the audit inconclusive, unless a verdict on `shown_address`
+    was waived.
     """
-    errors = {verdict.outcome for verdict in verdicts if verdict.gate.level == "error"}
+    errors = {verdict.outcome for verdict in verdicts if verdict.decides}
     if "fail" in errors:
         return "fail"
-    if "inconclusive" in errors or not report.complete or any(unshown(report)):
+    if "inconclusive" in errors or not report.complete or any(unexcused(report, verdicts)):
         return "inconclusive"
     return "pass"
 
@@ -292,6 +333,11 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
                 yield address, _undone(finding)
             elif not _measures(finding, parts[2]) and _measured_elsewhere(report, finding, parts):
                 yield address, "measured in another scenario, but not in this one"
+            for name in _hidden(finding, parts[2]):
+                yield (
+                    f"{scenario.defense}/{finding.attack}/{name}",
+                    "the group is too small to be shown, or would give away one that is",
+                )
         if parts[1] == "ladder":
             for name in _absent(report, scenario, parts[2]):
                 yield f"{scenario.defense}/ladder/{name}", "no rung has measured it here"
@@ -303,6 +349,18 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
 
 def _measures(finding: Finding, metric: str) -> bool:
     return any(fnmatchcase(m.metric, metric) for m in finding.figures())
+
+
+def _hidden(finding: Finding, pattern: str) -> Iterator[str]:
+    """Subgroups that ``pattern`` speaks of and whose figure is withheld."""
+    shown = (group.measurement.metric for group in finding.subgroups if group.measurement)
+    headline = next((metric.partition("@")[0] for metric in shown), None)
+    if headline is None and finding.headline:
+        headline = finding.headline.metric
+    for group in finding.subgroups:
+        name = f"{headline}@{group.attribute}={group.value}"
+        if "@" in pattern and group.measurement is None and fnmatchcase(name, pattern):
+            yield name
 
 
 def _absent(report: AuditReport, scenario: Scenario, pattern: str) -> list[str]:
@@ -319,6 +377,21 @@ def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[s
         for scenario in report.scenarios
         for other in scenario.findings
     )
+
+
+def unexcused(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
+    """What `unshown` gives, but for the places that somebody waived."""
+    waived = {verdict.address for verdict in verdicts if verdict.waiver}
+    return (pair for pair in unshown(report) if shown_address(pair[0]) not in waived)
+
+
+def shown_address(place: str) -> str:
+    """The address of "it was shown at all", for a waiver to name.
+
+    >>> shown_address("none/identity"), shown_address("dp_gallery")
+    ('none/identity/shown', 'dp_gallery/scenario/shown')
+    """
+    return f"{place}/shown" if "/" in place else f"{place}/scenario/shown"
 
 
 def unshown(report: AuditReport) -> Iterator[tuple[str, str]]:

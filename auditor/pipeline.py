@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from auditor import controls, journal, plugins
+import torch
+
+from auditor import controls, journal, personal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
 from auditor.chain import defenses_of, plugin_of
@@ -39,6 +41,7 @@ from auditor.utility import utility
 log = logging.getLogger(__name__)
 
 Probe = Callable[[RunContext], tuple[ProbeCheck, ...]]
+Work = Callable[[Progress], Result]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +93,30 @@ def run_audit(world: World, display: Display | None = None) -> AuditReport:
     """
     steps = plan(world)
     display = display or Display(len(steps))
-    folder = world.ctx.workdir / "steps"
+    out = world.ctx.workdir
+    head = replace(
+        world.head,
+        data=personal.save_facts(out, world.head.data),
+        pseudonyms=personal.save_names(out, _names(world)),
+    )
 
     def save(results: Mapping[str, Result]) -> None:
         complete = len(results) == len(steps)
-        report = assemble(world.config, world.head, results, complete=complete)
-        write(world.ctx.workdir / "report.json", dumps(report).encode())
+        report = assemble(world.config, head, results, complete=complete)
+        write(out / "report.json", dumps(report).encode())
 
-    results = journal.run(steps, folder, display, save)
-    return assemble(world.config, world.head, results, complete=True)
+    results = journal.run(steps, out / "steps", display, save)
+    return assemble(world.config, head, results, complete=True)
+
+
+def _names(world: World) -> dict[str, str]:
+    """A pseudonym for everybody in the dataset; distractors are nobody."""
+    data = world.target.data
+    splits = (data.train, data.query, data.gallery, data.auxiliary)
+    pids = torch.cat([split.pids for split in splits]).unique()
+    known = [str(pid) for pid in pids.tolist() if pid > 0]
+    order = torch.randperm(len(known), generator=world.ctx.generator("pseudonyms"))
+    return personal.pseudonyms(known, order.tolist())
 
 
 def plan(world: World) -> list[Step]:
@@ -113,7 +131,16 @@ def plan(world: World) -> list[Step]:
             if world.config.budget and scenario in world.config.budget_scenarios:
                 work = partial(_budget, world, scenario, attack)
                 steps.append(Step(f"{scenario}/{attack}/budget", work))
-    return steps
+    rename = personal.under(_names(world))
+    return [Step(step.name, partial(_nameless, world, rename, step.work)) for step in steps]
+
+
+def _nameless(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
+    """What a step came to, under pseudonyms; what it drew is locked away."""
+    try:
+        return personal.renamed(work(progress), rename)
+    finally:
+        personal.lock(world.ctx.workdir)
 
 
 def _probe(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
@@ -129,7 +156,7 @@ def _probe(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
 
 def _utility(world: World, scenario: str, progress: Progress) -> Utility:
     ctx = replace(world.ctx, progress=progress)
-    workdir = _personal(world) / scenario / "utility"
+    workdir = personal.folder(world.ctx.workdir) / scenario / "utility"
     workdir.mkdir(parents=True, exist_ok=True)
     try:
         target = world.scenario(scenario, ctx)
@@ -165,7 +192,7 @@ def _controls(world: World, label: str, progress: Progress) -> Power:
             target = _control(name, attack, world)
             judge = target.extractor if name == "planted" else world.target.extractor
             # what a control draws shows real people too, and nobody needs it
-            with TemporaryDirectory(dir=_personal(world)) as workdir:
+            with TemporaryDirectory(dir=personal.folder(world.ctx.workdir)) as workdir:
                 # an attack that asks for a judge by its label meets the control's own there
                 judges = dict.fromkeys(["target", *world.ctx.judges], judge)
                 ctx = replace(world.ctx, workdir=Path(workdir), judges=judges)
@@ -219,7 +246,7 @@ def _forget(world: World, target: Target) -> None:
 
 def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
     attack = world.attack(label)
-    workdir = _personal(world) / scenario / label
+    workdir = personal.folder(world.ctx.workdir) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
     data = world.target.data
     finding = blank_finding(world.config, label, status="failed")
@@ -250,7 +277,7 @@ def _budget(world: World, scenario: str, label: str, progress: Progress) -> Budg
     attack, ctx = world.attack(label), replace(world.ctx, progress=progress)
 
     def trial(attack: Attack, target: Target, progress: Progress) -> Measurement:
-        with TemporaryDirectory(dir=_personal(world)) as workdir:
+        with TemporaryDirectory(dir=personal.folder(world.ctx.workdir)) as workdir:
             result = attack.run(target, replace(ctx, workdir=Path(workdir), progress=progress))
         return _headline(result, getattr(attack, "headline", ""))
 
@@ -259,13 +286,6 @@ def _budget(world: World, scenario: str, label: str, progress: Progress) -> Budg
     except Exception as error:
         return Budget(curves=(), notes=(f"its budget curves could not be measured: {error}",))
     return budget_curves(attack, target, world.config.budget, ctx, trial)
-
-
-def _personal(world: World) -> Path:
-    """The folder for whatever may show a person, readable by its owner alone."""
-    folder = world.ctx.workdir / "personal"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
 
 
 def _relative(world: World, path: Path | str) -> str:

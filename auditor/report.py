@@ -36,7 +36,7 @@ class Measurement:
         chance: what an adversary without access reaches; None where the question has no answer.
         worse: the direction in which privacy (or utility) gets worse.
         unit: ``fraction``, ``dB``, ``distance`` or ``ratio``.
-        persons: identity -> (sum of its images' values, number of images); the value is the ratio
+        persons: pseudonym -> (sum of its images' values, number of images); the value is the ratio
             of the sums where the metric is a mean over images. It feeds paired comparisons.
         note: one sentence on how to read the number, if it needs one.
 
@@ -292,6 +292,21 @@ class Gap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adversary:
+    """Whom an attack supposes, in a threat model's terms; its budget is the attack's parameters.
+
+    Attributes:
+        knowledge: what is known beforehand of the deployment and its people.
+        access: to what of the deployment, and whether it may be queried.
+        auxiliary: data of their own.
+    """
+
+    knowledge: str
+    access: str
+    auxiliary: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One attack against one scenario.
 
@@ -301,6 +316,7 @@ class Finding:
         family: what it recovers; attacks of one family are rungs of one ladder.
         summary: first line of its docstring.
         threat_model: the rest of its docstring's first paragraphs: what the adversary holds.
+        adversary: the same in a few words; None where the plug-in does not say.
         params: its hyper-parameters.
         status: ``done``, ``not-applicable`` (see ``reason``) or ``failed`` (crash, interruption).
         measurements: the first one is the headline.
@@ -320,6 +336,7 @@ class Finding:
     family: str = ""
     summary: str
     threat_model: str = ""
+    adversary: Adversary | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     status: Literal["done", "not-applicable", "failed"]
     measurements: tuple[Measurement, ...] = ()
@@ -378,9 +395,7 @@ class Exposed:
     """One of the most exposed people, under a pseudonym.
 
     Attributes:
-        pseudonym: derived from seed, title and identity: the same person has the same one in every
-            scenario of an audit. Whoever holds the dataset can undo it: this is pseudonymisation,
-            not anonymisation.
+        pseudonym: the same person has the same one everywhere in an audit.
         leakage: the share of this person's images that the worst attack succeeded on.
         attack: which attack that was.
         images: how many images that rests on.
@@ -415,7 +430,7 @@ class Exposure:
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """The best gallery match of one query, cross-camera: a row of the matching sheet."""
+    """The best gallery match of one query, cross-camera; identities are pseudonyms, 0 is nobody."""
 
     query_id: str
     query_camera: str
@@ -441,7 +456,7 @@ class RankList:
     """The best gallery matches of one query, those of its person by its own camera set aside.
 
     Attributes:
-        query_id: whom the query shows.
+        query_id: whom the query shows, as a pseudonym.
         query_camera: which camera took it.
         rank: of the first right match, ties counted as their mean.
         matches: the nearest first, `LISTED` at most.
@@ -543,7 +558,11 @@ class AuditReport:
         scenarios: ``none`` first.
         scores: scores over all scenarios (URR-2).
         complete: False while running, and for ever if the run was interrupted.
-        real_people: whether the pictures show real people; then none are embedded unasked.
+        real_people: whether the pictures show real people; then only blurred ones are embedded
+            unasked.
+        pseudonyms: digest of the table that undoes the pseudonyms. Records with the same one call
+            the same people alike; in any others, one name is two people. Empty in records from
+            before there was one, which hold the dataset's own identities.
         schema: version of this record's form.
     """
 
@@ -557,6 +576,7 @@ class AuditReport:
     scores: tuple[Score, ...] = ()
     complete: bool = False
     real_people: bool = True
+    pseudonyms: str = ""
     schema: int = SCHEMA
 
     def measurements(self) -> Iterator[tuple[str, Measurement]]:

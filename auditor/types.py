@@ -283,9 +283,10 @@ class Attack(Protocol):
     """A frozen keyword-only dataclass whose fields are hyper-parameters.
 
     It may declare ``family: ClassVar[str]`` (rungs of one ladder share it), ``headline:
-    ClassVar[str]`` (the metric its power is judged by), and, where the general controls of
-    `auditor.controls` do not suit what it recovers, bring its own: ``planted(target, ctx)`` and
-    ``null(target, ctx)``, each a Target made from the audited one.
+    ClassVar[str]`` (the metric its power is judged by), ``adversary: ClassVar[Adversary]`` (its
+    threat model in a few words), and, where the general controls of `auditor.controls` do not suit
+    what it recovers, bring its own: ``planted(target, ctx)`` and ``null(target, ctx)``, each a
+    Target made from the audited one.
     """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

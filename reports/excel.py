@@ -18,6 +18,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from auditor.files import write
 from auditor.gates import Verdict
+from auditor.personal import revealed
 from auditor.report import AuditReport
 from reports import sheets, tables
 from reports.caveats import caveats
@@ -35,9 +36,13 @@ def render(
         report: the record.
         verdicts: of the gates, from `auditor.gates.check`.
         path: the file to write, whole or not at all.
-        root: not used; a workbook holds no pictures.
-        reveal: not used, likewise.
+        root: the record's folder; a workbook holds no pictures.
+        reveal: whether real people may be named.
+
+    Raises:
+        UsageError: if they are to be named and the table that names them is not there.
     """
+    report = revealed(report, root) if reveal else report
     book = Workbook()
     book.remove(book.worksheets[0])
     _verdict(book.create_sheet("Verdict"), report, verdicts)

@@ -1,16 +1,23 @@
-"""Pictures of the record, embedded only when nobody real is shown or somebody asked for them."""
+"""Pictures of the record; real people are blurred unless somebody asked to see them."""
 
 import base64
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from auditor.report import AuditReport, Finding
+from reports.blurring import blurred
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 8 * 2**20
 """Bytes of one picture; a report must stay a file that one can send."""
-WITHHELD = "Pictures of real people are withheld; show them with: audit report report.json --reveal"
+BLURRED = (
+    "Real people are blurred, and blurred pictures of people remain personal data; "
+    "show them with: audit report report.json --reveal"
+)
+GONE = "The picture is not shown: its file is not in the folder of the report."
 CAPTIONS = {"reconstructions": "Originals above, reconstructions from their stored features below"}
 
 
@@ -24,6 +31,7 @@ class Exhibit:
         uri: ``data:`` address; empty if there is no picture.
         width: in pixels.
         height: in pixels.
+        blurred: why it is blurred; empty if it is not.
         missing: why there is no picture.
     """
 
@@ -32,6 +40,7 @@ class Exhibit:
     uri: str = ""
     width: int = 0
     height: int = 0
+    blurred: str = ""
     missing: str = ""
 
 
@@ -48,14 +57,23 @@ def picture(
 ) -> Exhibit:
     """The picture at ``place``, relative to ``root``, or why it is not shown."""
     caption = CAPTIONS.get(name, name)
-    if report.real_people and not reveal:
-        return Exhibit(name=name, caption=caption, missing=WITHHELD)
     content = _read(root, place)
+    hide = report.real_people and not reveal
+    if hide and isinstance(content, bytes):
+        content = _blurred(content)
     if isinstance(content, str):
         return Exhibit(name=name, caption=caption, missing=content)
     width, height = struct.unpack(">II", content[16:24])
     uri = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Exhibit(name=name, caption=caption, uri=uri, width=width, height=height)
+    shown = {"uri": uri, "blurred": BLURRED if hide else ""}
+    return Exhibit(name=name, caption=caption, width=width, height=height, **shown)
+
+
+def _blurred(content: bytes) -> bytes | str:
+    try:
+        return blurred(content)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return "The picture is not shown: its file cannot be decoded."
 
 
 def _read(root: Path, place: str) -> bytes | str:
@@ -69,7 +87,7 @@ def _read(root: Path, place: str) -> bytes | str:
             return "The picture is not shown: its file is too large to embed."
         content = file.read_bytes()
     except (OSError, ValueError):
-        return "The picture is not shown: its file is not in the folder of the report."
+        return GONE
     if not content.startswith(PNG) or len(content) < 24:
         return "The picture is not shown: its file is not a PNG."
     return content

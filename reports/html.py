@@ -18,8 +18,19 @@ from markupsafe import Markup, escape
 
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
-from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
-from reports import caveats, co_trained, promises, scatter, tables, wording
+from auditor.personal import revealed
+from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement
+from reports import (
+    caveats,
+    co_trained,
+    context,
+    promises,
+    risks,
+    scatter,
+    tables,
+    threats,
+    wording,
+)
 from reports.cleaning import clean
 from reports.curves import CurvePlot, curve_plots
 from reports.exhibits import exhibits, picture
@@ -43,13 +54,17 @@ def render(
         verdicts: of the gates, from `auditor.gates.check`.
         path: the file to write, whole or not at all.
         root: the folder that the record's picture paths are relative to.
-        reveal: whether pictures of real people may be embedded.
+        reveal: whether real people may be named and their pictures embedded sharp.
+
+    Raises:
+        UsageError: if people are to be named and the table that names them is not there.
     """
     write(path, page(report, verdicts, root=root, reveal=reveal).encode())
 
 
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
     """The page as text."""
+    stored, report = report, revealed(report, root) if reveal else report
     return (
         environment()
         .get_template("report.html.j2")
@@ -59,7 +74,11 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             verdicts=verdicts,
             ruling=tables.verdict_of(report, verdicts),
             comparison=tables.comparison(report),
-            families=tables.by_family(report),
+            scope=context.scope(report),
+            threats=threats.threats(report),
+            risks=risks.risks(report),
+            untested=risks.untested(report),
+            identity=context.identity(report),
             attacks=tables.by_attack(report),
             people=tables.by_person(report),
             subgroups=tables.by_subgroup(report),
@@ -70,7 +89,8 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
             disclaimer=caveats.DISCLAIMER,
-            fingerprint=_fingerprint(report),
+            revealed=reveal and report.real_people,
+            fingerprint=context.fingerprint(stored),
             **styled(),
         )
     )
@@ -101,6 +121,7 @@ def environment() -> Environment:
         "longest_list": LISTED,
         "proven": SURE,
         "certificate": tables.certificate,
+        "change": tables.change,
         "folded": folded,
         "measured": tables.measured,
         "promises": promises,
@@ -158,11 +179,3 @@ def folded(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
         return names, []
     single = [n for n in names if "." in n and not n.startswith("reid_")]
     return [n for n in names if n not in single], single
-
-
-def _fingerprint(report: AuditReport) -> str:
-    """SHA-256 of the record as it lies on disk, so that a signed page names what it shows."""
-    try:
-        return hashlib.sha256(dumps(report).encode()).hexdigest()
-    except ValueError:  # half a character somewhere: such a record cannot be written at all
-        return ""

@@ -203,6 +203,17 @@ def _keys(columns: Sequence[dict[str, Figure]], kind: str) -> Iterator[str]:
     return (key for column in columns for key, figure in column.items() if figure.kind == kind)
 
 
+def change(before: Figure | None, after: Figure) -> str:
+    """By how much a rate changed, in points; empty where there is nothing to compare."""
+    if before is None or not (old := before.measurement) or not (new := after.measurement):
+        return ""
+    if (old.unit, new.unit) != ("fraction", "fraction"):
+        return ""
+    points = round(100 * (new.value - old.value), 1)
+    sign = "+" if points > 0 else "−"
+    return f"{sign}{abs(points):.1f} points" if points else "unchanged"
+
+
 def rows(report: AuditReport) -> list[Row]:
     """Every measurement of the record, those of undivided scores last."""
     found = [

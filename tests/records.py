@@ -515,7 +515,7 @@ def detailed_record() -> AuditReport:
                 example_record().scenarios[0 if name == "none" else 1],
                 findings=findings,
                 ladders=ladders(findings),
-                exposure=exposure(findings, "0/example"),
+                exposure=exposure(findings),
             )
         )
     return replace(example_record(), scenarios=tuple(scenarios))
@@ -550,7 +550,7 @@ def hostile_record(text: str) -> AuditReport:
     )
     findings = (finding, replace(finding, attack=f"{label}2", curves=()))
     findings = tuple(replace(each, family=label) for each in findings)
-    exposed = exposure(detailed_record().scenarios[0].findings, "salt")
+    exposed = exposure(detailed_record().scenarios[0].findings)
     assert exposed is not None
     person = Exposed(pseudonym=text, leakage=1.0, attack=text, images=1, average=1.0)
     scenario = Scenario(

@@ -18,6 +18,7 @@ RENDERERS_MAY_SEE = {
     "auditor.report",
     "auditor.gates",
     "auditor.files",
+    "auditor.personal",
     "auditor.errors",
     "auditor.reproduction.record",
     "auditor.reproduction",
@@ -105,6 +106,9 @@ def test_modules_of_the_core_form_no_cycle():
         ["gate", "--help"],
         ["data", "--help"],
         ["data", "check", "--help"],
+        ["purge", "--help"],
+        ["verify", "--help"],
+        ["sign", "--help"],
     ],
 )
 def test_helping_and_listing_import_no_torch(arguments):

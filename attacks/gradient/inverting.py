@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks import adversaries
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
 from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
 from auditor.errors import UnsupportedTargetError
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 DECAYS = (3 / 8, 5 / 8, 7 / 8)
@@ -51,6 +53,7 @@ class GradientInversion:
     threshold_db: float = 18.0
 
     family: ClassVar[str] = "gradient"
+    adversary: ClassVar[Adversary] = adversaries.PARTICIPANT
     headline: ClassVar[str] = "recovered"
     name: ClassVar[str] = "gradient_inversion"
 

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
 from attacks.gradient.worlds import in_the_clear, trained_on_noise
+from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 UPDATES = 20
@@ -58,6 +60,7 @@ class Dlg:
     threshold_db: float = 30.0
 
     family: ClassVar[str] = "gradient"
+    adversary: ClassVar[Adversary] = adversaries.PARTICIPANT
     headline: ClassVar[str] = "recovered"
     name: ClassVar[str] = "dlg"
 

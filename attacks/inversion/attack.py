@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attacks import adversaries
 from attacks.inversion.gan import ConditionalGan
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, RunContext, Target
 
@@ -63,6 +65,7 @@ class GanInversion:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.GRADIENT_DECODER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.inversion.judging import judge_features
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.pooling import pooled_gallery
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 SOFTNESS = 0.015
@@ -48,6 +50,7 @@ class Composite:
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.COMPOSER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from attacks import adversaries
 from attacks.inversion.judging import CHUNK, judge_features
 from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.lookalike import nearest, stand_ins
@@ -18,6 +19,7 @@ from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.pooling import pooled_gallery
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
 
@@ -70,6 +72,7 @@ class Diffusion:
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from attacks import adversaries
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
 
@@ -49,6 +51,7 @@ class FullyConnectedGan:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

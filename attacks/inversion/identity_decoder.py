@@ -8,12 +8,14 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.inversion.linear import LinearDecoder, Standardise
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
 
@@ -54,6 +56,7 @@ class IdentityDecoder:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks import adversaries
 from attacks.inversion.linear import Standardise
 from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
 
@@ -48,6 +50,7 @@ class MseDecoder:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

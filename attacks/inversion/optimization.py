@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import total_variation
 
+from attacks import adversaries
 from attacks.inversion.lookalike import nearest
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
@@ -16,6 +17,7 @@ from auditor.controls import NullExtractor, null_target
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 SHIFT = 4
@@ -56,6 +58,7 @@ class Optimization:
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.WHITE_BOX
     headline: ClassVar[str] = "reid_rank1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attacks import adversaries
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import CHANGES, consistency, per_person
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 
@@ -28,6 +30,7 @@ class MembershipAugmentation:
     per_person: int = 6
 
     family: ClassVar[str] = "membership"
+    adversary: ClassVar[Adversary] = adversaries.PERTURBER
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

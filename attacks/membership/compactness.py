@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from attacks import adversaries
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import compactness, nearness, per_person
 from auditor.embedding import features_of
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 
@@ -31,6 +33,7 @@ class MembershipCompactness:
     neighbours: int = 10
 
     family: ClassVar[str] = "membership"
+    adversary: ClassVar[Adversary] = adversaries.OBSERVER
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

@@ -7,11 +7,13 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.membership.candidates import Candidates, candidates_of, strangers_of
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.shadows import trained_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Target
 
 NEIGHBOURS = 10
@@ -52,6 +54,7 @@ class MembershipLira:
     per_person: int = 6
 
     family: ClassVar[str] = "membership"
+    adversary: ClassVar[Adversary] = adversaries.SHADOW_TRAINER
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

@@ -10,11 +10,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.membership.candidates import candidates_of, divided
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import per_person
 from auditor.embedding import features_of
+from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 BLOCK = 1024
@@ -48,6 +50,7 @@ class MembershipSimilarity:
     inverse_penalty: float = 0.01
 
     family: ClassVar[str] = "membership"
+    adversary: ClassVar[Adversary] = adversaries.PARTLY_TOLD
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

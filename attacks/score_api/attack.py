@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.inversion.judging import Trial, identified
 from attacks.inversion.reconstruction import choose, judge_pictures
 from attacks.score_api.api import ScoreApi, check_api
@@ -17,7 +18,7 @@ from attacks.score_api.verification import Verification
 from auditor.controls import planted_target
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.report import Curve
+from auditor.report import Adversary, Curve
 from auditor.types import AttackResult, RunContext, Target
 
 SMALLEST = 16
@@ -61,6 +62,7 @@ class ScoreClimbing:
     step: float = 0.3
 
     family: ClassVar[str] = "inversion"
+    adversary: ClassVar[Adversary] = adversaries.CUSTOMER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

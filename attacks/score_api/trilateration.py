@@ -11,13 +11,14 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from attacks import adversaries
 from attacks.averaging import matched_rate
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
-from auditor.report import Measurement
+from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, RunContext, Target
 
 FLOAT = float(np.finfo(np.float32).eps)
@@ -52,6 +53,7 @@ class ScoreTrilateration:
     top_k: int | None = None
 
     family: ClassVar[str] = "score_api"
+    adversary: ClassVar[Adversary] = adversaries.INFORMED_CUSTOMER
     headline: ClassVar[str] = "matched_rank1"
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from auditor.embedding import embed
 from auditor.errors import ModelError
 from auditor.files import write
+from auditor.models.architectures.group_norm import ENDING
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.loaders import ScriptNetwork, open_model
@@ -52,17 +53,14 @@ def export(
     wanted = embed(plain, images)
     example = plain.prepare(images[:2])
     differences: dict[str, float] = {}
-    if arch is not None:
-        save(folder / WEIGHTS, network, Description(arch=arch, card=plain.card, facts=facts))
-        if _opens(folder / WEIGHTS, arch, plain):
-            differences[WEIGHTS] = _difference(folder / WEIGHTS, arch, plain, images, wanted)
-        else:
-            (folder / WEIGHTS).unlink()
+    named = _named(network, arch, plain, facts, folder / WEIGHTS)
+    if named is not None:
+        differences[WEIGHTS] = _difference(folder / WEIGHTS, named, plain, images, wanted)
     for name, make in ((SCRIPT, _script), (ONNX, _onnx)):
         write(folder / name, _made(make, network, example, name))
         differences[name] = _difference(folder / name, None, plain, images, wanted)
     card = {
-        "arch": arch if WEIGHTS in differences else None,
+        "arch": named,
         "card": asdict(plain.card),
         "feature_dim": plain.feature_dim,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -84,8 +82,27 @@ def _copied(network: nn.Module) -> nn.Module:
     return program.eval()
 
 
+def _named(
+    network: nn.Module,
+    arch: str | None,
+    plain: CardedExtractor,
+    facts: Mapping[str, Any],
+    path: Path,
+) -> str | None:
+    """Write the weights under the name of a network that takes them; None: there is no such name.
+
+    A defense may have rebuilt the network, with group normalisation for one.
+    """
+    for name in (arch, arch + ENDING) if arch is not None else ():
+        save(path, network, Description(arch=name, card=plain.card, facts=facts))
+        if _opens(path, name, plain):
+            return name
+        path.unlink()
+    return None
+
+
 def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:
-    """Whether the architecture still takes the weights: a defense may have rebuilt the network."""
+    """Whether the architecture takes the weights."""
     try:
         open_model(path, arch=arch, card=plain.card)
     except ModelError:

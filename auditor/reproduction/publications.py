@@ -13,7 +13,7 @@ pictures; here they are tested on original ones, as a deployment would use them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -29,8 +29,8 @@ from auditor.reid import train_reid
 from auditor.reid.run import start
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
-from auditor.reproduction.plan import RowPlan, block_of
-from auditor.reproduction.scene import Outcome, Scene
+from auditor.reproduction.plan import block_of
+from auditor.reproduction.scene import Outcome, Scene, kept
 from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
 
 METRICS = ("map", "rank1")
@@ -59,15 +59,24 @@ class Stage:
 def run(scene: Scene) -> Mapping[str, Outcome]:
     """Protect, search and train once per row; gives row name -> outcome.
 
+    A row lies in ``rows/`` of the folder once it is finished, and is not run again.
+
     Raises:
-        ModelError: if the adversary finds hardly anybody even in unprotected pictures: what such
-            an adversary does not find proves nothing.
+        ModelError: if the adversary finds hardly anybody even in unprotected pictures, or a network
+            trained on unprotected pictures does: their failures would prove nothing.
     """
     ctx = RunContext(
         seed=scene.seed, device=scene.device, workdir=scene.folder, weights=scene.weights
     )
-    stage = set_up(scene, ctx)
-    return {name: _outcome(scene, stage, name, row, ctx) for name, row in scene.plan.rows.items()}
+
+    @cache
+    def stage() -> Stage:
+        return set_up(scene, ctx)
+
+    return {
+        name: kept(scene, name, block_of(row, scene.preset), partial(_outcome, scene, stage, ctx))
+        for name, row in scene.plan.rows.items()
+    }
 
 
 def set_up(scene: Scene, ctx: RunContext) -> Stage:
@@ -136,16 +145,38 @@ def _one_per_camera(split: Split) -> Tensor:
     return torch.tensor(sorted(seen.values()))
 
 
-def _outcome(scene: Scene, stage: Stage, name: str, row: RowPlan, ctx: RunContext) -> Outcome:
+def _outcome(scene: Scene, stage: Callable[[], Stage], ctx: RunContext, name: str) -> Outcome:
+    there = stage()
     scene.say(f"row {name}")
-    block = block_of(row, scene.preset)
+    block = block_of(scene.plan.rows[name], scene.preset)
     defenses: list[Defense] = defenses_of(name, block) if block else []
     try:
-        found = _measured(scene, stage, name, defenses, ctx)
+        found = _measured(scene, there, name, defenses, ctx)
     except AuditError as error:
         return Outcome(reason=str(error))
+    if not defenses:
+        require_learners(learners_of(scene), found)
     columns = scene.plan.columns.items()
     return Outcome(figures={k: found[c.address] for k, c in columns if c.address in found})
+
+
+def require_learners(learners: Sequence[str], found: Mapping[str, Measurement]) -> None:
+    """Refuse networks that learned next to nothing from unprotected pictures.
+
+    Args:
+        learners: their names.
+        found: what became of the row without protection.
+
+    Raises:
+        ModelError: if one of them finds hardly anybody.
+    """
+    for arch in learners:
+        if (rate := found[f"utility/{arch}/rank1"].value) < POWER:
+            raise ModelError(
+                f"the network {arch!r}, trained on unprotected pictures, finds {rate:.1%} of the "
+                "people, so that it finds few after protection proves nothing; train it longer, "
+                "or at a lower lr"
+            )
 
 
 def _measured(
@@ -199,6 +230,11 @@ def _fresh(scene: Scene, name: str, ctx: RunContext) -> CardedExtractor:
     return start(scene.training(name), ctx, f"reproduction/{name}")[1]
 
 
+def learners_of(scene: Scene) -> Sequence[str]:
+    """The preset's models that are trained on published pictures."""
+    return scene.preset.learners or list(scene.preset.models)
+
+
 def _utility(
     scene: Scene,
     stage: Stage,
@@ -208,7 +244,7 @@ def _utility(
     """How well networks trained on the published pictures find people on original ones."""
     ctx = replace(ctx, memo={})  # nobody asks for these features again
     searches = {}
-    for arch in scene.preset.learners or scene.preset.models:
+    for arch in learners_of(scene):
         learned = learn(arch, _fresh(scene, arch, ctx))
         searches[arch] = _search(learned, stage.measured.query, stage.measured.gallery, ctx)
     pids = stage.measured.query.pids

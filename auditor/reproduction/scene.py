@@ -1,14 +1,17 @@
 """What every protocol needs: the plan, the people, and the models it starts from."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from auditor.card import card_from
 from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.files import write
 from auditor.models.described import described
 from auditor.models.reference import WEIGHTS
 from auditor.progress import Display
@@ -113,3 +116,38 @@ class Scene:
             raise EnvironmentUnmetError(f"--weights: there is no {path}; leave --weights out to "
                                         "train from scratch")  # fmt: skip
         return path
+
+
+def kept(
+    scene: Scene, name: str, block: Mapping[str, Any] | None, work: Callable[[str], Outcome]
+) -> Outcome:
+    """A row's outcome, read back if it was finished before with the same settings.
+
+    Args:
+        scene: the table.
+        name: of the row.
+        block: its protection with all parameters; None for the row without one.
+        work: gives the outcome of the row of that name.
+    """
+    file = scene.folder / "rows" / f"{name}.json"
+    preset = scene.preset.model_dump(mode="json", exclude={"defenses"})
+    settings = {
+        "preset": preset,
+        "protection": block,
+        "columns": {key: column.address for key, column in scene.plan.columns.items()},
+        "seed": scene.seed,
+        "data": scene.data.facts,
+    }
+    asked = json.loads(json.dumps(settings, default=str))
+    if file.is_file():
+        lying = json.loads(file.read_bytes())
+        if lying["settings"] == asked:
+            return _OUTCOME.validate_python(lying["outcome"])
+    outcome = work(name)
+    if not outcome.reason:
+        plain = {"settings": asked, "outcome": _OUTCOME.dump_python(outcome, mode="json")}
+        write(file, json.dumps(plain, indent=1).encode())
+    return outcome
+
+
+_OUTCOME = TypeAdapter(Outcome)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from auditor.errors import UnsupportedTargetError
 from auditor.models.architectures.branches import Branches, branches
+from auditor.models.architectures.group_norm import with_group_norm
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.learner import identity_dims
 from defenses.starting import draw_anew
@@ -76,16 +77,14 @@ def private_copy(extractor: CardedExtractor, *, scratch: bool) -> CardedExtracto
             drawn anew.
     """
     copied = deepcopy(extractor)
-    # the validator looks at layers that learn only; a frozen one would keep its batch statistics
-    copied.network.train().requires_grad_(True)
-    fixed = ModuleValidator.fix(copied.network)
+    fixed = with_group_norm(copied.network)
     if scratch:
         draw_anew(fixed)
     else:
         _keep_scales(copied.network, fixed)
     for module in fixed.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     _check(fixed)
     copied.network = fixed
     wrap_norms(fixed)

@@ -44,7 +44,7 @@ def run(name, target, tmp_path, seed=0):
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
-    """Each attack's first run on its planted world, done once: (result, folder, touched nothing)."""
+    """Each attack's first run on its planted world: (result, folder, whether it drew nothing)."""
 
     @cache
     def runs(name):
@@ -72,6 +72,9 @@ def test_an_attack_is_a_frozen_dataclass_that_states_its_adversary(name):
     assert attack.__dataclass_params__.frozen
     assert plugins.summary(build(name)).endswith(".")
     assert plugins.threat_model(build(name)), "the docstring needs a 'Threat model:' paragraph"
+    adversary = dataclasses.asdict(attack.adversary)
+    assert list(adversary) == ["knowledge", "access", "auxiliary"]
+    assert all(adversary.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,6 +22,26 @@ def drawn_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, drawn_folder):
+    """The folder of a run with blurred pictures; the people of a folder count as real."""
+    from auditor.cli import main
+
+    out = tmp_path_factory.mktemp("finished") / "out"
+    config = {
+        "model": {"path": str(WEIGHTS), "arch": "reference", "card": CARD},
+        "data": {"path": str(drawn_folder)},
+        "attacks": {"identity": worlds.QUICK["identity"]},
+        "defenses": {"blur": {}},
+    }
+    path = out.parent / "audit.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--config", str(path), "--out", str(out)])
+    assert stop.value.code in (0, 4)
+    return out
+
+
 @pytest.fixture
 def write_config(tmp_path, drawn_folder):
     """Write a configuration of a quick audit, with some keys replaced."""

@@ -99,6 +99,20 @@ def test_an_adversary_without_power_ends_the_table(audit, small, monkeypatch, tm
     assert not (out / "reproduction.json").exists()
 
 
+def test_finished_rows_are_not_run_again(audit, small, monkeypatch, tmp_path):
+    small("pis-table8", ["origin"], attacker="tiny", learners=["tiny"])
+    out = tmp_path / "table"
+    audit("reproduce", "pis-table8", "--out", out)
+    first = load(out / "reproduction.json").rows
+    monkeypatch.setattr(publications, "train_reid", None)  # nothing can be trained any more
+    code, stdout, _ = audit("reproduce", "pis-table8", "--out", out, "--overwrite")
+    assert code == 0
+    assert load(out / "reproduction.json").rows == first
+    assert "row origin" not in stdout
+    with pytest.raises(TypeError):  # another seed is another row
+        run.reproduce(run.Job(table="pis-table8", out=out, seed=1))
+
+
 def test_a_row_that_cannot_be_run_says_why(audit, small, tmp_path):
     whole = small("pis-table8", ["appearance"], attacker="tiny", learners=["tiny"])
     whole.rows["appearance"].defense.update(keypoints="nowhere.csv", pose="keypoints")

@@ -14,7 +14,7 @@ __all__ = ["real_weights"]
 
 # one of each kind that is small enough to run
 SMALL = ["osnet_x0_25", "reid_resnet18_128", "agw_resnet18", "attention_resnet18", "pcb_resnet18",
-         "isp_resnet18", "transreid_tiny_sie2"]  # fmt: skip
+         "isp_resnet18", "transreid_tiny_sie2", "osnet_x0_25+groupnorm"]  # fmt: skip
 
 
 # endings and stems differ in what `test_sizes`, `test_backbones` and `test_names` look at

@@ -10,6 +10,8 @@ from auditor.card import Card
 from auditor.embedding import embed
 from auditor.errors import ModelError
 from auditor.models import open_model
+from auditor.models.architectures.registry import build
+from auditor.models.described import described
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
 
@@ -51,6 +53,18 @@ def test_what_was_written_is_what_was_there(tmp_path):
         assert torch.allclose(embed(again, images), embed(extractor, images), atol=1e-5)
     assert facts["arch"] == "tests.unit.test_export:Small"
     assert (facts["feature_dim"], len(facts["largest_difference"])) == (6, 3)
+
+
+def test_a_network_rebuilt_with_group_normalisation_is_written_under_a_name_that_opens(tmp_path):
+    arch = "tests.unit.test_export:Small"
+    rebuilt = build(f"{arch}+groupnorm", (16, 8), seed=3).eval()
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in rebuilt.modules())
+    extractor = CardedExtractor(rebuilt, CARD)
+    assert export(extractor, arch, {}, tmp_path)["arch"] == f"{arch}+groupnorm"
+    said = described(tmp_path / "model.safetensors")
+    again = open_model(tmp_path / "model.safetensors", arch=said.arch, card=said.card).extractor
+    images = torch.rand(7, 3, 16, 8)
+    assert torch.allclose(embed(again, images), embed(extractor, images), atol=1e-5)
 
 
 def test_the_card_picks_the_output_of_the_export_too(tmp_path):

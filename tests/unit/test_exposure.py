@@ -1,11 +1,11 @@
-"""Who is worst off, by hand, and under pseudonyms that repeat."""
+"""Who is worst off, by hand."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from auditor.exposure import exposure, pseudonym, worst_case
+from auditor.exposure import exposure, worst_case
 from auditor.metrics import measure
 from auditor.metrics.intervals import proportion
 from auditor.report import Finding, Measurement
@@ -66,36 +66,29 @@ class TestWorstCase:
 
 class TestExposure:
     def test_each_person_counts_by_the_attack_that_is_worst_for_them(self):
-        both = exposure([found("a", 4, 0, 1), found("b", 1, 2, 0)], "salt")
+        both = exposure([found("a", 4, 0, 1), found("b", 1, 2, 0)])
         assert (both.people, both.attacks) == (3, ("a", "b"))
         assert both.fully.value == pytest.approx(1 / 3)
         (most,) = both.most
-        assert most.pseudonym == pseudonym("salt", "1")
+        assert most.pseudonym == "1"
         assert (most.leakage, most.attack, most.images) == (1.0, "a", 4)
         assert most.average == pytest.approx((1 + 0.25) / 2)
 
     @pytest.mark.parametrize(("people", "listed"), [(5, 1), (100, 1), (101, 2), (3000, 20)])
     def test_one_percent_is_listed_at_least_one_and_at_most_twenty(self, people, listed):
-        shown = exposure([found("a", *[n % 3 for n in range(people)])], "salt")
+        shown = exposure([found("a", *[n % 3 for n in range(people)])])
         assert len(shown.most) == listed
         assert shown.tied == sum(n % 3 == 2 for n in range(people))
         leaks = [row.leakage for row in shown.most]
         assert leaks == sorted(leaks, reverse=True)
 
     def test_an_attack_without_power_exposes_nobody(self):
-        assert exposure([found("a", 4, 4, shown=False)], "salt") is None
-        with_both = exposure([found("a", 4, 4, shown=False), found("b", 0, 1)], "salt")
+        assert exposure([found("a", 4, 4, shown=False)]) is None
+        with_both = exposure([found("a", 4, 4, shown=False), found("b", 0, 1)])
         assert with_both.attacks == ("b",)
         assert with_both.most[0].leakage == 0.25
 
     def test_people_need_not_be_the_same_for_every_attack(self):
         fewer = found("b", 4)
         fewer = replace(fewer, worst_case=found("b", 4, 4).worst_case)
-        assert exposure([found("a", 1, 2, 3), fewer], "salt").people == 3
-
-
-def test_pseudonyms_repeat_and_depend_on_salt_and_person():
-    assert pseudonym("0/title", "17") == pseudonym("0/title", "17")
-    names = {pseudonym(salt, str(pid)) for salt in ("0/title", "1/title") for pid in range(200)}
-    assert len(names) == 400
-    assert all(name.startswith("P-") and len(name) == 8 for name in names)
+        assert exposure([found("a", 1, 2, 3), fewer]).people == 3

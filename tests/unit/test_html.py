@@ -15,8 +15,8 @@ from PIL import Image
 
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
-from auditor.report import AuditReport, dumps
-from reports.exhibits import WITHHELD
+from auditor.report import Adversary, AuditReport, dumps
+from reports.exhibits import BLURRED
 from reports.html import page, render
 from tests.records import (
     HOSTILE,
@@ -171,7 +171,7 @@ class TestExhibits:
     def root(self, tmp_path):
         root = tmp_path / "run"
         root.mkdir()
-        Image.new("RGB", (24, 8), "teal").save(root / "a.png")
+        Image.linear_gradient("L").resize((24, 8)).convert("RGB").save(root / "a.png")
         Image.new("RGB", (24, 8), "teal").save(tmp_path / "outside.png")
         (root / "b.png").write_text("<svg onload=alert(1)>")
         (root / "huge.png").write_bytes((root / "a.png").read_bytes() + bytes(9 * 2**20))
@@ -184,11 +184,23 @@ class TestExhibits:
         assert (image["width"], image["height"]) == ("24", "8")
         assert "none" in image["alt"]
 
-    def test_real_people_are_withheld_until_somebody_asks(self, root):
-        reader = read(self.record(real=True), root=root)
+    def test_real_people_are_blurred_until_somebody_asks(self, root):
+        sharp = base64.b64encode((root / "a.png").read_bytes()).decode()
+        text = show(self.record(real=True), root=root)
+        assert sharp not in text
+        assert len(Reader(text).all("img")) == 1
+        assert BLURRED in Reader(text).text
+        revealed = show(self.record(real=True), root=root, reveal=True)
+        assert sharp in revealed
+        assert BLURRED not in Reader(revealed).text
+        assert "Real people are shown and named" in Reader(revealed).text
+        assert "Real people are shown and named" not in Reader(text).text
+
+    def test_a_picture_that_cannot_be_blurred_is_not_shown(self, root):
+        (root / "c.png").write_bytes((root / "a.png").read_bytes()[:60])
+        reader = read(self.record("c.png", real=True), root=root)
         assert reader.all("img") == []
-        assert WITHHELD in reader.text
-        assert len(read(self.record(real=True), root=root, reveal=True).all("img")) == 1
+        assert "cannot be decoded" in reader.text
 
     @pytest.mark.parametrize(
         ("place", "reason"),
@@ -249,14 +261,16 @@ class TestRankLists:
         assert all("scenario none" in image["alt"] for image in strips)
         assert (strips[0]["width"], strips[0]["height"]) == ("48", "14")
 
-    def test_real_people_are_withheld_and_the_figures_stay(self, root):
+    def test_real_people_are_blurred_and_the_figures_stay(self, root):
         record = self.record("01000", "11111", real=True)
         reader = read(record, root=root)
-        assert reader.all("img") == []
+        assert len(reader.all("img")) == 2
         section = reader.text.partition("most alike by the plain distance")[2]
-        assert section.count(WITHHELD) == 1
+        assert section.count(BLURRED) == 1
         assert "wrong, similarity 0.910" in section
-        assert len(read(record, root=root, reveal=True).all("img")) == 2
+        revealed = read(record, root=root, reveal=True)
+        assert len(revealed.all("img")) == 2
+        assert BLURRED not in revealed.text
 
     def test_identities_stay_in_the_record(self, root):
         lists = tuple(replace(x, query_id="ada-7", picture="") for x in rank_lists())
@@ -285,7 +299,7 @@ class TestContent:
         ]
         shown = read(example_record(), *gates).text
         assert "Verdict Fail 1 of 2 gate verdicts failed: none/identity/top1." in shown
-        assert shown.index("Fail 1 of 2") < shown.index("What the model leaks")
+        assert shown.index("Fail 1 of 2") < shown.index("Scope and release context What was")
 
     @pytest.mark.parametrize(
         ("make", "limit", "words"),
@@ -408,7 +422,7 @@ class TestContent:
 
     def test_limitations(self):
         shown = read(failed_record()).text
-        limits = shown[shown.index("Limitations This report") :]
+        limits = shown[shown.index("Limitations, and what was not tested This report") :]
         for words in (
             "does not constitute a determination of anonymity or of compliance",
             "none/identity failed: RuntimeError: the classifier diverged.",
@@ -417,6 +431,67 @@ class TestContent:
             "The audit was interrupted",
         ):
             assert words in limits
+
+    def test_sections_come_in_the_order_of_an_assessment(self):
+        headings = [a["id"] for tag, a in read(detailed_record()).tags if tag == "section"]
+        assert headings == [
+            *("verdict", "scope", "threats", "results", "defenses", "claims", "people"),
+            *("rank-lists", "power", "limits", "reproducibility", "signoff"),
+        ]
+
+    def test_every_attack_has_its_threat_model_in_four_parts(self):
+        report = example_record()
+        adversary = Adversary(knowledge="half the names", access="the gallery", auxiliary="none")
+        bare = report.scenarios[0]
+        told = replace(bare.findings[0], adversary=adversary)
+        bare = replace(bare, findings=(told, *bare.findings[1:]))
+        shown = read(replace(report, scenarios=(bare, *report.scenarios[1:]))).text
+        words = "half the names the gallery none epochs 40, train share 0.5"
+        assert f"with a softmax classifier. {words}" in shown
+        assert "see its description" in shown  # of a plug-in that does not say
+
+    def test_results_stand_under_the_risk_they_try(self):
+        shown = read(example_record()).text
+        results = shown[shown.index("Results By the three risks") :]
+        places = [
+            results.index(words)
+            for words in (
+                "Singling out Whether",
+                "identity Names the person",
+                "Linkability Whether",
+                "not tested No attack of this audit tries it.",
+                "Inference Whether",
+                "attribute Reads attributes",
+                "inversion Draws",
+            )
+        ]
+        assert places == sorted(places)
+        assert "Other attacks" not in shown
+
+    def test_an_unknown_family_has_a_group_of_its_own(self):
+        report = example_record()
+        bare = report.scenarios[0]
+        stranger = replace(bare.findings[0], attack="gait", family="gait")
+        shown = read(replace(report, scenarios=(replace(bare, findings=(stranger,)),))).text
+        assert "Other attacks gait Names the person" in shown
+
+    def test_what_was_not_tested_is_said(self):
+        shown = read(example_record()).text
+        limits = shown[shown.index("Not tested Not tested:") :]
+        assert "linking two releases of the gallery (linkability; attack family linkage)" in limits
+        assert "attack family identity)" not in limits
+        crashed = read(failed_record()).text
+        assert "attack family identity)" in crashed  # it was planned, but there is no result
+
+    def test_the_change_from_the_bare_model_is_said(self):
+        shown = read(example_record()).text
+        assert "9.7% 5.6–13.8% −80.6 points" in shown
+        assert "61.0% 58.0–64.0% −22.1 points" in shown
+
+    def test_the_page_needs_no_wall_clock(self):
+        shown = read(example_record()).text
+        assert "2026" not in shown
+        assert "seed 0" in shown
 
     def test_the_page_names_the_record_it_shows(self):
         report = example_record()

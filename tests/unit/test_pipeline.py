@@ -1,17 +1,19 @@
 """The plan of a run, and how results, missing and crashed ones too, become a record."""
 
 import dataclasses
+import json
 from contextlib import contextmanager
 
 import pytest
 
-from auditor import pipeline
+from auditor import personal, pipeline
 from auditor.assembly import assemble
 from auditor.config import AuditConfig
 from auditor.errors import ModelError
 from auditor.gates import Gate, check, overall
 from auditor.report import AuditReport, ProbeCheck, loads
 from tests import worlds
+from tests.worlds import people
 
 GOOD = (ProbeCheck(name="finite", outcome="pass", detail="fine"),)
 BAD = (ProbeCheck(name="finite", outcome="fail", detail="the features are NaN; check the export"),)
@@ -81,7 +83,7 @@ def test_a_run_with_a_budget_says_what_more_of_it_would_do(tmp_path):
     assert training.points[0][0] == 5
     assert all(curve.statement for curve in (people, training))
     assert list((tmp_path / "personal" / "none").iterdir())
-    assert sorted(p.name for p in (tmp_path / "personal").iterdir()) == ["none"]
+    assert sorted(p.name for p in (tmp_path / "personal").iterdir()) == ["none", "pseudonyms.csv"]
 
 
 def test_an_interrupted_budget_leaves_the_finding_and_a_note(tmp_path):
@@ -133,8 +135,36 @@ def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
     assert not noisy.findings[0].measurements[0].value > bare.findings[0].measurements[0].value
     pu = {s.name: s for s in noisy.scores}["pu_identity"]
     assert pu.inputs["leakage.top1"] == noisy.findings[0].measurements[0].value
-    assert {p.name for p in (tmp_path / "personal").iterdir()} == {"none", "dp_gallery"}
-    assert (tmp_path / "personal").stat().st_mode & 0o077 == 0
+    own = tmp_path / "personal"
+    assert {p.name for p in own.iterdir()} == {"none", "dp_gallery", "pseudonyms.csv"}
+    modes = {p.stat().st_mode & 0o777 for p in own.rglob("*") if p.is_file()}
+    assert own.stat().st_mode & 0o077 == 0
+    assert modes == {0o600}
+
+
+def test_nobody_is_named_outside_the_personal_folder(tmp_path):
+    record = pipeline.run_audit(world(tmp_path, controls=False), Silent())
+    named = personal.revealed(record, tmp_path)
+    for stored, real in zip(record.scenarios, named.scenarios, strict=True):
+        assert {m.query_id[0] for m in stored.matches} == {"P"}
+        assert {int(m.query_id) for m in real.matches} <= set(people().query.pids.tolist())
+        top1, real_top1 = (s.findings[0].measurements[0].persons for s in (stored, real))
+        assert {name[0] for name in top1} == {"P"}
+        assert sorted(top1.values()) == sorted(real_top1.values())
+    for step in (tmp_path / "steps").glob("*utility*"):
+        found = json.loads(step.read_text())["result"]["matches"]
+        assert {match["query_id"][0] for match in found} == {"P"}
+
+
+def test_pseudonyms_repeat_under_a_seed_and_differ_under_another(tmp_path):
+    tables = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        audited = dataclasses.replace(
+            world(tmp_path / name), ctx=worlds.context(tmp_path / name, seed)
+        )
+        tables.append(pipeline._names(audited))
+    assert tables[0] == tables[1] != tables[2]
+    assert len(tables[0]) == 124
 
 
 def test_the_deployed_ranking_and_the_rank_lists_reach_the_record(tmp_path):

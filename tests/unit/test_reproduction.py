@@ -7,10 +7,10 @@ import torch
 from sklearn.metrics import f1_score
 
 from auditor.data.synthetic import draw_world
-from auditor.errors import DataError
+from auditor.errors import DataError, ModelError
 from auditor.report import Measurement
 from auditor.reproduction.attributes import _counts, _f1, _mean_f1
-from auditor.reproduction.publications import owner_of
+from auditor.reproduction.publications import owner_of, require_learners
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps, load
 from auditor.types import RunContext
 from reports import reproduction_excel, reproduction_html
@@ -46,6 +46,16 @@ def test_three_people_cannot_be_divided(world):
     with pytest.raises(DataError, match="3 training people"):
         owner_of(type(world)("few", few, world.query, world.gallery, world.auxiliary,
                              world.attribute_values), RunContext())  # fmt: skip
+
+
+def test_a_network_that_learned_nothing_from_plain_pictures_ends_the_table():
+    def found(rate):
+        m = Measurement(metric="rank1", value=rate, n=9, low=0.0, high=1.0, worse="lower")
+        return {"utility/pcb/rank1": m}
+
+    require_learners(["pcb"], found(0.1))
+    with pytest.raises(ModelError, match=r"'pcb', trained on unprotected pictures, finds 9\.9%"):
+        require_learners(["pcb"], found(0.099))
 
 
 def test_f1_is_that_of_a_library():

@@ -1,7 +1,8 @@
 """Finds the network an architecture name stands for, and guesses the name from a state dict.
 
 Names are looked up in this order: the catalogue of re-ID networks, torchvision, timm, and
-``package.module:factory`` for the user's own code. Nothing is ever downloaded.
+``package.module:factory`` for the user's own code. A name followed by ``+groupnorm`` is the same
+network with group in the place of batch normalisation. Nothing is ever downloaded.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from auditor.errors import ModelError
 from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
+from auditor.models.architectures.group_norm import ENDING, with_group_norm
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import begins_alike, is_head
 
@@ -31,7 +33,7 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
     torch's global generator is left as it was.
 
     Args:
-        arch: a name, ``timm:NAME``, or ``package.module:factory``.
+        arch: a name, ``timm:NAME``, or ``package.module:factory``; then, maybe, ``+groupnorm``.
         size: (height, width) of the images, for the networks that must know.
         seed: of the weights it starts with.
 
@@ -40,7 +42,9 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _maker(arch, size)()
+        name = arch.removesuffix(ENDING)
+        network = _maker(name, size)()
+        return with_group_norm(network) if name != arch else network
 
 
 def closest(state: Mapping[str, Tensor]) -> str | None:

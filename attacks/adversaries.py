@@ -1,0 +1,106 @@
+"""Whom the attacks suppose: knowledge, access and data, side by side.
+
+The prose in each attack's docstring says the same at length; what it may spend is its parameters.
+"""
+
+from auditor.report import Adversary
+
+_OTHERS = "own pictures of other people"
+_SOUGHT = f"{_OTHERS}, and clean pictures of whom they look for"
+_RELEASE = "how the gallery is released"
+_BLACK_BOX = "the stored gallery; the extractor as a black box"
+_NO_MEMBERS = "nobody's membership"
+
+INSIDER = Adversary(
+    knowledge="the names behind part of each person's entries",
+    access="the stored gallery; no queries",
+    auxiliary="none",
+)
+INFORMED_INSIDER = Adversary(
+    knowledge=f"the names behind part of each person's entries; {_RELEASE}",
+    access=_BLACK_BOX,
+    auxiliary=_OTHERS,
+)
+SEEKER = Adversary(
+    knowledge="nothing beyond the picture",
+    access="the stored gallery of protected pictures; the extractor as a black box",
+    auxiliary="an original picture of whom they look for",
+)
+ANNOTATOR = Adversary(
+    knowledge=_RELEASE,
+    access=f"{_BLACK_BOX}; no names",
+    auxiliary="own annotated pictures of other people",
+)
+DECODER = Adversary(knowledge=_RELEASE, access=_BLACK_BOX, auxiliary=_OTHERS)
+GRADIENT_DECODER = Adversary(
+    knowledge=_RELEASE,
+    access="the stored gallery; the extractor, with its gradients where it offers any",
+    auxiliary=_OTHERS,
+)
+COMPOSER = Adversary(
+    knowledge="nothing of the release",
+    access=f"{_BLACK_BOX}, also for pictures they make",
+    auxiliary=_OTHERS,
+)
+WHITE_BOX = Adversary(
+    knowledge="nothing of the release",
+    access="the stored gallery; the extractor with its gradients",
+    auxiliary=_OTHERS,
+)
+CUSTOMER = Adversary(
+    knowledge="the position of the entry they want",
+    access="the similarity scores of a verification service; no features, gradients or weights",
+    auxiliary=_OTHERS,
+)
+INFORMED_CUSTOMER = Adversary(
+    knowledge=f"the extractor; the position of the entry they want; {_RELEASE}",
+    access="the similarity scores of a verification service; no stored features",
+    auxiliary=_SOUGHT,
+)
+COLLECTOR = Adversary(
+    knowledge=f"which entries are one record, and which one pseudonym's; {_RELEASE}",
+    access="several independent releases of the gallery; the extractor as a black box",
+    auxiliary=_SOUGHT,
+)
+LINKER = Adversary(
+    knowledge="no names",
+    access="two independent releases of the gallery; with a second model, both as black boxes",
+    auxiliary="none; with a second model, own pictures of other people",
+)
+TRANSLATOR = Adversary(
+    knowledge="the mechanism of the protection and of the release, not its key",
+    access=(
+        "the stored gallery; everything it went through, for own pictures; a clean public extractor"
+    ),
+    auxiliary=_SOUGHT,
+)
+UNSHIFTER = Adversary(
+    knowledge="the mechanism that protected the pictures, not its key",
+    access=_BLACK_BOX,
+    auxiliary=_SOUGHT,
+)
+PARTLY_TOLD = Adversary(
+    knowledge="of half of the candidates whether they are members",
+    access="the extractor as a black box",
+    auxiliary="pictures of the candidates and of other people",
+)
+OBSERVER = Adversary(
+    knowledge=_NO_MEMBERS,
+    access="the extractor as a black box",
+    auxiliary="several pictures of each candidate, and pictures of other people",
+)
+PERTURBER = Adversary(
+    knowledge=_NO_MEMBERS,
+    access="the extractor as a black box, also for changed copies",
+    auxiliary="pictures of the candidates",
+)
+SHADOW_TRAINER = Adversary(
+    knowledge=_NO_MEMBERS,
+    access="the extractor as a black box",
+    auxiliary="pictures of the candidates, and of other people to train shadow extractors on",
+)
+PARTICIPANT = Adversary(
+    knowledge="the network's weights, and how many people there are",
+    access="the gradient that a client shares for a single picture; no queries",
+    auxiliary="none",
+)

@@ -1,0 +1,119 @@
+"""`audit gate`: a saved record judged again, against its own gates, a configuration or a policy.
+
+Needs no torch and answers in a third of a second, so that it can run on every push.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.gates import Verdict
+    from auditor.report import AuditReport
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML with the gates; default: the record's own."),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="YAML with limits, why they are there, and waivers."),
+]
+Today = Annotated[
+    datetime | None,
+    typer.Option("--today", formats=["%Y-%m-%d"], help="Day on which waivers are looked at."),
+]
+
+
+def gate(
+    report: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
+    config: ConfigFile = None,
+    policy: PolicyFile = None,
+    today: Today = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")
+    ] = None,
+    sarif: Annotated[
+        Path | None, typer.Option("--sarif", metavar="FILE", help="Write SARIF 2.1.0.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown summary.")
+    ] = None,
+) -> None:
+    """Judge a saved record again."""
+    from auditor import plugins
+    from auditor.report import load
+
+    record = load(report)
+    verdicts = verdicts_of(record, config, policy, today)
+    for name, path in {"junit.xml": junit, "sarif": sarif, "md": markdown}.items():
+        if path is not None:  # written before any exit code says that a gate failed
+            render = plugins.load("renderers", name)
+            render(record, verdicts, path, root=report.parent, reveal=False)
+            typer.echo(f"wrote {path}")
+    raise typer.Exit(conclude(record, verdicts))
+
+
+def verdicts_of(
+    record: "AuditReport", config: Path | None, policy: Path | None, today: datetime | None
+) -> "list[Verdict]":
+    """The verdicts on a record: of a policy, of a configuration's gates, or of its own.
+
+    Raises:
+        UsageError: if both files are named, or the one that is cannot be followed.
+    """
+    if policy is None:
+        from auditor import config as configuration
+        from auditor.gates import Gate, check
+
+        if today is not None:
+            raise UsageError("--today is the day of a policy's waivers; give --policy too")
+        own = [Gate(**gate) for gate in record.config.get("gates", [])]
+        return check(record, own if config is None else configuration.gates_in(config))
+    if config is not None:
+        raise UsageError("--config and --policy both set gates; give one of them")
+    from auditor import judging
+    from auditor import policy as policies
+
+    day = today.date() if today else date.today()
+    asked = policies.load(policy)
+    verdicts = judging.judge(record, asked, day)
+    for waiver in judging.idle_waivers(asked, verdicts):
+        typer.echo(f"note: nothing needs the waiver on {waiver.address}; take it out", err=True)
+    return verdicts
+
+
+def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:
+    """Print the verdicts and the ruling; gives the exit code."""
+    from auditor.gates import exit_code, overall
+
+    for verdict in verdicts:
+        level = "" if verdict.gate.level == "error" else " (warning only)"
+        typer.echo(f"{verdict.standing.upper()}{level} {verdict.address}: {verdict.reason}")
+        if verdict.gate.cites and verdict.outcome != "pass":
+            typer.echo(f"    the limit is there because: {verdict.gate.cites}")
+    outcome = overall(record, verdicts)
+    typer.echo(
+        f"verdict: {outcome.upper()}{_waived(verdicts)}"
+        if verdicts
+        else f"no gates set; {_unjudged(outcome)}"
+    )
+    return exit_code(outcome)
+
+
+def _waived(verdicts: "Sequence[Verdict]") -> str:
+    count = sum(verdict.waiver is not None for verdict in verdicts)
+    return f", {count} waived" if count else ""
+
+
+def _unjudged(outcome: str) -> str:
+    return (
+        "everything planned was measured and every attack has shown its power"
+        if outcome == "pass"
+        else "inconclusive: something planned was not shown, see the report"
+    )

@@ -1,0 +1,146 @@
+"""What names or shows people lies in one folder of an audit, and is its owner's alone.
+
+The record and everything rendered from it carry pseudonyms. The table that undoes them, pictures of
+people and names of their files are below ``personal/``, which `auditor.purging` removes. Whoever
+has the dataset and the seed can draw the pseudonyms again: this is pseudonymisation, not
+anonymisation.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from auditor.errors import UsageError
+from auditor.files import table, write
+from auditor.report import AuditReport, Exposed, Match, Measurement, Ranked, RankList
+
+PERSONAL = "personal"
+NAMES = f"{PERSONAL}/pseudonyms.csv"
+FACTS = f"{PERSONAL}/data.json"
+NOBODY = "0"
+"""The identity of distractors: nobody in particular."""
+LISTS_OF_FILES = (("broken", "files"), ("near_duplicates", "pairs"))
+"""Facts about a dataset that name files, which are often named after people."""
+
+Rename = Callable[[str], str]
+Anything = TypeVar("Anything")
+
+
+def folder(root: Path) -> Path:
+    """The folder below ``root`` for whatever may name or show a person."""
+    place = root / PERSONAL
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return place
+
+
+def lock(root: Path) -> None:
+    """Take everything personal away from all but its owner."""
+    place = folder(root)
+    for path in (place, *place.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def pseudonyms(identities: Sequence[str], order: Sequence[int]) -> dict[str, str]:
+    """Identity -> pseudonym: people are numbered as they come in a drawn order.
+
+    >>> pseudonyms(["7", "12"], [1, 0])
+    {'12': 'P0001', '7': 'P0002'}
+    """
+    return {identities[row]: f"P{number:04d}" for number, row in enumerate(order, start=1)}
+
+
+def save_names(root: Path, names: Mapping[str, str]) -> str:
+    """Write the table that undoes the pseudonyms, and return its digest for the record."""
+    folder(root)
+    rows = [(pseudonym, identity) for identity, pseudonym in names.items()]
+    content = table(["pseudonym", "identity"], rows)
+    write(root / NAMES, content, mode=0o600)
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def save_facts(root: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts about a dataset without names of files; those go below ``personal/``."""
+    kept, apart = dict(facts), {}
+    for name, key in LISTS_OF_FILES:
+        value = kept.get(name)
+        if isinstance(value, Mapping) and value.get(key):
+            apart[name] = {key: value[key]}
+            kept[name] = {k: v for k, v in value.items() if k != key}
+    if apart:
+        folder(root)
+        write(root / FACTS, json.dumps(apart, indent=1, default=str).encode(), mode=0o600)
+    return kept
+
+
+def under(names: Mapping[str, str]) -> Rename:
+    """Renames identities; who is in no split of the dataset is numbered as they turn up."""
+    known = {NOBODY: NOBODY, **names}
+
+    def rename(identity: str) -> str:
+        return known.setdefault(identity, f"U{len(known) - len(names):04d}")
+
+    return rename
+
+
+def renamed(value: Anything, rename: Rename) -> Anything:
+    """Plain data with other names for the people in it; lists no longer tell who came first."""
+    return _renamed(value, rename)  # type: ignore[no-any-return]
+
+
+def _renamed(value: Any, rename: Rename) -> Any:
+    if isinstance(value, tuple):
+        moved = tuple(_renamed(item, rename) for item in value)
+        sort = moved and isinstance(moved[0], Match)
+        return tuple(sorted(moved, key=lambda m: (m.query_id, m.query_camera))) if sort else moved
+    if isinstance(value, Measurement):
+        persons = sorted((rename(pid), sums) for pid, sums in value.persons.items())
+        return replace(value, persons=dict(persons))
+    if isinstance(value, Exposed):
+        return replace(value, pseudonym=rename(value.pseudonym))
+    if isinstance(value, Ranked):
+        return replace(value, match_id=rename(value.match_id))
+    if isinstance(value, Match):
+        query, match = rename(value.query_id), rename(value.match_id)
+        return replace(value, query_id=query, match_id=match)
+    if isinstance(value, RankList):
+        value = replace(value, query_id=rename(value.query_id))
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    before = {field.name: getattr(value, field.name) for field in fields(value)}
+    after = {name: _renamed(part, rename) for name, part in before.items()}
+    return replace(value, **{n: p for n, p in after.items() if p is not before[n]})
+
+
+def revealed(report: AuditReport, root: Path) -> AuditReport:
+    """The record with the identities behind its pseudonyms.
+
+    Args:
+        report: as it lies in ``report.json``.
+        root: its folder.
+
+    Raises:
+        UsageError: if the table that undoes them is gone, or belongs to another record.
+    """
+    if not report.pseudonyms:
+        return report
+    try:
+        content = (root / NAMES).read_bytes()
+    except OSError:
+        raise UsageError(
+            f"{root / NAMES} is not there, so nobody can be named (was it purged?); "
+            "leave out --reveal"
+        ) from None
+    if hashlib.sha256(content).hexdigest()[:16] != report.pseudonyms:
+        raise UsageError(
+            f"{root / NAMES} belongs to another record, so it would name the wrong people; "
+            "put the record's own beside it or leave out --reveal"
+        )
+    rows = csv.DictReader(io.StringIO(content.decode()))
+    identities = {row["pseudonym"]: row["identity"] for row in rows}
+    return renamed(report, lambda name: identities.get(name, name))

@@ -1,0 +1,220 @@
+"""A release policy as a file: limits with the reasons for them, limits on claims, and waivers.
+
+A policy is kept apart from an audit's configuration, because somebody else decides it. It says for
+every limit why it is there, and it is read to the letter or not at all. `auditor.judging` holds a
+record against it.
+"""
+
+from collections.abc import Hashable
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from auditor.errors import UsageError
+from auditor.gates import Gate, Waiver
+
+
+def _number(value: Any) -> Any:
+    # YAML reads 1e-3 as a text and yes as a truth value; the first is a number, the second is none
+    if isinstance(value, bool):
+        raise ValueError("a truth value is no number")
+    return value
+
+
+def _address(text: str) -> str:
+    if len(parts := text.split("/", 2)) != 3 or not all(parts):
+        raise ValueError(f"{text!r} is not of the form scenario/attack/metric")
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Number = Annotated[float, BeforeValidator(_number), Field(strict=False, allow_inf_nan=False)]
+Address = Annotated[Text, AfterValidator(_address)]
+Day = Annotated[date, Field(strict=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Limit(_Strict):
+    """A gate and why it is there.
+
+    Attributes:
+        address: ``scenario/attack/metric`` with shell wildcards; ``*/identity/top1@gender=*`` is
+            the headline in every group.
+        max: for figures that get worse as they rise.
+        min: for figures that get worse as they fall, such as utility.
+        limit: for either; which side is good follows from the metric.
+        level: an ``error`` decides the exit code, a ``warn`` only shows.
+        judge: see `auditor.gates.Gate`.
+        adjust: likewise.
+        cites: who decided the limit, or which text asks for it.
+    """
+
+    address: Address
+    max: Number | None = None
+    min: Number | None = None
+    limit: Number | None = None
+    level: Literal["error", "warn"] = "error"
+    judge: Literal["pessimistic", "value"] = "pessimistic"
+    adjust: Literal["holm", "none"] = "holm"
+    cites: Text
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Limit":
+        if sum(side is not None for side in (self.max, self.min, self.limit)) != 1:
+            raise ValueError(f"{self.address!r} needs one of max, min and limit")
+        return self
+
+    @property
+    def gate(self) -> Gate:
+        """The same as the judge reads it."""
+        (limit,) = (side for side in (self.max, self.min, self.limit) if side is not None)
+        return Gate(
+            address=self.address,
+            limit=limit,
+            level=self.level,
+            judge=self.judge,
+            adjust=self.adjust,
+            cites=self.cites,
+        )
+
+
+class ClaimLimit(_Strict):
+    """What the privacy claims of a scenario must come to.
+
+    Attributes:
+        verdict: CONSISTENT refuses claims that are over-claimed, refuted or no claims at all.
+        max_epsilon_certified: for ``unit``, composed over the claim's releases.
+        unit: whose data that ε protects: everything of a person, or one image.
+        level: an ``error`` decides the exit code, a ``warn`` only shows.
+        cites: who decided the limit, or which text asks for it.
+    """
+
+    verdict: Literal["CONSISTENT"] | None = None
+    max_epsilon_certified: Annotated[Number, Field(ge=0)] | None = None
+    unit: Literal["identity", "image"] = "identity"
+    level: Literal["error", "warn"] = "error"
+    cites: Text
+
+    @model_validator(mode="after")
+    def _something(self) -> "ClaimLimit":
+        if self.verdict is None and self.max_epsilon_certified is None:
+            raise ValueError("asks for nothing; give verdict or max_epsilon_certified")
+        return self
+
+
+class WaiverEntry(_Strict):
+    """A waiver as it is written; see `auditor.gates.Waiver`. Who owns it may be missing here."""
+
+    address: Address
+    owner: str = ""
+    reason: Text
+    expires: Day
+
+    @property
+    def waiver(self) -> Waiver:
+        """The same as the judge reads it."""
+        return Waiver(
+            address=self.address,
+            owner=self.owner.strip(),
+            reason=self.reason,
+            expires=self.expires,
+        )
+
+
+class Policy(_Strict):
+    """Everything a release is held to.
+
+    Attributes:
+        version: of this file's form.
+        on_missing: what a gate without anything to judge comes to: ``error`` fails it,
+            ``inconclusive`` leaves it open. Neither lets it pass.
+        gates: limits on measurements.
+        claims: scenario, with shell wildcards -> limits on what it promises.
+        waivers: shortfalls that somebody answers for.
+    """
+
+    version: Literal[1]
+    on_missing: Literal["error", "inconclusive"] = "error"
+    gates: list[Limit] = []
+    claims: dict[Text, ClaimLimit] = {}
+    waivers: list[WaiverEntry] = []
+
+    @model_validator(mode="after")
+    def _something(self) -> "Policy":
+        if not self.gates and not self.claims:
+            raise ValueError("sets no gates and no claims, so it would judge nothing")
+        return self
+
+
+def load(path: Path) -> Policy:
+    """Read a policy.
+
+    Raises:
+        UsageError: if the file cannot be followed to the letter; unknown keys and keys that are
+            given twice are refused, for a limit that is not read is a limit that is not kept.
+    """
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not YAML{_where(error)}") from None
+    try:
+        return Policy.model_validate(loaded)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_first(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML in which no key is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if key.value != "<<"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is given twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _where(error: Exception) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    place = f", line {mark.line + 1}" if mark else ""
+    return f"{place}: {problem}" if problem else place
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing wrong, where it is, and the nearest key if one was mistyped."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    hint = ""
+    if first["type"] == "extra_forbidden":
+        models: dict[str, type[_Strict]] = {
+            "gates": Limit,
+            "claims": ClaimLimit,
+            "waivers": WaiverEntry,
+        }
+        model = models.get(str(first["loc"][0]), Policy) if len(first["loc"]) > 1 else Policy
+        close = get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
+        known = ", ".join(model.model_fields)
+        message = "no such key"
+        hint = f"; did you mean {close[0]!r}?" if close else f"; there are {known}"
+    return f"{place}: {message}{hint}" if place else f"{message}{hint}"

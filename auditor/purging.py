@@ -1,0 +1,78 @@
+"""Takes what names or shows people out of an audit's folder, and writes down that it did.
+
+Removed are ``personal/``, the journal ``steps/`` and renderings made with ``--reveal``. The files
+are unlinked, not overwritten: backups, snapshots and the disk itself may still hold them.
+"""
+
+import shutil
+from pathlib import Path
+
+from auditor import __version__
+from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.manifest import (
+    MANIFEST,
+    STEPS,
+    Purge,
+    everything,
+    fingerprints,
+    now,
+    purges,
+    read,
+    save_purges,
+)
+from auditor.personal import PERSONAL
+from auditor.report import load
+
+REMOVED = (PERSONAL, STEPS)
+
+
+def purge(folder: Path) -> Purge:
+    """Remove the personal files of an audit; what was removed lies in ``purge.json`` before.
+
+    Args:
+        folder: with a ``report.json``.
+
+    Returns:
+        What was removed now; no files if there was nothing left.
+
+    Raises:
+        UsageError: if ``folder`` is no audit's, or what is to be removed is a link.
+        EnvironmentUnmetError: if the disk refuses.
+    """
+    load(folder / "report.json")
+    paths = [path for path in everything(folder) if path.split("/")[0] in REMOVED]
+    paths += [path for path in _revealed(folder) if (folder / path).is_file()]
+    for path in (*REMOVED, *paths):
+        if (folder / path).is_symlink():
+            raise UsageError(f"{folder / path} is a link, and what it leads to is not the audit's")
+    done = Purge(when=now(), auditor=__version__, files=fingerprints(folder, paths))
+    if paths:
+        # before the files go: afterwards nobody could say what they were
+        save_purges(folder, (*purges(folder), done))
+    _remove(folder, paths)
+    return done
+
+
+def _revealed(folder: Path) -> tuple[str, ...]:
+    """Renderings that show real people."""
+    if not (folder / MANIFEST).exists():
+        return ()
+    # a manifest may come from a stranger: only renderings may be removed on its word
+    return tuple(
+        path
+        for path in read(folder).revealed
+        if path.startswith("report.") and "/" not in path and path != "report.json"
+    )
+
+
+def _remove(folder: Path, paths: list[str]) -> None:
+    try:
+        for path in paths:
+            (folder / path).unlink(missing_ok=True)
+        for name in REMOVED:
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+    except OSError as error:
+        raise EnvironmentUnmetError(
+            f"cannot remove {error.filename}: {error.strerror}; once it can be, purge again"
+        ) from None

@@ -1,0 +1,93 @@
+"""Signs an audit's manifest with a key of one's own, offline (Ed25519; RFC 8032).
+
+The signature is the plain 64 bytes over ``manifest.json``, so other tools can check it too::
+
+    openssl genpkey -algorithm ed25519 -out key.pem
+    openssl pkey -in key.pem -pubout -out public.pem
+    openssl pkeyutl -verify -rawin -in manifest.json -sigfile manifest.sig -pubin -inkey public.pem
+"""
+
+from pathlib import Path
+from types import ModuleType
+
+from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.files import write
+from auditor.manifest import MANIFEST, SIGNATURE
+
+
+def sign(folder: Path, key: Path) -> None:
+    """Sign the manifest of ``folder`` as it is.
+
+    Args:
+        folder: with a ``manifest.json``.
+        key: an Ed25519 private key in PEM, without a passphrase.
+
+    Raises:
+        UsageError: if the key is none.
+        EnvironmentUnmetError: if the package `cryptography` is missing.
+    """
+    serialization, ed25519 = _cryptography()
+    content = _read(key)
+    try:
+        private = serialization.load_pem_private_key(content, password=None)
+    except TypeError:
+        raise UsageError(f"{key} is protected by a passphrase; give a key without one") from None
+    except ValueError as error:
+        raise UsageError(f"{key} is no private key in PEM: {_first_line(error)}") from None
+    if not isinstance(private, ed25519.Ed25519PrivateKey):
+        raise UsageError(
+            f"{key} is no Ed25519 key; make one: openssl genpkey -algorithm ed25519 -out key.pem"
+        )
+    write(folder / SIGNATURE, private.sign(_read(folder / MANIFEST)))
+
+
+def signed(folder: Path, key: Path) -> bool:
+    """Whether the manifest of ``folder`` is signed by whoever has the private half of ``key``.
+
+    Args:
+        folder: with a ``manifest.json``.
+        key: an Ed25519 public key in PEM.
+
+    Raises:
+        UsageError: if the key is none, or there is no signature.
+        EnvironmentUnmetError: if the package `cryptography` is missing.
+    """
+    serialization, ed25519 = _cryptography()
+    content = _read(key)
+    try:
+        public = serialization.load_pem_public_key(content)
+    except ValueError as error:
+        raise UsageError(f"{key} is no public key in PEM: {_first_line(error)}") from None
+    if not isinstance(public, ed25519.Ed25519PublicKey):
+        raise UsageError(f"{key} is no Ed25519 key, so it signed nothing here")
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        public.verify(_read(folder / SIGNATURE), _read(folder / MANIFEST))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _cryptography() -> tuple[ModuleType, ModuleType]:
+    """The two modules needed of a package that only signing needs."""
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError:
+        raise EnvironmentUnmetError(
+            "signing needs the package cryptography; pip install 'reid-privacy-auditor[sign]'"
+        ) from None
+    return serialization, ed25519
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "; sign it first: audit sign DIR --key FILE" if path.name == SIGNATURE else ""
+        raise UsageError(f"cannot read {path}: {error.strerror}{hint}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,55 @@
+"""What each protection costs and hides, as a Markdown table.
+
+`python benchmarks/frontier.py report.json`, of a record made by
+`audit run --config benchmarks/frontier.yaml --model MODEL --data DATA`. A scenario is dominated if
+another one keeps as much utility or more, leaves as little reversibility or less, and does better
+in one of the two.
+"""
+
+import sys
+from pathlib import Path
+
+from auditor.report import AuditReport, Measurement, load
+
+
+def table(report: AuditReport) -> str:
+    """One row per scenario that was measured; below them those that failed."""
+    (urr2,) = (score for score in report.scores if score.name == "urr2")
+    points = {
+        s.defense: (urr2.inputs[f"{s.defense}.excess"], urr2.inputs[f"{s.defense}.utility"])
+        for s in report.scenarios
+        if f"{s.defense}.excess" in urr2.inputs
+    }
+    found = dict(report.measurements())
+    judged = max(
+        address for address in found if address.startswith("none/ladder/inversion.reid_rank1")
+    )
+    metric = judged.removeprefix("none/")
+    lines = [
+        "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, (excess, kept) in points.items():
+        figures = [found.get(f"{name}/{a}") for a in ("utility/map", metric, "identity_lda/top1")]
+        utility, reversal, identity = map(shown, figures)
+        mark = "dominated" if dominated(points, name) else ""
+        lines.append(
+            f"| {name} | {utility} | {kept:.0%} | {reversal} | {excess:.0%} | {identity} | {mark} |"
+        )
+    lines += [f"| {s.defense} | {s.reason} | | | | | |" for s in report.scenarios if s.reason]
+    return "\n".join(lines)
+
+
+def dominated(points: dict[str, tuple[float, float]], name: str) -> bool:
+    """Whether some other point is at least as good in both and better in one."""
+    excess, kept = points[name]
+    return any(e <= excess and k >= kept and (e, k) != (excess, kept) for e, k in points.values())
+
+
+def shown(m: Measurement | None) -> str:
+    """Value and interval in percent."""
+    return "–" if m is None else f"{m.value:.1%} ({m.low:.1%}–{m.high:.1%})"
+
+
+if __name__ == "__main__":
+    print(table(load(Path(sys.argv[1]))))

@@ -1,0 +1,34 @@
+"""Pictures of people, blurred until what is left is the colour of large patches.
+
+A blurred picture of a person stays personal data: clothes of a rare colour may still be told apart.
+"""
+
+import io
+import math
+
+from PIL import Image
+
+ROWS = 8
+"""Patches over the height of a whole picture, so that nobody in it covers more of them."""
+SMALLEST = 16
+"""Pixels along a patch, at least."""
+
+
+def blurred(content: bytes) -> bytes:
+    """A PNG of the same size in which each patch is one colour, and the patches run together.
+
+    Args:
+        content: of a PNG.
+
+    Raises:
+        OSError: if it cannot be decoded.
+        ValueError: likewise.
+    """
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
+        picture = opened.convert("RGB" if opened.mode in ("RGB", "L", "P") else "RGBA")
+    patch = max(SMALLEST, math.ceil(picture.height / ROWS))
+    # each patch is its mean: what is inside it is gone, whatever is done to the picture later
+    smooth = picture.reduce(patch).resize(picture.size, Image.Resampling.BICUBIC)
+    written = io.BytesIO()
+    smooth.save(written, "PNG")
+    return written.getvalue()

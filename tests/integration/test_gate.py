@@ -1,0 +1,109 @@
+"""`audit gate` as a pipeline calls it: exit codes, one line per slip, no torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from auditor.report import dumps
+from tests.records import powerful_record
+
+POLICY = """\
+version: 1
+gates:
+  - {address: none/identity/top1, max: 0.5, cites: decided by the board}
+  - {address: none/utility/rank1, min: 0.8, cites: asked for by the customer}
+"""
+WAIVER = """\
+waivers:
+  - {address: none/identity/*, owner: dpo@example.org, reason: not shipped, expires: 2026-12-31}
+"""
+
+
+@pytest.fixture
+def record(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(dumps(powerful_record()))
+    return path
+
+
+@pytest.fixture
+def policy(tmp_path):
+    def write(text):
+        path = tmp_path / "policy.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_failed_policy_exits_with_3_and_says_why(audit, record, policy):
+    code, out, _ = audit("gate", record, "--policy", policy(POLICY))
+    assert code == 3
+    assert "FAIL none/identity/top1: even the favourable end of the interval, 0.862" in out
+    assert "the limit is there because: decided by the board" in out
+    assert "asked for by the customer" not in out
+    assert out.endswith("verdict: FAIL\n")
+
+
+def test_a_waiver_counts_until_its_day(audit, record, policy):
+    path = policy(POLICY + WAIVER)
+    code, out, _ = audit("gate", record, "--policy", path, "--today", "2026-12-31")
+    assert code == 0
+    assert "WAIVED none/identity/top1" in out
+    assert out.endswith("verdict: PASS, 1 waived\n")
+    code, out, _ = audit("gate", record, "--policy", path, "--today", "2027-01-01")
+    assert code == 3
+    assert "not waived: the waiver of dpo@example.org expired on 2026-12-31" in out
+
+
+def test_a_waiver_that_nothing_needs_is_a_note(audit, record, policy):
+    text = POLICY.replace("max: 0.5", "max: 0.99") + WAIVER
+    code, _, err = audit("gate", record, "--policy", policy(text), "--today", "2026-12-31")
+    assert code == 0
+    assert err == "note: nothing needs the waiver on none/identity/*; take it out\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policy", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["--today", "2026-01-01"], "give --policy too"),
+        (["--policy", "x", "--config", "y"], "give one of them"),
+    ],
+)
+def test_a_slip_is_one_line_and_exits_with_2(audit, record, arguments, message):
+    code, _, err = audit("gate", record, *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_policy_that_cannot_be_followed_exits_with_2(audit, record, policy):
+    code, _, err = audit("gate", record, "--policy", policy(POLICY.replace("max", "mx")))
+    assert code == 2
+    assert "gates.0.mx: no such key; did you mean 'max'?" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_pages_show_the_policys_verdicts(audit, record, policy, tmp_path):
+    out = tmp_path / "pages"
+    code, _, _ = audit(
+        "report", record, "--policy", policy(POLICY + WAIVER), "--today", "2026-06-01",
+        "--format", "html", "--out", out,
+    )  # fmt: skip
+    assert code == 0
+    assert "Waived until 2026-12-31" in (out / "report.html").read_text().replace(
+        "waived", "Waived"
+    )
+
+
+def test_judging_imports_no_torch(record, policy):
+    arguments = ["gate", str(record), "--policy", str(policy(POLICY))]
+    script = (
+        "import sys\nfrom auditor.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert stop.code == 3\n"
+        "assert not {'torch', 'numpy', 'scipy'} & set(sys.modules), 'something heavy is imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
