@@ -15,6 +15,8 @@ import typer
 
 from auditor import plugins
 from auditor.cli import app
+from reports.risks import FAMILIES as RISKS
+from reports.risks import MEANINGS
 
 HERE = Path(__file__).parent
 MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
@@ -101,7 +103,7 @@ def threat_models() -> str:
 
 def _family(family: str, attacks: list[tuple[str, Any]]) -> str:
     question = FAMILIES.get(family, family)
-    parts = [f"## {question}\n\nFamily `{family}`."]
+    parts = [f"## {question}\n\nFamily `{family}`.\n\n{_adversaries(attacks)}"]
     for name, plugin in attacks:
         parts.append(
             f"### {name}\n\n{plugins.summary(plugin)}\n\n"
@@ -110,6 +112,27 @@ def _family(family: str, attacks: list[tuple[str, Any]]) -> str:
         if source := _paragraph(plugin, "Source"):
             parts.append(f"**Source.** {_sentence(source)}")
     return "\n\n".join(parts)
+
+
+def _adversaries(attacks: list[tuple[str, Any]]) -> str:
+    """What each attack's adversary knows, reaches and holds, in a few words."""
+    rows = ["| attack | knows | access | own data |", "|---|---|---|---|"]
+    for name, plugin in attacks:
+        who = getattr(plugin, "adversary", None)
+        told = (who.knowledge, who.access, who.auxiliary) if who else ("see below", "", "")
+        rows.append(f"| `{name}` | {' | '.join(map(_cell, told))} |")
+    return "\n".join(rows)
+
+
+def risks() -> str:
+    """Which of the three risks of Opinion 05/2014 each family tries."""
+    rows = ["| risk | families of attacks |", "|---|---|"]
+    for risk, meaning in MEANINGS.items():
+        tried = [f"`{name}`" for name, (which, _) in RISKS.items() if which == risk]
+        rows.append(
+            f"| **{risk.lower()}**: {meaning[:1].lower()}{meaning[1:]} | {', '.join(tried)} |"
+        )
+    return "\n".join(rows)
 
 
 def parameters(kind: plugins.Kind) -> str:
@@ -162,6 +185,7 @@ def _cell(text: str) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "threat-models": threat_models,
+    "risks": risks,
     "attacks": lambda: parameters("attacks"),
     "defenses": lambda: parameters("defenses"),
 }
