@@ -10,8 +10,8 @@ from auditor.data.synthetic import draw_world
 from auditor.errors import DataError, ModelError
 from auditor.report import Measurement
 from auditor.reproduction.attributes import _counts, _f1, _mean_f1
-from auditor.reproduction.publications import owner_of, require_learners
 from auditor.reproduction.plan import table
+from auditor.reproduction.publications import owner_of, require_learners
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps, load
 from auditor.reproduction.run import _model
 from auditor.types import RunContext
