@@ -24,6 +24,7 @@ from auditor.commands.keeping import purge, sign, verify
 from auditor.commands.reproduce import reproduce
 from auditor.commands.schema import schema
 from auditor.commands.shift import shift
+from auditor.commands.study import app as study_commands
 from auditor.commands.train import train
 from auditor.errors import AuditError, UsageError
 
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_commands)
+app.add_typer(study_commands)
 
 CLICK_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base error; newer releases of typer bring their own copy of click."""

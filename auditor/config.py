@@ -100,6 +100,8 @@ class AuditConfig(_Strict):
         ranking: what the deployment does beyond the plain distance; then utility is measured both
             ways. Attacks rank plainly.
         rank_lists: of how many queries each scenario shows the best matches.
+        study: how many questions each scenario with pictures of its own leaves for a study with
+            people; see `auditor.study_material`.
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
@@ -120,6 +122,7 @@ class AuditConfig(_Strict):
     defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
     ranking: RankingConfig = RankingConfig()
     rank_lists: int = Field(default=6, ge=0, le=100)
+    study: int = Field(default=20, ge=0, le=50)
     gates: list[Gate] = Field(default_factory=list)
     controls: bool = True
     budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)

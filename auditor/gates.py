@@ -20,6 +20,9 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 
 _CLAIMS: tuple[Outcome, ...] = ("pass", "fail")
 
+CLAIMS = "claims"
+"""The middle part of a claim's address, such as ``dp_gallery/claims/epsilon_identity``."""
+
 EXIT_OK, EXIT_FAILED, EXIT_INCONCLUSIVE = 0, 3, 4
 
 

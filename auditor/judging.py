@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from auditor.errors import UsageError
 from auditor.gates import (
+    CLAIMS,
     Gate,
     Outcome,
     Verdict,
@@ -25,9 +26,6 @@ from auditor.gates import (
 )
 from auditor.policy import ClaimLimit, Limit, Policy
 from auditor.report import AuditReport, PrivacyClaim
-
-CLAIMS = "claims"
-"""The middle part of a claim's address, such as ``dp_gallery/claims/epsilon_identity``."""
 
 
 def judge(report: AuditReport, policy: Policy, today: date) -> list[Verdict]:

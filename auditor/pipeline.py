@@ -26,6 +26,7 @@ from auditor.files import write
 from auditor.journal import Budget, Result, Step, Utility
 from auditor.metrics.similarity import Distance
 from auditor.progress import Display
+from auditor.quiz import STUDY
 from auditor.report import (
     AuditReport,
     Finding,
@@ -34,6 +35,7 @@ from auditor.report import (
     ProbeCheck,
     dumps,
 )
+from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
 from auditor.types import Attack, AttackResult, Progress, RunContext, Target
 from auditor.utility import utility
@@ -170,6 +172,10 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
             raise
         log.warning("%s crashed:\n%s", scenario, traceback.format_exc())
         return Utility(reason=f"{type(error).__name__}: {error}")
+    if world.config.study and (scenario == BARE or target.originals is not None):
+        place = personal.folder(world.ctx.workdir) / scenario / STUDY
+        place.mkdir(exist_ok=True)
+        save_material(target, replace(ctx, workdir=place), scenario, world.config.study)
     lists = (replace(x, picture=_relative(world, x.picture)) for x in found.rank_lists)
     return replace(
         found,

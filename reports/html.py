@@ -96,9 +96,9 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
     )
 
 
-def styled() -> dict[str, str]:
+def styled(name: str = "style.css") -> dict[str, str]:
     """The style of every page, and the hash by which the page's own policy names it."""
-    style = resources.files("reports").joinpath("templates/style.css").read_text("utf-8").strip()
+    style = resources.files("reports").joinpath(f"templates/{name}").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return {"style": Markup(style), "style_hash": digest}
 

@@ -96,8 +96,10 @@ def verdict_of(report: AuditReport, verdicts: Sequence[Verdict]) -> Ruling:
     if not verdicts and outcome == "pass":
         title, sentence = "Measured, not judged", _no_gates()
         return Ruling(outcome="measured", title=title, sentence=sentence, doubts=doubts)
-    deciding = [v for v in verdicts if v.gate.level == "error"]
+    deciding = [v for v in verdicts if v.decides]
     sentence = _sentence(report, outcome, deciding, bool(verdicts), doubts)
+    if waived := sum(v.waiver is not None for v in verdicts):
+        sentence += f" {waived} {'is' if waived == 1 else 'are'} waived."
     return Ruling(outcome=outcome, title=outcome.capitalize(), sentence=sentence, doubts=doubts)
 
 
@@ -116,7 +118,7 @@ def _sentence(
     count = f"{len(named)} of {len(deciding)} gate verdicts"
     if outcome == "pass":
         if not deciding:
-            return "Only warning gates were set, and everything planned was shown."
+            return "No gate was set that decides, and everything planned was shown."
         hold = "The gate holds" if len(deciding) == 1 else f"All {len(deciding)} gate verdicts hold"
         idle = any(powerless(f) and covered(s, f) for s in report.scenarios for f in s.findings)
         shown = "every family of attacks" if idle else "every attack that ran"

@@ -19,6 +19,7 @@ RENDERERS_MAY_SEE = {
     "auditor.gates",
     "auditor.files",
     "auditor.personal",
+    "auditor.quiz",
     "auditor.errors",
     "auditor.reproduction.record",
     "auditor.reproduction",
@@ -109,6 +110,8 @@ def test_modules_of_the_core_form_no_cycle():
         ["purge", "--help"],
         ["verify", "--help"],
         ["sign", "--help"],
+        ["study", "--help"],
+        ["study", "score", "--help"],
     ],
 )
 def test_helping_and_listing_import_no_torch(arguments):

@@ -6,12 +6,14 @@ Rates of images clustered by person get a Clopper–Pearson interval at the effe
 
 import warnings
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import stats
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -20,10 +22,10 @@ Array = NDArray[np.float64]
 Persons = dict[str, tuple[float, float]]
 
 
-def by_person(values: Tensor, pids: Tensor) -> Persons:
+def by_person(values: "Tensor", pids: "Tensor") -> Persons:
     """Sum and count of image values ``(N,)`` for each person, in the order of pids."""
     unique, inverse = pids.unique(return_inverse=True)
-    sums = torch.zeros(len(unique), dtype=torch.float64)
+    sums = values.double().new_zeros(len(unique))
     sums.index_add_(0, inverse, values.double())
     counts = inverse.bincount(minlength=len(unique))
     rows = zip(unique.tolist(), sums.tolist(), counts.tolist(), strict=True)

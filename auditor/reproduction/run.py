@@ -137,6 +137,14 @@ def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
     return folder, replace(open_dataset(folder), name="drawn people", real_people=False)
 
 
+def _model(row: RowPlan, preset: Preset) -> str:
+    """What stands for the row's model, for tables that compare models."""
+    if row.model not in preset.models:
+        return ""
+    model = preset.models[row.model]
+    return " at ".join(str(model[key]) for key in ("arch", "size") if key in model)
+
+
 def _setting(name: str, block: Block) -> str:
     """What was run, link by link."""
     links = [
@@ -187,7 +195,8 @@ def _row(
         for column in columns
     }
     block = block_of(row, preset)
-    setting = _setting(name, block) if block else row.attack
+    parts = [_model(row, preset), _setting(name, block) if block else row.attack]
+    setting = ", then ".join(part for part in parts if part)
     note = " ".join(part for part in (row.note, *outcome.notes) if part)
     return Row(
         label=row.label,

@@ -8,6 +8,7 @@ import pytest
 from auditor import plugins
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
+from auditor.report import dumps
 from tests.records import example_record
 
 NAMES = list(plugins.installed("renderers"))
@@ -23,7 +24,7 @@ def render(name, path):
 
 
 def test_the_built_in_renderers_are_installed():
-    assert {"html", "xlsx"} <= set(NAMES)
+    assert {"html", "xlsx", "junit.xml", "md", "sarif"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,11 +43,24 @@ def test_a_renderer_that_cannot_write_says_so_and_leaves_nothing(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_renderer_imports_no_torch(name):
+def test_a_renderer_imports_no_torch(name, tmp_path):
+    # also not while it renders
     script = (
-        "import sys\nfrom auditor import plugins\n"
-        f"plugins.load('renderers', {name!r})\n"
+        "import sys\nfrom pathlib import Path\nfrom auditor import plugins\n"
+        "from auditor.report import AuditReport\n"
+        f"render = plugins.load('renderers', {name!r})\n"
+        f"path = Path({str(tmp_path / 'report')!r})\n"
+        "render(AuditReport(title='', config={}), [], path, root=path.parent, reveal=False)\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_renderer_leaves_the_record_as_it_was(name, tmp_path):
+    record = example_record()
+    verdicts = check(record, GATES)
+    before = (dumps(record), list(verdicts))
+    plugins.load("renderers", name)(record, verdicts, tmp_path / "x", root=tmp_path, reveal=True)
+    assert (dumps(record), verdicts) == before

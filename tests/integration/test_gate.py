@@ -1,7 +1,9 @@
 """`audit gate` as a pipeline calls it: exit codes, one line per slip, no torch."""
 
+import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -98,8 +100,31 @@ def test_the_pages_show_the_policys_verdicts(audit, record, policy, tmp_path):
     )
 
 
-def test_judging_imports_no_torch(record, policy):
+def test_every_format_is_written_before_the_exit_code_says_no(audit, record, policy, tmp_path):
+    files = {"--junit": "j.xml", "--sarif": "s.sarif", "--markdown": "m.md"}
+    pairs = [part for flag, name in files.items() for part in (flag, tmp_path / name)]
+    code, out, _ = audit("gate", record, "--policy", policy(POLICY), *pairs)
+    assert code == 3
+    assert out.count("wrote ") == 3
+    (failure,) = ElementTree.parse(tmp_path / "j.xml").iter("failure")
+    assert "decided by the board" in failure.text
+    (run,) = json.loads((tmp_path / "s.sarif").read_text())["runs"]
+    assert [result["level"] for result in run["results"]] == ["error"]
+    assert (tmp_path / "m.md").read_text().startswith("## Privacy audit: ❌ fail\n")
+
+
+def test_a_format_that_cannot_be_written_is_an_error_of_its_own(audit, record, policy, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    place = tmp_path / "file" / "j.xml"
+    code, _, err = audit("gate", record, "--policy", policy(POLICY), "--junit", place)
+    assert code == 6
+    assert "cannot write" in err
+
+
+def test_judging_imports_no_torch(record, policy, tmp_path):
     arguments = ["gate", str(record), "--policy", str(policy(POLICY))]
+    arguments += ["--junit", str(tmp_path / "j"), "--sarif", str(tmp_path / "s")]
+    arguments += ["--markdown", str(tmp_path / "m")]
     script = (
         "import sys\nfrom auditor.cli import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert stop.code == 3\n"

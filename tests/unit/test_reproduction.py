@@ -10,8 +10,10 @@ from auditor.data.synthetic import draw_world
 from auditor.errors import DataError, ModelError
 from auditor.report import Measurement
 from auditor.reproduction.attributes import _counts, _f1, _mean_f1
+from auditor.reproduction.plan import table
 from auditor.reproduction.publications import owner_of, require_learners
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps, load
+from auditor.reproduction.run import _model
 from auditor.types import RunContext
 from reports import reproduction_excel, reproduction_html
 
@@ -56,6 +58,15 @@ def test_a_network_that_learned_nothing_from_plain_pictures_ends_the_table():
     require_learners(["pcb"], found(0.1))
     with pytest.raises(ModelError, match=r"'pcb', trained on unprotected pictures, finds 9\.9%"):
         require_learners(["pcb"], found(0.099))
+
+
+def test_a_row_says_which_network_stands_for_the_papers():
+    whole = table("pepr-table3")
+    said = {name: _model(row, whole.presets["reduced"]) for name, row in whole.rows.items()}
+    assert said["large"] == "osnet_x0_25 at 192x96"
+    assert said["baseline"] == "osnet_x0_25 at 128x64"
+    plain = table("pepr-table1")
+    assert not _model(plain.rows["baseline"], plain.presets["reduced"])
 
 
 def test_f1_is_that_of_a_library():
