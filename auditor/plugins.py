@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.errors import UsageError, did_you_mean
 
-Kind = Literal["attacks", "defenses", "renderers", "table_renderers"]
+Kind = Literal["attacks", "defenses", "renderers", "table_renderers", "comparison_renderers"]
 
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:
