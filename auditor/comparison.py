@@ -93,6 +93,7 @@ class Comparison:
         differences: in the order of the second record.
         missing: addresses that the first record alone has.
         added: addresses that the second record alone has.
+        named_alike: whether a name stands for the same person in both; else nothing is paired.
         margin: by how much a figure may get worse; None where nothing is judged.
         outcome: over all figures; ``pass`` where nothing is judged.
         reason: why it is not ``pass``, as far as no single figure says so.
@@ -104,6 +105,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     missing: tuple[str, ...]
     added: tuple[str, ...]
+    named_alike: bool
     margin: float | None
     outcome: Outcome
     reason: str = ""
@@ -141,10 +143,18 @@ def compare(
         differences=tuple(found),
         missing=missing,
         added=tuple(name for name in new if name not in old),
+        named_alike=named_alike(before, after),
         margin=margin,
         outcome=outcome,
         reason=reason,
     )
+
+
+def named_alike(before: AuditReport, after: AuditReport) -> bool:
+    """Whether a name stands for the same person in both records."""
+    # records from before there were pseudonyms hold the dataset's own identities
+    old, new = (getattr(report, "pseudonyms", "") for report in (before, after))
+    return bool(old == new)
 
 
 def changes(before: AuditReport, after: AuditReport) -> Iterator[Changed]:
@@ -182,7 +192,7 @@ def _difference(
     before: AuditReport, after: AuditReport, address: str, old: Measurement, new: Measurement
 ) -> Difference:
     value = new.value - old.value
-    people = shared_people(old, new)
+    people = shared_people(old, new) if named_alike(before, after) else 0
     how: How
     if old == new and _same_setup(before, after, address):
         how, (low, high), people = "identical", (0.0, 0.0), 0

@@ -29,6 +29,8 @@ def _lines(made: Comparison) -> Iterator[str]:
     rows = [_row(difference) for difference in made.differences[:MOST]]
     if rows:
         yield from table(["figure", "before", "after", "difference (95 %)", "", "how"], rows)
+    if not made.named_alike:
+        yield "\nThe records name people differently, so nothing is paired."
     if len(made.differences) > MOST:
         yield f"\n… and {len(made.differences) - MOST} more figures."
     judged = [d for d in made.differences if d.outcome not in (None, "pass")]

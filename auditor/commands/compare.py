@@ -15,6 +15,11 @@ SHOWN = 20
 LONGEST = 60
 """Characters of a setting."""
 
+UNALIKE = (
+    "note: the records name people differently (another seed, or other people), so nothing is "
+    "paired and the intervals are wider"
+)
+
 
 def compare(
     before: Annotated[Path, typer.Argument(help="report.json to compare with.")],
@@ -60,6 +65,8 @@ def lines(made: "Comparison") -> list[str]:
     shown = [f"before: {made.before}", f"after:  {made.after}", *_changed(made), ""]
     width = min(80, max((len(d.address) for d in made.differences), default=0))
     shown += [_row(difference, width) for difference in made.differences]
+    if not made.named_alike:
+        shown.append(UNALIKE)
     for word, names in (("before", made.missing), ("after", made.added)):
         shown += [f"{name}: measured {word} alone" for name in names]
     shown += [

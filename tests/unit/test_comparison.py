@@ -192,6 +192,15 @@ class TestCompare:
         assert found["environment.packages.numpy"] == ("2.3.1", "")
         assert "environment.created" not in found
 
+    def test_names_that_stand_for_others_are_not_paired(self, tmp_path):
+        old, new = holding(rate(drawn(1, 50, 0.5))), holding(rate(drawn(2, 50, 0.5)), sha="b")
+        object.__setattr__(new, "pseudonyms", "another table")
+        made = compare(old, new, ["*/identity/*"])
+        assert (only(made).how, only(made).people) == ("unpaired", 0)
+        assert any("so nothing is paired" in line for line in lines(made))
+        render(made, tmp_path / "c.md")
+        assert "so nothing is paired" in (tmp_path / "c.md").read_text()
+
     def test_what_one_record_lacks_is_named(self):
         old, new = holding(rate([1, 2]), rate([1, 2], metric="a")), holding(rate([1, 2]))
         made = compare(old, new, ["*/identity/*"])
