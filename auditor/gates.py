@@ -145,7 +145,7 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     # A pattern may match findings that never produced its metric: those are judged too.
     missing = list(_missing(report, gate))
     found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
-    doubts = {address: _doubt(report, address) for address, _ in found}
+    doubts = {address: doubt_on(report, address) for address, _ in found}
     corrected = _corrected(gate, [(a, m) for a, m in found if not doubts[a]])
     for address, measurement in found:
         outcome, reason = corrected.get(address, ("inconclusive", doubts[address]))
@@ -223,7 +223,7 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
     return "inconclusive", f"the interval {ends} holds the limit {limit_text(gate.limit)}"
 
 
-def _doubt(report: AuditReport, address: str) -> str:
+def doubt_on(report: AuditReport, address: str) -> str:
     """Why the figure at ``address`` proves nothing, or an empty string.
 
     A ladder knows its own doubts. A score is made from attacks of its own and the bare scenario, so
