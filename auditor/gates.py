@@ -35,6 +35,7 @@ class Gate:
         adjust: ``holm`` holds the chance that any of the gate's passes is false at 2.5 %, however
             many figures its pattern matches, and that of its failures likewise; ``none`` judges
             each figure as if it were the only one. A gate on one figure is not touched by it.
+        cites: why the limit is where it is; printed beside the verdict.
     """
 
     address: str
@@ -42,6 +43,7 @@ class Gate:
     level: Literal["error", "warn"] = "error"
     judge: Literal["pessimistic", "value"] = "pessimistic"
     adjust: Literal["holm", "none"] = "holm"
+    cites: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.personal import revealed
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement, dumps
-from reports import caveats, co_trained, promises, scatter, tables, wording
+from reports import annexes, caveats, co_trained, coverage, promises, scatter, tables, wording
 from reports.cleaning import clean
 from reports.curves import CurvePlot, curve_plots
 from reports.exhibits import exhibits, picture
@@ -74,6 +74,8 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             exhibits=partial(exhibits, report, root=root, reveal=reveal),
             picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
+            coverage=coverage.coverage(report),
+            annexes=annexes.annexes(report),
             disclaimer=caveats.DISCLAIMER,
             revealed=reveal and report.real_people,
             fingerprint=_fingerprint(stored),
