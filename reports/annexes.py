@@ -75,7 +75,7 @@ def _subject(report: AuditReport) -> str:
     data = report.data.get("name") or report.data.get("root_name") or report.data.get("layout")
     people = "real people" if report.real_people else "drawn people"
     known = f" ({data})" if data else ""
-    return sentence(f"{report.title}: pictures of {people}{known} are turned into features")
+    return sentence(f"pictures of {people}{known} are turned into features: {report.title}")
 
 
 def _worst(bare: Scenario | None) -> Iterator[str]:
@@ -91,14 +91,18 @@ def _measures(report: AuditReport) -> Iterator[str]:
     """Each defense with what is left of leakage and of use."""
     for scenario in report.scenarios[1:]:
         if scenario.status == "failed":
-            yield sentence(f"{scenario.defense} failed and is no measure: {scenario.reason}")
+            yield sentence(
+                f"scenario {scenario.defense} failed and is no measure: {scenario.reason}"
+            )
             continue
         families = sorted({family_of(f) for f in scenario.findings})
         left = [figure(m) for m in scenario.utility if m.metric in ("rank1", "map")]
         yield sentence(
-            f"{scenario.defense} ({scenario.summary.rstrip('.')}); use: {', '.join(left)}"
+            f"scenario {scenario.defense} ({scenario.summary.rstrip('.')}); use: {', '.join(left)}"
         )
-        yield from (sentence(f"{scenario.defense}, {text}") for text in _some(scenario, families))
+        yield from (
+            sentence(f"scenario {scenario.defense}, {text}") for text in _some(scenario, families)
+        )
     if len(report.scenarios) < 2:
         yield "No defense was audited."
 
@@ -184,7 +188,7 @@ def _annex_iv(report: AuditReport) -> Annex:
 def _protection(report: AuditReport) -> Annex:
     unlinkable = tuple(_metric(report, "d_sys"))
     use = tuple(
-        sentence(f"{s.defense}: {', '.join(figure(m) for m in s.utility[:5])}")
+        sentence(f"scenario {s.defense}: {', '.join(figure(m) for m in s.utility[:5])}")
         for s in report.scenarios
         if s.utility
     )
@@ -229,7 +233,7 @@ def _metric(report: AuditReport, metric: str) -> Iterator[str]:
         for finding in scenario.findings:
             for m in finding.measurements:
                 if m.metric == metric:
-                    yield sentence(f"{scenario.defense}, {finding.attack}: {figure(m)}")
+                    yield sentence(f"scenario {scenario.defense}, {finding.attack}: {figure(m)}")
 
 
 def _dp(report: AuditReport) -> Iterator[Annex]:

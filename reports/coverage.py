@@ -106,7 +106,7 @@ def _covered(report: AuditReport, wanted: AttackClass) -> Coverage:
     runs = list(_of(report, wanted.families))
     findings = [finding for _, finding in runs]
     unproven = sorted({f.attack for f in findings if f.status == "done" and powerless(f)})
-    limits = [f"{listing(unproven)}: power not shown on the controls"] if unproven else []
+    limits = [f"power not shown on the controls: {listing(unproven)}"] if unproven else []
     if wanted.families and not any(f.status == "done" for f in findings):
         limits.append("nothing of this class was measured, which is no evidence of safety")
     return Coverage(
@@ -151,7 +151,7 @@ def results(report: AuditReport, families: Sequence[str]) -> Iterator[str]:
     for scenario in report.scenarios:
         figures = list(headlines(scenario, families))
         if figures:
-            yield sentence(f"{scenario.defense}: {'; '.join(figures)}")
+            yield sentence(f"scenario {scenario.defense}: {'; '.join(figures)}")
 
 
 def headlines(scenario: Scenario, families: Sequence[str]) -> Iterator[str]:
