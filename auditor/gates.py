@@ -39,7 +39,8 @@ class Gate:
         adjust: ``holm`` holds the chance that any of the gate's passes is false at 2.5 %, however
             many figures its pattern matches, and that of its failures likewise; ``none`` judges
             each figure as if it were the only one. A gate on one figure is not touched by it.
-        cites: why the limit is what it is: who decided it, or which text asks for it.
+        cites: why the limit is where it is: who decided it, or which text asks for it; printed
+            beside the verdict.
     """
 
     address: str

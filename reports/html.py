@@ -21,9 +21,11 @@ from auditor.gates import Verdict, decimals, limit_text
 from auditor.personal import revealed
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement
 from reports import (
+    annexes,
     caveats,
     co_trained,
     context,
+    coverage,
     promises,
     risks,
     scatter,
@@ -88,6 +90,8 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             exhibits=partial(exhibits, report, root=root, reveal=reveal),
             picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
+            coverage=coverage.coverage(report),
+            annexes=annexes.annexes(report),
             disclaimer=caveats.DISCLAIMER,
             revealed=reveal and report.real_people,
             fingerprint=context.fingerprint(stored),
