@@ -100,6 +100,7 @@ class AuditConfig(_Strict):
         ranking: what the deployment does beyond the plain distance; then utility is measured both
             ways. Attacks rank plainly.
         rank_lists: of how many queries each scenario shows the best matches.
+        tsne_people: of how many people each scenario draws the stored features.
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
@@ -120,6 +121,7 @@ class AuditConfig(_Strict):
     defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
     ranking: RankingConfig = RankingConfig()
     rank_lists: int = Field(default=6, ge=0, le=100)
+    tsne_people: int = Field(default=10, ge=0, le=30)
     gates: list[Gate] = Field(default_factory=list)
     controls: bool = True
     budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)

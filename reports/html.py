@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
-from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement
+from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Measurement
 from reports import (
     caveats,
     co_trained,
@@ -31,9 +31,12 @@ from reports import (
     wording,
 )
 from reports.cleaning import clean
-from reports.curves import CurvePlot, curve_plots
+from reports.constellation import constellations
+from reports.curves import curve_plots
 from reports.exhibits import exhibits, picture
 from reports.facts import as_yaml, facts
+from reports.strength import strength_plots
+from reports.weights import weight_plots
 
 NAME = 160
 """Characters of a name in a heading or an address."""
@@ -79,7 +82,10 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             subgroups=tables.by_subgroup(report),
             listed=[scenario for scenario in report.scenarios if scenario.rank_lists],
             scores=tables.all_scores(report),
-            plots=[(plot, Markup(plot.svg)) for plot in scatter.plots(report)],
+            plots=scatter.plots(report),
+            weights=weight_plots(report),
+            constellations=constellations(report),
+            strengths=strength_plots(report),
             exhibits=partial(exhibits, report, root=root, reveal=reveal),
             picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
@@ -97,6 +103,7 @@ def styled() -> dict[str, str]:
     return {"style": Markup(style), "style_hash": digest}
 
 
+@cache
 def environment() -> Environment:
     """Escapes everything, whatever the template is called, and knows the house's words."""
     environment = Environment(
@@ -109,7 +116,7 @@ def environment() -> Environment:
     )
     environment.globals |= {
         "figures": tables.figures,
-        "curves": _curves,
+        "curves": curve_plots,
         "co_trained": co_trained.pairs,
         "smallest_group": SMALLEST_GROUP,
         "longest_list": LISTED,
@@ -134,13 +141,9 @@ def environment() -> Environment:
         "sentence": wording.sentence,
         "breakable": breakable,
         "name": partial(clean, longest=NAME),
-        "trusted": Markup,  # base64 that this house encoded: too long to clean as a text
+        "trusted": Markup,  # pictures and drawings of this house: too long to clean as a text
     }
     return environment
-
-
-def _curves(members: Sequence[tuple[str, Finding]], salt: str) -> list[tuple[CurvePlot, Markup]]:
-    return [(plot, Markup(plot.svg)) for plot in curve_plots(members, salt)]
 
 
 def _finalize(value: Any) -> Any:
@@ -174,4 +177,3 @@ def folded(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
         return names, []
     single = [n for n in names if "." in n and not n.startswith("reid_")]
     return [n for n in names if n not in single], single
-

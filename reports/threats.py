@@ -28,7 +28,6 @@ SPENT = (
     "train_share",
 )
 """Hyper-parameters that say how much an attack may spend."""
-UNSAID = Adversary(knowledge="see its description", access="", auxiliary="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +37,16 @@ class Threat:
     Attributes:
         attack: its label.
         recovers: what it is after.
-        adversary: in a few words.
+        adversary: in a few words; None where its plug-in does not say.
+        prose: at length, for where it does not.
         budget: what it may spend.
         doubt: why it was not run; empty if it was, in any scenario.
     """
 
     attack: str
     recovers: str
-    adversary: Adversary
+    adversary: Adversary | None
+    prose: str
     budget: str
     doubt: str = ""
 
@@ -56,7 +57,8 @@ def threats(report: AuditReport) -> list[Threat]:
         Threat(
             attack=first.attack,
             recovers=first.summary,
-            adversary=first.adversary or UNSAID,
+            adversary=first.adversary,
+            prose=first.threat_model,
             budget=budget(first),
             doubt=""
             if any(finding.status == "done" for _, finding in members)
@@ -69,8 +71,8 @@ def threats(report: AuditReport) -> list[Threat]:
 def budget(finding: Finding) -> str:
     """What the attack may spend, from its hyper-parameters.
 
-    >>> f = Finding(attack="a", plugin="a", summary="", status="done", params={"epochs": 40, "lr": 1})
-    >>> budget(f)
+    >>> params = {"epochs": 40, "lr": 1}
+    >>> budget(Finding(attack="a", plugin="a", summary="", status="done", params=params))
     'epochs 40'
     """
     spent = {name: finding.params[name] for name in SPENT if name in finding.params}

@@ -27,6 +27,7 @@ from tests.records import (
     inversion,
     measured,
     over_claimed,
+    pictured_record,
     powerful_record,
     private_training,
     rank_lists,
@@ -95,7 +96,7 @@ def assert_inert(text: str) -> Reader:
     return reader
 
 
-RECORDS = [example_record, failed_record, powerful_record, detailed_record]
+RECORDS = [example_record, failed_record, pictured_record]
 
 
 class TestSafety:
@@ -401,7 +402,8 @@ class TestContent:
     def test_curves_are_drawn_with_what_they_say(self):
         text = show(detailed_record())
         shown = Reader(text).text
-        assert shown.count("Top-1 against auxiliary people") == 2
+        figures = [x for x in Reader(text).texts if x.startswith("Top-1 against auxiliary people")]
+        assert len(figures) == 6  # two drawings, each with a caption, a title and a table
         assert "Not saturated: from 94 to 375 auxiliary people it gains 16.0 points." in shown
         assert "38: 31.0% (27.0% to 35.0%); 94:" in shown
         assert "false-positive rate" in shown
@@ -434,7 +436,8 @@ class TestContent:
         shown = read(replace(report, scenarios=(bare, *report.scenarios[1:]))).text
         words = "half the names the gallery none epochs 40, train share 0.5"
         assert f"with a softmax classifier. {words}" in shown
-        assert "see its description" in shown  # of a plug-in that does not say
+        # a plug-in that does not say it in parts is quoted
+        assert "Holds the stored gallery and own, annotated pictures of other people." in shown
 
     def test_results_stand_under_the_risk_they_try(self):
         shown = read(example_record()).text
@@ -521,10 +524,22 @@ class TestAccess:
         labels = [a["aria-labelledby"] for _, a in reader.tags if a.get("aria-labelledby")]
         assert {target[1:] for target in targets} | set(labels) <= set(names)
 
-    def test_pictures_of_numbers_are_hidden_from_who_cannot_see_them(self):
-        charts = read(example_record()).all("svg")
-        assert len(charts) > 10
-        assert all(chart.get("aria-hidden") == "true" for chart in charts)
+    def test_bars_are_hidden_and_drawings_are_read_out(self):
+        reader = read(pictured_record())
+        bars = [a for a in reader.all("svg") if a.get("class") == "bar"]
+        drawings = [a for a in reader.all("svg") if a.get("class") != "bar"]
+        assert len(bars) > 10
+        assert all(bar.get("aria-hidden") == "true" for bar in bars)  # the numbers stand beside
+        names = {a.get("id") for _, a in reader.tags}
+        assert len(drawings) > 8
+        for drawing in drawings:
+            assert drawing["role"] == "img"
+            assert {drawing["aria-labelledby"], drawing["aria-describedby"]} <= names
+
+    def test_every_drawing_has_a_table_with_the_same_numbers(self):
+        reader = read(pictured_record())
+        drawings = [a for a in reader.all("svg") if a.get("class") != "bar"]
+        assert reader.texts.count("As a table") == len(drawings)
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
