@@ -36,6 +36,7 @@ def curve_plots(members: Sequence[tuple[str, Finding]], salt: str) -> list[Drawi
 def _drawing(scenario: str, finding: Finding, curve: Curve, salt: str, *, alone: bool) -> Drawing:
     unit = _unit(finding, curve)
     title = f"{label(curve.metric)} against {curve.x}"
+    title = title[:1].upper() + title[1:]
     chance = next((m.chance for m in finding.measurements if m.metric == curve.metric), None)
     return Drawing(
         title=title,

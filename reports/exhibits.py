@@ -1,11 +1,11 @@
 """Pictures of the record, embedded only when nobody real is shown or somebody asked for them."""
 
-import base64
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.report import AuditReport, Finding
+from reports.shrinking import data_uri
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 8 * 2**20
@@ -54,7 +54,7 @@ def picture(
     if isinstance(content, str):
         return Exhibit(name=name, caption=caption, missing=content)
     width, height = struct.unpack(">II", content[16:24])
-    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    uri = data_uri(content)
     return Exhibit(name=name, caption=caption, uri=uri, width=width, height=height)
 
 
