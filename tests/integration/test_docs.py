@@ -1,7 +1,7 @@
 """What README and the pages of docs/ say is what the program does: their commands are run.
 
-In the quick tests an audit of people is done once, with quick settings, and stands in for those
-that the pages start; everything else is as a reader would do it. ``-m slow`` runs the audits too.
+In the quick tests an audit of people is done once, and stands in for those that the pages start;
+everything else is as a reader would do it. ``-m slow`` runs the audits too, with brief attacks.
 """
 
 import importlib.util
@@ -58,7 +58,10 @@ def shared_audit(drawn_folder, tmp_path_factory):
         "model": {"path": str(WEIGHTS), "arch": "reference", "card": CARD},
         "data": {"path": str(drawn_folder)},
         "attacks": SHARED,
-        "defenses": {"dp_gallery": {"epsilon": 300.0, "delta": 1e-5, "trials": 2000}},
+        "defenses": {
+            "dp_gallery": {"epsilon": 300.0, "delta": 1e-5, "trials": 2000},
+            "blur": {},
+        },
     }
     (home / "audit.yaml").write_text(yaml.safe_dump(settings))
     out = home / "audit-out"
@@ -73,7 +76,7 @@ def standing_in(shared):
     from auditor import session
 
     audit_for_real, demo_for_real = session.audit, session.demo
-    bare, defended = load(shared / "report.json").scenarios
+    bare, defended, _ = load(shared / "report.json").scenarios
 
     def audit(settings, out):
         plugins = {label: block.get("use", label) for label, block in settings.attacks.items()}
@@ -145,7 +148,7 @@ class Reader:
                 return 0, self.install(packages)
             case ["python", "-m", "pytest", *_]:
                 return 0, ""  # that is this
-            case ["ls" | "cat" | "mkdir" | "cp", *_]:
+            case ["ls" | "cat" | "mkdir" | "cp" | "openssl", *_]:
                 done = subprocess.run(words, capture_output=True, text=True, check=True)
                 return 0, done.stdout
         pytest.fail(f"the tests of the pages do not know how to run {' '.join(words)!r}")
@@ -264,8 +267,21 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
 ):
     if page is README:
         pytest.skip("the demo has a test of its own")
+    from auditor import session
+
+    audit = session.audit
+    monkeypatch.setattr(session, "audit", lambda settings, out: audit(_brief(settings), out))
     prepare(page, tmp_path, drawn_folder, request)
     follow(page, reader, slow=True)
+
+
+def _brief(settings):
+    """The same audit with attacks that take seconds."""
+    attacks = {
+        label: {**block, **worlds.QUICK.get(block.get("use", label), {})}
+        for label, block in settings.attacks.items()
+    }
+    return settings.model_copy(update={"attacks": attacks})
 
 
 def test_the_tests_would_see_a_command_that_fails(reader, tmp_path, capsys):
@@ -293,12 +309,13 @@ def _parse(group, name, arguments):
     if arguments[-1] in ("--help", "--version"):
         return  # these would be obeyed while parsing
     with group.make_context(name, list(arguments)) as context:
-        command = group.get_command(context, arguments[0])
-        assert command is not None, arguments
+        found, command, rest = group.resolve_command(
+            context, context._protected_args + context.args
+        )
         if hasattr(command, "commands"):
-            _parse(command, arguments[0], arguments[1:])
+            _parse(command, found, rest)
         else:
-            command.make_context(arguments[0], list(arguments[1:]), parent=context)
+            command.make_context(found, rest, parent=context)
 
 
 @every_page
