@@ -78,6 +78,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         findings=tuple(findings),
         matches=utility.matches,
         rank_lists=utility.rank_lists,
+        embedding=utility.embedding,
         status="failed" if utility.reason else "done",
         reason=utility.reason,
         notes=utility.notes,

@@ -17,6 +17,7 @@ import typer
 
 from auditor import __version__
 from auditor.chain import parse_all
+from auditor.commands.compare import compare
 from auditor.commands.data import app as data_commands
 from auditor.commands.defend import defend
 from auditor.commands.gate import ConfigFile, PolicyFile, Today, conclude, gate, verdicts_of
@@ -204,7 +205,7 @@ def init(
     typer.echo(f"wrote {path}; name your model and data in it, then: audit run --config {path}")
 
 
-for command in (gate, train, defend, shift, reproduce, purge, verify, sign, schema):
+for command in (gate, compare, train, defend, shift, reproduce, purge, verify, sign, schema):
     app.command(epilog=EPILOG)(command)
 
 

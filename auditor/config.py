@@ -102,6 +102,7 @@ class AuditConfig(_Strict):
         rank_lists: of how many queries each scenario shows the best matches.
         study: how many questions each scenario with pictures of its own leaves for a study with
             people; see `auditor.study_material`.
+        tsne_people: of how many people each scenario draws the stored features.
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
@@ -123,6 +124,7 @@ class AuditConfig(_Strict):
     ranking: RankingConfig = RankingConfig()
     rank_lists: int = Field(default=6, ge=0, le=100)
     study: int = Field(default=20, ge=0, le=50)
+    tsne_people: int = Field(default=10, ge=0, le=30)
     gates: list[Gate] = Field(default_factory=list)
     controls: bool = True
     budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)

@@ -39,7 +39,8 @@ class Gate:
         adjust: ``holm`` holds the chance that any of the gate's passes is false at 2.5 %, however
             many figures its pattern matches, and that of its failures likewise; ``none`` judges
             each figure as if it were the only one. A gate on one figure is not touched by it.
-        cites: why the limit is what it is: who decided it, or which text asks for it.
+        cites: why the limit is where it is: who decided it, or which text asks for it; printed
+            beside the verdict.
     """
 
     address: str
@@ -145,7 +146,7 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     # A pattern may match findings that never produced its metric: those are judged too.
     missing = list(_missing(report, gate))
     found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
-    doubts = {address: _doubt(report, address) for address, _ in found}
+    doubts = {address: doubt_on(report, address) for address, _ in found}
     corrected = _corrected(gate, [(a, m) for a, m in found if not doubts[a]])
     for address, measurement in found:
         outcome, reason = corrected.get(address, ("inconclusive", doubts[address]))
@@ -223,7 +224,7 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
     return "inconclusive", f"the interval {ends} holds the limit {limit_text(gate.limit)}"
 
 
-def _doubt(report: AuditReport, address: str) -> str:
+def doubt_on(report: AuditReport, address: str) -> str:
     """Why the figure at ``address`` proves nothing, or an empty string.
 
     A ladder knows its own doubts. A score is made from attacks of its own and the bare scenario, so

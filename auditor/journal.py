@@ -16,6 +16,7 @@ from auditor.report import (
     Finding,
     Match,
     Measurement,
+    Place,
     Power,
     PrivacyClaim,
     ProbeCheck,
@@ -33,6 +34,7 @@ class Utility:
     measurements: tuple[Measurement, ...] = ()
     matches: tuple[Match, ...] = ()
     rank_lists: tuple[RankList, ...] = ()
+    embedding: tuple[Place, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()
 

@@ -15,7 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.errors import UsageError, did_you_mean
 
-Kind = Literal["attacks", "defenses", "renderers", "table_renderers", "study_renderers"]
+Kind = Literal[
+    "attacks",
+    "defenses",
+    "renderers",
+    "table_renderers",
+    "study_renderers",
+    "comparison_renderers",
+]
 
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:

@@ -472,6 +472,21 @@ class RankList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one stored feature lies in a drawing of many; places mean nothing, distances little.
+
+    Attributes:
+        person: from 0; the same person has the same number in every scenario, and no other name.
+        x: horizontally.
+        y: vertically.
+    """
+
+    person: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """Utility and leakage in one number, never gated on alone.
 
@@ -481,6 +496,8 @@ class Score:
         measurement: the number; None where it is undefined.
         inputs: every quantity that went in.
         undefined: why there is no number.
+        weighted: (weight of privacy from 0 to 2, the number with it), where the formula weighs;
+            that of utility is 2 minus it.
     """
 
     name: str
@@ -489,6 +506,7 @@ class Score:
     measurement: Measurement | None
     inputs: Mapping[str, float] = field(default_factory=dict)
     undefined: str = ""
+    weighted: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -511,6 +529,7 @@ class Scenario:
         scores: PU-score and URR of this scenario.
         matches: query -> best match, cross-camera.
         rank_lists: the best matches of a few queries, those it gets wrong first.
+        embedding: the stored features of a few people in two dimensions (t-SNE).
         status: ``failed`` if the defense or the utility measurement crashed; then see ``reason``.
         reason: why it is not ``done``.
         notes: what a reader must know about how the defense was applied.
@@ -529,6 +548,7 @@ class Scenario:
     scores: tuple[Score, ...] = ()
     matches: tuple[Match, ...] = ()
     rank_lists: tuple[RankList, ...] = ()
+    embedding: tuple[Place, ...] = ()
     status: Literal["done", "failed"] = "done"
     reason: str = ""
     notes: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 Paper 003 (§4.3) asks people to find, among protected pictures, the one that shows the same person
 as a clean query. Each question is one strip of equal cells: the query, then the candidates in a
-drawn order, exactly one of them the query's person, from another camera where there is one.
+drawn order, exactly one of them the query's person. All come from one camera, which is not the
+query's, where there are enough of them: else the scenery would tell which are wrong.
 """
 
 from pathlib import Path
@@ -64,21 +65,24 @@ def candidates(data: ReIDDataset, query: int, generator: Generator) -> list[int]
         generator: draws the rows.
     """
     gallery, pid = data.gallery, data.query.pids[query]
-    right = gallery.pids == pid
-    elsewhere = right & (gallery.camids != data.query.camids[query])
-    right = elsewhere if bool(elsewhere.any()) else right
-    # everything is drawn whether it is needed or not, so that all scenarios draw alike
-    first = _draw(right, generator)
-    others = gallery.pids[(gallery.pids > 0) & (gallery.pids != pid)].unique()
-    drawn = others[torch.randperm(len(others), generator=generator)][: CANDIDATES - 1]
-    wrong = [_draw(gallery.pids == other, generator) for other in drawn]
-    return [] if first is None or int(pid) <= 0 else [first, *(w for w in wrong if w is not None)]
+    elsewhere = gallery.camids != data.query.camids[query]
+    mine = gallery.pids == pid
+    mine = mine & elsewhere if bool((mine & elsewhere).any()) else mine
+    if int(pid) <= 0 or not bool(mine.any()):
+        return []
+    first = _draw(mine, generator)
+    others = (gallery.pids > 0) & (gallery.pids != pid)
+    alike = others & (gallery.camids == gallery.camids[first])
+    pools = (alike, others & elsewhere, others)
+    enough = (pool for pool in pools if len(gallery.pids[pool].unique()) >= CANDIDATES - 1)
+    pool = next(enough, others)
+    people = gallery.pids[pool].unique()
+    drawn = people[torch.randperm(len(people), generator=generator)][: CANDIDATES - 1]
+    return [first, *(_draw(pool & (gallery.pids == other), generator) for other in drawn)]
 
 
-def _draw(rows: Tensor, generator: Generator) -> int | None:
+def _draw(rows: Tensor, generator: Generator) -> int:
     places = rows.nonzero().flatten()
-    if not len(places):
-        return None
     return int(places[int(torch.randint(len(places), (1,), generator=generator))])
 
 

@@ -11,6 +11,7 @@ from auditor.metrics import measure
 from auditor.metrics.reranking import expanded, k_reciprocal
 from auditor.metrics.retrieval import Retrieval, evaluate, evaluate_scores
 from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
+from auditor.places import places
 from auditor.rank_lists import rank_lists
 from auditor.report import Match, Measurement
 from auditor.types import RunContext, Target
@@ -45,6 +46,9 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
         measurements=figures,
         matches=matches_of(replace(found, best_score=best), target),
         rank_lists=rank_lists(scores, truth, found, target, config.rank_lists, ctx.workdir),
+        embedding=places(
+            gallery, target.originals_of_gallery.pids, config.tsne_people, distance, ctx
+        ),
     )
 
 

@@ -69,12 +69,22 @@ def save(book: Workbook, path: Path, environment: Mapping[str, Any]) -> None:
 
 def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
     """The gates as a table; below it the ruling, what was not shown, and the limitations."""
-    head = ["Outcome", "Gate", "Limit", "Observed", "Level", "Judged by", "Reason"]
+    head = ["Outcome", "Gate", "Limit", "Observed", "Level", "Judged by", "Reason", "Cites"]
     body: list[Row] = [
-        (v.outcome, v.address, v.gate.limit, v.observed, v.gate.level, v.gate.judge, v.reason)
+        (
+            v.outcome,
+            v.address,
+            v.gate.limit,
+            v.observed,
+            v.gate.level,
+            v.gate.judge,
+            v.reason,
+            v.gate.cites,
+        )
         for v in verdicts
     ]
-    last = write_table(sheet, head, [16, 44, 10, 14, 9, 13, 80], body, wrapped=["Reason"])
+    widths = [16, 44, 10, 14, 9, 13, 80, 60]
+    last = write_table(sheet, head, widths, body, wrapped=["Reason", "Cites"])
     colour_outcomes(sheet, f"A2:A{max(last, 2)}")
     ruling = tables.verdict_of(report, verdicts)
     row = last + 2

@@ -1,6 +1,5 @@
 """Pictures of the record; real people are blurred unless somebody asked to see them."""
 
-import base64
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from PIL import Image
 
 from auditor.report import AuditReport, Finding
 from reports.blurring import blurred
+from reports.shrinking import data_uri
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 8 * 2**20
@@ -64,8 +64,7 @@ def picture(
     if isinstance(content, str):
         return Exhibit(name=name, caption=caption, missing=content)
     width, height = struct.unpack(">II", content[16:24])
-    uri = "data:image/png;base64," + base64.b64encode(content).decode()
-    shown = {"uri": uri, "blurred": BLURRED if hide else ""}
+    shown = {"uri": data_uri(content), "blurred": BLURRED if hide else ""}
     return Exhibit(name=name, caption=caption, width=width, height=height, **shown)
 
 

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from markupsafe import Markup, escape
 from auditor.files import write
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.personal import revealed
-from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Finding, Measurement
+from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Measurement
 from reports import (
+    annexes,
     caveats,
     co_trained,
     context,
+    coverage,
     promises,
     risks,
     scatter,
@@ -32,9 +34,12 @@ from reports import (
     wording,
 )
 from reports.cleaning import clean
-from reports.curves import CurvePlot, curve_plots
+from reports.constellation import constellations
+from reports.curves import curve_plots
 from reports.exhibits import exhibits, picture
 from reports.facts import as_yaml, facts
+from reports.strength import strength_plots
+from reports.weights import weight_plots
 
 NAME = 160
 """Characters of a name in a heading or an address."""
@@ -84,10 +89,15 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             subgroups=tables.by_subgroup(report),
             listed=[scenario for scenario in report.scenarios if scenario.rank_lists],
             scores=tables.all_scores(report),
-            plots=[(plot, Markup(plot.svg)) for plot in scatter.plots(report)],
+            plots=scatter.plots(report),
+            weights=weight_plots(report),
+            constellations=constellations(report),
+            strengths=strength_plots(report),
             exhibits=partial(exhibits, report, root=root, reveal=reveal),
             picture=partial(picture, report, root=root, reveal=reveal),
             limitations=caveats.caveats(report),
+            coverage=coverage.coverage(report),
+            annexes=annexes.annexes(report),
             disclaimer=caveats.DISCLAIMER,
             revealed=reveal and report.real_people,
             fingerprint=context.fingerprint(stored),
@@ -103,6 +113,7 @@ def styled(name: str = "style.css") -> dict[str, str]:
     return {"style": Markup(style), "style_hash": digest}
 
 
+@cache
 def environment() -> Environment:
     """Escapes everything, whatever the template is called, and knows the house's words."""
     environment = Environment(
@@ -115,7 +126,7 @@ def environment() -> Environment:
     )
     environment.globals |= {
         "figures": tables.figures,
-        "curves": _curves,
+        "curves": curve_plots,
         "co_trained": co_trained.pairs,
         "smallest_group": SMALLEST_GROUP,
         "longest_list": LISTED,
@@ -139,13 +150,9 @@ def environment() -> Environment:
         "sentence": wording.sentence,
         "breakable": breakable,
         "name": partial(clean, longest=NAME),
-        "trusted": Markup,  # base64 that this house encoded: too long to clean as a text
+        "trusted": Markup,  # pictures and drawings of this house: too long to clean as a text
     }
     return environment
-
-
-def _curves(members: Sequence[tuple[str, Finding]], salt: str) -> list[tuple[CurvePlot, Markup]]:
-    return [(plot, Markup(plot.svg)) for plot in curve_plots(members, salt)]
 
 
 def _finalize(value: Any) -> Any:

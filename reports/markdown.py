@@ -70,7 +70,7 @@ def _gates(found: Sequence[Check]) -> Iterator[str]:
         for c in ordered[:MOST]
     ]
     if rows:
-        yield from _table(["", "gate", "wanted", "observed", "why"], rows)
+        yield from table(["", "gate", "wanted", "observed", "why"], rows)
         yield from _more(len(ordered))
 
 
@@ -110,7 +110,7 @@ def _figures(report: AuditReport) -> Iterator[str]:
         claims = ", ".join(_claims(scenario)) or "–"
         rows.append([code(scenario.defense), *(cells.get(key, "–") for key in heads), claims])
     if rows and heads:
-        yield from _table(["scenario", *map(escape, heads.values()), "privacy claim"], rows)
+        yield from table(["scenario", *map(escape, heads.values()), "privacy claim"], rows)
 
 
 def _cell(measurement: Measurement | None, reason: str) -> str:
@@ -125,7 +125,8 @@ def _claims(scenario: Scenario) -> Iterator[str]:
         yield claim.verdict or "not judged"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a table, an empty one first; the cells are escaped already."""
     yield ""
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join(['---'] * len(head))}|"

@@ -1,31 +1,19 @@
-"""Utility against leakage, one plot per family: where a defense should move a scenario, and did."""
+"""Utility against leakage, one plot per family: where a defense should move a scenario, and did.
+
+Scenarios that no other beats in both form the Pareto front.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditor.report import AuditReport, Measurement
-from reports.drawing import ACCENT, INK, SOFT, mark_chance, plain, quarters, svg
+from reports.drawing import ACCENT, INK, SOFT, Drawing, mark_chance, plain, quarters, svg, unnamed
 from reports.tables import comparison
-from reports.wording import label, number
+from reports.wording import label, listing, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """One family's plot.
-
-    Attributes:
-        title: the leakage figure on the vertical axis.
-        description: the same in words, for who cannot see it.
-        svg: markup without scripts, styles or addresses.
-    """
-
-    title: str
-    description: str
-    svg: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +22,18 @@ class _Point:
     utility: Measurement
     leakage: Measurement
 
+    @property
+    def place(self) -> tuple[float, float]:
+        """(utility, leakage)."""
+        return self.utility.value, self.leakage.value
 
-def plots(report: AuditReport) -> list[Plot]:
+
+def plots(report: AuditReport) -> list[Drawing]:
     """A plot for every family whose headline is a rate in two scenarios or more."""
     table = comparison(report)
     names = [scenario.defense for scenario in report.scenarios]
     useful = next((cells for figure, cells in table if figure.key == "utility/map"), None)
-    drawn: list[Plot] = []
+    drawn: list[Drawing] = []
     for figure, cells in table:
         if figure.kind != "leakage" or figure.rung or useful is None:
             continue
@@ -54,36 +47,83 @@ def plots(report: AuditReport) -> list[Plot]:
     return drawn
 
 
-def _plot(title: str, points: Sequence[_Point], position: int) -> Plot:
-    described = [
-        f"{p.name}: {label('map')} {number(p.utility.value, 'fraction')}, "
-        f"leakage {number(p.leakage.value, 'fraction')}"
-        for p in points
+def front(places: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which (utility, leakage) are Pareto-optimal: none other is as useful and leaks as little.
+
+    >>> front([(0.9, 0.9), (0.8, 0.3), (0.7, 0.4), (0.8, 0.3)])
+    [True, True, False, True]
+    """
+    return [
+        not any(u >= used and v <= leaks and (u, v) != (used, leaks) for u, v in places)
+        for used, leaks in places
     ]
-    return Plot(
+
+
+def _plot(title: str, points: Sequence[_Point], position: int) -> Drawing:
+    best = front([point.place for point in points])
+    rows = tuple(
+        (
+            p.name,
+            number(p.utility.value, "fraction"),
+            number(p.leakage.value, "fraction"),
+            "on the front" if optimal else "dominated",
+        )
+        for p, optimal in zip(points, best, strict=True)
+    )
+    return Drawing(
         title=title,
-        description="; ".join(described),
-        svg=_draw(points, f"plot-{position}"),
+        statement=_statement(rows),
+        head=("Scenario", label("map"), "Leakage", "Pareto front"),
+        rows=rows,
+        svg=_draw(points, best, f"plot-{position}", title, rows),
     )
 
 
-def _draw(points: Sequence[_Point], salt: str) -> str:
+def _statement(rows: Sequence[tuple[str, ...]]) -> str:
+    beaten = [row[0] for row in rows if row[-1] == "dominated"]
+    if not beaten:
+        return "No scenario is beaten by another in both usefulness and leakage"
+    return f"Beaten by another in usefulness, leakage or both: {listing(beaten)}"
+
+
+def _draw(
+    points: Sequence[_Point], best: Sequence[bool], salt: str, title: str, rows: Sequence[Any]
+) -> str:
     def draw(axes: "Axes") -> None:
         _dress(axes)
         mark_chance(axes, points[0].leakage.chance, 0.02)
+        steps = sorted(p.place for p, optimal in zip(points, best, strict=True) if optimal)
+        axes.step(*zip(*steps, strict=True), where="pre", color=ACCENT, linewidth=1)
         highest = max(point.leakage.value for point in points)
-        for position, point in enumerate(points):
-            _mark(axes, point, position, above=point.leakage.value == highest)
+        for position, (point, optimal) in enumerate(zip(points, best, strict=True)):
+            above = point.leakage.value == highest
+            _mark(axes, point, position, above=above, optimal=optimal)
 
-    return svg(draw, salt, [point.name for point in points])
+    names = [point.name for point in points]
+    description = "; ".join(
+        f"{name}: {label('map')} {used}, leakage {leaks}, {place}"
+        for name, used, leaks, place in rows
+    )
+    title = f"{title}: leakage against usefulness"
+    return svg(draw, salt, names, title=title, description=description)
 
 
-def _mark(axes: "Axes", point: _Point, position: int, *, above: bool) -> None:
-    """A dot with its interval in both directions, and a stand-in for its name."""
+def _mark(axes: "Axes", point: _Point, position: int, *, above: bool, optimal: bool) -> None:
+    """A dot, hollow if dominated, its interval in both directions, and a stand-in for its name."""
     x, y = point.utility, point.leakage
     axes.plot([x.low, x.high], [y.value, y.value], color=SOFT, linewidth=1, clip_on=False)
     axes.plot([x.value, x.value], [y.low, y.high], color=SOFT, linewidth=1, clip_on=False)
-    axes.plot([x.value], [y.value], "o", color=ACCENT, markersize=6, clip_on=False)
+    filling = ACCENT if optimal else "none"
+    axes.plot(
+        [x.value],
+        [y.value],
+        "o",
+        color=ACCENT,
+        markerfacecolor=filling,
+        markersize=6,
+        zorder=3,
+        clip_on=False,
+    )
     left = x.value < 0.5
     name = axes.annotate(
         f"name{position}!",  # no font is asked to measure a stranger's text
@@ -93,7 +133,7 @@ def _mark(axes: "Axes", point: _Point, position: int, *, above: bool) -> None:
         ha="left" if left else "right",
         color=INK,
     )
-    name.set_in_layout(False)  # all plots keep the same frame
+    unnamed(name)
 
 
 def _dress(axes: "Axes") -> None:

@@ -9,8 +9,10 @@ from openpyxl.chart.series import SeriesLabel
 from openpyxl.worksheet.worksheet import Worksheet
 
 from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
-from reports import promises, tables
+from reports import annexes, promises, tables
+from reports.caveats import DISCLAIMER
 from reports.cells import Row, colour_outcomes, write_table
+from reports.coverage import coverage
 from reports.facts import facts
 from reports.tables import Figure
 from reports.wording import UNITS, label
@@ -294,6 +296,31 @@ def scores(sheet: Worksheet, report: AuditReport) -> None:
     write_table(sheet, head, widths, body, wrapped=["formula", "inputs", "undefined because"])
 
 
+def compliance(sheet: Worksheet, report: AuditReport) -> None:
+    """Attack coverage with scope and execution apart, then the headings of the other annexes."""
+    head = ["annex", "place", "heading", "in scope", "executed", "attacks", "text"]
+    opinion = "EDPB Opinion 28/2024, paragraph 55"
+    body: list[Row] = [("disclaimer", "", "", None, "", "", DISCLAIMER)]
+    body += [
+        (
+            opinion,
+            row.place,
+            row.attack_class,
+            row.in_scope,
+            row.executed,
+            row.methods,
+            "\n".join((row.reading, *row.results, *row.limits)),
+        )
+        for row in coverage(report)
+    ]
+    body += [
+        (annex.title, "", entry.heading, None, "", "", "\n".join(entry.texts))
+        for annex in annexes.annexes(report)
+        for entry in annex.entries
+    ]
+    write_table(sheet, head, [44, 10, 34, 10, 14, 40, 110], body, wrapped=["annex", "text"])
+
+
 def probe(sheet: Worksheet, report: AuditReport) -> None:
     """The sanity probe's answers."""
     body = ((check.outcome, check.name, check.detail) for check in report.probe)
@@ -326,6 +353,7 @@ SHEETS: Mapping[str, Callable[[Worksheet, AuditReport], None]] = MappingProxyTyp
         "Exposed": exposed,
         "DP": claims,
         "Scores": scores,
+        "Compliance": compliance,
         "Probe": probe,
         "Config": config,
     }

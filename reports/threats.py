@@ -28,7 +28,6 @@ SPENT = (
     "train_share",
 )
 """Hyper-parameters that say how much an attack may spend."""
-UNSAID = Adversary(knowledge="see its description", access="", auxiliary="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +37,16 @@ class Threat:
     Attributes:
         attack: its label.
         recovers: what it is after.
-        adversary: in a few words.
+        adversary: in a few words; None where its plug-in does not say.
+        prose: at length, for where it does not.
         budget: what it may spend.
         doubt: why it was not run; empty if it was, in any scenario.
     """
 
     attack: str
     recovers: str
-    adversary: Adversary
+    adversary: Adversary | None
+    prose: str
     budget: str
     doubt: str = ""
 
@@ -56,7 +57,8 @@ def threats(report: AuditReport) -> list[Threat]:
         Threat(
             attack=first.attack,
             recovers=first.summary,
-            adversary=first.adversary or UNSAID,
+            adversary=first.adversary,
+            prose=first.threat_model,
             budget=budget(first),
             doubt=""
             if any(finding.status == "done" for _, finding in members)

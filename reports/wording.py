@@ -27,6 +27,7 @@ LABELS = {
     "excess_accuracy": "Accuracy above the majority's share",
     "reid_rank1": "Re-identified at rank 1",
     "reid_map": "Re-identification mAP",
+    "source_cosine": "Cosine to the own picture",
     "type1_rank1": "Own picture found at rank 1",
     "sar_type1_fmr1": "Passes for the same picture at FMR 1%",
     "sar_type1_fmr01": "Passes for the same picture at FMR 0.1%",

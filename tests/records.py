@@ -9,6 +9,7 @@ from dataclasses import replace
 from auditor.exposure import exposure, worst_case
 from auditor.ladders import ladders
 from auditor.report import (
+    Adversary,
     AuditedEpsilon,
     AuditReport,
     Curve,
@@ -19,6 +20,7 @@ from auditor.report import (
     Match,
     Measurement,
     NoisyTraining,
+    Place,
     Power,
     PrivacyClaim,
     ProbeCheck,
@@ -521,6 +523,29 @@ def detailed_record() -> AuditReport:
     return replace(example_record(), scenarios=tuple(scenarios))
 
 
+def pictured_record() -> AuditReport:
+    """The detailed record with everything that is drawn."""
+    report = detailed_record()
+    scenarios = []
+    for number, scenario in enumerate(report.scenarios):
+        apart = (1.0, 6.0)[number]
+        places = tuple(
+            Place(person=person, x=float(3 * person + copy * apart), y=float(copy))
+            for person in range(7)
+            for copy in range(3)
+        )
+        drawn = inversion(0.4, 0.03)
+        alike = replace(persons(0.6 - number / 5), metric="source_cosine", unit="ratio")
+        findings = (*scenario.findings, replace(drawn, measurements=(*drawn.measurements, alike)))
+        pu = replace(scenario.scores[0], weighted=((0.0, 0.8), (1.0, 0.4 + number / 5), (2.0, 0.2)))
+        scenarios.append(
+            replace(
+                scenario, embedding=places, findings=findings, scores=(pu, *scenario.scores[1:])
+            )
+        )
+    return replace(report, scenarios=tuple(scenarios))
+
+
 def hostile_record(text: str) -> AuditReport:
     """A record in which every text a stranger may choose is ``text``."""
     label = text or "empty"
@@ -530,6 +555,7 @@ def hostile_record(text: str) -> AuditReport:
         plugin=text,
         summary=text,
         threat_model=text,
+        adversary=Adversary(knowledge=text, access=text, auxiliary=text),
         params={label: text, "nested": {label: [text, {"deep": text}]}},
         status="done",
         measurements=(
@@ -559,12 +585,20 @@ def hostile_record(text: str) -> AuditReport:
         summary=text,
         params={label: text},
         claims=(replace(claim(), mechanism=text, neighbours=text, remarks=(text,)),),
-        utility=(measured(label, 0.4),),
+        utility=(measured(label, 0.4), measured("map", 0.4, worse="lower")),
+        co_trained=(replace(finding, measurements=(measured(f"ssim.{text}", 0.5),)),),
         findings=(*findings, replace(finding, attack="failed", status="failed", curves=())),
         ladders=ladders(findings),
         exposure=replace(exposed, attacks=(label, text), most=(person,)),
         scores=(
-            Score(name=label, definition=text, formula=text, measurement=None, undefined=text),
+            Score(
+                name=label,
+                definition=text,
+                formula=text,
+                measurement=None,
+                undefined=text,
+                weighted=((0.0, 0.5), (2.0, 0.5)),
+            ),
         ),
         matches=tuple(
             replace(match, query_id=text, match_id=text, query_camera=text, match_camera=text)
@@ -589,5 +623,9 @@ def hostile_record(text: str) -> AuditReport:
         data={label: text, "cameras": [text], "notices": [text]},
         environment={label: text, "command": text},
         probe=(ProbeCheck(name=text, outcome="warn", detail=text),),
-        scenarios=(scenario, replace(scenario, defense="failed", status="failed", reason=text)),
+        scenarios=(
+            scenario,
+            replace(scenario, defense=f"{label}2"),
+            replace(scenario, defense="failed", status="failed", reason=text),
+        ),
     )

@@ -53,7 +53,7 @@ QUICK = {
 """Hyper-parameters with which each built-in attack still wins on the leaky world, in seconds."""
 
 BRIEF = {"epochs": 1, "steps": 2, "people": 4, "views": 2, "image_size": (32, 16), "width": 8}
-RETRAINED = ("deid", "adversarial", "dp_sgd", "federated")
+RETRAINED = ("deid", "adversarial", "dp_sgd", "federated", "retrain")
 """Defenses that retrain the extractor, so they need one that can be."""
 TINY_SHIFT = {
     "image_size": (32, 16),
@@ -67,6 +67,7 @@ TINY_SHIFT = {
 QUICK_DEFENSES: dict[str, dict[str, object]] = {
     "deid": BRIEF,
     "adversarial": {**BRIEF, "period": 1},
+    "retrain": {"epochs": 1, "steps": 2, "people": 4, "views": 2},
     "dp_sgd": {"epochs": 1, "batch": 20, "unit": "identity", "views": 1, "noise_multiplier": 1.0},
     "federated": {"rounds": 1, "people": 50, "views": 2},
     "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},

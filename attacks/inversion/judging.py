@@ -78,6 +78,15 @@ def identified(
             chance=float(known.source_first(seen, other).mean()),
         ),
     ]
+    figures.append(
+        measure.mean(
+            f"source_cosine{suffix}",
+            known.source_cosine(seen, 0),
+            trial.pids,
+            chance=float(known.source_cosine(seen, other).mean()),
+            unit="ratio",
+        )
+    )
     for label, threshold in known.thresholds().items():
         for kind, share in (("type1", known.accepted_source), ("type2", known.accepted_person)):
             values, pids = share(seen, threshold, 0)
@@ -144,10 +153,13 @@ class _Known:
         ties = (others & (cosines == own)).sum(1)
         return (~better).double() / (1 + ties)
 
+    def source_cosine(self, seen: Tensor, shift: int) -> Tensor:
+        """Cosine ``(M,)`` of each reconstruction to the source, whose picture it should show."""
+        return self._cosines(seen).gather(1, self.trial.chosen.roll(shift)[:, None])[:, 0].double()
+
     def accepted_source(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
         """Whether the source's cosine passes ``(M,)``, and whose it is."""
-        own = self._cosines(seen).gather(1, self.trial.chosen.roll(shift)[:, None])[:, 0]
-        return (own > threshold).double(), self.trial.pids
+        return (self.source_cosine(seen, shift) > threshold).double(), self.trial.pids
 
     def accepted_person(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
         """Share of the person's other pictures whose cosine passes, and whose they are."""

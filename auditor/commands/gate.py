@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.errors import UsageError
+from auditor.terminal import printable
 
 if TYPE_CHECKING:
     from auditor.gates import Verdict
@@ -84,7 +85,9 @@ def verdicts_of(
     asked = policies.load(policy)
     verdicts = judging.judge(record, asked, day)
     for waiver in judging.idle_waivers(asked, verdicts):
-        typer.echo(f"note: nothing needs the waiver on {waiver.address}; take it out", err=True)
+        typer.echo(
+            f"note: nothing needs the waiver on {printable(waiver.address)}; take it out", err=True
+        )
     return verdicts
 
 
@@ -94,9 +97,10 @@ def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:
 
     for verdict in verdicts:
         level = "" if verdict.gate.level == "error" else " (warning only)"
-        typer.echo(f"{verdict.standing.upper()}{level} {verdict.address}: {verdict.reason}")
+        address = printable(verdict.address, 160)
+        typer.echo(f"{verdict.standing.upper()}{level} {address}: {printable(verdict.reason)}")
         if verdict.gate.cites and verdict.outcome != "pass":
-            typer.echo(f"    the limit is there because: {verdict.gate.cites}")
+            typer.echo(f"    the limit is there because: {printable(verdict.gate.cites)}")
     outcome = overall(record, verdicts)
     typer.echo(
         f"verdict: {outcome.upper()}{_waived(verdicts)}"

@@ -34,7 +34,7 @@ def pu_score(utility: float, leakage: float, utility_weight: float = 1.0) -> flo
     Args:
         utility: fraction.
         leakage: fraction.
-        utility_weight: I_u in (0, 2); I_p is 2 − I_u.
+        utility_weight: I_u in [0, 2]; I_p is 2 − I_u.
 
     >>> round(pu_score(0.791, 0.900), 3)  # PIS, Table 2, first row
     0.178
@@ -62,8 +62,16 @@ def pu(name: str, utility: Measurement, leakage: Measurement) -> Score:
         f"utility.{utility.metric}": utility.value,
         f"leakage.{leakage.metric}": leakage.value,
     }
+    weighted = tuple(
+        (step / 10, pu_score(utility.value, leakage.value, 2 - step / 10)) for step in range(21)
+    )
     return Score(
-        name=name, definition="pu", formula=PU_FORMULA, measurement=measurement, inputs=inputs
+        name=name,
+        definition="pu",
+        formula=PU_FORMULA,
+        measurement=measurement,
+        inputs=inputs,
+        weighted=weighted,
     )
 
 

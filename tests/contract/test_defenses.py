@@ -26,6 +26,7 @@ MILD = {
     "deid": {"lr": 1e-6},
     "adversarial": {"lr": 1e-6},
     "federated": {"lr": 1e-6},
+    "retrain": {"lr": 1e-6},
     "remove_head": {"head": 0.0},
     "remove_body": {"head": 1.0},
     "blur": {"kernel": (1, 1)},

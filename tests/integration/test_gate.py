@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from auditor.commands.gate import conclude
+from auditor.gates import Gate, check
 from auditor.report import dumps
-from tests.records import powerful_record
+from tests.records import HOSTILE, hostile_record, powerful_record
 
 POLICY = """\
 version: 1
@@ -111,6 +113,15 @@ def test_every_format_is_written_before_the_exit_code_says_no(audit, record, pol
     (run,) = json.loads((tmp_path / "s.sarif").read_text())["runs"]
     assert [result["level"] for result in run["results"]] == ["error"]
     assert (tmp_path / "m.md").read_text().startswith("## Privacy audit: ❌ fail\n")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
+def test_a_strangers_text_does_nothing_to_a_terminal(text, capsys):
+    report = hostile_record(text)
+    verdicts = check(report, [Gate(address="*/*/*", limit=0.4, cites=text)])
+    assert conclude(report, verdicts) in (3, 4)
+    shown = capsys.readouterr().out
+    assert all(line.isprintable() and len(line) < 1300 for line in shown.split("\n"))
 
 
 def test_a_format_that_cannot_be_written_is_an_error_of_its_own(audit, record, policy, tmp_path):

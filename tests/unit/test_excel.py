@@ -35,7 +35,7 @@ GATES = (
     Gate(address="none/utility/rank1", limit=0.8),
 )
 SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Rank lists", "Attributes", "Curves"]
-SHEETS += ["Subgroups", "Exposed", "DP", "Scores", "Probe"]
+SHEETS += ["Subgroups", "Exposed", "DP", "Scores", "Compliance", "Probe"]
 
 
 def written(tmp_path: Path, report: AuditReport, *gates: Gate) -> Path:

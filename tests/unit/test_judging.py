@@ -62,6 +62,17 @@ def test_type_one_asks_for_the_very_picture(trial, tmp_path):
     assert figures(trial, tmp_path)[0]["type1_rank1"].value == pytest.approx(sum(hits) / len(hits))
 
 
+def test_strength_is_the_cosine_to_the_own_picture_beside_somebody_elses(trial, tmp_path):
+    drawn, _, _, _ = pairs(trial)
+    sources, found = trial.chosen, figures(trial, tmp_path)[0]["source_cosine"]
+    own = drawn[torch.arange(len(sources)), sources]
+    other = drawn[torch.arange(len(sources)), sources.roll(len(sources) // 2)]
+    assert found.value == pytest.approx(float(own.mean()))
+    assert found.chance == pytest.approx(float(other.mean()))
+    assert found.value > found.chance
+    assert len(found.persons) == found.n == len(trial.pids.unique())
+
+
 @pytest.mark.parametrize("label", FALSE_MATCH_RATES)
 def test_success_attack_rates_count_pairs_above_the_false_match_threshold(label, trial, tmp_path):
     drawn, real, pids, camids = pairs(trial)

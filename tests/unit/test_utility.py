@@ -48,6 +48,13 @@ def columns(target):
     return data.query.pids, data.gallery.pids, data.query.camids, data.gallery.camids
 
 
+def test_a_few_people_are_drawn_unless_nobody_asks(target, tmp_path):
+    ctx = worlds.context(tmp_path)
+    found = utility(target, ctx, config(tsne_people=4, rank_lists=0), "cosine").embedding
+    assert {place.person for place in found} == {0, 1, 2, 3}
+    assert utility(target, ctx, config(tsne_people=0, rank_lists=0), "cosine").embedding == ()
+
+
 class TestRanking:
     def test_plain_by_default_and_once(self, target, tmp_path):
         found = utility(target, worlds.context(tmp_path), config(), "cosine")

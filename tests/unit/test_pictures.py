@@ -1,0 +1,186 @@
+"""Drawings: what they say is what was measured, their bytes repeat, and a page may embed them."""
+
+import re
+from dataclasses import replace
+from itertools import combinations, pairwise
+
+import pytest
+
+from auditor.metrics.scores import pu, pu_score
+from auditor.report import Curve, Place
+from reports import curves, scatter, strength, weights
+from reports.constellation import constellations, together
+from reports.curves import curve_plots
+from reports.drawing import COLOURS, Drawing, svg
+from reports.scatter import front
+from reports.strength import BARS, picked, strength_plots
+from reports.weights import APART, spread, weight_plots
+from tests.records import detailed_record, measured, pictured_record
+
+
+def drawings() -> list[Drawing]:
+    report = pictured_record()
+    members = [("none", report.scenarios[0].findings[0])]
+    return [
+        *curve_plots(members, "curve"),
+        *scatter.plots(report),
+        *weight_plots(report),
+        *constellations(report),
+        *strength_plots(report),
+    ]
+
+
+class TestMarkup:
+    def test_the_same_record_gives_the_same_bytes(self):
+        first = drawings()
+        for module in (curves, strength, weights):
+            module._draw.cache_clear()
+        assert drawings() == first
+
+    def test_nothing_needs_a_style_and_colours_have_a_tone_without_one(self):
+        for drawing in drawings():
+            assert "style" not in drawing.svg
+            assert not re.search("|".join(COLOURS), drawing.svg)
+            for tag, names in re.findall(r'(<[^>]*class="([^"]*)"[^>]*>)', drawing.svg):
+                for name in names.split():
+                    kind = name.partition("-")[0]
+                    assert re.search(rf' {kind}="(#\w+|currentColor)"', tag)
+            sized = r'<svg viewBox="[\d. ]+" width="\d+" height="\d+" font-family="sans-serif" '
+            assert re.match(sized, drawing.svg)
+
+    def test_every_drawing_is_named_and_described(self):
+        for drawing in drawings():
+            title, said = re.findall(r"<(?:title|desc) [^>]*>(.*?)</", drawing.svg)
+            assert title
+            assert len(said) > 20
+
+    def test_ids_differ_between_drawings(self):
+        ids = [re.findall(r'\bid="([^"]*)"', drawing.svg) for drawing in drawings()]
+        assert sum(map(len, ids)) == len(set().union(*ids)) > 20
+
+    def test_a_strangers_text_is_neither_measured_nor_markup(self):
+        name = "<script>$\\frac{]]>name1!"
+        text = svg(
+            lambda axes: axes.set_xlabel("name0!"), "x", [name], title=name, description=name
+        )
+        assert "<script" not in text
+        assert text.count("&lt;script&gt;") == 3
+
+    def test_numbers_of_a_tick_are_not_cut_with_those_of_a_path(self):
+        text = svg(
+            lambda axes: axes.set_xticks([0.12345], ["0.12345"]), "x", title="t", description="d"
+        )
+        assert ">0.12345<" in text
+        assert not re.search(r' (x|y|d)="[^"]*\.\d{3}', text)
+
+
+class TestFront:
+    @pytest.mark.parametrize(
+        ("places", "expected"),
+        [
+            ([(0.9, 0.9), (0.5, 0.1)], [True, True]),
+            ([(0.9, 0.9), (0.9, 0.5)], [False, True]),
+            ([(0.9, 0.5), (0.8, 0.5)], [True, False]),
+            ([(0.9, 0.5), (0.9, 0.5)], [True, True]),
+            ([], []),
+        ],
+    )
+    def test_a_scenario_is_beaten_by_one_that_is_no_worse_and_somewhere_better(
+        self, places, expected
+    ):
+        assert front(places) == expected
+
+    def test_the_plot_says_who_is_beaten(self):
+        report = detailed_record()
+        bare, noisy = report.scenarios
+        worse = replace(noisy, defense="worse", utility=tuple(
+            replace(m, value=m.value / 2, low=0.0) for m in noisy.utility
+        ))  # fmt: skip
+        (plot, *_) = scatter.plots(replace(report, scenarios=(bare, noisy, worse)))
+        assert plot.statement.endswith("worse")
+        assert [row[-1] for row in plot.rows] == ["on the front", "on the front", "dominated"]
+        assert plot.svg.count('class="stroke-accent" fill-opacity="0"') == 1
+
+
+class TestWeights:
+    def test_the_record_holds_the_score_under_every_weight(self):
+        score = pu("pu_identity", measured("map", 0.8), measured("top1", 0.3))
+        weighted = dict(score.weighted)
+        assert weighted[0.0] == pytest.approx(0.8)  # utility alone
+        assert weighted[2.0] == pytest.approx(0.7)  # what does not leak alone
+        assert weighted[1.0] == score.measurement.value
+        assert weighted[0.5] == pytest.approx(pu_score(0.8, 0.3, 1.5))
+        assert len(weighted) == 21
+
+    def test_the_table_has_the_ends_and_the_middle(self):
+        (drawing,) = weight_plots(pictured_record())
+        assert drawing.rows[0] == ("none", "0.800", "n/a", "0.400", "n/a", "0.200")
+        assert drawing.svg.count("stroke-s1") > 1
+        assert drawing.svg.count("stroke-s2") > 1
+
+    def test_one_scenario_is_no_comparison(self):
+        report = pictured_record()
+        assert weight_plots(replace(report, scenarios=report.scenarios[:1])) == []
+
+    @pytest.mark.parametrize(
+        "ends", [[0.5, 0.5, 0.5], [1.0, 0.99, 0.98], [0.0, 0.0], [0.2, 0.9], [0.1] * 10]
+    )
+    def test_names_stay_apart_and_in_order(self, ends):
+        heights = spread([(str(n), ((2.0, end),)) for n, end in enumerate(ends)])
+        ordered = sorted(heights)
+        assert all(b - a >= APART - 1e-9 for a, b in pairwise(ordered))
+        assert all(0 <= height <= 1 for height in heights)
+        for (one, at), (other, above) in combinations(zip(ends, heights, strict=True), 2):
+            assert one == other or (one < other) == (at < above)
+
+
+class TestConstellations:
+    def test_neighbours_are_counted_among_all_and_by_person(self):
+        places = (
+            Place(person=0, x=0, y=0),
+            Place(person=0, x=1, y=0),
+            Place(person=1, x=0, y=5),
+            Place(person=1, x=1.2, y=0.1),
+        )
+        assert together(places) == 0.25
+        assert (together(places, 0), together(places, 1)) == (0.5, 0.0)
+
+    def test_the_statement_is_the_figure_and_people_have_numbers_only(self):
+        bare, noisy = constellations(pictured_record())
+        assert (bare.scenario, noisy.scenario) == ("none", "dp_gallery")
+        assert re.match(r"For \d+\.\d% of the entries", bare.statement)
+        assert [row[:2] for row in bare.rows] == [(str(n), "3") for n in range(1, 8)]
+
+
+class TestStrength:
+    def test_the_highest_and_the_lowest_are_among_the_bars(self):
+        bars = [(n / 100, n % 2 == 0) for n in range(100)]
+        shown = picked(bars)
+        assert len(shown) == BARS
+        assert (shown[0], shown[-1]) == (bars[99], bars[0])
+        assert picked(bars[:3]) == tuple(reversed(bars[:3]))
+
+    def test_the_bars_are_the_record_s(self):
+        similar, strong, *_ = strength_plots(pictured_record())
+        scenario = pictured_record().scenarios[0]
+        assert [row[2] for row in similar.rows] == ["right"] * 22 + ["wrong"] * 2
+        assert similar.rows[0][1] == f"{scenario.matches[0].similarity:.3f}"
+        persons = scenario.findings[-1].measurements[-1].persons
+        best = max(total / count for total, count in persons.values())
+        assert strong.rows[0] == ("1", f"{best:.3f}")
+        assert "Cosine to the own picture" in strong.title
+
+    def test_without_reconstructions_there_are_the_matches_alone(self):
+        report = detailed_record()
+        assert [d.scenario for d in strength_plots(report)] == ["none", "dp_gallery"]
+
+
+class TestRoc:
+    def test_both_axes_are_logarithmic(self):
+        points = ((0.001, 0.02, 0.01, 0.04), (0.1, 0.3, 0.2, 0.4), (1.0, 1.0, 1.0, 1.0))
+        roc = Curve(name="roc", metric="true-positive rate", x="false-positive rate",
+                    points=points, log_x=True)  # fmt: skip
+        finding = replace(detailed_record().scenarios[0].findings[0], curves=(roc,))
+        (drawing,) = curve_plots([("none", finding)], "roc")
+        ticks = re.findall(r">([\d.]+%)<", drawing.svg)
+        assert sorted(set(ticks)) == ["0.1%", "1%", "10%", "100%"]
