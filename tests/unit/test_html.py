@@ -488,7 +488,7 @@ class TestContent:
         headings = [a["id"] for tag, a in read(detailed_record()).tags if tag == "section"]
         assert headings == [
             *("verdict", "scope", "threats", "results", "defenses", "claims", "people"),
-            *("rank-lists", "power", "limits", "reproducibility", "signoff"),
+            *("rank-lists", "power", "limits", "annexes", "reproducibility", "signoff"),
         ]
 
     def test_every_attack_has_its_threat_model_in_four_parts(self):
