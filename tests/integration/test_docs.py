@@ -1,7 +1,8 @@
 """What README and the pages of docs/ say is what the program does: their commands are run.
 
 In the quick tests an audit of people is done once, and stands in for those that the pages start;
-everything else is as a reader would do it. ``-m slow`` runs the audits too, with brief attacks.
+everything else is as a reader would do it. ``-m slow`` runs the audits too, with brief attacks on
+the shipped model.
 """
 
 import importlib.util
@@ -269,8 +270,15 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
         pytest.skip("the demo has a test of its own")
     from auditor import session
 
-    audit = session.audit
+    audit, open_named = session.audit, session.open_configured
+
+    def open_shipped(settings, device):
+        open_named(settings, device)  # it opens; but it has learned nothing, so it leaks nothing
+        shipped = config.ModelConfig(path=WEIGHTS, arch="reference", card=CARD)
+        return open_named(shipped, device)
+
     monkeypatch.setattr(session, "audit", lambda settings, out: audit(_brief(settings), out))
+    monkeypatch.setattr(session, "open_configured", open_shipped)
     prepare(page, tmp_path, drawn_folder, request)
     follow(page, reader, slow=True)
 
