@@ -72,7 +72,7 @@ def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict])
     head = ["Outcome", "Gate", "Limit", "Observed", "Level", "Judged by", "Reason", "Cites"]
     body: list[Row] = [
         (
-            v.outcome,
+            v.standing,
             v.address,
             v.gate.limit,
             v.observed,
