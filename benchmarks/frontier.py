@@ -6,11 +6,10 @@ another one keeps as much utility or more, leaves as little reversibility or les
 in one of the two.
 """
 
-import re
 import sys
 from pathlib import Path
 
-from auditor.report import AuditReport, Measurement, load
+from auditor.report import AuditReport, Measurement, Scenario, load
 
 
 def table(report: AuditReport) -> str:
@@ -22,6 +21,7 @@ def table(report: AuditReport) -> str:
         if f"{s.defense}.excess" in urr2.inputs
     }
     found = dict(report.measurements())
+    scenarios = {scenario.defense: scenario for scenario in report.scenarios}
     lines = [
         "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity | |",
         "|---|---|---|---|---|---|---|",
@@ -29,7 +29,7 @@ def table(report: AuditReport) -> str:
     for name, (excess, kept) in points.items():
         figures = (found.get(f"{name}/{a}") for a in ("utility/map", "identity_lda/top1"))
         utility, identity = map(shown, figures)
-        reversal = shown(strongest(found, name))
+        reversal = shown(strongest(scenarios[name]))
         mark = "dominated" if dominated(points, name) else ""
         lines.append(
             f"| {name} | {utility} | {kept:.0%} | {reversal} | {excess:.0%} | {identity} | {mark} |"
@@ -38,14 +38,11 @@ def table(report: AuditReport) -> str:
     return "\n".join(lines)
 
 
-def strongest(found: dict[str, Measurement], scenario: str) -> Measurement | None:
+def strongest(scenario: Scenario) -> Measurement | None:
     """How often a reconstruction finds its person, by an independent judge; the worst attack's."""
-    own = [
-        m
-        for address, m in found.items()
-        if address.startswith(f"{scenario}/") and re.fullmatch(r"reid_rank1\.\w+", m.metric)
-    ]
-    return max(own, key=lambda m: m.value, default=None)
+    measured = (m for finding in scenario.findings for m in finding.measurements)
+    independent = [m for m in measured if m.metric.startswith("reid_rank1.")]
+    return max(independent, key=lambda m: m.value, default=None)
 
 
 def dominated(points: dict[str, tuple[float, float]], name: str) -> bool:
