@@ -1,0 +1,42 @@
+"""The first two sheets: what came out, and every gate."""
+
+from collections.abc import Sequence
+
+from openpyxl.styles import Font
+from openpyxl.worksheet.worksheet import Worksheet
+
+from auditor.gates import Verdict
+from auditor.report import AuditReport
+from reports import context, risks, tables
+from reports.caveats import caveats
+from reports.cells import FACE, Row, colour_outcomes, write_table
+from reports.wording import sentence
+
+
+def summary(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
+    """The ruling with its reasons, the scope, what was not shown, not tested, and must be known."""
+    ruling = tables.verdict_of(report, verdicts)
+    body: list[Row] = [
+        ("verdict", ruling.outcome, ""),
+        ("reason", ruling.sentence, ""),
+        ("audited", report.title, ""),
+        *(("scope", value, name) for name, value in context.scope(report)),
+        *(("not shown", sentence(reason), place) for place, reason in ruling.doubts),
+        *(("limitation", text, "") for text in caveats(report)),
+        *(("not tested", text, "") for text in risks.untested(report)),
+        *(("reproducibility", value, name) for name, value in context.identity(report)),
+    ]
+    last = write_table(sheet, ["what", "value", "about"], [18, 110, 36], body, wrapped=["value"])
+    sheet["B2"].font = Font(name=FACE, bold=True, size=14)
+    colour_outcomes(sheet, f"B2:B{max(last, 2)}")
+
+
+def gates(sheet: Worksheet, verdicts: Sequence[Verdict]) -> None:
+    """One verdict per row, in the units that the limits are written in."""
+    head = ["outcome", "gate", "limit", "observed", "level", "judged by", "reason"]
+    body = [
+        (v.outcome, v.address, v.gate.limit, v.observed, v.gate.level, v.gate.judge, v.reason)
+        for v in verdicts
+    ]
+    last = write_table(sheet, head, [16, 44, 10, 14, 9, 13, 80], body, wrapped=["reason"])
+    colour_outcomes(sheet, f"A2:A{max(last, 2)}")
