@@ -28,6 +28,7 @@ OUTCOMES = {
     "fail": ("FBE9E7", "9C2117"),
     "inconclusive": ("FBF1DC", "764900"),
     "warn": ("FBF1DC", "764900"),
+    "waived": ("ECECEC", "3D3D3D"),
 }
 """Outcome -> colours of the cell and of its text."""
 FORMATS = {"fraction": "0.0%", "dB": '0.00" dB"', "distance": "0.000", "ratio": "0.000"}
