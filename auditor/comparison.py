@@ -153,7 +153,7 @@ def compare(
 def named_alike(before: AuditReport, after: AuditReport) -> bool:
     """Whether a name stands for the same person in both records."""
     # records from before there were pseudonyms hold the dataset's own identities
-    old, new = (getattr(report, "pseudonyms", "") for report in (before, after))
+    old, new = before.pseudonyms, after.pseudonyms
     return bool(old == new)
 
 

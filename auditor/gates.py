@@ -23,6 +23,9 @@ _CLAIMS: tuple[Outcome, ...] = ("pass", "fail")
 CLAIMS = "claims"
 """The middle part of a claim's address, such as ``dp_gallery/claims/epsilon_identity``."""
 
+WITHHELD = "the group is too small to be shown, or would give away one that is"
+"""Why a subgroup cannot be judged: its people are protected, and nothing went wrong."""
+
 EXIT_OK, EXIT_FAILED, EXIT_INCONCLUSIVE = 0, 3, 4
 
 
@@ -338,10 +341,7 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
             elif not _measures(finding, parts[2]) and _measured_elsewhere(report, finding, parts):
                 yield address, "measured in another scenario, but not in this one"
             for name in _hidden(finding, parts[2]):
-                yield (
-                    f"{scenario.defense}/{finding.attack}/{name}",
-                    "the group is too small to be shown, or would give away one that is",
-                )
+                yield f"{scenario.defense}/{finding.attack}/{name}", WITHHELD
         if parts[1] == "ladder":
             for name in _absent(report, scenario, parts[2]):
                 yield f"{scenario.defense}/ladder/{name}", "no rung has measured it here"

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from auditor.errors import UsageError
 from auditor.gates import (
     CLAIMS,
+    WITHHELD,
     Gate,
     Outcome,
     Verdict,
@@ -134,8 +135,10 @@ def _verdict(gate: Gate, observed: float | None, outcome: Outcome, reason: str) 
 
 
 def _missing(report: AuditReport, policy: Policy, verdict: Verdict) -> Verdict:
-    """What a gate comes to that had nothing to judge."""
+    """What a gate comes to that had nothing to judge; a group that is withheld stays open."""
     if verdict.observed is not None or verdict.outcome != "inconclusive":
+        return verdict
+    if verdict.reason == WITHHELD:
         return verdict
     reason = verdict.reason
     if "*" not in verdict.address and verdict.address == verdict.gate.address:

@@ -5,9 +5,11 @@ Texts are therefore stored as texts and marked as such, so that they stay so whe
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from openpyxl.cell import Cell
+from openpyxl.cell.rich_text import CellRichText
 from openpyxl.formatting.rule import Rule
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.styles.differential import DifferentialStyle
@@ -26,6 +28,7 @@ OUTCOMES = {
     "fail": ("FBE9E7", "9C2117"),
     "inconclusive": ("FBF1DC", "764900"),
     "warn": ("FBF1DC", "764900"),
+    "waived": ("ECECEC", "3D3D3D"),
 }
 """Outcome -> colours of the cell and of its text."""
 FORMATS = {"fraction": "0.0%", "dB": '0.00" dB"', "distance": "0.000", "ratio": "0.000"}
@@ -35,6 +38,12 @@ Row = Sequence[Value | tuple[Value, str]]
 """Values of one row; a number with a unit is a pair."""
 
 FACE = "Calibri"
+_CODE = re.compile("(?<=_)(?=x[0-9A-Fa-f]{1,4}_)")
+"""Inside what spreadsheets read as the code of a character, as in ``osnet_x1_0``.
+
+A text cut there into two runs reads the same everywhere; the format's own way to escape it would
+show in whatever reads workbooks without knowing it, pandas for one.
+"""
 _HEAD = Font(name=FACE, bold=True, color="FFFFFF")
 _HEAD_FILL = PatternFill("solid", fgColor="0E5F70")
 _TEXT = Alignment(vertical="top", indent=1)
@@ -64,7 +73,8 @@ def write_cell(
     if value == "":
         return cell  # an empty text would be stored as a malformed one
     if isinstance(value, str):
-        cell.value = fit(value)
+        runs = _CODE.split(fit(value))
+        cell.value = CellRichText(runs) if len(runs) > 1 else runs[0]
         cell.data_type = "s"
         cell.quotePrefix = True
         cell.alignment = _WRAPPED if wrap else _TEXT

@@ -13,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from openpyxl import Workbook
-from openpyxl.styles import Font
-from openpyxl.worksheet.worksheet import Worksheet
 
 from auditor.files import write
 from auditor.gates import Verdict
 from auditor.personal import revealed
 from auditor.report import AuditReport
-from reports import sheets, tables
-from reports.caveats import caveats
-from reports.cells import FACE, Row, colour_outcomes, write_cell, write_table
+from reports import sheets, summary_sheets
 
 EPOCH = datetime(2000, 1, 1)
 
@@ -45,7 +41,8 @@ def render(
     report = revealed(report, root) if reveal else report
     book = Workbook()
     book.remove(book.worksheets[0])
-    _verdict(book.create_sheet("Verdict"), report, verdicts)
+    summary_sheets.summary(book.create_sheet("Summary"), report, verdicts)
+    summary_sheets.gates(book.create_sheet("Gates"), verdicts)
     for name, fill in sheets.SHEETS.items():
         fill(book.create_sheet(name), report)
     save(book, path, report.environment)
@@ -65,42 +62,6 @@ def save(book: Workbook, path: Path, environment: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     book.save(buffer)
     write(path, _repeatable(buffer.getvalue(), created))
-
-
-def _verdict(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
-    """The gates as a table; below it the ruling, what was not shown, and the limitations."""
-    head = ["Outcome", "Gate", "Limit", "Observed", "Level", "Judged by", "Reason", "Cites"]
-    body: list[Row] = [
-        (
-            v.outcome,
-            v.address,
-            v.gate.limit,
-            v.observed,
-            v.gate.level,
-            v.gate.judge,
-            v.reason,
-            v.gate.cites,
-        )
-        for v in verdicts
-    ]
-    widths = [16, 44, 10, 14, 9, 13, 80, 60]
-    last = write_table(sheet, head, widths, body, wrapped=["Reason", "Cites"])
-    colour_outcomes(sheet, f"A2:A{max(last, 2)}")
-    ruling = tables.verdict_of(report, verdicts)
-    row = last + 2
-    write_cell(sheet, row, 1, ruling.outcome).font = Font(name=FACE, bold=True, size=14)
-    write_cell(sheet, row, 2, ruling.sentence)
-    colour_outcomes(sheet, f"A{row}")
-    for place, reason in ruling.doubts:
-        row += 1
-        write_cell(sheet, row, 1, "not shown")
-        write_cell(sheet, row, 2, place)
-        write_cell(sheet, row, 3, reason)
-    row += 1
-    for text in caveats(report):
-        row += 1
-        write_cell(sheet, row, 1, "limitation")
-        write_cell(sheet, row, 2, text)
 
 
 def _created(environment: Mapping[str, Any]) -> datetime:

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from openpyxl.chart import BarChart, Reference
-from openpyxl.chart.data_source import StrRef
-from openpyxl.chart.series import SeriesLabel
+from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
-from reports import annexes, promises, tables
+from reports import annexes, attack_sheets, charts, promises, tables
 from reports.caveats import DISCLAIMER
 from reports.cells import Row, colour_outcomes, write_table
 from reports.coverage import coverage
@@ -17,8 +15,9 @@ from reports.facts import facts
 from reports.tables import Figure
 from reports.wording import UNITS, label
 
-SHADES = ("0E5F70", "6FB2C0", "D08A3E", "7A6AA8", "5B8C5A", "B5616B")
-CHANCE_SHADE = "9AA3AA"
+CHARTED = 24
+"""Matches of the first scenario that are drawn, the surest first."""
+RIGHT = {"yes": "pass", "no": "fail"}
 
 
 def scenarios(sheet: Worksheet, report: AuditReport) -> None:
@@ -58,22 +57,11 @@ def _across(figure: Figure, cells: Sequence[Figure | None]) -> Row:
 
 def _chart(sheet: Worksheet, first: int, last: int, columns: int, row: int) -> None:
     """Bars of the rows ``first`` to ``last``: each scenario, then chance."""
-    chart = BarChart()
-    chart.title = "Headline leakage against chance"
-    chart.y_axis.number_format = "0%"
+    title, wide = "Headline leakage against chance", range(3, 3 + columns)
+    chart = charts.bars(sheet, title, wide, (first, last), f"A{row}", names=1)
+    chart.y_axis.number_format, chart.width = "0%", 24
     chart.y_axis.scaling.min, chart.y_axis.scaling.max = 0, 1
-    # without this, current spreadsheets hide the axes of charts written here
-    chart.x_axis.delete = chart.y_axis.delete = False
-    chart.height, chart.width, chart.gapWidth = 9, 24, 60
-    shades = [*(SHADES[n % len(SHADES)] for n in range(columns - 1)), CHANCE_SHADE]
-    for column, shade in enumerate(shades, start=3):
-        chart.add_data(Reference(sheet, min_col=column, min_row=first, max_row=last))
-        series = chart.series[-1]
-        title = Reference(sheet, min_col=column, min_row=1)
-        series.tx = SeriesLabel(strRef=StrRef(f=str(title)))
-        series.graphicalProperties.solidFill = shade
-    chart.set_categories(Reference(sheet, min_col=1, min_row=first, max_row=last))
-    sheet.add_chart(chart, f"A{row}")
+    chart.series[-1].graphicalProperties.solidFill = charts.CHANCE_SHADE
 
 
 def measurements(sheet: Worksheet, report: AuditReport) -> None:
@@ -108,7 +96,12 @@ def matches(sheet: Worksheet, report: AuditReport) -> None:
         )
         for scenario, match in tables.all_matches(report)
     )
-    write_table(sheet, head, [18, 16, 14, 18, 16, 12, 10, 22], body)
+    last = write_table(sheet, head, [18, 16, 14, 18, 16, 12, 10, 22], body)
+    colour_outcomes(sheet, f"G2:G{last + 1}", RIGHT)
+    shown = len(report.scenarios[0].matches) if report.scenarios else 0
+    if shown:
+        title = f"Similarity, the surest matches of {report.scenarios[0].defense}"
+        charts.bars(sheet, title, [6], (2, 1 + min(shown, CHARTED)), "J2", names=2)
 
 
 def rank_lists(sheet: Worksheet, report: AuditReport) -> None:
@@ -132,7 +125,8 @@ def rank_lists(sheet: Worksheet, report: AuditReport) -> None:
         for number, shown in enumerate(scenario.rank_lists, start=1)
         for place, match in enumerate(shown.matches, start=1)
     )
-    write_table(sheet, head, [18, 9, 16, 14, 22, 9, 18, 16, 12, 10], body)
+    last = write_table(sheet, head, [18, 9, 16, 14, 22, 9, 18, 16, 12, 10], body)
+    colour_outcomes(sheet, f"J2:J{last + 1}", RIGHT)
 
 
 def attributes(sheet: Worksheet, report: AuditReport) -> None:
@@ -162,26 +156,53 @@ def _four(m: Measurement | None) -> list[tuple[float | None, str]]:
 
 
 def curves(sheet: Worksheet, report: AuditReport) -> None:
-    """Every point of every curve, one per row."""
+    """Every point of every curve, one per row, and a chart of each of the first few."""
     head = ["scenario", "attack", "curve", "metric", "horizontal axis", "x", "value", "low"]
     head += ["high", "statement"]
-    body: Iterator[Row] = (
-        (
-            scenario.defense,
-            finding.attack,
-            curve.name,
-            curve.metric,
-            curve.x,
-            *point,
-            curve.statement,
-        )
+    found = [
+        (scenario.defense, finding.attack, curve)
         for scenario in report.scenarios
         for finding in scenario.findings
         for curve in finding.curves
+        if curve.points
+    ]
+    body: Iterator[Row] = (
+        (scenario, attack, curve.name, curve.metric, curve.x, *point, curve.statement)
+        for scenario, attack, curve in found
         for point in curve.points
     )
     widths = [18, 18, 18, 26, 26, 12, 12, 12, 12, 100]
     write_table(sheet, head, widths, body)
+    row = 2
+    for (scenario, attack, curve), place in zip(found, charts.places("L"), strict=False):
+        rows = (row, row + len(curve.points) - 1)
+        title = f"{scenario}, {attack}: {label(curve.metric)} against {curve.x}"
+        log = curve.log_x and curve.points[0][0] > 0
+        charts.curve(sheet, title, 6, 7, rows, place, log=log)
+        row = rows[1] + 1
+
+
+def weights(sheet: Worksheet, report: AuditReport) -> None:
+    """The PU-scores as their weight moves from utility (0) to privacy (2), and a chart of each."""
+    names = [scenario.defense for scenario in report.scenarios]
+    scored = [{score.name: dict(score.weighted) for score in s.scores} for s in report.scenarios]
+    found = dict.fromkeys(name for each in scored for name, points in each.items() if points)
+    steps = {name: sorted({w for each in scored for w in each.get(name, {})}) for name in found}
+    body: Iterator[Row] = (
+        (label(name), weight, *((each.get(name, {}).get(weight), "ratio") for each in scored))
+        for name in found
+        for weight in steps[name]
+    )
+    head = ["score", "weight of privacy", *names]
+    write_table(sheet, head, [26, 18, *[max(12, min(30, len(name) + 4)) for name in names]], body)
+    row, beside = 2, get_column_letter(len(head) + 2)
+    for name, place in zip(found, charts.places(beside), strict=False):
+        rows = (row, row + len(steps[name]) - 1)
+        chart = charts.lines(
+            sheet, f"{label(name)} by weight", range(3, 3 + len(names)), rows, place, names=2
+        )
+        chart.y_axis.scaling.min, chart.y_axis.scaling.max = 0, 1
+        row = rows[1] + 1
 
 
 def subgroups(sheet: Worksheet, report: AuditReport) -> None:
@@ -348,11 +369,16 @@ SHEETS: Mapping[str, Callable[[Worksheet, AuditReport], None]] = MappingProxyTyp
         "Matches": matches,
         "Rank lists": rank_lists,
         "Attributes": attributes,
+        "Threat models": attack_sheets.threat_models,
+        "Power": attack_sheets.power,
+        "Co-trained": attack_sheets.co_trained,
+        "Notes": attack_sheets.notes,
         "Curves": curves,
         "Subgroups": subgroups,
         "Exposed": exposed,
         "DP": claims,
         "Scores": scores,
+        "Weights": weights,
         "Compliance": compliance,
         "Probe": probe,
         "Config": config,

@@ -30,8 +30,8 @@ def test_it_keeps_its_size_and_no_more_rows_than_said(size):
     assert smooth.shape[:2] == size
     # a picture made of so few patches has no more independent rows, up to rounding
     strength = np.linalg.svd(smooth[..., 0], compute_uv=False)
-    # rounding to whole numbers is white: a deviation of 0.29, so singular values of its size
-    rounding = 0.5 * (np.sqrt(size[0]) + np.sqrt(size[1]))
+    # each direction is rounded to whole numbers once: white noise, far weaker than any real row
+    rounding = 0.8 * (np.sqrt(size[0]) + np.sqrt(size[1]))
     assert (strength > rounding).sum() <= ROWS
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from openpyxl import Workbook, load_workbook
 
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
-from auditor.report import AuditReport
+from auditor.report import Adversary, AuditReport
 from reports.cells import LONGEST, write_cell
 from reports.excel import render
 from tests.records import (
@@ -26,6 +27,7 @@ from tests.records import (
     failed_record,
     hostile_record,
     over_claimed,
+    pictured_record,
     powerful_record,
     private_training,
 )
@@ -34,8 +36,9 @@ GATES = (
     Gate(address="*/identity/top1", limit=0.15),
     Gate(address="none/utility/rank1", limit=0.8),
 )
-SHEETS = ["Verdict", "Scenarios", "Measurements", "Matches", "Rank lists", "Attributes", "Curves"]
-SHEETS += ["Subgroups", "Exposed", "DP", "Scores", "Compliance", "Probe"]
+SHEETS = ["Summary", "Gates", "Scenarios", "Measurements", "Matches", "Rank lists", "Attributes"]
+SHEETS += ["Threat models", "Power", "Co-trained", "Notes", "Curves", "Subgroups", "Exposed"]
+SHEETS += ["DP", "Scores", "Weights", "Compliance", "Probe"]
 
 
 def written(tmp_path: Path, report: AuditReport, *gates: Gate) -> Path:
@@ -56,7 +59,10 @@ def table(sheet) -> list[dict[str, object]]:
     return [dict(zip(rows[0], row, strict=True)) for row in filled]
 
 
+SHEET = "xl/worksheets/sheet1.xml"
 any_text = st.text(st.characters(exclude_categories=[]))
+pieces = st.lists(st.sampled_from(HOSTILE) | any_text, max_size=3)
+hostile = pieces.map(lambda parts: "".join(part[:200] for part in parts))
 
 
 class TestSheets:
@@ -66,18 +72,60 @@ class TestSheets:
             assert sheet.freeze_panes == "A2"
             assert sheet.auto_filter.ref.startswith("A1:")
 
-    def test_verdicts(self, book):
-        rows = table(book["Verdict"])
-        assert [(row["Outcome"], row["Gate"]) for row in rows] == [
+    def test_the_summary_says_what_came_out_and_why(self, book):
+        rows = table(book["Summary"])
+        assert (rows[0]["what"], rows[0]["value"]) == ("verdict", "fail")
+        texts = [str(row["value"]) for row in rows]
+        assert texts[1] == "1 of 3 gate verdicts failed: none/identity/top1."
+        assert any("not constitute a determination" in text for text in texts)
+        assert any("attack family linkage" in text for text in texts)
+        about = {row["about"]: row["value"] for row in rows}
+        assert about["SHA-256 of the model"] == "9f2c" * 16
+        assert about["seed"] == "0"
+        assert "recovers too little" in about["none/inversion"]
+        assert book["Summary"].conditional_formatting
+
+    def test_gates(self, book):
+        rows = table(book["Gates"])
+        assert [(row["outcome"], row["gate"]) for row in rows] == [
             ("fail", "none/identity/top1"),
             ("pass", "dp_gallery/identity/top1"),
             ("pass", "none/utility/rank1"),
         ]
-        assert rows[0]["Observed"] == pytest.approx(0.944)
-        texts = [cell.value for row in book["Verdict"].iter_rows() for cell in row if cell.value]
-        assert "1 of 3 gate verdicts failed: none/identity/top1." in texts
-        assert any("not constitute a determination" in str(text) for text in texts)
-        assert book["Verdict"].conditional_formatting
+        assert rows[0]["observed"] == pytest.approx(0.944)
+        assert book["Gates"].conditional_formatting
+
+    def test_how_the_attacks_were_run(self, tmp_path):
+        report = example_record()
+        bare, noisy = report.scenarios
+        adversary = Adversary(knowledge="half the names", access="the gallery", auxiliary="none")
+        told = replace(bare.findings[0], adversary=adversary)
+        bare = replace(bare, findings=(told, *bare.findings[1:]), notes=("poses: a silhouette",))
+        own = replace(noisy.findings[2], attack="reverser")
+        noisy = replace(noisy, co_trained=(replace(own, family="inversion"),))
+        book = load_workbook(written(tmp_path, replace(report, scenarios=(bare, noisy))))
+        first = table(book["Threat models"])[0]
+        assert (first["knowledge"], first["access"]) == ("half the names", "the gallery")
+        assert first["budget"] == "epochs 40, train share 0.5"
+        (first, *_, last) = table(book["Power"])
+        assert (first["power shown"], first["control"]) == ("yes", "planted leak")
+        assert (last["attack"], last["power shown"]) == ("inversion", "no")
+        pairs = {row["metric"]: row for row in table(book["Co-trained"])}
+        assert pairs["reid_rank1"]["from training"] == pytest.approx(0.094)
+        assert pairs["reid_rank1"]["fresh attack"] == "inversion"
+        notes = [(r["scenario"], r["attack"], r["note"]) for r in table(book["Notes"])]
+        assert notes[0] == ("none", None, "Poses: a silhouette.")
+        assert ("none", "identity", "Closed set: 80 people, 440 entries to name.") in notes
+
+    def test_what_can_be_drawn_is_drawn(self, tmp_path):
+        book = load_workbook(written(tmp_path, pictured_record()))
+        charts = {sheet.title: len(sheet._charts) for sheet in book if sheet._charts}
+        assert charts == {"Scenarios": 1, "Matches": 1, "Curves": 6, "Weights": 1}
+        weighted = table(book["Weights"])
+        assert [(row["weight of privacy"], row["none"]) for row in weighted] == [
+            (0, 0.8), (1, 0.4), (2, 0.2),
+        ]  # fmt: skip
+        assert weighted[1]["dp_gallery"] == pytest.approx(0.6)
 
     def test_scenarios_stand_side_by_side_with_a_chart(self, book):
         sheet = book["Scenarios"]
@@ -226,6 +274,11 @@ class TestSafety:
     def test_a_strangers_text_stays_text(self, tmp_path, text):
         assert_plain(written(tmp_path, hostile_record(text), *GATES))
 
+    @settings(max_examples=10, deadline=None)
+    @given(text=hostile)
+    def test_any_name_stays_text_in_every_sheet_and_chart(self, text, tmp_path_factory):
+        assert_plain(written(tmp_path_factory.mktemp("book"), hostile_record(text), *GATES))
+
     @settings(max_examples=60, deadline=None)
     @given(any_text | st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, None, True]))
     def test_any_value_stays_a_value(self, value):
@@ -246,6 +299,18 @@ class TestSafety:
     def test_no_text_turns_into_something_else(self, text):
         cell = write_cell(Workbook().worksheets[0], 1, 1, text)
         assert (cell.value, cell.data_type, cell.quotePrefix) == (text, "s", True)
+
+    @pytest.mark.parametrize("text", ["osnet_x1_0", "_x0041_", "_x005F_", "_x3D_1", "__x1__x1_"])
+    def test_no_text_is_read_as_the_code_of_a_character(self, text):
+        book = Workbook()
+        write_cell(book.worksheets[0], 1, 1, text)
+        buffer = io.BytesIO()
+        book.save(buffer)
+        assert load_workbook(buffer).worksheets[0]["A1"].value == text
+        with zipfile.ZipFile(buffer) as archive:
+            runs = re.findall("<t[^>]*>([^<]*)</t>", archive.read(SHEET).decode())
+        assert "".join(runs) == text
+        assert not [run for run in runs if re.search("_x[0-9A-Fa-f]{1,4}_", run)]
 
     def test_long_text_ends_in_an_ellipsis(self):
         sheet = Workbook().worksheets[0]

@@ -160,8 +160,9 @@ class TestLimits:
             "dp_gallery/identity/top1@gender=male": "pass",
         }
 
-    def test_a_group_that_is_not_shown_does_not_pass(self):
-        asked = policy(limit("*/identity/top1@bag=*", max=1.0), on_missing="inconclusive")
+    @pytest.mark.parametrize("how", ["error", "inconclusive"])
+    def test_a_group_that_is_not_shown_does_not_pass_and_is_no_failure(self, how):
+        asked = policy(limit("*/identity/top1@bag=*", max=1.0), on_missing=how)
         code, verdicts = ruled(detailed_record(), asked)
         assert code == 4
         assert verdicts[0].address == "none/identity/top1@bag=yes"
