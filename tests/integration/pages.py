@@ -4,8 +4,9 @@ A page is Markdown with MyST's directives. What a block is for follows from its 
 
 * ``console``: lines that begin with ``$`` are commands, the lines below one show what it prints;
 * ``bash``: every line is a command;
-* ``{code-block} LANGUAGE`` with ``:caption: NAME``: a file of that name, written before the
-  commands below it run;
+* ``{code-block} LANGUAGE`` with ``:caption: NAME``, or, where a page is read without the site, a
+  block that begins with ``# NAME.yaml``: a file of that name, written before the commands below it
+  run;
 * ``:class: slow``: run with ``-m slow`` alone; ``:class: not-run``: never run, with the reason in
   a comment ``<!-- not run: … -->`` right above; both are checked to parse;
 * ``<!-- set-up: NAME … -->``: what a reader has at hand already; see `test_docs`.
@@ -104,6 +105,8 @@ def _block(found: re.Match[str], text: str) -> Block:
             options[option[1]] = option[2].strip()
             body = body[option.end() :]
         info, body = directive[1], body.removeprefix("\n")
+    elif named := re.match(r"# (\S+\.yaml)\n", body):
+        options["caption"] = named[1]
     return Block(
         language=info,
         body=body,
