@@ -23,6 +23,8 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 PURGES = "purge.json"
 STEPS = "steps"
+NAMELESS = ("report.junit.xml", "report.md", "report.sarif")
+"""What pipelines read, in which nobody is shown or named whatever was asked for."""
 OWN = (MANIFEST, SIGNATURE, PURGES)
 """Files about the folder's files, which the manifest cannot list."""
 TOP = ("report.*", "run.json")
@@ -111,7 +113,7 @@ def seal(folder: Path, written: Sequence[Path], *, revealed: bool) -> None:
         people = set(earlier.revealed) - fresh
     else:
         files, people = fingerprints(folder, listed(folder)), set()
-    people |= fresh if revealed else set()
+    people |= fresh - set(NAMELESS) if revealed else set()
     manifest = Manifest(
         created=now(),
         auditor=__version__,
