@@ -7,8 +7,8 @@ A page is Markdown with MyST's directives. What a block is for follows from its 
 * ``{code-block} LANGUAGE`` with ``:caption: NAME``, or, where a page is read without the site, a
   block that begins with ``# NAME.yaml``: a file of that name, written before the commands below it
   run;
-* ``:class: slow``: run with ``-m slow`` alone; ``:class: not-run``: never run, with the reason in
-  a comment ``<!-- not run: … -->`` right above; both are checked to parse;
+* a comment ``<!-- not run: REASON -->`` right above keeps a block from being run; its commands are
+  checked to parse;
 * ``<!-- set-up: NAME … -->``: what a reader has at hand already; see `test_docs`.
 """
 
@@ -44,13 +44,12 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A fenced block of a page."""
+    """A fenced block of a page; ``reason`` is why it is not run, if it is not."""
 
     language: str
     body: str
     line: int
     caption: str = ""
-    classes: tuple[str, ...] = ()
     reason: str = ""
 
     @property
@@ -112,6 +111,5 @@ def _block(found: re.Match[str], text: str) -> Block:
         body=body,
         line=text.count("\n", 0, found.start("info")) + 1,
         caption=options.get("caption", ""),
-        classes=tuple(options.get("class", "").split()),
         reason=found["reason"] or "",
     )
