@@ -1,14 +1,14 @@
 """Reads README and the pages of docs/ as a reader would follow them: block by block, in order.
 
-A page is Markdown with MyST's directives. What a block is for follows from its fence:
+A page is Markdown that reads well without the site, too. What a block is for follows from its
+fence:
 
 * ``console``: lines that begin with ``$`` are commands, the lines below one show what it prints;
 * ``bash``: every line is a command;
-* ``{code-block} LANGUAGE`` with ``:caption: NAME``, or, where a page is read without the site, a
-  block that begins with ``# NAME.yaml``: a file of that name, written before the commands below it
-  run;
-* ``:class: slow``: run with ``-m slow`` alone; ``:class: not-run``: never run, with the reason in
-  a comment ``<!-- not run: … -->`` right above; both are checked to parse;
+* a block that begins with ``# NAME`` and an ending, such as ``# gates.yaml``: a file of that name,
+  written before the commands below it run;
+* a comment ``<!-- not run: REASON -->`` right above keeps a block from being run; its commands are
+  checked to parse;
 * ``<!-- set-up: NAME … -->``: what a reader has at hand already; see `test_docs`.
 """
 
@@ -26,7 +26,7 @@ FENCE = re.compile(
     r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-OPTION = re.compile(r"^:(\w+): (.+)\n", re.MULTILINE)
+FILE = re.compile(r"# (\S+\.(?:yaml|toml|py))\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +44,12 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A fenced block of a page."""
+    """A fenced block of a page; ``reason`` is why it is not run, if it is not."""
 
     language: str
     body: str
     line: int
-    caption: str = ""
-    classes: tuple[str, ...] = ()
+    file: str = ""
     reason: str = ""
 
     @property
@@ -98,20 +97,11 @@ def read(path: Path) -> Page:
 
 
 def _block(found: re.Match[str], text: str) -> Block:
-    info, body = found["info"].strip(), found["body"]
-    options: dict[str, str] = {}
-    if directive := re.match(r"\{code-block\} *(\w+)", info):
-        while option := OPTION.match(body):
-            options[option[1]] = option[2].strip()
-            body = body[option.end() :]
-        info, body = directive[1], body.removeprefix("\n")
-    elif named := re.match(r"# (\S+\.yaml)\n", body):
-        options["caption"] = named[1]
+    named = FILE.match(found["body"])
     return Block(
-        language=info,
-        body=body,
+        language=found["info"].strip(),
+        body=found["body"],
         line=text.count("\n", 0, found.start("info")) + 1,
-        caption=options.get("caption", ""),
-        classes=tuple(options.get("class", "").split()),
+        file=named[1] if named else "",
         reason=found["reason"] or "",
     )
