@@ -80,7 +80,8 @@ def show(record: "Reproduction") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{record.title} ({record.source}; printed: {record.against}; percent)"
+    printed = f"; printed: {record.against}" if record.against else ""
+    title = f"{record.title} ({record.source}{printed}; percent)"
     table = Table(title=title, title_justify="left", pad_edge=False)
     table.add_column("row", overflow="fold")
     columns = record.measured_columns()
