@@ -148,6 +148,7 @@ def environment() -> Environment:
         "interval": wording.interval,
         "quantity": wording.quantity,
         "sentence": wording.sentence,
+        "prose": wording.prose,
         "breakable": breakable,
         "name": partial(clean, longest=NAME),
         "trusted": Markup,  # pictures and drawings of this house: too long to clean as a text

@@ -152,6 +152,15 @@ def quantity(value: float | None) -> str:
     return f"{value:.6g}" if math.isfinite(value) else "unbounded"
 
 
+def prose(text: str) -> str:
+    """A docstring's sentences without their marks for code.
+
+    >>> prose("Closed set, as for `identity`.")
+    'Closed set, as for identity.'
+    """
+    return text.replace("`", "")
+
+
 def sentence(text: str) -> str:
     """A reason with a capital letter and a full stop; a symbol stays small.
 
