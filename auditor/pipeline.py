@@ -9,7 +9,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,6 +68,16 @@ class World:
     head: AuditReport
     targets: dict[str, Target] = field(default_factory=dict)
 
+    @cached_property
+    def pseudonyms(self) -> dict[str, str]:
+        """A pseudonym for everybody in the dataset; distractors are nobody."""
+        data = self.target.data
+        splits = (data.train, data.query, data.gallery, data.auxiliary)
+        pids = torch.cat([split.pids for split in splits]).unique()
+        known = [str(pid) for pid in pids.tolist() if pid > 0]
+        order = torch.randperm(len(known), generator=self.ctx.generator("pseudonyms"))
+        return personal.pseudonyms(known, order.tolist())
+
     def attack(self, label: str) -> Attack:
         """The configured attack, freshly built."""
         return plugins.build("attacks", *plugin_of(label, self.config.attacks[label]))  # type: ignore[no-any-return]
@@ -99,7 +109,7 @@ def run_audit(world: World, display: Display | None = None) -> AuditReport:
     head = replace(
         world.head,
         data=personal.save_facts(out, world.head.data),
-        pseudonyms=personal.save_names(out, _names(world)),
+        pseudonyms=personal.save_names(out, world.pseudonyms),
     )
 
     def save(results: Mapping[str, Result]) -> None:
@@ -109,16 +119,6 @@ def run_audit(world: World, display: Display | None = None) -> AuditReport:
 
     results = journal.run(steps, out / "steps", display, save)
     return assemble(world.config, head, results, complete=True)
-
-
-def _names(world: World) -> dict[str, str]:
-    """A pseudonym for everybody in the dataset; distractors are nobody."""
-    data = world.target.data
-    splits = (data.train, data.query, data.gallery, data.auxiliary)
-    pids = torch.cat([split.pids for split in splits]).unique()
-    known = [str(pid) for pid in pids.tolist() if pid > 0]
-    order = torch.randperm(len(known), generator=world.ctx.generator("pseudonyms"))
-    return personal.pseudonyms(known, order.tolist())
 
 
 def plan(world: World) -> list[Step]:
@@ -133,7 +133,7 @@ def plan(world: World) -> list[Step]:
             if world.config.budget and scenario in world.config.budget_scenarios:
                 work = partial(_budget, world, scenario, attack)
                 steps.append(Step(f"{scenario}/{attack}/budget", work))
-    rename = personal.under(_names(world))
+    rename = personal.under(world.pseudonyms)
     return [Step(step.name, partial(_nameless, world, rename, step.work)) for step in steps]
 
 

@@ -7,7 +7,6 @@ record against it.
 
 from collections.abc import Hashable
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from auditor.errors import UsageError
+from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, Waiver
 
 
@@ -205,7 +204,6 @@ def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
-    hint = ""
     if first["type"] == "extra_forbidden":
         models: dict[str, type[_Strict]] = {
             "gates": Limit,
@@ -213,8 +211,7 @@ def _first(error: ValidationError) -> str:
             "waivers": WaiverEntry,
         }
         model = models.get(str(first["loc"][0]), Policy) if len(first["loc"]) > 1 else Policy
-        close = get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
-        known = ", ".join(model.model_fields)
-        message = "no such key"
-        hint = f"; did you mean {close[0]!r}?" if close else f"; there are {known}"
-    return f"{place}: {message}{hint}" if place else f"{message}{hint}"
+        known = model.model_fields
+        message = "no such key; "
+        message += did_you_mean(str(first["loc"][-1]), known, f"there are {', '.join(known)}")
+    return f"{place}: {message}" if place else message

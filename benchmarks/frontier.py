@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from auditor.report import AuditReport, Measurement, Scenario, load
+from reports.scatter import front
 
 
 def table(report: AuditReport) -> str:
@@ -26,11 +27,12 @@ def table(report: AuditReport) -> str:
         "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity | |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, (excess, kept) in points.items():
+    best = front([(kept, excess) for excess, kept in points.values()])
+    for (name, (excess, kept)), optimal in zip(points.items(), best, strict=True):
         figures = (found.get(f"{name}/{a}") for a in ("utility/map", "identity_lda/top1"))
         utility, identity = map(shown, figures)
         reversal = shown(strongest(scenarios[name]))
-        mark = "dominated" if dominated(points, name) else ""
+        mark = "" if optimal else "dominated"
         lines.append(
             f"| {name} | {utility} | {kept:.0%} | {reversal} | {excess:.0%} | {identity} | {mark} |"
         )
@@ -43,12 +45,6 @@ def strongest(scenario: Scenario) -> Measurement | None:
     measured = (m for finding in scenario.findings for m in finding.measurements)
     independent = [m for m in measured if m.metric.startswith("reid_rank1.")]
     return max(independent, key=lambda m: m.value, default=None)
-
-
-def dominated(points: dict[str, tuple[float, float]], name: str) -> bool:
-    """Whether some other point is at least as good in both and better in one."""
-    excess, kept = points[name]
-    return any(e <= excess and k >= kept and (e, k) != (excess, kept) for e, k in points.values())
 
 
 def shown(m: Measurement | None) -> str:

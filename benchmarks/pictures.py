@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from attacks.identity_retrieval import IdentityRetrieval
 from auditor import controls, plugins
 from auditor.card import card_from
+from auditor.config import put
 from auditor.data import open_dataset
 from auditor.models import open_model
 from auditor.report import Measurement
@@ -78,13 +78,10 @@ def row(target: Target, judge: FeatureExtractor, ctx: RunContext) -> str:
 
 def parameters(name: str, settings: list[str]) -> dict[str, Any]:
     """A row's parameters under the command line's."""
-    given = dict(METHODS[name][1])
+    given: dict[str, Any] = {}
     for setting in settings:
-        whose, _, rest = setting.partition(".")
-        key, _, value = rest.partition("=")
-        if whose == name:
-            given[key] = yaml.safe_load(value)
-    return given
+        put(given, setting)
+    return {**METHODS[name][1], **given.get(name, {})}
 
 
 def main() -> None:

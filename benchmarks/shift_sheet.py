@@ -8,12 +8,13 @@ person has two neighbouring columns, by two cameras. The figure in the documenta
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
-import yaml
 from torchvision.utils import make_grid, save_image
 
 from auditor import controls, plugins
+from auditor.config import put
 from auditor.data.synthetic import draw_world
 from auditor.types import RunContext
 
@@ -28,10 +29,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", dest="settings", default=[])
     parser.add_argument("--weights", type=Path)
     args = parser.parse_args()
-    params = {
-        key: yaml.safe_load(value)
-        for key, _, value in (setting.partition("=") for setting in args.settings)
-    }
+    params: dict[str, Any] = {}
+    for setting in args.settings:
+        put(params, setting)
     world = draw_world(identities=60, auxiliary=200, cameras=3, images_per_camera=4, seed=20)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ctx = RunContext(weights=args.weights, device=device)

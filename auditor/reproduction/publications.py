@@ -29,7 +29,7 @@ from auditor.reid import train_reid
 from auditor.reid.run import start
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
-from auditor.reproduction.plan import block_of
+from auditor.reproduction.plan import Block, block_of
 from auditor.reproduction.scene import Outcome, Scene, kept
 from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
 
@@ -73,10 +73,11 @@ def run(scene: Scene) -> Mapping[str, Outcome]:
     def stage() -> Stage:
         return set_up(scene, ctx)
 
-    return {
-        name: kept(scene, name, block_of(row, scene.preset), partial(_outcome, scene, stage, ctx))
-        for name, row in scene.plan.rows.items()
-    }
+    outcomes = {}
+    for name, row in scene.plan.rows.items():
+        block = block_of(row, scene.preset)
+        outcomes[name] = kept(scene, name, block, partial(_outcome, scene, stage, name, block, ctx))
+    return outcomes
 
 
 def set_up(scene: Scene, ctx: RunContext) -> Stage:
@@ -145,10 +146,11 @@ def _one_per_camera(split: Split) -> Tensor:
     return torch.tensor(sorted(seen.values()))
 
 
-def _outcome(scene: Scene, stage: Callable[[], Stage], ctx: RunContext, name: str) -> Outcome:
+def _outcome(
+    scene: Scene, stage: Callable[[], Stage], name: str, block: Block, ctx: RunContext
+) -> Outcome:
     there = stage()
     scene.say(f"row {name}")
-    block = block_of(scene.plan.rows[name], scene.preset)
     defenses: list[Defense] = defenses_of(name, block) if block else []
     try:
         found = _measured(scene, there, name, defenses, ctx)

@@ -118,16 +118,14 @@ class Scene:
         return path
 
 
-def kept(
-    scene: Scene, name: str, block: Mapping[str, Any] | None, work: Callable[[str], Outcome]
-) -> Outcome:
+def kept(scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], Outcome]) -> Outcome:
     """A row's outcome, read back if it was finished before with the same settings.
 
     Args:
         scene: the table.
         name: of the row.
-        block: its protection with all parameters; None for the row without one.
-        work: gives the outcome of the row of that name.
+        block: its protection with all parameters; empty for the row without one.
+        work: gives the row's outcome.
     """
     file = scene.folder / "rows" / f"{name}.json"
     preset = scene.preset.model_dump(mode="json", exclude={"defenses"})
@@ -143,7 +141,7 @@ def kept(
         lying = json.loads(file.read_bytes())
         if lying["settings"] == asked:
             return _OUTCOME.validate_python(lying["outcome"])
-    outcome = work(name)
+    outcome = work()
     if not outcome.reason:
         plain = {"settings": asked, "outcome": _OUTCOME.dump_python(outcome, mode="json")}
         write(file, json.dumps(plain, indent=1).encode())

@@ -162,7 +162,7 @@ def test_pseudonyms_repeat_under_a_seed_and_differ_under_another(tmp_path):
         audited = dataclasses.replace(
             world(tmp_path / name), ctx=worlds.context(tmp_path / name, seed)
         )
-        tables.append(pipeline._names(audited))
+        tables.append(audited.pseudonyms)
     assert tables[0] == tables[1] != tables[2]
     assert len(tables[0]) == 124
 
