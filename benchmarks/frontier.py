@@ -1,42 +1,48 @@
 """What each protection costs and hides, as a Markdown table.
 
-`python benchmarks/frontier.py report.json`, of a record made by
-`audit run --config benchmarks/frontier.yaml --model MODEL --data DATA`. A scenario is dominated if
-another one keeps as much utility or more, leaves as little reversibility or less, and does better
-in one of the two.
+`python benchmarks/frontier.py report.json …`, of records made by
+`audit run --config benchmarks/frontier.yaml --model MODEL --data DATA`, together or a few
+protections at a time. A scenario is dominated if another one keeps as much utility or more, leaves
+as little reversibility or less, and does better in one of the two.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from auditor.report import AuditReport, Measurement, Scenario, load
 from reports.scatter import front
 
 
-def table(report: AuditReport) -> str:
+def table(reports: Sequence[AuditReport]) -> str:
     """One row per scenario that was measured; below them those that failed."""
-    (urr2,) = (score for score in report.scores if score.name == "urr2")
-    points = {
-        s.defense: (urr2.inputs[f"{s.defense}.excess"], urr2.inputs[f"{s.defense}.utility"])
-        for s in report.scenarios
-        if f"{s.defense}.excess" in urr2.inputs
-    }
-    found = dict(report.measurements())
-    scenarios = {scenario.defense: scenario for scenario in report.scenarios}
+    points: dict[str, tuple[float, float]] = {}
+    scenarios: dict[str, Scenario] = {}
+    found: dict[str, Measurement] = {}
+    for report in reports:
+        (urr2,) = (score for score in report.scores if score.name == "urr2")
+        found |= dict(report.measurements())
+        for s in report.scenarios:
+            scenarios[s.defense] = s
+            if f"{s.defense}.excess" in urr2.inputs:
+                kept = urr2.inputs[f"{s.defense}.utility"]
+                points[s.defense] = (urr2.inputs[f"{s.defense}.excess"], kept)
     lines = [
-        "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity | |",
-        "|---|---|---|---|---|---|---|",
+        "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity"
+        " | URR | PU inversion | PU identity | |",
+        f"|{'---|' * 10}",
     ]
     best = front([(kept, excess) for excess, kept in points.values()])
     for (name, (excess, kept)), optimal in zip(points.items(), best, strict=True):
         figures = (found.get(f"{name}/{a}") for a in ("utility/map", "identity_lda/top1"))
         utility, identity = map(shown, figures)
         reversal = shown(strongest(scenarios[name]))
-        mark = "" if optimal else "dominated"
-        lines.append(
-            f"| {name} | {utility} | {kept:.0%} | {reversal} | {excess:.0%} | {identity} | {mark} |"
-        )
-    lines += [f"| {s.defense} | {s.reason} | | | | | |" for s in report.scenarios if s.reason]
+        scores = {score.name: score.measurement for score in scenarios[name].scores}
+        pu = [shown(scores.get(f"pu_{family}")) for family in ("inversion", "identity")]
+        cells = (name, utility, f"{kept:.0%}", reversal, f"{excess:.0%}", identity)
+        ends = (ratio(scores.get("urr1")), *pu, "" if optimal else "dominated")
+        lines.append(f"| {' | '.join((*cells, *ends))} |")
+    lines += [f"| {s.defense} | {s.reason} {'| ' * 9}" for s in scenarios.values() if s.reason]
     return "\n".join(lines)
 
 
@@ -52,5 +58,10 @@ def shown(m: Measurement | None) -> str:
     return "–" if m is None else f"{m.value:.1%} ({m.low:.1%}–{m.high:.1%})"
 
 
+def ratio(m: Measurement | None) -> str:
+    """Value and interval; 1 is the undefended model."""
+    return "–" if m is None else f"{m.value:.2f} ({m.low:.2f}–{m.high:.2f})"
+
+
 if __name__ == "__main__":
-    print(table(load(Path(sys.argv[1]))))
+    print(table([load(Path(path)) for path in sys.argv[1:]]))
