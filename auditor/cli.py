@@ -7,7 +7,7 @@ model · 3 a gate failed · 4 inconclusive · 5 model refused · 6 environment �
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -63,6 +63,9 @@ Reveal = Annotated[
     bool, typer.Option("--reveal", help="Name real people and show their pictures sharp.")
 ]
 Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
@@ -121,10 +124,17 @@ def run(
     settings: Settings = None,
     reveal: Reveal = False,
     overwrite: Force = False,
+    resume: Resume = False,
 ) -> None:
-    """Audit a model: attack it, defend it, attack again, judge, report."""
+    """Audit a model: attack it, defend it, attack again, judge, report.
+
+    With --resume, finished steps are kept, and whatever was interrupted, failed, added or set
+    otherwise since is run.
+    """
     from auditor import config as configuration
 
+    if resume and overwrite:
+        raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
     flags = {
         "model": {"path": _text(model), "arch": arch, "card": card},
         "data": {"path": _text(data)},
@@ -135,7 +145,14 @@ def run(
         "budget": _fractions(budget),
     }
     resolved = configuration.load(config, flags, settings or [])
-    _audit(resolved, out, reveal=reveal, overwrite=overwrite, demo=False)
+    _prepare(out, overwrite=overwrite, resume=resume)
+    _audit(
+        lambda session: session.audit(resolved, out, resume=resume),
+        resolved,
+        out,
+        reveal=reveal,
+        again="; --resume goes on with it",
+    )
 
 
 @app.command(epilog=EPILOG)
@@ -152,7 +169,8 @@ def demo(
 
     flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
-    _audit(resolved, out, reveal=False, overwrite=overwrite, demo=True)
+    _prepare(out, overwrite=overwrite)
+    _audit(lambda session: session.demo(resolved, out), resolved, out)
 
 
 @app.command(epilog=EPILOG)
@@ -236,19 +254,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, demo: bool) -> None:
-    _prepare(out, overwrite=overwrite)
+def _audit(
+    start: Callable[[Any], "AuditReport"],
+    config: "AuditConfig",
+    out: Path,
+    *,
+    reveal: bool = False,
+    again: str = "",
+) -> None:
     from auditor import session  # torch starts here, after everything that may be wrong without it
     from auditor.gates import check
     from auditor.report import load
 
     try:
-        record = (session.demo if demo else session.audit)(config, out)
+        record = start(session)
     except KeyboardInterrupt:
         if (out / "report.json").exists():
             record = load(out / "report.json")
             _render(record, check(record, config.gates), out, out, None, reveal=reveal)
-            typer.echo(f"audit: what is finished is in {out}", err=True)
+            typer.echo(f"audit: what is finished is in {out}{again}", err=True)
         raise
     verdicts = check(record, config.gates)
     _render(record, verdicts, out, out, None, reveal=reveal)
@@ -256,16 +280,18 @@ def _audit(config: "AuditConfig", out: Path, *, reveal: bool, overwrite: bool, d
     raise typer.Exit(conclude(record, verdicts))
 
 
-def _prepare(out: Path, *, overwrite: bool) -> None:
+def _prepare(out: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
-    if not (out / "report.json").exists():
+    if resume or not (out / "report.json").exists():
         return
     from auditor.manifest import OWN
 
     if not overwrite:
-        raise UsageError(f"{out} holds an earlier run; name another --out or pass --overwrite")
+        raise UsageError(
+            f"{out} holds an earlier run; name another --out, or pass --resume or --overwrite"
+        )
     for folder in (out / "steps", out / "personal"):
         shutil.rmtree(folder, ignore_errors=True)
     for path in (*out.glob("report.*"), *(out / name for name in ("run.json", *OWN))):

@@ -1,16 +1,19 @@
 """What the audit ran on, for whoever wants to repeat it."""
 
+import json
 import platform
 import shlex
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from auditor import __version__
 from auditor.errors import EnvironmentUnmetError
+from auditor.files import write
 
 PACKAGES = (
     "torch",
@@ -60,6 +63,15 @@ def occasion() -> dict[str, str]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["audit", *sys.argv[1:]]),
     }
+
+
+def save_occasion(path: Path, *, going_on: bool) -> None:
+    """Write the occasion; one that goes on with an earlier run lists that one's before its own."""
+    said: dict[str, Any] = dict(occasion())
+    if going_on and path.exists():
+        earlier = json.loads(path.read_bytes())
+        said["earlier"] = [*earlier.pop("earlier", []), earlier]
+    write(path, json.dumps(said, indent=1).encode())
 
 
 def _version(package: str) -> str:

@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from auditor.files import write
 from auditor.progress import Display
@@ -66,10 +66,17 @@ Result = tuple[ProbeCheck, ...] | Utility | Power | Finding | Budget
 
 @dataclass(frozen=True)
 class Step:
-    """One named unit of work."""
+    """One named unit of work.
+
+    Attributes:
+        name: its address.
+        work: does it.
+        inputs: the settings that its result depends on, as plain data.
+    """
 
     name: str
     work: Callable[[Progress], Result]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,7 @@ class Entry:
     """A finished step as it lies on disk."""
 
     step: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     seconds: float
     result: Result
 
@@ -89,20 +97,66 @@ def run(
     folder: Path,
     display: Display,
     after: Callable[[dict[str, Result]], None],
+    *,
+    resume: bool = False,
 ) -> dict[str, Result]:
     """Run the steps in order; each result is written to ``folder`` and then shown to ``after``.
+
+    Args:
+        steps: what to do.
+        folder: of the journal.
+        display: told of every step.
+        after: called with the results so far, whenever a step was run and at the end.
+        resume: whether results that lie in ``folder`` are kept, if they come from the same inputs.
+            What failed is tried again.
 
     Raises:
         EnvironmentUnmetError: if a result cannot be written.
         KeyboardInterrupt: passed on; the results so far are on disk.
     """
+    earlier = _finished(folder) if resume else {}
     results: dict[str, Result] = {}
+    ran = False
     for position, step in enumerate(steps, 1):
+        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
+        place = folder / f"{position:02d}-{slug}.json"
+        path, entry = earlier.get(step.name, (place, None))
+        ran = entry is None or entry.inputs != step.inputs or not _settled(entry.result)
+        if entry is not None and not ran:
+            display.keep(step.name)
+            results[step.name] = entry.result
+            path.replace(place)
+            continue
         began = time.monotonic()
         with display.step(step.name) as progress:
-            results[step.name] = step.work(progress)
-        entry = Entry(step=step.name, seconds=time.monotonic() - began, result=results[step.name])
-        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
-        write(folder / f"{position:02d}-{slug}.json", _ADAPTER.dump_json(entry, indent=1))
+            results[step.name] = result = step.work(progress)
+        seconds = time.monotonic() - began
+        made = Entry(step=step.name, inputs=step.inputs, seconds=seconds, result=result)
+        write(place, _ADAPTER.dump_json(made, indent=1))
+        if path != place:
+            path.unlink()
+        after(results)
+    if not ran:
         after(results)
     return results
+
+
+def _finished(folder: Path) -> dict[str, tuple[Path, Entry]]:
+    """The entries of an earlier run and where they lie, by step; what cannot be read is not one."""
+    found: dict[str, tuple[Path, Entry]] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            entry = _ADAPTER.validate_json(path.read_bytes())
+        except ValidationError:
+            continue
+        found[entry.step] = path, entry
+    return found
+
+
+def _settled(result: Result) -> bool:
+    """Whether a step came to a result, be it a refusal, rather than to a failure."""
+    if isinstance(result, Finding):
+        return result.status != "failed"
+    if isinstance(result, Utility):
+        return not result.reason
+    return not isinstance(result, Power) or result.planted is not None

@@ -66,16 +66,27 @@ def save_names(root: Path, names: Mapping[str, str]) -> str:
 
 def save_facts(root: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts about a dataset without names of files; those go below ``personal/``."""
-    kept, apart = dict(facts), {}
-    for name, key in LISTS_OF_FILES:
-        value = kept.get(name)
-        if isinstance(value, Mapping) and value.get(key):
-            apart[name] = {key: value[key]}
-            kept[name] = {k: v for k, v in value.items() if k != key}
+    apart = {
+        name: {key: facts[name][key]} for name, key in LISTS_OF_FILES if _lists(facts, name, key)
+    }
     if apart:
         folder(root)
         write(root / FACTS, json.dumps(apart, indent=1, default=str).encode(), mode=0o600)
+    return without_files(facts)
+
+
+def without_files(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts about a dataset, without the lists of files that hold any."""
+    kept = dict(facts)
+    for name, key in LISTS_OF_FILES:
+        if _lists(facts, name, key):
+            kept[name] = {k: v for k, v in facts[name].items() if k != key}
     return kept
+
+
+def _lists(facts: Mapping[str, Any], name: str, key: str) -> bool:
+    value = facts.get(name)
+    return isinstance(value, Mapping) and bool(value.get(key))
 
 
 def under(names: Mapping[str, str]) -> Rename:

@@ -96,8 +96,14 @@ class World:
         return self.targets[label]
 
 
-def run_audit(world: World, display: Display | None = None) -> AuditReport:
+def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:
     """Run the whole plan; ``report.json`` is up to date after every step.
+
+    Args:
+        world: what is audited.
+        display: told of every step.
+        resume: whether finished steps in the output folder are kept, where they were of the same
+            settings; that all else is the same is for `auditor.resuming` to see.
 
     Raises:
         ModelError: if the sanity probe fails and ``force`` is off.
@@ -117,24 +123,34 @@ def run_audit(world: World, display: Display | None = None) -> AuditReport:
         report = assemble(world.config, head, results, complete=complete)
         write(out / "report.json", dumps(report).encode())
 
-    results = journal.run(steps, out / "steps", display, save)
+    results = journal.run(steps, out / "steps", display, save, resume=resume)
     return assemble(world.config, head, results, complete=True)
 
 
 def plan(world: World) -> list[Step]:
     """The steps of a run, in order; the name of each is its address."""
+    settings = world.config.resolved()
+    ranked = {key: settings[key] for key in ("ranking", "rank_lists", "study")}
     steps = [Step("probe", partial(_probe, world))]
     for scenario in (BARE, *world.config.defenses):
-        steps.append(Step(f"{scenario}/utility", partial(_utility, world, scenario)))
+        defended = {"defense": settings["defenses"].get(scenario)}
+        steps.append(
+            Step(f"{scenario}/utility", partial(_utility, world, scenario), defended | ranked)
+        )
         for attack in world.config.attacks:
+            attacked = {"attack": settings["attacks"][attack]}
             if scenario == BARE and world.config.controls:
-                steps.append(Step(f"controls/{attack}", partial(_controls, world, attack)))
-            steps.append(Step(f"{scenario}/{attack}", partial(_attack, world, scenario, attack)))
+                certify = partial(_controls, world, attack)
+                steps.append(Step(f"controls/{attack}", certify, attacked))
+            both = defended | attacked
+            run = partial(_attack, world, scenario, attack)
+            steps.append(Step(f"{scenario}/{attack}", run, both))
             if world.config.budget and scenario in world.config.budget_scenarios:
-                work = partial(_budget, world, scenario, attack)
-                steps.append(Step(f"{scenario}/{attack}/budget", work))
+                repeat = partial(_budget, world, scenario, attack)
+                fractions = {"budget": settings["budget"]}
+                steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions))
     rename = personal.under(world.pseudonyms)
-    return [Step(step.name, partial(_nameless, world, rename, step.work)) for step in steps]
+    return [replace(step, work=partial(_nameless, world, rename, step.work)) for step in steps]
 
 
 def _nameless(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:

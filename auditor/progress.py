@@ -23,11 +23,18 @@ class Display:
     @contextmanager
     def step(self, name: str) -> Iterator[Progress]:
         """Show one step while it runs; yields what the step reports its progress to."""
-        self.done += 1
-        title = f"[{self.done}/{self.total}] {name}"
+        title = self._title(name)
         shown = self._bar(title) if self.stream.isatty() else self._lines(title)
         with shown as progress:
             yield progress
+
+    def keep(self, name: str) -> None:
+        """Say that a step was done by an earlier run."""
+        self._say(f"{self._title(name)} kept")
+
+    def _title(self, name: str) -> str:
+        self.done += 1
+        return f"[{self.done}/{self.total}] {name}"
 
     @contextmanager
     def _bar(self, title: str) -> Iterator[Progress]:

@@ -1,17 +1,16 @@
 """Opens what a configuration names and runs the audit: the part of the command that needs torch."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from auditor import resuming
 from auditor.card import Card
 from auditor.config import AuditConfig, DataConfig, ModelConfig
 from auditor.data import open_dataset
-from auditor.environment import describe, occasion, pick_device
+from auditor.environment import describe, pick_device, save_occasion
 from auditor.errors import UsageError
-from auditor.files import write
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel, open_model
 from auditor.models.described import Description, card_for, described
@@ -26,11 +25,17 @@ DEMO_SEED = 20
 """Of the demo's people; the reference extractor was trained on others."""
 
 
-def audit(config: AuditConfig, out: Path) -> AuditReport:
+def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditReport:
     """Audit the configured model on the configured data.
 
+    Args:
+        config: what to do.
+        out: folder for the record.
+        resume: whether to go on with the run in ``out``, if there is one.
+
     Raises:
-        AuditError: if anything named cannot be opened, or the sanity probe fails.
+        AuditError: if anything named cannot be opened, the sanity probe fails, or the run in
+            ``out`` is of something else.
     """
     if config.model is None:
         raise UsageError("no model given; use --model FILE or 'model: {path: …}'")
@@ -39,7 +44,7 @@ def audit(config: AuditConfig, out: Path) -> AuditReport:
     device = pick_device(config.device)
     data = open_data(config.data)
     model = open_configured(config.model, device)
-    return _run(config, out, model, data, device)
+    return _run(config, out, model, data, device, resume=resume)
 
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
@@ -69,6 +74,8 @@ def _run(
     model: LoadedModel,
     data: ReIDDataset,
     device: torch.device,
+    *,
+    resume: bool = False,
 ) -> AuditReport:
     if config.weights is not None:
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
@@ -92,8 +99,9 @@ def _run(
             real_people=data.real_people,
         ),
     )
-    write(out / "run.json", json.dumps(occasion(), indent=1).encode())
-    return run_audit(world)
+    going_on = resume and resuming.resume(out, world.head)
+    save_occasion(out / "run.json", going_on=going_on)
+    return run_audit(world, resume=going_on)
 
 
 def open_data(config: DataConfig) -> ReIDDataset:

@@ -79,10 +79,10 @@ def standing_in(shared):
     audit_for_real, demo_for_real = session.audit, session.demo
     bare, defended, _ = load(shared / "report.json").scenarios
 
-    def audit(settings, out):
+    def audit(settings, out, *, resume=False):
         plugins = {label: block.get("use", label) for label, block in settings.attacks.items()}
         if not set(plugins.values()) & set(SHARED):
-            return audit_for_real(settings, out)
+            return audit_for_real(settings, out, resume=resume)
         data = session.open_data(settings.data)
         model = session.open_configured(settings.model, torch.device("cpu"))
         scenarios = [
@@ -286,7 +286,9 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
         shipped = config.ModelConfig(path=WEIGHTS, arch="reference", card=CARD)
         return open_named(shipped, device)
 
-    monkeypatch.setattr(session, "audit", lambda settings, out: audit(_brief(settings), out))
+    monkeypatch.setattr(
+        session, "audit", lambda config, out, **kw: audit(_brief(config), out, **kw)
+    )
     monkeypatch.setattr(session, "open_configured", open_shipped)
     prepare(page, tmp_path, drawn_folder, request)
     follow(page, reader)

@@ -1,11 +1,13 @@
-"""Ctrl-C and SIGTERM: what is finished stays readable, and nothing is half-written."""
+"""Ctrl-C and SIGTERM: what is finished stays readable, nothing is half-written, and it goes on."""
 
+import json
 import signal
 import threading
 
 import pytest
 
 from auditor.report import load
+from tests import worlds
 
 
 @pytest.fixture
@@ -38,6 +40,7 @@ def test_an_interrupted_run_leaves_what_is_finished(
     _, rest = process.communicate()
     guard.cancel()
     assert process.returncode == code, "".join(lines) + rest
+    assert "--resume goes on with it" in rest
     assert "audit: interrupted" in rest
     assert "Traceback" not in rest
     record = load(out / "report.json")
@@ -47,3 +50,73 @@ def test_an_interrupted_run_leaves_what_is_finished(
     assert "interrupted" in record.scenarios[0].findings[0].reason
     assert (out / "report.html").is_file()
     assert not [p.name for p in out.rglob(".*")]
+
+
+TWO_ATTACKS = {"identity": worlds.QUICK["identity"], "attribute": worlds.QUICK["attribute"]}
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(audit, audit_process, write_config, tmp_path):
+    config = write_config(attacks=TWO_ATTACKS, controls=False)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    # threads are part of what a record is of, so both runs are processes of the same kind
+    assert run_through(audit_process("run", "--config", config, "--out", whole)) == 4
+    process = audit_process("run", "--config", config, "--out", cut)
+    for line in process.stderr:
+        if "dp_gallery/identity …" in line:
+            break
+    process.kill()
+    process.communicate()
+    assert not load(cut / "report.json").complete
+    finished = {path.name: path.read_bytes() for path in (cut / "steps").iterdir()}
+
+    code, _, said = audit("run", "--config", config, "--out", cut)
+    assert code == 2
+    assert "--resume" in said
+    code, _, said = audit("run", "--config", config, "--out", cut, "--seed", 5, "--resume")
+    assert code == 2
+    assert "config.seed was 0 and is 5" in said
+    assert run_through(audit_process("run", "--config", config, "--out", cut, "--resume")) == 4
+
+    assert {name: (cut / "steps" / name).read_bytes() for name in finished} == finished
+    for name in ("report.json", "report.html", "report.xlsx"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+    (first,) = json.loads((cut / "run.json").read_text())["earlier"]
+    assert set(first) == {"created", "command"}
+    assert audit("verify", cut)[0] == 0
+
+
+def test_asking_for_more_keeps_what_was_found(audit, write_config, tmp_path):
+    config = write_config(defenses={}, controls=False)
+    out = tmp_path / "out"
+    audit("run", "--config", config, "--out", out, "--defend", "strong=dp_gallery:epsilon=1")
+    before = load(out / "report.json")
+    gates = [{"address": "none/identity/top1", "limit": 1.0}]
+    config = write_config(attacks=TWO_ATTACKS, defenses={}, controls=False, gates=gates)
+    more = ["--defend", "weak=dp_gallery:epsilon=500", "--defend", "strong=dp_gallery:epsilon=1"]
+    code, _, said = audit("run", "--config", config, "--out", out, *more, "--resume")
+    assert code == 4
+    kept = [line.split()[1] for line in said.splitlines() if line.endswith(" kept")]
+    assert kept == [
+        "probe",
+        "none/utility",
+        "none/identity",
+        "strong/utility",
+        "strong/identity",
+    ]
+    after = load(out / "report.json")
+    assert after.complete
+    assert [s.defense for s in after.scenarios] == ["none", "weak", "strong"]
+    then, now = (dict(record.measurements()) for record in (before, after))
+    assert now["strong/identity/top1"] == then["strong/identity/top1"]
+    assert audit("verify", out)[0] == 0
+
+
+def test_keeping_and_throwing_away_do_not_go_together(audit, write_config, tmp_path):
+    code, _, said = audit("run", "--config", write_config(), "--resume", "--overwrite")
+    assert code == 2
+    assert "pass one of them" in said
+
+
+def run_through(process):
+    process.communicate()
+    return process.returncode

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ FINDING = Finding(
     status="done",
     measurements=(Measurement(metric="top1", value=0.5, n=3, low=0.1, high=0.9, chance=0.1),),
 )
+CRASHED = replace(FINDING, status="failed", reason="out of memory")
+UTILITY_DONE = journal.Utility(measurements=FINDING.measurements)
 POWER = Power(metric="top1", planted=None, null=None, required=0.5, shown=False, reason="crashed")
 UTILITY = journal.Utility(reason="the defense crashed")
 CURVE = Curve(
@@ -104,6 +107,67 @@ def test_steps_are_announced_with_their_progress(tmp_path):
 
     journal.run([Step("probe", work)], tmp_path, Display(1, said), lambda results: None)
     assert said.getvalue().startswith("[1/1] probe …\n[1/1] probe done in ")
+
+
+class TestResuming:
+    def test_what_was_done_is_kept_and_the_rest_is_run(self, tmp_path):
+        done = play({"one": FINDING, "two": UTILITY_DONE}, tmp_path)
+        said, reports = io.StringIO(), []
+        steps = [Step("one", never), Step("two", never), Step("three", lambda progress: CHECKS)]
+        results = journal.run(
+            steps, tmp_path, Display(3, said), lambda r: reports.append(list(r)), resume=True
+        )
+        assert results == {**done, "three": CHECKS}
+        assert said.getvalue().startswith("[1/3] one kept\n[2/3] two kept\n[3/3] three …\n")
+        assert reports == [["one", "two", "three"]]
+
+    def test_the_record_is_written_even_if_nothing_is_left_to_do(self, tmp_path):
+        play({"one": FINDING}, tmp_path)
+        reports = []
+        again([Step("one", never)], tmp_path, reports.append)
+        assert reports == [{"one": FINDING}]
+
+    def test_without_being_asked_everything_is_run_again(self, tmp_path):
+        play({"one": FINDING}, tmp_path)
+        with pytest.raises(AssertionError, match="run again"):
+            play({"one": never}, tmp_path)
+
+    @pytest.mark.parametrize(
+        "failed", [CRASHED, UTILITY, POWER], ids=["attack", "defense", "power"]
+    )
+    def test_what_failed_is_tried_again(self, tmp_path, failed):
+        play({"one": failed}, tmp_path)
+        assert again([Step("one", lambda progress: FINDING)], tmp_path) == {"one": FINDING}
+
+    def test_other_settings_are_another_step(self, tmp_path):
+        first = Step("one", lambda progress: FINDING, {"attack": {"epochs": 4, "size": (1, 2)}})
+        again([first], tmp_path)
+        with pytest.raises(AssertionError, match="run again"):
+            again([Step("one", never, {"attack": {"epochs": 5, "size": (1, 2)}})], tmp_path)
+
+    def test_an_entry_moves_with_its_step_and_a_new_one_replaces_it(self, tmp_path):
+        play({"one": FINDING, "two": CRASHED}, tmp_path)
+        steps = [
+            Step("new", lambda progress: CHECKS),
+            Step("one", never),
+            Step("two", lambda progress: FINDING),
+        ]
+        again(steps, tmp_path)
+        assert names(tmp_path) == ["01-new.json", "02-one.json", "03-two.json"]
+        assert again([Step(step.name, never) for step in steps], tmp_path)["two"] == FINDING
+
+    def test_an_entry_that_cannot_be_read_is_none(self, tmp_path):
+        play({"one": CHECKS}, tmp_path)
+        (tmp_path / "01-one.json").write_text("{half")
+        assert again([Step("one", lambda progress: FINDING)], tmp_path) == {"one": FINDING}
+
+
+def again(steps, folder, after=lambda results: None):
+    return journal.run(steps, folder, Display(len(steps), io.StringIO()), after, resume=True)
+
+
+def never(progress):
+    raise AssertionError("run again")
 
 
 class TestWrite:

@@ -1,0 +1,78 @@
+"""Going on with an audit that was interrupted, or asking more of one that was finished.
+
+Kept is what the same model, people, judges, seed and software came to; each step of the journal
+says by itself which of the other settings it depends on (`auditor.pipeline.plan`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import UsageError
+from auditor.manifest import MANIFEST, PURGES, SIGNATURE
+from auditor.personal import without_files
+from auditor.report import AuditReport, dumps, load
+
+BY_STEP = (
+    "attacks",
+    "budget",
+    "budget_scenarios",
+    "controls",
+    "defenses",
+    "gates",
+    "preset",
+    "rank_lists",
+    "ranking",
+    "study",
+)
+"""Settings that some steps depend on and others do not, or none, like the limits of gates."""
+
+
+def resume(out: Path, head: AuditReport) -> bool:
+    """Make ``out`` ready to be gone on with; whether there is anything to go on with.
+
+    Args:
+        out: folder of the earlier run.
+        head: the record of the run at hand, before any step has run.
+
+    Raises:
+        UsageError: if the earlier run was of something else, or purged; it stays as it is.
+    """
+    record = out / "report.json"
+    if not record.exists():
+        return False
+    if (out / PURGES).exists():
+        raise UsageError(f"{out} was purged, so its journal is gone; name another --out")
+    if found := difference(_base(load(record)), _base(head)):
+        raise UsageError(
+            f"{out} holds a run that cannot be gone on with: {found}; "
+            "name another --out or pass --overwrite"
+        )
+    for name in (MANIFEST, SIGNATURE):
+        (out / name).unlink(missing_ok=True)  # they are about files that are to change
+    return True
+
+
+def _base(report: AuditReport) -> Mapping[str, Any]:
+    """What every step depends on."""
+    config = {key: value for key, value in report.config.items() if key not in BY_STEP}
+    head = replace(report, config=config, data=without_files(report.data), pseudonyms="")
+    bare = replace(head, probe=(), scenarios=(), scores=(), complete=False)
+    return json.loads(dumps(bare))  # type: ignore[no-any-return]
+
+
+def difference(before: Any, now: Any, path: str = "") -> str:
+    """The first place where plain values differ, in words; empty if there is none.
+
+    >>> difference({"seed": 1, "data": {"name": "a"}}, {"seed": 1, "data": {"name": "b"}})
+    "data.name was 'a' and is 'b'"
+    """
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return "" if before == now else f"{path} was {before!r} and is {now!r}"
+    for key in {**before, **now}:
+        inner = f"{path}.{key}" if path else key
+        if found := difference(before.get(key), now.get(key), inner):
+            return found
+    return ""
