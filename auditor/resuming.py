@@ -30,6 +30,10 @@ BY_STEP = (
 """Settings that some steps depend on and others do not, or none, like the limits of gates."""
 
 
+class AnotherRunError(UsageError):
+    """The folder holds a run of something else."""
+
+
 def resume(out: Path, head: AuditReport) -> bool:
     """Make ``out`` ready to be gone on with; whether there is anything to go on with.
 
@@ -38,7 +42,8 @@ def resume(out: Path, head: AuditReport) -> bool:
         head: the record of the run at hand, before any step has run.
 
     Raises:
-        UsageError: if the earlier run was of something else, or purged; it stays as it is.
+        AnotherRunError: if the earlier run was of something else; it stays as it is.
+        UsageError: if it was purged.
     """
     record = out / "report.json"
     if not record.exists():
@@ -46,7 +51,7 @@ def resume(out: Path, head: AuditReport) -> bool:
     if (out / PURGES).exists():
         raise UsageError(f"{out} was purged, so its journal is gone; name another --out")
     if found := difference(_base(load(record)), _base(head)):
-        raise UsageError(
+        raise AnotherRunError(
             f"{out} holds a run that cannot be gone on with: {found}; "
             "name another --out or pass --overwrite"
         )

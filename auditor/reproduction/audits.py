@@ -12,9 +12,10 @@ import yaml
 from auditor import config as configuration
 from auditor import session
 from auditor.files import write
-from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario, load
+from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
 from auditor.reproduction.plan import RowPlan, block_of
 from auditor.reproduction.scene import Outcome, Scene
+from auditor.resuming import AnotherRunError
 
 
 def run(scene: Scene) -> Mapping[str, Outcome]:
@@ -36,7 +37,7 @@ def _by_model(scene: Scene) -> dict[str, dict[str, RowPlan]]:
 
 
 def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport:
-    """The record of an audit, the one already there if it is complete and of the same settings."""
+    """The record of an audit; what an earlier one of the same model and people found is kept."""
     defenses = {name: block_of(row, scene.preset) for name, row in rows.items() if row.defense}
     settings: dict[str, Any] = {
         "model": {"path": str(scene.model(model).resolve())},
@@ -54,12 +55,11 @@ def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditRepo
     # as a file, so that a reader can repeat this part alone: audit run --config audit.yaml
     write(out / "audit.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
     config = configuration.load(out / "audit.yaml", {})
-    if (out / "report.json").exists():
-        earlier = load(out / "report.json")
-        if earlier.complete and earlier.config == config.resolved():
-            return earlier
     scene.say(f"auditing {model} under {len(defenses)} protections")
-    return session.audit(config, out)
+    try:
+        return session.audit(config, out, resume=True)
+    except AnotherRunError:
+        return session.audit(config, out)
 
 
 def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcome:
