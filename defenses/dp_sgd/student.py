@@ -86,7 +86,8 @@ def private_copy(extractor: CardedExtractor, *, scratch: bool) -> CardedExtracto
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]
     _check(fixed)
-    copied.network = fixed
+    # gradients of single pictures come in the plain layout, whatever that of the opened network
+    copied.network = fixed.to(memory_format=torch.contiguous_format)
     wrap_norms(fixed)
     return copied
 

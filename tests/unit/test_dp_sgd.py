@@ -260,6 +260,13 @@ class TestStudent:
         with pytest.raises(UnsupportedTargetError, match=why):
             DpSgd(epochs=1).apply(target(network=network), CONTEXT)
 
+    def test_a_network_opened_in_another_layout_trains_without_a_warning(self):
+        given = extractor()
+        given.network.to(memory_format=torch.channels_last)
+        copied = private_copy(given, scratch=True)
+        learn(Student(copied, 8), copied, units(), QUICK, CONTEXT)
+        assert all(weight.is_contiguous() for weight in copied.network.parameters())
+
     def test_a_weight_that_cannot_be_drawn_anew_is_refused(self):
         with pytest.raises(UnsupportedTargetError, match="does not say how its weights start"):
             private_copy(extractor(Scaled), scratch=True)
