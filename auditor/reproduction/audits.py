@@ -68,6 +68,9 @@ def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcom
     if scenario is None or not scenario.utility:
         return Outcome(reason=_why_empty(scenario))
     found = dict(record.measurements())
+    # no evidence, and so behind no address of the record; but it is what papers print
+    for finding in scenario.co_trained:
+        found |= {f"{label}/co_trained/{m.metric}": m for m in finding.measurements}
     figures: dict[str, Measurement] = {}
     for key, column in scene.plan.columns.items():
         address = f"{label}/{column.address.format(attack=row.attack)}"

@@ -6,6 +6,7 @@ import yaml
 
 from auditor.reproduction import plan, publications, run
 from auditor.reproduction.record import load
+from tests import worlds
 
 PEOPLE = {"identities": 8, "auxiliary": 24, "cameras": 3, "images_per_camera": 2}
 MODEL = {"arch": "reference", "size": "64x32", "epochs": 1, "steps": 2, "people": 4}
@@ -69,6 +70,24 @@ def test_a_table_of_audits(audit, small, tmp_path):
     assert [path.stat().st_mtime_ns for path in finished] == kept
     assert last.exists()
     assert load(out / "reproduction.json").rows == record.rows
+
+
+def test_what_a_training_says_of_itself_stands_beside_a_fresh_attack(audit, small, tmp_path):
+    small(
+        "urr",
+        ["bare", "weak"],
+        attacks={"mse_decoder": worlds.QUICK["mse_decoder"]},
+        defenses={"adversarial": worlds.BRIEF},
+        controls=False,
+    )
+    out = tmp_path / "table"
+    code, stdout, stderr = audit("reproduce", "urr", "--out", out)
+    assert code == 0, stderr
+    bare, weak = load(out / "reproduction.json").rows
+    assert bare.figures["co_trained"].measured is None
+    assert weak.figures["co_trained"].measured.metric == "reid_rank1"
+    assert weak.figures["found"].measured
+    assert "co-trained" in stdout
 
 
 def test_a_table_of_publications(audit, small, tmp_path):
