@@ -1,0 +1,196 @@
+"""`audit run` and `audit demo`: from flags to a record, judged and drawn.
+
+Whatever can be seen to be wrong without torch ends before torch is imported.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from auditor.chain import parse_all
+from auditor.commands.gate import conclude
+from auditor.commands.report import Reveal, render
+from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.config import AuditConfig
+    from auditor.report import AuditReport
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the reports.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
+Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
+]
+
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="FRACTIONS",
+        help="Repeat each attack with less auxiliary data and training, such as 0.1,0.25,0.5.",
+    ),
+]
+
+
+def run(
+    model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="Architecture of a state dict: osnet_x0_25, resnet50, pkg:fn."),
+    ] = None,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            "--card",
+            help="Preprocessing: torchreid, fastreid, transreid, imagenet "
+            "(default: the file's own, else torchreid).",
+        ),
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="quick or full.")] = None,
+    defend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--defend",
+            metavar="[LABEL=]NAME[:K=V,…]",
+            help="Audit under this defense too; repeatable. Join several by + to chain them.",
+        ),
+    ] = None,
+    out: Out = Path("audit-out"),
+    device: Device = None,
+    seed: Seed = None,
+    budget: Budget = None,
+    settings: Settings = None,
+    reveal: Reveal = False,
+    overwrite: Force = False,
+    resume: Resume = False,
+) -> None:
+    """Audit a model: attack it, defend it, attack again, judge, report.
+
+    With --resume, finished steps are kept, and whatever was interrupted, failed, added or set
+    otherwise since is run.
+    """
+    from auditor import config as configuration
+
+    if resume and overwrite:
+        raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
+    flags = {
+        "model": {"path": _text(model), "arch": arch, "card": card},
+        "data": {"path": _text(data)},
+        "preset": preset,
+        "defenses": parse_all(defend) if defend else None,
+        "device": device,
+        "seed": seed,
+        "budget": _fractions(budget),
+    }
+    resolved = configuration.load(config, flags, settings or [])
+    _prepare(out, overwrite=overwrite, resume=resume)
+    _audit(
+        lambda session: session.audit(resolved, out, resume=resume),
+        resolved,
+        out,
+        reveal=reveal,
+        again="; --resume goes on with it",
+    )
+
+
+def demo(
+    out: Out = Path("audit-demo"),
+    device: Device = None,
+    seed: Seed = None,
+    budget: Budget = None,
+    settings: Settings = None,
+    overwrite: Force = True,
+) -> None:
+    """Audit the shipped reference extractor on drawn people; no data, download or GPU needed."""
+    from auditor import config as configuration
+
+    flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
+    resolved = configuration.load(None, flags, settings or [])
+    _prepare(out, overwrite=overwrite)
+    _audit(lambda session: session.demo(resolved, out), resolved, out)
+
+
+def _audit(
+    start: Callable[[Any], "AuditReport"],
+    config: "AuditConfig",
+    out: Path,
+    *,
+    reveal: bool = False,
+    again: str = "",
+) -> None:
+    from auditor import session  # torch starts here, after everything that may be wrong without it
+    from auditor.gates import check
+    from auditor.report import load
+
+    try:
+        record = start(session)
+    except KeyboardInterrupt:
+        if (out / "report.json").exists():
+            record = load(out / "report.json")
+            render(record, check(record, config.gates), out, out, None, reveal=reveal)
+            typer.echo(f"audit: what is finished is in {out}{again}", err=True)
+        raise
+    verdicts = check(record, config.gates)
+    render(record, verdicts, out, out, None, reveal=reveal)
+    typer.echo(_digest(record))
+    raise typer.Exit(conclude(record, verdicts))
+
+
+def _prepare(out: Path, *, overwrite: bool, resume: bool = False) -> None:
+    """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a folder")
+    if resume or not (out / "report.json").exists():
+        return
+    from auditor.manifest import OWN
+
+    if not overwrite:
+        raise UsageError(
+            f"{out} holds an earlier run; name another --out, or pass --resume or --overwrite"
+        )
+    for folder in (out / "steps", out / "personal"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in (*out.glob("report.*"), *(out / name for name in ("run.json", *OWN))):
+        path.unlink(missing_ok=True)
+
+
+def _digest(record: "AuditReport") -> str:
+    """The headline figures, one line each."""
+    lines = []
+    for scenario in record.scenarios:
+        headlines = ("rank1", "map", "rank1_reranked", "map_reranked")
+        shown = [("utility", m) for m in scenario.utility if m.metric in headlines]
+        for finding in scenario.findings:
+            shown += [(finding.attack, m) for m in finding.measurements[:1]]
+            if finding.status != "done":
+                lines.append(
+                    f"{scenario.defense}/{finding.attack}: {finding.status}: {finding.reason}"
+                )
+        for attack, m in shown:
+            chance = "" if m.chance is None else f", chance {m.chance:.1%}"
+            lines.append(
+                f"{scenario.defense}/{attack}/{m.metric}: {m.value:.1%} "
+                f"({m.low:.1%} to {m.high:.1%}{chance}, {m.n} people)"
+            )
+        claims = [claim for claim in scenario.claims if claim.verdict]
+        lines += [f"{scenario.defense}: {claim.verdict}: {claim.reason}" for claim in claims]
+    return "\n".join(lines)
+
+
+def _fractions(text: str | None) -> list[str] | None:
+    return None if text is None else [part for part in text.split(",") if part]
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
