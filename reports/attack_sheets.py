@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from openpyxl.worksheet.worksheet import Worksheet
 
-from auditor.report import AuditReport, Measurement
+from auditor.report import AuditReport
 from reports import tables
-from reports.cells import Row, colour_outcomes, write_table
+from reports.cells import Row, colour_outcomes, ends, write_table
 from reports.co_trained import pairs
 from reports.threats import threats
 from reports.wording import label, sentence
@@ -47,7 +47,7 @@ def _controls(report: AuditReport) -> Iterator[Row]:
             unit = m.unit if m else ""
             required = (certificate.required if name == "planted leak" else None, unit)
             chance = (m.chance if m else None, unit)
-            yield (*told, name, *_three(m), required, chance, sentence(certificate.reason))
+            yield (*told, name, *ends(m), required, chance, sentence(certificate.reason))
 
 
 def co_trained(sheet: Worksheet, report: AuditReport) -> None:
@@ -59,8 +59,8 @@ def co_trained(sheet: Worksheet, report: AuditReport) -> None:
             pair.scenario,
             pair.own.metric,
             label(pair.own.metric),
-            *_three(pair.own),
-            *_three(pair.fresh),
+            *ends(pair.own),
+            *ends(pair.fresh),
             pair.attack,
         )
         for pair in pairs(report)
@@ -82,7 +82,3 @@ def _noted(report: AuditReport) -> Iterator[Row]:
             texts = [*finding.notes, *([finding.reason] if finding.reason else [])]
             place = (scenario.defense, finding.attack, finding.status)
             yield from ((*place, sentence(text)) for text in texts)
-
-
-def _three(m: Measurement | None) -> list[tuple[float | None, str]]:
-    return [(number, m.unit) for number in (m.value, m.low, m.high)] if m else [(None, "")] * 3

@@ -17,6 +17,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 
+from auditor.report import Measurement
 from reports.cleaning import clean
 from reports.wording import ABSENT
 
@@ -49,6 +50,11 @@ _HEAD_FILL = PatternFill("solid", fgColor="0E5F70")
 _TEXT = Alignment(vertical="top", indent=1)
 _WRAPPED = Alignment(vertical="top", indent=1, wrap_text=True)
 _NUMBER = Alignment(vertical="top", horizontal="right")
+
+
+def ends(m: Measurement | None) -> list[tuple[float | None, str]]:
+    """Cells of a figure and the ends of its interval."""
+    return [(number, m.unit) for number in (m.value, m.low, m.high)] if m else [(None, "")] * 3
 
 
 def write_cell(

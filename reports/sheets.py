@@ -7,17 +7,13 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
-from reports import annexes, attack_sheets, charts, promises, tables
+from reports import annexes, attack_sheets, charts, person_sheets, promises, tables
 from reports.caveats import DISCLAIMER
-from reports.cells import Row, colour_outcomes, write_table
+from reports.cells import Row, colour_outcomes, ends, write_table
 from reports.coverage import coverage
 from reports.facts import facts
 from reports.tables import Figure
 from reports.wording import UNITS, label
-
-CHARTED = 24
-"""Matches of the first scenario that are drawn, the surest first."""
-RIGHT = {"yes": "pass", "no": "fail"}
 
 
 def scenarios(sheet: Worksheet, report: AuditReport) -> None:
@@ -79,56 +75,6 @@ def _row(row: tables.Row) -> Row:
     return (*where, *numbers, m.n, m.worse, UNITS[m.unit], m.note)
 
 
-def matches(sheet: Worksheet, report: AuditReport) -> None:
-    """Query → best match → similarity, cross-camera."""
-    head = ["scenario", "query identity", "query camera", "matched identity", "matched camera"]
-    head += ["similarity", "correct", "rank of the true match"]
-    body = (
-        (
-            scenario,
-            match.query_id,
-            match.query_camera,
-            match.match_id,
-            match.match_camera,
-            (match.similarity, "distance"),
-            match.correct,
-            match.rank,
-        )
-        for scenario, match in tables.all_matches(report)
-    )
-    last = write_table(sheet, head, [18, 16, 14, 18, 16, 12, 10, 22], body)
-    colour_outcomes(sheet, f"G2:G{last + 1}", RIGHT)
-    shown = len(report.scenarios[0].matches) if report.scenarios else 0
-    if shown:
-        title = f"Similarity, the surest matches of {report.scenarios[0].defense}"
-        charts.bars(sheet, title, [6], (2, 1 + min(shown, CHARTED)), "J2", names=2)
-
-
-def rank_lists(sheet: Worksheet, report: AuditReport) -> None:
-    """The best matches of a few queries, one per row; numbered as on the page."""
-    head = ["scenario", "query", "query identity", "query camera", "rank of the true match"]
-    head += ["place", "matched identity", "matched camera", "similarity", "correct"]
-    body = (
-        (
-            scenario.defense,
-            number,
-            shown.query_id,
-            shown.query_camera,
-            shown.rank,
-            place,
-            match.match_id,
-            match.match_camera,
-            (match.similarity, "distance"),
-            match.correct,
-        )
-        for scenario in report.scenarios
-        for number, shown in enumerate(scenario.rank_lists, start=1)
-        for place, match in enumerate(shown.matches, start=1)
-    )
-    last = write_table(sheet, head, [18, 9, 16, 14, 22, 9, 18, 16, 12, 10], body)
-    colour_outcomes(sheet, f"J2:J{last + 1}", RIGHT)
-
-
 def attributes(sheet: Worksheet, report: AuditReport) -> None:
     """One row per attribute and scenario."""
     head = ["scenario", "attack", "attribute"]
@@ -150,9 +96,7 @@ def _attribute_rows(report: AuditReport) -> Iterator[Row]:
 
 
 def _four(m: Measurement | None) -> list[tuple[float | None, str]]:
-    if m is None:
-        return [(None, "")] * 4
-    return [(number, m.unit) for number in (m.value, m.low, m.high, m.chance)]
+    return [*ends(m), (m.chance, m.unit) if m else (None, "")]
 
 
 def curves(sheet: Worksheet, report: AuditReport) -> None:
@@ -203,52 +147,6 @@ def weights(sheet: Worksheet, report: AuditReport) -> None:
         )
         chart.y_axis.scaling.min, chart.y_axis.scaling.max = 0, 1
         row = rows[1] + 1
-
-
-def subgroups(sheet: Worksheet, report: AuditReport) -> None:
-    """Every headline by attribute value; groups that are not shown have no number."""
-    head = ["scenario", "attack", "attribute", "attribute value", "metric", "value", "low", "high"]
-    head += ["people", "widest difference", "p", "p after Holm"]
-    widths = [18, 18, 22, 22, 40, 12, 12, 12, 10, 18, 10, 14]
-    write_table(sheet, head, widths, _subgroup_rows(report))
-
-
-def _subgroup_rows(report: AuditReport) -> Iterator[Row]:
-    for scenario in report.scenarios:
-        for finding in scenario.findings:
-            gaps = {gap.attribute: gap for gap in finding.gaps}
-            for group in finding.subgroups:
-                m, gap = group.measurement, gaps.get(group.attribute)
-                yield (
-                    scenario.defense,
-                    finding.attack,
-                    group.attribute,
-                    group.value,
-                    m.metric if m else None,
-                    *_four(m)[:3],
-                    m.n if m else None,
-                    (gap.difference if gap else None, "fraction"),
-                    gap.p if gap else None,
-                    gap.p_adjusted if gap else None,
-                )
-
-
-def exposed(sheet: Worksheet, report: AuditReport) -> None:
-    """The most exposed people of every scenario, under pseudonyms."""
-    head = ["scenario", "person", "pictures hit", "by", "pictures tried", "mean over attacks"]
-    body: Iterator[Row] = (
-        (
-            scenario.defense,
-            person.pseudonym,
-            (person.leakage, "fraction"),
-            person.attack,
-            person.images,
-            (person.average, "fraction"),
-        )
-        for scenario, exposure in tables.by_person(report)
-        for person in exposure.most
-    )
-    write_table(sheet, head, [18, 14, 14, 18, 16, 20], body)
 
 
 def claims(sheet: Worksheet, report: AuditReport) -> None:
@@ -366,16 +264,16 @@ SHEETS: Mapping[str, Callable[[Worksheet, AuditReport], None]] = MappingProxyTyp
     {
         "Scenarios": scenarios,
         "Measurements": measurements,
-        "Matches": matches,
-        "Rank lists": rank_lists,
+        "Matches": person_sheets.matches,
+        "Rank lists": person_sheets.rank_lists,
         "Attributes": attributes,
         "Threat models": attack_sheets.threat_models,
         "Power": attack_sheets.power,
         "Co-trained": attack_sheets.co_trained,
         "Notes": attack_sheets.notes,
         "Curves": curves,
-        "Subgroups": subgroups,
-        "Exposed": exposed,
+        "Subgroups": person_sheets.subgroups,
+        "Exposed": person_sheets.exposed,
         "DP": claims,
         "Scores": scores,
         "Weights": weights,
