@@ -14,6 +14,11 @@ from auditor.data.images import JoinedImages
 from auditor.types import Publish, RunContext, Split, Target
 
 SEARCHED = "utility is searched with queries protected under the gallery's own key"
+KEYED = (
+    "the key goes by person: whoever protects a query with it knows whom the query shows, so part "
+    "of the utility is the key's doing and not the extractor's"
+)
+"""What a reader must know of mechanisms that do the same to all pictures of a person."""
 
 
 def protect(

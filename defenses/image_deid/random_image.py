@@ -6,7 +6,7 @@ import torch
 
 from attacks.mixing import partner_rows
 from auditor.types import RunContext, Selection, Split, Target
-from defenses.publishing import protect
+from defenses.publishing import KEYED, protect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class RandomImage:
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
-        return protect(target, exchanged, ctx, "defenses.random_image")
+        return protect(target, exchanged, ctx, "defenses.random_image", (KEYED,))
 
 
 def exchanged(split: Split, generator: torch.Generator) -> Split:

@@ -14,7 +14,7 @@ from defenses.pis.mixing import check_weights
 from defenses.pis.network import ConditionalVae, resolutions
 from defenses.pis.pose import Pose, Source, pose_from
 from defenses.pis.shift import Shift
-from defenses.publishing import joined, protect
+from defenses.publishing import KEYED, joined, protect
 
 KEY = "defenses.pis"
 """Name of the randomness that the key of gallery and query is drawn with."""
@@ -115,8 +115,9 @@ class IdentityShift:
             EnvironmentUnmetError: if the estimator is asked for and its weights are not there.
         """
         mechanism = self.mechanism(target.data, ctx)
-        note = f"poses come from: {mechanism.pose.origin}"
-        return protect(target, mechanism, ctx, KEY, (note,))
+        by_person = (KEYED,) if self.noise == "partners" else ()
+        notes = (*by_person, f"poses come from: {mechanism.pose.origin}")
+        return protect(target, mechanism, ctx, KEY, notes)
 
     def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
         """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""

@@ -17,7 +17,7 @@ from defenses.image_deid import Blur, Pixelation, RandomImage, RemoveBody, Remov
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged
 from defenses.keypoints import COCO, Keypoints, shoulder_line
-from defenses.publishing import Chain, joined, protect
+from defenses.publishing import KEYED, Chain, joined, protect
 from tests import worlds
 
 
@@ -186,6 +186,7 @@ class TestPublishing:
     def test_utility_is_searched_with_protected_queries_and_leakage_with_clean_ones(self):
         ctx = RunContext()
         exchange = RandomImage().apply(worlds.leaky(), ctx)
+        assert KEYED in exchange.notes
         assert search(exchange, ctx, "cosine").hit(1).mean() > 0.9
         found = {m.metric: m.value for m in IdentityRetrieval().run(exchange, ctx).measurements}
         assert found["own_rank1"] < 0.2

@@ -31,6 +31,7 @@ from defenses.pis.losses import Critic, adversarial_loss, perceptual_loss, ramp,
 from defenses.pis.mixing import check_weights, draw_key, laplace, mixed
 from defenses.pis.network import ConditionalVae, double, resolutions, sample
 from defenses.pis.pose import Estimator, Silhouette, Skeletons, complete, pose_from
+from defenses.publishing import KEYED
 from tests import worlds
 
 
@@ -345,6 +346,11 @@ class TestShift:
         target = defense.apply(worlds.leaky(), RunContext())
         assert (target.data.gallery.partners == -1).all()
         assert any("silhouette" in note for note in target.notes)
+        assert KEYED not in target.notes
+
+    def test_what_the_key_knows_is_told(self):
+        target, _, _ = shifted()
+        assert KEYED in target.notes
 
     def test_partners_of_another_data_set_are_nobody_here(self, tmp_path):
         world = draw_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=5)
