@@ -3,7 +3,9 @@
 `python benchmarks/frontier.py report.json …`, of records made by
 `audit run --config benchmarks/frontier.yaml --model MODEL --data DATA`, together or a few
 protections at a time. A scenario is dominated if another one keeps as much utility or more, leaves
-as little reversibility or less, and does better in one of the two.
+as little reversibility or less, and does better in one of the two. Mechanisms whose key goes by
+person are listed and not compared: whoever protects a query with the key knows whom it shows, so
+their utility is not the extractor's own.
 """
 
 import sys
@@ -12,6 +14,9 @@ from pathlib import Path
 
 from auditor.report import AuditReport, Measurement, Scenario, load
 from reports.scatter import front
+
+
+BY_PERSON = {"pis", "vunet", "dgnet", "random_image"}
 
 
 def table(reports: Sequence[AuditReport]) -> str:
@@ -32,15 +37,19 @@ def table(reports: Sequence[AuditReport]) -> str:
         " | URR | PU inversion | PU identity | |",
         f"|{'---|' * 10}",
     ]
-    best = front([(kept, excess) for excess, kept in points.values()])
-    for (name, (excess, kept)), optimal in zip(points.items(), best, strict=True):
+    compared = [name for name in points if not BY_PERSON & {*scenarios[name].plugin.split("+")}]
+    optimal = front([points[name][::-1] for name in compared])
+    marks = {
+        name: "" if best else "dominated" for name, best in zip(compared, optimal, strict=True)
+    }
+    for name, (excess, kept) in points.items():
         figures = (found.get(f"{name}/{a}") for a in ("utility/map", "identity_lda/top1"))
         utility, identity = map(shown, figures)
         reversal = shown(strongest(scenarios[name]))
         scores = {score.name: score.measurement for score in scenarios[name].scores}
         pu = [shown(scores.get(f"pu_{family}")) for family in ("inversion", "identity")]
         cells = (name, utility, f"{kept:.0%}", reversal, f"{excess:.0%}", identity)
-        ends = (ratio(scores.get("urr1")), *pu, "" if optimal else "dominated")
+        ends = (ratio(scores.get("urr1")), *pu, marks.get(name, "not compared"))
         lines.append(f"| {' | '.join((*cells, *ends))} |")
     lines += [f"| {s.defense} | {s.reason} {'| ' * 9}" for s in scenarios.values() if s.reason]
     return "\n".join(lines)
