@@ -296,6 +296,14 @@ class TestDefense:
         for part in ("gallery and query", "taken for public", "choosing among 10", "3 trainings"):
             assert part in shown
 
+    def test_noise_is_chosen_for_the_steps_that_opacus_makes(self):
+        train = coloured(31, 3)  # 93 pictures, and 1 / (1 / 93) lies just below 93
+        many = replace(target(), data=replace(target().data, train=train))
+        (claim,) = DpSgd(epsilon=5.0, epochs=1, batch=1).apply(many, CONTEXT).claims
+        assert claim.training.steps == 92
+        assert claim.epsilon_certified <= claim.epsilon_claimed == 5.0
+        assert claim.verdict == "CONSISTENT"
+
     def test_people_as_units_are_certified_directly(self):
         chosen = {**BRIEF, "batch": 2, "noise_multiplier": None, "epsilon": 5.0}
         (claim,) = DpSgd(**chosen, unit="identity").apply(target(), CONTEXT).claims
