@@ -15,7 +15,6 @@ from pathlib import Path
 from auditor.report import AuditReport, Measurement, Scenario, load
 from reports.scatter import front
 
-
 BY_PERSON = {"pis", "vunet", "dgnet", "random_image"}
 
 
