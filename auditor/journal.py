@@ -108,13 +108,17 @@ def run(
         display: told of every step.
         after: called with the results so far, whenever a step was run and at the end.
         resume: whether results that lie in ``folder`` are kept, if they come from the same inputs.
-            What failed is tried again.
+            What failed is tried again. Otherwise the journal begins empty.
 
     Raises:
         EnvironmentUnmetError: if a result cannot be written.
         KeyboardInterrupt: passed on; the results so far are on disk.
     """
-    earlier = _finished(folder) if resume else {}
+    if not resume:
+        # or a later run could take for its own what a run of something else left here
+        for path in folder.glob("*.json"):
+            path.unlink()
+    earlier = _finished(folder)
     results: dict[str, Result] = {}
     ran = False
     for position, step in enumerate(steps, 1):

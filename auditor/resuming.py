@@ -31,7 +31,7 @@ BY_STEP = (
 
 
 class AnotherRunError(UsageError):
-    """The folder holds a run of something else."""
+    """The folder holds a run of something else, or what a purge left of one."""
 
 
 def resume(out: Path, head: AuditReport) -> bool:
@@ -42,14 +42,13 @@ def resume(out: Path, head: AuditReport) -> bool:
         head: the record of the run at hand, before any step has run.
 
     Raises:
-        AnotherRunError: if the earlier run was of something else; it stays as it is.
-        UsageError: if it was purged.
+        AnotherRunError: if the earlier run was of something else, or was purged; it stays as it is.
     """
     record = out / "report.json"
     if not record.exists():
         return False
     if (out / PURGES).exists():
-        raise UsageError(f"{out} was purged, so its journal is gone; name another --out")
+        raise AnotherRunError(f"{out} was purged, so its journal is gone; name another --out")
     if found := difference(_base(load(record)), _base(head)):
         raise AnotherRunError(
             f"{out} holds a run that cannot be gone on with: {found}; "

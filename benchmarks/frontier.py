@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auditor.report import AuditReport, Measurement, Scenario, load
+from defenses.publishing import KEYED
 from reports.scatter import front
-
-BY_PERSON = {"pis", "vunet", "dgnet", "random_image"}
 
 
 def table(reports: Sequence[AuditReport]) -> str:
@@ -36,7 +35,7 @@ def table(reports: Sequence[AuditReport]) -> str:
         " | URR | PU inversion | PU identity | |",
         f"|{'---|' * 10}",
     ]
-    compared = [name for name in points if not BY_PERSON & {*scenarios[name].plugin.split("+")}]
+    compared = [name for name in points if KEYED not in scenarios[name].notes]
     optimal = front([points[name][::-1] for name in compared])
     marks = {
         name: "" if best else "dominated" for name, best in zip(compared, optimal, strict=True)

@@ -139,6 +139,14 @@ class TestResuming:
         play({"one": failed}, tmp_path)
         assert again([Step("one", lambda progress: FINDING)], tmp_path) == {"one": FINDING}
 
+    def test_a_run_of_its_own_leaves_nothing_of_another_to_be_kept(self, tmp_path):
+        play({"one": FINDING, "two": CRASHED, "three": FINDING}, tmp_path)
+        (tmp_path / "notes.txt").write_text("not the journal's")
+        play({"one": CHECKS}, tmp_path)
+        assert names(tmp_path) == ["01-one.json", "notes.txt"]
+        with pytest.raises(AssertionError, match="run again"):
+            again([Step("one", never), Step("three", never)], tmp_path)
+
     def test_other_settings_are_another_step(self, tmp_path):
         first = Step("one", lambda progress: FINDING, {"attack": {"epochs": 4, "size": (1, 2)}})
         again([first], tmp_path)
