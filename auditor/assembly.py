@@ -82,6 +82,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         status="failed" if utility.reason else "done",
         reason=utility.reason,
         notes=utility.notes,
+        utility_bias=utility.bias,
     )
 
 
@@ -163,16 +164,13 @@ def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
 
 
 def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]:
-    """Scenario -> (excess reversibility, relative utility), from the inputs of URR-1."""
-    points = {}
-    for scenario in scenarios:
-        for score in scenario.scores:
-            if score.name == "urr1" and score.measurement is not None:
-                i = score.inputs
-                span = i["reversal_bare"] - i["reversal_floor_bare"]
-                excess = max(0.0, i["reversal"] - i["reversal_floor"]) / span
-                points[scenario.defense] = (excess, i["utility"] / i["utility_bare"])
-    return points
+    """Scenario -> (excess reversibility, relative utility), but for biased utility."""
+    return {
+        scenario.defense: scores.trade_off(score)
+        for scenario in scenarios
+        for score in scenario.scores
+        if score.name == "urr1" and score.measurement is not None and not scenario.utility_bias
+    }
 
 
 def _reversal_metric(bare: Scenario) -> str:

@@ -231,9 +231,12 @@ def doubt_on(report: AuditReport, address: str) -> str:
     """Why the figure at ``address`` proves nothing, or an empty string.
 
     A ladder knows its own doubts. A score is made from attacks of its own and the bare scenario, so
-    it inherits theirs, but for rungs that a stronger one stands in for.
+    it inherits theirs, but for rungs that a stronger one stands in for, and from utility, whose
+    bias it shares.
     """
     scenario, attack, metric = address.split("/", 2)
+    if attack in ("utility", "scores") and (bias := _bias(report, scenario)):
+        return bias
     if attack == "ladder":
         return _ladder_doubt(report, scenario, metric)
     if attack != "scores":
@@ -245,6 +248,10 @@ def doubt_on(report: AuditReport, address: str) -> str:
             if not covered(source, finding):
                 return f"{source.defense}/{finding.attack}: {doubt}"
     return ""
+
+
+def _bias(report: AuditReport, scenario: str) -> str:
+    return next((s.utility_bias for s in report.scenarios if s.defense == scenario), "")
 
 
 def _ladder_doubt(report: AuditReport, scenario: str, name: str) -> str:

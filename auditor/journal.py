@@ -37,6 +37,7 @@ class Utility:
     embedding: tuple[Place, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()
+    bias: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

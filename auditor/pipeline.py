@@ -198,6 +198,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         claims=target.claims,
         co_trained=target.co_trained,
         notes=target.notes,
+        bias=target.utility_bias,
         rank_lists=tuple(lists),
     )
 

@@ -533,6 +533,8 @@ class Scenario:
         status: ``failed`` if the defense or the utility measurement crashed; then see ``reason``.
         reason: why it is not ``done``.
         notes: what a reader must know about how the defense was applied.
+        utility_bias: why ``utility``, and every score made of it, reads better than it should;
+            empty if it does not. Nothing passes by such figures.
     """
 
     defense: str
@@ -552,6 +554,7 @@ class Scenario:
     status: Literal["done", "failed"] = "done"
     reason: str = ""
     notes: tuple[str, ...] = ()
+    utility_bias: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,6 +186,7 @@ class Target:
             what a deployment searches with whose cameras protect every picture. ``data.query``
             itself stays the clean picture that an adversary may hold. None where nothing changed.
         notes: what a reader must know about how the target came to be protected; never a secret.
+        utility_bias: why its utility reads better than it should; empty if it does not.
     """
 
     extractor: FeatureExtractor
@@ -197,6 +198,7 @@ class Target:
     co_trained: tuple[Finding, ...] = ()
     protected_query: Split | None = None
     notes: tuple[str, ...] = ()
+    utility_bias: str = ""
 
     @property
     def deployed_query(self) -> Split:

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from auditor.metrics.scores import trade_off
 from auditor.report import AuditReport, Measurement, Scenario, load
-from defenses.publishing import KEYED
 from reports.scatter import front
 
 
@@ -23,19 +23,18 @@ def table(reports: Sequence[AuditReport]) -> str:
     scenarios: dict[str, Scenario] = {}
     found: dict[str, Measurement] = {}
     for report in reports:
-        (urr2,) = (score for score in report.scores if score.name == "urr2")
         found |= dict(report.measurements())
         for s in report.scenarios:
             scenarios[s.defense] = s
-            if f"{s.defense}.excess" in urr2.inputs:
-                kept = urr2.inputs[f"{s.defense}.utility"]
-                points[s.defense] = (urr2.inputs[f"{s.defense}.excess"], kept)
+            for score in s.scores:
+                if score.name == "urr1" and score.measurement is not None:
+                    points[s.defense] = trade_off(score)
     lines = [
         "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity"
         " | URR | PU inversion | PU identity | |",
         f"|{'---|' * 10}",
     ]
-    compared = [name for name in points if KEYED not in scenarios[name].notes]
+    compared = [name for name in points if not scenarios[name].utility_bias]
     optimal = front([points[name][::-1] for name in compared])
     marks = {
         name: "" if best else "dominated" for name, best in zip(compared, optimal, strict=True)

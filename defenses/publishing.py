@@ -18,11 +18,17 @@ KEYED = (
     "the key goes by person: whoever protects a query with it knows whom the query shows, so part "
     "of the utility is the key's doing and not the extractor's"
 )
-"""What a reader must know of mechanisms that do the same to all pictures of a person."""
+"""The bias of mechanisms that do the same to all pictures of a person."""
 
 
 def protect(
-    target: Target, publish: Publish, ctx: RunContext, name: str, notes: tuple[str, ...] = ()
+    target: Target,
+    publish: Publish,
+    ctx: RunContext,
+    name: str,
+    *,
+    notes: tuple[str, ...] = (),
+    bias: str = "",
 ) -> Target:
     """``target`` with the pictures of its gallery, and of what it searches with, published.
 
@@ -32,6 +38,7 @@ def protect(
         ctx: for the key.
         name: of the key.
         notes: what a reader must know about the mechanism.
+        bias: why searching with queries under the gallery's key reads better than it should.
     """
     gallery, query = target.data.gallery, target.deployed_query
     both = publish(joined(gallery, query), ctx.generator(name))
@@ -43,6 +50,7 @@ def protect(
         originals=target.originals_of_gallery,
         protected_query=both.take(rows[len(gallery) :]),
         notes=tuple(dict.fromkeys((*target.notes, SEARCHED, *notes))),
+        utility_bias=target.utility_bias or bias,
     )
 
 

@@ -76,7 +76,7 @@ def notes(sheet: Worksheet, report: AuditReport) -> None:
 
 def _noted(report: AuditReport) -> Iterator[Row]:
     for scenario in report.scenarios:
-        texts = [*scenario.notes, *([scenario.reason] if scenario.reason else [])]
+        texts = [*scenario.notes, *filter(None, (scenario.utility_bias, scenario.reason))]
         yield from ((scenario.defense, "", scenario.status, sentence(text)) for text in texts)
         for finding in scenario.findings:
             texts = [*finding.notes, *([finding.reason] if finding.reason else [])]

@@ -1,6 +1,7 @@
 """Utility against leakage, one plot per family: where a defense should move a scenario, and did.
 
-Scenarios that no other beats in both form the Pareto front.
+Scenarios that no other beats in both form the Pareto front. Where utility is biased a scenario is
+shown and not compared: it can neither beat another nor be on the front.
 """
 
 from collections.abc import Sequence
@@ -15,12 +16,15 @@ from reports.wording import label, listing, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ON_FRONT, DOMINATED, NOT_COMPARED = "on the front", "dominated", "not compared"
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Point:
     name: str
     utility: Measurement
     leakage: Measurement
+    biased: bool
 
     @property
     def place(self) -> tuple[float, float]:
@@ -31,15 +35,19 @@ class _Point:
 def plots(report: AuditReport) -> list[Drawing]:
     """A plot for every family whose headline is a rate in two scenarios or more."""
     table = comparison(report)
-    names = [scenario.defense for scenario in report.scenarios]
     useful = next((cells for figure, cells in table if figure.key == "utility/map"), None)
     drawn: list[Drawing] = []
     for figure, cells in table:
         if figure.kind != "leakage" or figure.rung or useful is None:
             continue
         points = [
-            _Point(name=name, utility=used.measurement, leakage=leak.measurement)
-            for name, used, leak in zip(names, useful, cells, strict=True)
+            _Point(
+                name=scenario.defense,
+                utility=used.measurement,
+                leakage=leak.measurement,
+                biased=bool(scenario.utility_bias),
+            )
+            for scenario, used, leak in zip(report.scenarios, useful, cells, strict=True)
             if used and leak and used.measurement and leak.measurement
         ]
         if len(points) > 1 and all(p.leakage.unit == "fraction" for p in points):
@@ -60,44 +68,51 @@ def front(places: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def _plot(title: str, points: Sequence[_Point], position: int) -> Drawing:
-    best = front([point.place for point in points])
+    compared = [point for point in points if not point.biased]
+    optimal = front([point.place for point in compared])
+    places = {
+        point.name: ON_FRONT if best else DOMINATED
+        for point, best in zip(compared, optimal, strict=True)
+    }
     rows = tuple(
         (
             p.name,
             number(p.utility.value, "fraction"),
             number(p.leakage.value, "fraction"),
-            "on the front" if optimal else "dominated",
+            places.get(p.name, NOT_COMPARED),
         )
-        for p, optimal in zip(points, best, strict=True)
+        for p in points
     )
     return Drawing(
         title=title,
         statement=_statement(rows),
         head=("Scenario", label("map"), "Leakage", "Pareto front"),
         rows=rows,
-        svg=_draw(points, best, f"plot-{position}", title, rows),
+        svg=_draw(points, f"plot-{position}", title, rows),
     )
 
 
 def _statement(rows: Sequence[tuple[str, ...]]) -> str:
-    beaten = [row[0] for row in rows if row[-1] == "dominated"]
-    if not beaten:
-        return "No scenario is beaten by another in both usefulness and leakage"
-    return f"Beaten by another in usefulness, leakage or both: {listing(beaten)}"
+    beaten = [row[0] for row in rows if row[-1] == DOMINATED]
+    apart = [row[0] for row in rows if row[-1] == NOT_COMPARED]
+    said = "No scenario is beaten by another in both usefulness and leakage"
+    if beaten:
+        said = f"Beaten by another in usefulness, leakage or both: {listing(beaten)}"
+    return f"{said}; not compared, for biased utility: {listing(apart)}" if apart else said
 
 
-def _draw(
-    points: Sequence[_Point], best: Sequence[bool], salt: str, title: str, rows: Sequence[Any]
-) -> str:
+def _draw(points: Sequence[_Point], salt: str, title: str, rows: Sequence[Any]) -> str:
+    optimal = [row[-1] == ON_FRONT for row in rows]
+
     def draw(axes: "Axes") -> None:
         _dress(axes)
         mark_chance(axes, points[0].leakage.chance, 0.02)
-        steps = sorted(p.place for p, optimal in zip(points, best, strict=True) if optimal)
+        steps = sorted(p.place for p, best in zip(points, optimal, strict=True) if best)
         axes.step(*zip(*steps, strict=True), where="pre", color=ACCENT, linewidth=1)
         highest = max(point.leakage.value for point in points)
-        for position, (point, optimal) in enumerate(zip(points, best, strict=True)):
+        for position, (point, best) in enumerate(zip(points, optimal, strict=True)):
             above = point.leakage.value == highest
-            _mark(axes, point, position, above=above, optimal=optimal)
+            _mark(axes, point, position, above=above, optimal=best)
 
     names = [point.name for point in points]
     description = "; ".join(
@@ -109,7 +124,7 @@ def _draw(
 
 
 def _mark(axes: "Axes", point: _Point, position: int, *, above: bool, optimal: bool) -> None:
-    """A dot, hollow if dominated, its interval in both directions, and a stand-in for its name."""
+    """A dot, hollow off the front, its interval in both directions, and a stand-in for its name."""
     x, y = point.utility, point.leakage
     axes.plot([x.low, x.high], [y.value, y.value], color=SOFT, linewidth=1, clip_on=False)
     axes.plot([x.value, x.value], [y.low, y.high], color=SOFT, linewidth=1, clip_on=False)

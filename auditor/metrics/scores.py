@@ -137,6 +137,14 @@ def urr1(
     )
 
 
+def trade_off(score: Score) -> tuple[float, float]:
+    """(excess reversibility ρ, relative utility) of a defined URR-1; (1, 1) for the bare model."""
+    i = score.inputs
+    span = i["reversal_bare"] - i["reversal_floor_bare"]
+    excess = max(0.0, i["reversal"] - i["reversal_floor"]) / span
+    return excess, i["utility"] / i["utility_bare"]
+
+
 def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Persons]) -> str:
     """Why there is no URR-1, or an empty string."""
     if bare.low <= (bare.chance or 0.0):

@@ -23,7 +23,7 @@ class RandomImage:
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
-        return protect(target, exchanged, ctx, "defenses.random_image", (KEYED,))
+        return protect(target, exchanged, ctx, "defenses.random_image", bias=KEYED)
 
 
 def exchanged(split: Split, generator: torch.Generator) -> Split:

@@ -115,9 +115,9 @@ class IdentityShift:
             EnvironmentUnmetError: if the estimator is asked for and its weights are not there.
         """
         mechanism = self.mechanism(target.data, ctx)
-        by_person = (KEYED,) if self.noise == "partners" else ()
-        notes = (*by_person, f"poses come from: {mechanism.pose.origin}")
-        return protect(target, mechanism, ctx, KEY, notes)
+        notes = (f"poses come from: {mechanism.pose.origin}",)
+        bias = KEYED if self.noise == "partners" else ""
+        return protect(target, mechanism, ctx, KEY, notes=notes, bias=bias)
 
     def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
         """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""

@@ -28,11 +28,14 @@ def found(attack: str, own: float, judged: float, *, shown: bool = True) -> dict
     return {"finding": finding, "power": power}
 
 
-def record(bare: dict, defended: dict, bare_use: float = 0.9, use: float = 0.6) -> AuditReport:
+def record(
+    bare: dict, defended: dict, bare_use: float = 0.9, use: float = 0.6, bias: str = ""
+) -> AuditReport:
     results: dict = {}
     for scenario, rungs, utility in (("none", bare, bare_use), ("dp_gallery", defended, use)):
         measurement = replace(persons(utility), metric="map", chance=None, worse="lower")
-        results[f"{scenario}/utility"] = Utility(measurements=(measurement,))
+        reason = bias if scenario != "none" else ""
+        results[f"{scenario}/utility"] = Utility(measurements=(measurement,), bias=reason)
         for attack, parts in rungs.items():
             results[f"{scenario}/{attack}"] = parts["finding"]
             results[f"controls/{attack}"] = parts["power"]
@@ -63,6 +66,16 @@ def test_a_rung_without_power_does_not_enter_the_scores():
     pu = {score.name: score for score in bare.scores}["pu_inversion"]
     # PU takes the judge every rung has; `inversion` would have brought 0.5
     assert pu.inputs["leakage.reid_rank1"] == pytest.approx(reversal("m", 0.2).value)
+
+
+def test_biased_utility_is_no_point_of_the_frontier():
+    plain = record(both(0.3, 0.5), both(0.2, 0.1))
+    biased = record(both(0.3, 0.5), both(0.2, 0.1), bias="the key knows")
+    assert {name.partition(".")[0] for name in plain.scores[0].inputs} == {"none", "dp_gallery"}
+    assert biased.scores[0].measurement is None
+    assert [s.name for s in biased.scenarios[1].scores] == [
+        s.name for s in plain.scenarios[1].scores
+    ]
 
 
 def test_who_is_most_exposed_has_one_pseudonym_in_every_scenario():

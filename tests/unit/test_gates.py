@@ -79,6 +79,18 @@ class TestOneGate:
         assert outcome == "inconclusive"
         assert "none/inversion" in reason
 
+    @pytest.mark.parametrize("address", ["scores/urr1", "scores/pu_identity", "utility/map"])
+    def test_biased_utility_neither_passes_nor_fails(self, address):
+        report = powerful_record()
+        bare, noisy = report.scenarios
+        noisy = replace(noisy, utility_bias="the key knows whom a query shows")
+        biased = replace(report, scenarios=(bare, noisy))
+        assert judge(report, f"dp_gallery/{address}", -5.0)[0] == "pass"
+        outcome = judge(biased, f"dp_gallery/{address}", -5.0)
+        assert outcome == ("inconclusive", "the key knows whom a query shows")
+        assert judge(biased, "none/utility/map", 0.5) == judge(report, "none/utility/map", 0.5)
+        assert judge(biased, "dp_gallery/identity/top1", 1.0)[0] == "pass"
+
 
 def several(*measurements: Measurement) -> AuditReport:
     """A record whose certified attack ``identity`` found each of ``measurements`` under a name."""

@@ -186,7 +186,7 @@ class TestPublishing:
     def test_utility_is_searched_with_protected_queries_and_leakage_with_clean_ones(self):
         ctx = RunContext()
         exchange = RandomImage().apply(worlds.leaky(), ctx)
-        assert KEYED in exchange.notes
+        assert exchange.utility_bias == KEYED
         assert search(exchange, ctx, "cosine").hit(1).mean() > 0.9
         found = {m.metric: m.value for m in IdentityRetrieval().run(exchange, ctx).measurements}
         assert found["own_rank1"] < 0.2

@@ -101,6 +101,16 @@ class TestFront:
         assert [row[-1] for row in plot.rows] == ["on the front", "on the front", "dominated"]
         assert plot.svg.count('class="stroke-accent" fill-opacity="0"') == 1
 
+    def test_biased_utility_beats_nobody(self):
+        report = detailed_record()
+        bare, noisy = report.scenarios
+        better = replace(noisy, defense="keyed", utility_bias="the key knows", utility=tuple(
+            replace(m, value=m.value * 1.01) for m in noisy.utility
+        ))  # fmt: skip
+        (plot, *_) = scatter.plots(replace(report, scenarios=(bare, noisy, better)))
+        assert [row[-1] for row in plot.rows] == ["on the front", "on the front", "not compared"]
+        assert plot.statement.endswith("not compared, for biased utility: keyed")
+
 
 class TestWeights:
     def test_the_record_holds_the_score_under_every_weight(self):

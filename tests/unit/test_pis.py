@@ -346,11 +346,11 @@ class TestShift:
         target = defense.apply(worlds.leaky(), RunContext())
         assert (target.data.gallery.partners == -1).all()
         assert any("silhouette" in note for note in target.notes)
-        assert KEYED not in target.notes
+        assert not target.utility_bias
 
     def test_what_the_key_knows_is_told(self):
         target, _, _ = shifted()
-        assert KEYED in target.notes
+        assert target.utility_bias == KEYED
 
     def test_partners_of_another_data_set_are_nobody_here(self, tmp_path):
         world = draw_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=5)
