@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from auditor.gates import family_of
 from auditor.report import AuditReport, Finding, Measurement, Scenario
 
-SHOWN = ("reid_rank1", "reid_map", "ssim", "lpips")
-"""Beginnings of the metrics that say how well a picture was drawn back."""
+SHOWN = ("top1", "reid_rank1", "reid_map", "ssim", "lpips")
+"""Beginnings of the metrics that say how well a person was named, or a picture drawn back."""
+AFRESH = "_fresh"
+"""Ends a metric that a fresh adversary reached on the very material of the one from training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,12 @@ def _pairs(scenario: Scenario) -> list[Pair]:
     found = []
     for trained in scenario.co_trained:
         rungs = [f for f in scenario.findings if family_of(f) == trained.family]
+        beside = {m.metric: m for m in trained.measurements}
         for own in trained.measurements:
-            if own.metric.startswith(SHOWN):
+            if own.metric.startswith(SHOWN) and not own.metric.endswith(AFRESH):
                 attack, fresh = _strongest(rungs, own.metric)
+                if f"{own.metric}{AFRESH}" in beside:
+                    attack, fresh = "afresh, on the same people", beside[f"{own.metric}{AFRESH}"]
                 pair = Pair(scenario=scenario.defense, own=own, fresh=fresh, attack=attack)
                 found.append(pair)
     return found

@@ -12,6 +12,7 @@ from auditor.reid import train_reid
 from auditor.reid.learner import identity_dims
 from auditor.reid.people import pictures
 from auditor.types import RunContext, Split, Target
+from defenses.deid.co_trained import co_trained
 from defenses.deid.decoder import Decoding, Drawn, Reduction
 from defenses.deid.identity import Naming, Rivalry
 from defenses.retraining import Retraining, retrainable
@@ -84,7 +85,12 @@ class Deid(Retraining):
         trained = train_reid(
             extractor, target.data.train, self.recipe, ctx, name="deid", terms=terms
         )
-        return replace(target, extractor=trained.extractor)
+        defended = replace(target, extractor=trained.extractor)
+        naming = terms.get("adv_id")
+        if not isinstance(naming, Naming):
+            return defended
+        found = co_trained(naming.head, trained.extractor, target, ctx)
+        return replace(defended, co_trained=(*target.co_trained, *found))
 
     def _terms(self, extractor: CardedExtractor, people: Split) -> dict[str, nn.Module]:
         dim, card = sum(identity_dims(extractor)), extractor.card

@@ -38,6 +38,18 @@ def test_each_figure_stands_beside_the_worst_fresh_one():
     assert (lpips.own.value, lpips.fresh.value, lpips.attack) == (0.6, 0.4, "weak")
 
 
+def test_a_fresh_adversary_on_the_same_material_is_the_better_comparison():
+    report = record()
+    own = finding("head", measured("top1", 0.02), measured("top1_fresh", 0.9))
+    scenario = replace(report.scenarios[1], co_trained=(own,))
+    (top1,) = pairs(replace(report, scenarios=(scenario,)))
+    assert (top1.own.value, top1.fresh.value, top1.attack) == (
+        0.02,
+        0.9,
+        "fresh on the same people",
+    )
+
+
 def test_without_a_fresh_attack_there_is_only_the_one():
     report = record()
     alone = replace(report.scenarios[1], findings=())

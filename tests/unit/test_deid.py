@@ -135,6 +135,11 @@ def test_a_fresh_adversary_gets_less_than_from_the_same_training_without_it(tmp_
         defended = Deid(adversary=adversary, **setting).apply(target, ctx)
         top1[adversary] = attack.run(defended, ctx).measurements[0].value
         utility[adversary] = search(defended, ctx, "cosine").mean_ap
+        own = {m.metric: m for finding in defended.co_trained for m in finding.measurements}
+        assert set(own) == ({"top1", "top1_fresh"} if adversary == "alternating" else set())
+    assert own["top1"].value < own["top1_fresh"].value  # the head has lost, and a new one has not
+    assert own["top1"].n == own["top1_fresh"].n > 1
+    assert own["top1"].chance == pytest.approx(1 / own["top1"].n)
     bare = attack.run(target, ctx).measurements[0].value
     assert top1["none"] >= bare
     assert top1["alternating"] < top1["none"] - 0.15
