@@ -198,7 +198,8 @@ def _claim(scenario: Scenario, claim: PrivacyClaim) -> Row:
 def scores(sheet: Worksheet, report: AuditReport) -> None:
     """Utility and leakage in one number, with everything that went in."""
     head = ["scenario", "score", "definition", "value", "low", "high", "undefined because"]
-    head += ["formula", "inputs"]
+    head += ["biased because", "formula", "inputs"]
+    biases = {s.defense: s.utility_bias for s in report.scenarios}
     body: Iterator[Row] = (
         (
             scenario,
@@ -206,13 +207,15 @@ def scores(sheet: Worksheet, report: AuditReport) -> None:
             score.definition,
             *_four(score.measurement)[:3],
             score.undefined,
+            biases.get(scenario, ""),
             score.formula,
             "\n".join(f"{name} = {value:.6g}" for name, value in score.inputs.items()),
         )
         for scenario, score in tables.all_scores(report)
     )
-    widths = [18, 22, 12, 12, 12, 12, 40, 60, 36]
-    write_table(sheet, head, widths, body, wrapped=["formula", "inputs", "undefined because"])
+    widths = [18, 22, 12, 12, 12, 12, 40, 40, 60, 36]
+    wrapped = ["formula", "inputs", "undefined because", "biased because"]
+    write_table(sheet, head, widths, body, wrapped=wrapped)
 
 
 def compliance(sheet: Worksheet, report: AuditReport) -> None:

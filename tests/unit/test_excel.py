@@ -176,6 +176,7 @@ class TestSheets:
         (promise,) = table(book["DP"])
         assert promise["ε certified"] == pytest.approx(299.96)
         assert {row["score"] for row in table(book["Scores"])} >= {"URR-1", "URR-2"}
+        assert not any(row["biased because"] for row in table(book["Scores"]))
         assert [row["outcome"] for row in table(book["Probe"])] == ["pass", "pass", "warn"]
         facts = {(row["part"], row["key"]): row["value"] for row in table(book["Config"])}
         assert facts["model", "card: mean"] == "0.485, 0.456, 0.406"

@@ -171,6 +171,18 @@ def test_how_a_defense_was_applied_is_said():
     assert "Poses come from: a silhouette." in read(replace(report, scenarios=(noted,))).text
 
 
+def test_scores_made_of_biased_utility_are_marked_and_the_bias_is_told():
+    report = example_record()
+    bare, noisy = report.scenarios
+    biased = replace(noisy, utility_bias="the key <knows> whom a query shows")
+    text = show(replace(report, scenarios=(bare, biased)))
+    rows = [row for row in text.split("<tr>") if ">biased</" in row]
+    assert len(rows) == len(noisy.scores) > 0
+    assert all("<td>dp_gallery" in row.replace("<wbr>", "") for row in rows)
+    assert "reads too well: The key &lt;knows&gt; whom a query shows." in text
+    assert "biased" not in show(report)
+
+
 class TestExhibits:
     def record(self, place: str = "a.png", *, real: bool = False) -> AuditReport:
         report = example_record()
