@@ -77,12 +77,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was written, what it promises, and what it costs."""
+    """What was written, what it promises, what it costs, and why that may read too well."""
 
     files: tuple[str, ...]
     claims: tuple[PrivacyClaim, ...]
     before: tuple[Measurement, ...]
     after: tuple[Measurement, ...]
+    bias: str
 
 
 def defend(job: Job, display: Display) -> Outcome:
@@ -138,12 +139,17 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
         "data": data.name,
         "defenses": [_described(stage) for stage in stages],
         "claims": [asdict(claim) for claim in defended.claims],
-        "utility": {"before": _plain(before), "after": _plain(after)},
+        "utility": {
+            "before": _plain(before),
+            "after": _plain(after),
+            "bias": defended.utility_bias,
+        },
+        "notes": defended.notes,
         "exported": exported,
         "files": files,
     }
     write(public / CLAIMS, _json(claims))
-    return Outcome((*files, CLAIMS), defended.claims, before, after)
+    return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
 
 
 def _stage(name: str, params: Mapping[str, Any], target: Target, ctx: RunContext) -> Stage:
@@ -261,5 +267,6 @@ def lines(job: Job, outcome: Outcome) -> Sequence[str]:
         for m in outcome.after
         if m.metric in ("rank1", "map")
     ]
+    found += [f"this utility reads too well: {outcome.bias}"] if outcome.bias else []
     found += [f"{claim.verdict}: {claim.reason}" for claim in outcome.claims]
     return [*found, f"wrote {job.key}: keep it secret, or delete it"]

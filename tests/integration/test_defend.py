@@ -112,6 +112,8 @@ def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
         {m["metric"]: m["value"] for m in claims["utility"][when]} for when in ("before", "after")
     )
     assert after["map"] < before["map"]
+    assert claims["utility"]["bias"] == ""
+    assert "too well" not in stdout
     assert "persons" not in text
     digest = hashlib.sha256((out / "gallery.npz").read_bytes()).hexdigest()
     assert claims["files"] == {"gallery.npz": digest}
@@ -198,6 +200,15 @@ def test_defenses_compose_and_each_writes_its_part(defend):
     assert claims["exported"]["2-relabelled"]["images"] > 0
     assert "2-relabelled/list.txt" in claims["files"]
     assert (secret_of(out) / "2-relabelled" / "identities.csv").read_text() == "secret"
+
+
+def test_a_key_that_goes_by_person_is_told_beside_the_utility(defend):
+    code, stdout, stderr, out = defend("--with", "random_image+dp_gallery:epsilon=1e+6,trials=200")
+    assert code == 0, stderr
+    assert "this utility reads too well: the key goes by person" in stdout
+    claims = json.loads((out / "claims.json").read_text())
+    assert claims["utility"]["bias"].startswith("the key goes by person")
+    assert any("gallery's own key" in note for note in claims["notes"])
 
 
 @pytest.mark.parametrize(
