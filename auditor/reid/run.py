@@ -125,7 +125,7 @@ def train(job: Job, display: Display) -> Outcome:
     description = Description(arch=arch, card=extractor.card, facts=facts)
     save(job.out, trained.extractor.network, description)
     job.checkpoint.unlink(missing_ok=True)
-    return Outcome(job.out, trained.classes, before, after, _notes(data))
+    return Outcome(job.out, trained.classes, before, after, _notes(data, after))
 
 
 def utility(
@@ -181,7 +181,7 @@ def start(job: Job, ctx: RunContext, draw: str = "weights") -> tuple[str, Carded
     return job.arch, CardedExtractor(network, job.card, ctx.device)
 
 
-def _notes(data: ReIDDataset) -> tuple[str, ...]:
+def _notes(data: ReIDDataset, after: Sequence[Measurement]) -> tuple[str, ...]:
     attacked: set[int] = {*data.query.pids.tolist(), *data.gallery.pids.tolist()}
     both = attacked & set(data.train.pids.tolist()) - {0}
     notes: list[str] = []
@@ -189,6 +189,12 @@ def _notes(data: ReIDDataset) -> tuple[str, ...]:
         notes.append(f"{len(both)} people were both trained on and measured, which flatters.")
     if data.train is data.auxiliary:
         notes.append("Trained on the people that an audit of the same data calls auxiliary.")
+    notes += [
+        f"Its {m.metric} is not shown to be above chance ({m.chance:.1%}): the training was too short "
+        "or has collapsed; try more --epochs, or a lower --lr."
+        for m in after
+        if m.chance is not None and m.low <= m.chance
+    ]
     return tuple(notes)
 
 

@@ -37,6 +37,15 @@ def test_training_ends_with_weights_and_figures(trained):
     assert not list(out.parent.glob("*.ckpt"))
 
 
+def test_a_training_that_finds_nobody_is_told(audit, trained, drawn_folder, tmp_path):
+    assert "Its rank1 is not shown to be above chance" in trained[1]
+    good = ("--weights", WEIGHTS, "--arch", "reference", "--lr", "1e-6", *QUICK[4:])
+    out = tmp_path / "good.safetensors"
+    code, stdout, stderr = audit("train", "--data", drawn_folder, "--out", out, *good)
+    assert code == 0, stderr
+    assert "above chance" not in stdout
+
+
 def test_an_audit_opens_what_was_trained_without_being_told_how(
     trained, audit, drawn_folder, tmp_path
 ):
