@@ -190,8 +190,8 @@ def _notes(data: ReIDDataset, after: Sequence[Measurement]) -> tuple[str, ...]:
     if data.train is data.auxiliary:
         notes.append("Trained on the people that an audit of the same data calls auxiliary.")
     notes += [
-        f"Its {m.metric} is not shown to be above chance ({m.chance:.1%}): the training was too short "
-        "or has collapsed; try more --epochs, or a lower --lr."
+        f"Its {m.metric} is not shown to be above chance ({m.chance:.1%}): the training "
+        "was too short or has collapsed; try more --epochs, or a lower --lr."
         for m in after
         if m.chance is not None and m.low <= m.chance
     ]
