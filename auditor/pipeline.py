@@ -5,6 +5,7 @@ scratch; before an attack first runs, its two controls; after it, its budget cur
 for.
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ import torch
 from auditor import controls, journal, personal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
-from auditor.chain import defenses_of, plugin_of
+from auditor.chain import Links, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
@@ -37,7 +38,7 @@ from auditor.report import (
 )
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
-from auditor.types import Attack, AttackResult, Progress, RunContext, Target
+from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
 from auditor.utility import utility
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class World:
         distance: what the deployment ranks by.
         probe: asks the sanity questions.
         head: the record before any step has run.
-        targets: scenario -> target, filled when first needed.
+        targets: what came of every defense, or chain of them, that was needed so far.
     """
 
     config: AuditConfig
@@ -66,7 +67,7 @@ class World:
     distance: Distance
     probe: Probe
     head: AuditReport
-    targets: dict[str, Target] = field(default_factory=dict)
+    targets: dict[str, Target | Exception] = field(default_factory=dict)
 
     @cached_property
     def pseudonyms(self) -> dict[str, str]:
@@ -83,17 +84,32 @@ class World:
         return plugins.build("attacks", *plugin_of(label, self.config.attacks[label]))  # type: ignore[no-any-return]
 
     def scenario(self, label: str, ctx: RunContext) -> Target:
-        """The target under a defense, applied once per run."""
-        if label not in self.targets:
-            if label == BARE:
-                self.targets[label] = self.target
-            else:
-                target = self.target
-                with ctx.randomness(f"defenses.{label}"):
-                    for defense in defenses_of(label, self.config.defenses[label]):
-                        target = defense.apply(target, ctx)
-                self.targets[label] = target
-        return self.targets[label]
+        """The target under its defenses; what chains begin with in common is applied once per run.
+
+        Raises:
+            Exception: what a defense raised; the same once more whenever it is asked for again.
+        """
+        if label == BARE:
+            return self.target
+        return self._defended(links_of(label, self.config.defenses[label]), ctx)
+
+    def _defended(self, links: Links, ctx: RunContext) -> Target:
+        if not links:
+            return self.target
+        key = json.dumps(links, sort_keys=True, default=str)
+        if key not in self.targets:
+            before = self._defended(links[:-1], ctx)
+            name, params = links[-1]
+            try:
+                defense: Defense = plugins.build("defenses", name, params)
+                with ctx.randomness(f"defenses.{name}"):
+                    self.targets[key] = defense.apply(before, ctx)
+            except Exception as error:
+                self.targets[key] = error
+        found = self.targets[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:

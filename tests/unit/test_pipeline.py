@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from auditor import personal, pipeline
+from auditor import personal, pipeline, plugins
 from auditor.assembly import assemble
 from auditor.config import AuditConfig
-from auditor.errors import ModelError
+from auditor.errors import AuditError, ModelError
 from auditor.gates import Gate, check, overall
 from auditor.report import AuditReport, ProbeCheck, loads
 from tests import worlds
@@ -194,6 +194,41 @@ def test_a_defense_that_cannot_be_applied_makes_its_scenario_inconclusive(tmp_pa
     verdicts = check(record, gates)
     assert {v.outcome for v in verdicts} == {"inconclusive"}
     assert overall(record, verdicts) == "inconclusive"
+
+
+def test_what_chains_begin_with_in_common_is_applied_once_and_fails_once(tmp_path, monkeypatch):
+    applied = []
+    build = plugins.build
+
+    def counted(kind, name, params):
+        built = build(kind, name, params)
+        if kind == "defenses":
+            applied.append(name)
+        return built
+
+    first, second = {"use": "blur", "image_size": [32, 16]}, {"use": "dp_gallery", "trials": 200}
+    broken = {"use": "dp_gallery", "delta": 0.5}
+    defenses = {
+        "one": first,
+        "two": {"chain": [first, second]},
+        "twin": {"chain": [first, second]},
+        "other": {"chain": [second, first]},
+        "broken": {"chain": [broken, first]},
+    }
+    audited = world(tmp_path, defenses=defenses)
+    monkeypatch.setattr(plugins, "build", counted)
+    one, two, twin, other = (
+        audited.scenario(name, audited.ctx) for name in ("one", "two", "twin", "other")
+    )
+    assert applied == ["blur", "dp_gallery", "dp_gallery", "blur"]
+    assert two is twin
+    assert two.data is one.data
+    assert other.data is not one.data
+    for _ in range(2):
+        with pytest.raises(AuditError, match="delta"):
+            audited.scenario("broken", audited.ctx)
+    assert applied.count("dp_gallery") == 3
+    assert audited.scenario("none", audited.ctx) is audited.target
 
 
 def test_missing_results_become_findings_that_did_not_run(tmp_path):
