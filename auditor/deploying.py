@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -254,6 +255,15 @@ def _files(public: Path) -> dict[str, str]:
     }
 
 
+def _top(files: Sequence[str]) -> list[str]:
+    """Files by name and folders by how much is in them: a data set has thousands."""
+    sizes = Counter(file.partition("/")[0] for file in files)
+    return [
+        name if name in files else f"{name}/ ({count} file{'s' if count > 1 else ''})"
+        for name, count in sizes.items()
+    ]
+
+
 def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
@@ -261,7 +271,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
 def lines(job: Job, outcome: Outcome) -> Sequence[str]:
     """What to print."""
     was = {m.metric: m.value for m in outcome.before}
-    found = [f"wrote {job.out}: {', '.join(outcome.files)}"]
+    found = [f"wrote {job.out}: {', '.join(_top(outcome.files))}"]
     found += [
         f"{m.metric}: {was[m.metric]:.1%} -> {m.value:.1%} ({m.low:.1%} to {m.high:.1%})"
         for m in outcome.after

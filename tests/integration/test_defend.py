@@ -188,10 +188,12 @@ def test_a_rebuilt_network_is_written_without_weights_that_nobody_could_load(def
 
 
 def test_defenses_compose_and_each_writes_its_part(defend):
-    code, _, stderr, out = defend(
+    code, stdout, stderr, out = defend(
         "--with", "softened+relabelled", "--with", "dp_gallery:trials=200"
     )
     assert code == 0, stderr
+    assert "2-relabelled/ (1 file), " in stdout
+    assert "list.txt" not in stdout
     names = {p.name for p in out.iterdir()}
     assert names >= {"model.onnx", "gallery.npz", "2-relabelled", "claims.json"}
     assert (out / "2-relabelled" / "list.txt").read_text() == "relabelled"
