@@ -172,8 +172,9 @@ def _written(
         exported["model"] = _write_model(stages, model, public)
     if defended.release is not bare.release:
         exported["gallery"] = _write_gallery(defended, ctx, public)
+    superseded = _superseded(bare, stages)
     for number, stage in enumerate(stages, start=1):
-        if isinstance(stage.defense, Exporter):
+        if isinstance(stage.defense, Exporter) and stage not in superseded:
             label = f"{number}-{stage.name}"
             folder, private = public / label, ctx.workdir / label
             folder.mkdir()
@@ -187,6 +188,17 @@ def _written(
             "what it protects; there is nothing to deploy"
         )
     return exported
+
+
+def _superseded(bare: Target, stages: Sequence[Stage]) -> list[Stage]:
+    """Stages whose pictures a later one protects further: theirs would give those away."""
+    before = [bare, *(stage.target for stage in stages)]
+    publishing = [
+        stage
+        for stage, earlier in zip(stages, before, strict=False)
+        if stage.target.publish is not earlier.publish
+    ]
+    return publishing[:-1]
 
 
 def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> dict[str, Any]:

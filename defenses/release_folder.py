@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from auditor.data.images import file_of
 from auditor.files import table, write
-from auditor.types import RunContext, Split
+from auditor.types import RunContext, Split, Target
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 """Split to the layout's name of its folder."""
@@ -42,6 +42,39 @@ class Part:
     clean: Split
     shown: Split
     secrets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def write_published(
+    defended: Target, size: tuple[int, int], ctx: RunContext, folder: Path
+) -> dict[str, Any]:
+    """Write train, query and gallery pictures as they are published; see `write_release`.
+
+    Train people, if there are any, go through the mechanism now, under a key of their own.
+
+    Args:
+        defended: whose pictures are protected by a mechanism that needs no file of its own.
+        size: (height, width) of the pictures.
+        ctx: as when they were protected.
+        folder: exists and is empty.
+    """
+    assert defended.publish is not None
+    data = defended.data
+    pairs = {
+        "gallery": (defended.originals_of_gallery, data.gallery),
+        "query": (data.query, defended.deployed_query),
+    }
+    if len(data.train):
+        published = defended.publish(data.train, ctx.generator("defenses.release.train"))
+        pairs = {"train": (data.train, published), **pairs}
+    parts = [Part(name, clean, shown, _partners(shown)) for name, (clean, shown) in pairs.items()]
+    return write_release(parts, size, ctx, folder)
+
+
+def _partners(shown: Split) -> Mapping[str, Sequence[str]]:
+    """Who is shown in somebody's place, where anybody is."""
+    if shown.partners is None:
+        return {}
+    return {"partner_pid": [str(pid) for pid in shown.partners.tolist()]}
 
 
 def write_release(

@@ -1,7 +1,9 @@
 """Blur and pixelation: everybody loses detail, and colours stay where they were."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from auditor.types import Images, RunContext, Target
 from defenses.image_deid.changing import Changed, check_size
 from defenses.publishing import protect
+from defenses.release_folder import write_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,10 @@ class Blur:
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
         return protect(target, Changed(self._change, self.image_size), ctx, "defenses.blur")
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
+        return write_published(defended, self.image_size, ctx, folder)
 
     def _change(self, images: Tensor, source: Images, rows: Sequence[int]) -> Tensor:
         height, width = self.kernel
@@ -65,6 +72,10 @@ class Pixelation:
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
         return protect(target, Changed(self._change, self.image_size), ctx, "defenses.pixelation")
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
+        return write_published(defended, self.image_size, ctx, folder)
 
     def _change(self, images: Tensor, source: Images, rows: Sequence[int]) -> Tensor:
         means = F.avg_pool2d(images, self.block, ceil_mode=True)

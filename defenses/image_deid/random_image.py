@@ -1,12 +1,16 @@
 """Somebody else's pictures under everybody's label."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from attacks.mixing import partner_rows
 from auditor.types import RunContext, Selection, Split, Target
 from defenses.publishing import KEYED, protect
+from defenses.release_folder import write_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,10 @@ class RandomImage:
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
         return protect(target, exchanged, ctx, "defenses.random_image", bias=KEYED)
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
+        return write_published(defended, defended.extractor.input_size, ctx, folder)
 
 
 def exchanged(split: Split, generator: torch.Generator) -> Split:

@@ -1,15 +1,19 @@
 """What every installed defense owes the core."""
 
+import csv
 import dataclasses
+import stat
 
 import pytest
 import torch
 
 from auditor import plugins
+from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
-from auditor.types import Target
+from auditor.types import Exporter, Target
 from auditor.utility import search
+from defenses.release_folder import SECRET
 from tests import worlds
 
 NAMES = list(plugins.installed("defenses"))
@@ -137,3 +141,43 @@ def test_a_mild_defense_keeps_utility(name, tmp_path):
 def test_a_finished_program_cannot_be_retrained(name, tmp_path):
     with pytest.raises(UnsupportedTargetError, match=r"cannot be retrained; give the state dict"):
         build(name).apply(worlds.leaky(), worlds.context(tmp_path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_protected_pictures_are_written_under_fresh_labels_and_the_way_back_lies_apart(
+    name, tmp_path
+):
+    ctx, target = worlds.context(tmp_path / "secret"), victim(name)
+    defense = build(name)
+    protected = defense.apply(target, ctx)
+    if protected.publish is None:
+        pytest.skip("it does not protect pictures")
+    assert isinstance(defense, Exporter)
+    out = tmp_path / "out"
+    out.mkdir()
+    facts = defense.export(protected, ctx, out)
+    written = open_dataset(out)
+    with (tmp_path / "secret" / SECRET).open() as file:
+        secret = {row["path"]: row for row in csv.DictReader(file)}
+    with (out / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert secret.keys() == {row["path"] for row in rows}
+    assert stat.S_IMODE((tmp_path / "secret" / SECRET).stat().st_mode) == 0o600
+    source = {"query": protected.data.query, "gallery": protected.originals_of_gallery}
+    for part, clean in source.items():
+        shown = getattr(written, part)
+        assert len(shown) == len(clean) == facts["images"][part]
+        assert not set(shown.pids.tolist()) & set(clean.pids.tolist())
+        back = sorted(
+            int(secret[row["path"]]["source_pid"]) for row in rows if row["split"] == part
+        )
+        assert back == sorted(clean.pids.tolist())
+    size = tuple(facts["image_size"])
+    wanted = protected.data.gallery.images.load(range(len(protected.data.gallery)), size)
+    given = written.gallery.images.load(range(len(written.gallery)), size)
+    # the order is random, so the pictures are compared as a set
+    digests = [
+        sorted((x * 255).round().byte().numpy().tobytes() for x in images)
+        for images in (wanted, given)
+    ]
+    assert digests[0] == digests[1]

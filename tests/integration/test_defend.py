@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from auditor import plugins
+from auditor.data import open_dataset
 from auditor.embedding import embed
 from auditor.models import open_model
 from auditor.models.described import described
@@ -202,6 +203,22 @@ def test_defenses_compose_and_each_writes_its_part(defend):
     assert claims["exported"]["2-relabelled"]["images"] > 0
     assert "2-relabelled/list.txt" in claims["files"]
     assert (secret_of(out) / "2-relabelled" / "identities.csv").read_text() == "secret"
+
+
+def test_of_several_protections_of_pictures_the_last_one_writes_them(defend):
+    size = "image_size=[32,16]"
+    code, stdout, stderr, out = defend(
+        "--with", f"blur:{size}+pixelation:block=4,{size}+retrain:epochs=1,steps=2"
+    )
+    assert code == 0, stderr
+    assert "2-pixelation/ (" in stdout
+    assert not (out / "1-blur").exists()
+    assert (out / "model.onnx").is_file()
+    written = open_dataset(out / "2-pixelation")
+    picture = written.gallery.images.load([0], (32, 16))
+    assert torch.allclose(picture[..., :4, :4], picture[..., :1, :1], atol=0.003)
+    assert (secret_of(out) / "2-pixelation" / "identities.csv").is_file()
+    assert not (secret_of(out) / "1-blur").exists()
 
 
 def test_a_key_that_goes_by_person_is_told_beside_the_utility(defend):
