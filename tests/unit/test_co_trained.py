@@ -63,4 +63,5 @@ def test_it_survives_the_record_and_has_no_address():
 def test_the_page_shows_it_only_where_there_is_one():
     texts = [page(r, (), root=Path(), reveal=False) for r in (record(), example_record())]
     assert ['id="co-trained"' in text for text in texts] == [True, False]
+    assert ['href="#co-trained"' in text for text in texts] == [True, False]
     assert "70.0%" in texts[0]
