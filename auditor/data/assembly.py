@@ -1,5 +1,6 @@
 """From rows to a dataset: junk and broken pictures go, texts become codes, facts are kept."""
 
+import hashlib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -32,11 +33,13 @@ class Looks:
         readable: rows of the whole pictures, without junk, sorted by path.
         broken: path -> why it cannot be decoded, in the same order.
         prints: row -> fingerprint, None for a picture that is broken or shows nothing.
+        sha256: of what the files of all pictures hold, in the order of their paths.
     """
 
     readable: pd.DataFrame
     broken: Mapping[str, str]
     prints: Mapping[int, Print | None]
+    sha256: str
 
     @property
     def share(self) -> float:
@@ -92,6 +95,7 @@ def assemble(
             "ignored_columns": list(ignored),
             "notices": [*rows.notices, *division.notices, *ignored.values()],
             "manifest_sha256": digest(rows.table),
+            "pictures_sha256": looks.sha256,
             **rows.facts,
         },
     )
@@ -103,12 +107,14 @@ def look_through(rows: Rows) -> Looks:
     # Threads are enough: decoding runs outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         looks = list(pool.map(_look, [rows.files[row] for row in table.index]))
-    faulty = np.array([bool(reason) for reason, _ in looks], dtype=bool)
-    broken = zip(table["path"], looks, strict=True)
+    faulty = np.array([bool(look.fault) for look in looks], dtype=bool)
     return Looks(
         readable=table[~faulty],
-        broken={path: reason for path, (reason, _) in broken if reason},
-        prints={row: look for row, (_, look) in zip(table.index.tolist(), looks, strict=True)},
+        broken={p: look.fault for p, look in zip(table["path"], looks, strict=True) if look.fault},
+        prints={
+            row: look.fingerprint for row, look in zip(table.index.tolist(), looks, strict=True)
+        },
+        sha256=hashlib.sha256(b"".join(look.sha256 for look in looks)).hexdigest(),
     )
 
 
@@ -140,14 +146,24 @@ def settle(rows: Rows, table: pd.DataFrame, cross_camera: bool) -> Division:
         raise DataError(f"{rows.source}: {error}") from None
 
 
-def _look(file: Path) -> tuple[str, Print | None]:
-    """Why the picture is broken, "" if it is not, and its fingerprint: one decoding for both."""
+@dataclass(frozen=True)
+class _Look:
+    """What one picture has shown: why it is broken, its fingerprint, the digest of its file."""
+
+    fault: str
+    fingerprint: Print | None = None
+    sha256: bytes = bytes(hashlib.sha256().digest_size)
+
+
+def _look(file: Path) -> _Look:
     try:
         if not file.is_file():
-            return "there is no such file", None
-        return "", fingerprint(decode(file))
+            return _Look("there is no such file")
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").digest()
+        return _Look("", fingerprint(decode(file)), content)
     except (DataError, OSError) as error:
-        return str(error), None
+        return _Look(str(error))
 
 
 def encode_attributes(

@@ -107,6 +107,17 @@ class TestReading:
         rows = [*GOOD[:-1], "g2,2,3,gallery"]
         assert open_dataset(make_manifest(tmp_path, rows)).facts["manifest_sha256"] != one
 
+    def test_another_picture_under_the_same_name_is_other_data(self, tmp_path):
+        root = make_manifest(tmp_path, GOOD)
+        one = open_dataset(root).facts
+        assert len(one["pictures_sha256"]) == 64
+        make_picture(root / "g1.png", shade=200)
+        other = open_dataset(root).facts
+        assert other["manifest_sha256"] == one["manifest_sha256"]
+        assert other["pictures_sha256"] != one["pictures_sha256"]
+        make_picture(root / "g1.png")
+        assert open_dataset(root).facts == one
+
     def test_spreadsheet_habits_are_taken(self, tmp_path):
         make_manifest(tmp_path, GOOD)
         text = (tmp_path / "manifest.csv").read_text().replace("q1.png,1,", "q1.png , 0001 ,")
