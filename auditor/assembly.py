@@ -165,12 +165,8 @@ def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
 
 def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]:
     """Scenario -> (excess reversibility, relative utility), but for biased utility."""
-    return {
-        scenario.defense: scores.trade_off(score)
-        for scenario in scenarios
-        for score in scenario.scores
-        if score.name == "urr1" and score.measurement is not None and not scenario.utility_bias
-    }
+    points = {s.defense: scores.trade_off(s.scores) for s in scenarios if not s.utility_bias}
+    return {name: point for name, point in points.items() if point is not None}
 
 
 def _reversal_metric(bare: Scenario) -> str:

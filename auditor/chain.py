@@ -14,12 +14,15 @@ A scenario is one defense, or a chain of several, the first one nearest to the b
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from auditor import plugins
 from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.types import Defense, RunContext, Target
 
 CHAIN = "chain"
 FORM = "write it as [LABEL=]NAME[:key=value,…], several defenses joined by +"
@@ -72,6 +75,15 @@ def defenses_of(label: str, block: Mapping[str, Any]) -> list[Any]:
         UsageError: if the block cannot be followed.
     """
     return [plugins.build("defenses", name, params) for name, params in links_of(label, block)]
+
+
+def applied(
+    name: str, params: Mapping[str, Any], target: "Target", ctx: "RunContext"
+) -> tuple["Defense", "Target"]:
+    """The built plug-in and what it makes of ``target``, under randomness of its own name."""
+    defense: Defense = plugins.build("defenses", name, params)
+    with ctx.randomness(f"defenses.{name}"):
+        return defense, defense.apply(target, ctx)
 
 
 def parse(text: str, flag: str = "--defend") -> tuple[str, dict[str, Any]]:

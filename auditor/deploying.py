@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from auditor import __version__, plugins
-from auditor.chain import Links
+from auditor.chain import Links, applied
 from auditor.config import DataConfig, ModelConfig
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
@@ -154,9 +154,7 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
 
 
 def _stage(name: str, params: Mapping[str, Any], target: Target, ctx: RunContext) -> Stage:
-    defense: Defense = plugins.build("defenses", name, params)
-    with ctx.randomness(f"defenses.{name}"):
-        return Stage(name, defense, defense.apply(target, ctx))
+    return Stage(name, *applied(name, params, target, ctx))
 
 
 def _utility(target: Target, ctx: RunContext, distance: Distance) -> tuple[Measurement, ...]:

@@ -235,8 +235,9 @@ def doubt_on(report: AuditReport, address: str) -> str:
     bias it shares.
     """
     scenario, attack, metric = address.split("/", 2)
-    if attack in ("utility", "scores") and (bias := _bias(report, scenario)):
-        return bias
+    judged = report.scenario(scenario)
+    if attack in ("utility", "scores") and judged is not None and judged.utility_bias:
+        return judged.utility_bias
     if attack == "ladder":
         return _ladder_doubt(report, scenario, metric)
     if attack != "scores":
@@ -250,12 +251,9 @@ def doubt_on(report: AuditReport, address: str) -> str:
     return ""
 
 
-def _bias(report: AuditReport, scenario: str) -> str:
-    return next((s.utility_bias for s in report.scenarios if s.defense == scenario), "")
-
-
 def _ladder_doubt(report: AuditReport, scenario: str, name: str) -> str:
-    ladders = (ladder for s in report.scenarios if s.defense == scenario for ladder in s.ladders)
+    judged = report.scenario(scenario)
+    ladders = judged.ladders if judged else ()
     return next((ladder.reason for ladder in ladders if ladder.name == name), "")
 
 

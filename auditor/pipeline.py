@@ -19,7 +19,7 @@ import torch
 from auditor import controls, journal, personal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
-from auditor.chain import Links, links_of, plugin_of
+from auditor.chain import Links, applied, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
@@ -38,7 +38,7 @@ from auditor.report import (
 )
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
-from auditor.types import Attack, AttackResult, Defense, Progress, RunContext, Target
+from auditor.types import Attack, AttackResult, Progress, RunContext, Target
 from auditor.utility import utility
 
 log = logging.getLogger(__name__)
@@ -101,9 +101,7 @@ class World:
             before = self._defended(links[:-1], ctx)
             name, params = links[-1]
             try:
-                defense: Defense = plugins.build("defenses", name, params)
-                with ctx.randomness(f"defenses.{name}"):
-                    self.targets[key] = defense.apply(before, ctx)
+                _, self.targets[key] = applied(name, params, before, ctx)
             except Exception as error:
                 self.targets[key] = error
         found = self.targets[key]

@@ -17,6 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from auditor.errors import UsageError
 
 SCHEMA = 1
+AFRESH = "_fresh"
+"""Ends a co-trained metric that a fresh adversary reached on the very same material."""
 SMALLEST_GROUP = 20
 """A group of fewer people is not shown by itself."""
 LISTED = 5
@@ -621,13 +623,15 @@ class AuditReport:
                 if score.measurement is not None:
                     yield f"{scenario.defense}/scores/{score.name}", score.measurement
 
+    def scenario(self, name: str) -> Scenario | None:
+        """The scenario of that label, if there is one."""
+        return next((s for s in self.scenarios if s.defense == name), None)
+
     def finding(self, scenario: str, attack: str) -> Finding | None:
         """The finding of ``attack`` under ``scenario``, if there is one."""
-        for candidate in self.scenarios:
-            for finding in candidate.findings:
-                if (candidate.defense, finding.attack) == (scenario, attack):
-                    return finding
-        return None
+        under = self.scenario(scenario)
+        findings = under.findings if under else ()
+        return next((f for f in findings if f.attack == attack), None)
 
 
 _ADAPTER = TypeAdapter(AuditReport)

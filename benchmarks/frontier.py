@@ -14,7 +14,7 @@ from pathlib import Path
 
 from auditor.metrics.scores import trade_off
 from auditor.report import AuditReport, Measurement, Scenario, load
-from reports.scatter import front
+from reports.scatter import ON_FRONT, standings
 
 
 def table(reports: Sequence[AuditReport]) -> str:
@@ -26,19 +26,15 @@ def table(reports: Sequence[AuditReport]) -> str:
         found |= dict(report.measurements())
         for s in report.scenarios:
             scenarios[s.defense] = s
-            for score in s.scores:
-                if score.name == "urr1" and score.measurement is not None:
-                    points[s.defense] = trade_off(score)
+            if point := trade_off(s.scores):
+                points[s.defense] = point
     lines = [
         "| scenario | mAP | of the bare mAP | found by reconstruction | excess left | identity"
         " | URR | PU inversion | PU identity | |",
         f"|{'---|' * 10}",
     ]
-    compared = [name for name in points if not scenarios[name].utility_bias]
-    optimal = front([points[name][::-1] for name in compared])
-    marks = {
-        name: "" if best else "dominated" for name, best in zip(compared, optimal, strict=True)
-    }
+    biased = {name for name in points if scenarios[name].utility_bias}
+    places = standings({name: (kept, excess) for name, (excess, kept) in points.items()}, biased)
     for name, (excess, kept) in points.items():
         figures = (found.get(f"{name}/{a}") for a in ("utility/map", "identity_lda/top1"))
         utility, identity = map(shown, figures)
@@ -46,7 +42,7 @@ def table(reports: Sequence[AuditReport]) -> str:
         scores = {score.name: score.measurement for score in scenarios[name].scores}
         pu = [shown(scores.get(f"pu_{family}")) for family in ("inversion", "identity")]
         cells = (name, utility, f"{kept:.0%}", reversal, f"{excess:.0%}", identity)
-        ends = (ratio(scores.get("urr1")), *pu, marks.get(name, "not compared"))
+        ends = (ratio(scores.get("urr1")), *pu, places[name] if places[name] != ON_FRONT else "")
         lines.append(f"| {' | '.join((*cells, *ends))} |")
     lines += [f"| {s.defense} | {s.reason} {'| ' * 9}" for s in scenarios.values() if s.reason]
     return "\n".join(lines)

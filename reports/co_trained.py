@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 from auditor.gates import family_of
-from auditor.report import AuditReport, Finding, Measurement, Scenario
+from auditor.report import AFRESH, AuditReport, Finding, Measurement, Scenario
 
 SHOWN = ("top1", "reid_rank1", "reid_map", "ssim", "lpips")
 """Beginnings of the metrics that say how well a person was named, or a picture drawn back."""
-AFRESH = "_fresh"
-"""Ends a metric that a fresh adversary reached on the very material of the one from training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +35,22 @@ def _pairs(scenario: Scenario) -> list[Pair]:
     found = []
     for trained in scenario.co_trained:
         rungs = [f for f in scenario.findings if family_of(f) == trained.family]
-        beside = {m.metric: m for m in trained.measurements}
         for own in trained.measurements:
             if own.metric.startswith(SHOWN) and not own.metric.endswith(AFRESH):
-                attack, fresh = _strongest(rungs, own.metric)
-                if f"{own.metric}{AFRESH}" in beside:
-                    attack, fresh = "afresh, on the same people", beside[f"{own.metric}{AFRESH}"]
+                attack, fresh = _beside(own, trained, rungs)
                 pair = Pair(scenario=scenario.defense, own=own, fresh=fresh, attack=attack)
                 found.append(pair)
     return found
+
+
+def _beside(
+    own: Measurement, trained: Finding, rungs: list[Finding]
+) -> tuple[str, Measurement | None]:
+    """What a fresh one reached on the same material, or else the strongest attack of the family."""
+    for other in trained.measurements:
+        if other.metric == f"{own.metric}{AFRESH}":
+            return "afresh, on the same people", other
+    return _strongest(rungs, own.metric)
 
 
 def _strongest(rungs: list[Finding], metric: str) -> tuple[str, Measurement | None]:

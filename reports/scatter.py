@@ -4,7 +4,7 @@ Scenarios that no other beats in both form the Pareto front. Where utility is bi
 shown and not compared: it can neither beat another nor be on the front.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,19 +67,25 @@ def front(places: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
+def standings(places: Mapping[str, tuple[float, float]], biased: Collection[str]) -> dict[str, str]:
+    """Where each scenario stands, by its (utility, leakage); those with biased utility apart."""
+    compared = [name for name in places if name not in biased]
+    optimal = front([places[name] for name in compared])
+    found = dict.fromkeys(places, NOT_COMPARED)
+    for name, best in zip(compared, optimal, strict=True):
+        found[name] = ON_FRONT if best else DOMINATED
+    return found
+
+
 def _plot(title: str, points: Sequence[_Point], position: int) -> Drawing:
-    compared = [point for point in points if not point.biased]
-    optimal = front([point.place for point in compared])
-    places = {
-        point.name: ON_FRONT if best else DOMINATED
-        for point, best in zip(compared, optimal, strict=True)
-    }
+    biased = {point.name for point in points if point.biased}
+    stands = standings({point.name: point.place for point in points}, biased)
     rows = tuple(
         (
             p.name,
             number(p.utility.value, "fraction"),
             number(p.leakage.value, "fraction"),
-            places.get(p.name, NOT_COMPARED),
+            stands[p.name],
         )
         for p in points
     )

@@ -11,7 +11,7 @@ torch. Formulas:
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -137,12 +137,18 @@ def urr1(
     )
 
 
-def trade_off(score: Score) -> tuple[float, float]:
-    """(excess reversibility ρ, relative utility) of a defined URR-1; (1, 1) for the bare model."""
-    i = score.inputs
-    span = i["reversal_bare"] - i["reversal_floor_bare"]
-    excess = max(0.0, i["reversal"] - i["reversal_floor"]) / span
-    return excess, i["utility"] / i["utility_bare"]
+def trade_off(scores: Iterable[Score]) -> tuple[float, float] | None:
+    """(excess reversibility ρ, relative utility) of a scenario by its scores; (1, 1) if bare.
+
+    None where URR-1, from whose inputs they come, is undefined or missing.
+    """
+    for score in scores:
+        if score.name == "urr1" and score.measurement is not None:
+            i = score.inputs
+            span = i["reversal_bare"] - i["reversal_floor_bare"]
+            excess = max(0.0, i["reversal"] - i["reversal_floor"]) / span
+            return excess, i["utility"] / i["utility_bare"]
+    return None
 
 
 def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Persons]) -> str:

@@ -64,7 +64,7 @@ def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditRepo
 
 def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcome:
     """The measurements that fill a row, and what the scenario has to say."""
-    scenario = next((s for s in record.scenarios if s.defense == label), None)
+    scenario = record.scenario(label)
     if scenario is None or not scenario.utility:
         return Outcome(reason=_why_empty(scenario))
     found = dict(record.measurements())

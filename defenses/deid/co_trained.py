@@ -11,7 +11,7 @@ from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.people import pictures
-from auditor.report import Finding, Measurement
+from auditor.report import AFRESH, Finding, Measurement
 from auditor.types import RunContext, Split, Target
 from defenses.retraining import Seen
 
@@ -44,7 +44,7 @@ def co_trained(
             family="identity",
             summary="The classifier that the extractor was trained against, as training left it.",
             status="done",
-            measurements=(own, replace(fresh, metric=f"{own.metric}_fresh")),
+            measurements=(own, replace(fresh, metric=f"{own.metric}{AFRESH}")),
             notes=(
                 "an extractor that wins against this one head need not win against a fresh one; "
                 "judge by the fresh attackers",

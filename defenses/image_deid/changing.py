@@ -3,14 +3,17 @@
 Without a size of their own, a blur of five pixels would be another one for every network that asks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from auditor.types import Images, Split
+from auditor.types import Images, RunContext, Split, Target
+from defenses.release_folder import write_published
 
 Change = Callable[[Tensor, Images, Sequence[int]], Tensor]
 """Clean pictures ``(B, 3, H, W)``, where they come from and their rows there, to changed ones."""
@@ -51,6 +54,16 @@ class ChangedImages:
         if size == self.size:
             return images
         return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+
+
+class Exported:
+    """Base of the defenses whose pictures are published at ``image_size``: writes them down."""
+
+    image_size: tuple[int, int]
+
+    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
+        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
+        return write_published(defended, self.image_size, ctx, folder)
 
 
 def check_size(size: tuple[int, int]) -> None:

@@ -1,22 +1,19 @@
 """Blur and pixelation: everybody loses detail, and colours stay where they were."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from auditor.types import Images, RunContext, Target
-from defenses.image_deid.changing import Changed, check_size
+from defenses.image_deid.changing import Changed, Exported, check_size
 from defenses.publishing import protect
-from defenses.release_folder import write_published
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blur:
+class Blur(Exported):
     """Replaces every picture by its Gaussian blur.
 
     Source: a baseline of PIS (SCIS 69(1), 2026, Table 2), there with kernels of 11 × 5 (S) and
@@ -40,10 +37,6 @@ class Blur:
         """See `auditor.types.Defense`."""
         return protect(target, Changed(self._change, self.image_size), ctx, "defenses.blur")
 
-    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
-        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
-        return write_published(defended, self.image_size, ctx, folder)
-
     def _change(self, images: Tensor, source: Images, rows: Sequence[int]) -> Tensor:
         height, width = self.kernel
         blurred: Tensor = gaussian_blur(images, [width, height])
@@ -51,7 +44,7 @@ class Blur:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pixelation:
+class Pixelation(Exported):
     """Replaces every block of pixels by its mean.
 
     Source: a baseline of PIS (SCIS 69(1), 2026, Table 2), which does not say how large a block is.
@@ -72,10 +65,6 @@ class Pixelation:
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
         return protect(target, Changed(self._change, self.image_size), ctx, "defenses.pixelation")
-
-    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
-        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
-        return write_published(defended, self.image_size, ctx, folder)
 
     def _change(self, images: Tensor, source: Images, rows: Sequence[int]) -> Tensor:
         means = F.avg_pool2d(images, self.block, ceil_mode=True)

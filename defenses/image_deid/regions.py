@@ -1,23 +1,21 @@
 """The head or the body painted black, on either side of the line of the shoulders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from auditor.types import Images, RunContext, Target
-from defenses.image_deid.changing import Changed, check_size
+from defenses.image_deid.changing import Changed, Exported, check_size
 from defenses.keypoints import Keypoints, shoulder_line
 from defenses.publishing import protect
-from defenses.release_folder import write_published
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Removal:
+class _Removal(Exported):
     """What both removals share.
 
     Attributes:
@@ -42,10 +40,6 @@ class _Removal:
         known = Keypoints.read(Path(self.keypoints)) if self.keypoints else None
         change = partial(self._change, known)
         return protect(target, Changed(change, self.image_size), ctx, "defenses.removal")
-
-    def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
-        """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
-        return write_published(defended, self.image_size, ctx, folder)
 
     def _change(
         self, known: Keypoints | None, images: Tensor, source: Images, rows: Sequence[int]
