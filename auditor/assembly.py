@@ -11,10 +11,10 @@ from auditor import plugins
 from auditor.chain import CHAIN, Links, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.exposure import exposure
-from auditor.journal import Budget, Result, Utility
+from auditor.journal import Budget, Controls, Result, Utility
 from auditor.ladders import comparable, families, ladder, ladders, strongest
 from auditor.metrics import scores
-from auditor.report import AuditReport, Finding, Measurement, Power, Scenario, Score
+from auditor.report import AuditReport, Finding, Measurement, Scenario, Score
 from auditor.saturation import completed
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
@@ -56,13 +56,14 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
     assert isinstance(utility, Utility)
     findings = []
     for attack in config.attacks:
-        finding, power = results.get(f"{label}/{attack}"), results.get(f"controls/{attack}")
+        finding, tried = results.get(f"{label}/{attack}"), results.get(f"controls/{attack}")
         if not isinstance(finding, Finding):
             reason = "the audit was interrupted before this attack ran"
             finding = blank_finding(config, attack, status="failed", reason=reason)
         elif config.budget and label in config.budget_scenarios:
             finding = _with_budget(finding, results.get(f"{label}/{attack}/budget"))
-        findings.append(replace(finding, power=power if isinstance(power, Power) else None))
+        powers = tried.powers if isinstance(tried, Controls) else ()
+        findings.append(replace(finding, powers=powers))
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
     if label != BARE:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auditor.report import Measurement, Power
+from auditor.report import Measurement, Power, PowerOutcome
 from auditor.types import Images, ReIDDataset, RunContext, Split, Target
 
 BAND = 8
@@ -131,39 +131,74 @@ def _codes(split: Split, data: ReIDDataset) -> Tensor:
     return (identity if spelled is None else torch.cat([spelled, identity], dim=1)).float()
 
 
-def certify(headline: str, planted: Measurement, null: Measurement) -> Power:
-    """Judge an attack by its headline figure on both controls."""
+def certificates(
+    headline: str, planted: Sequence[Measurement], null: Sequence[Measurement]
+) -> tuple[Power, ...]:
+    """One certificate per rate that both controls measured, the headline's first.
+
+    Args:
+        headline: the metric that the attack is judged by, whatever its unit.
+        planted: the attack's figures where a leak was planted.
+        null: its figures where there is nothing to find.
+    """
+    blind = {m.metric: m for m in null}
+    found = {
+        m.metric: certify(m.metric, m, blind[m.metric])
+        for m in planted
+        if m.metric in blind and (m.metric == headline or _has_certainty(m))
+    }
+    first = found.pop(headline, None) or failed(headline, "its controls did not measure it")
+    return first, *found.values()
+
+
+def _has_certainty(m: Measurement) -> bool:
+    """Whether it is known what knowing everything and knowing nothing would come to."""
+    return m.chance is not None and m.unit == "fraction" and m.worse == "higher"
+
+
+def certify(metric: str, planted: Measurement, null: Measurement) -> Power:
+    """Judge an attack by one figure on both controls."""
     chance = planted.chance or 0.0
     required = chance + SUCCESS * (1 - chance)
     null_low = null.value - WIDEN * (null.value - null.low)
-    finds, honest = planted.low >= required, null_low <= (null.chance or 0.0)
-    if not finds:
-        reason = (
-            f"it recovers too little of a planted leak: {planted.value:.3f} "
-            f"(at least {planted.low:.3f}) where {required:.3f} is required"
-        )
-    elif not honest:
+    outcome: PowerOutcome = "shown"
+    reason = (
+        f"it finds a planted leak ({planted.value:.3f}) and stays at chance "
+        f"where there is none ({null.value:.3f})"
+    )
+    if null_low > (null.chance or 0.0):
+        outcome = "self-deceived"
         reason = (
             f"it claims {null.value:.3f} where there is nothing to find "
             f"(chance {null.chance or 0.0:.3f})"
         )
-    else:
+    elif planted.low < required:
+        outcome = "weak"
         reason = (
-            f"it finds a planted leak ({planted.value:.3f}) and stays at chance "
-            f"where there is none ({null.value:.3f})"
+            f"it recovers too little of a planted leak: {planted.value:.3f} "
+            f"(at least {planted.low:.3f}) where {required:.3f} is required"
         )
     return Power(
-        metric=headline,
-        planted=planted,
-        null=null,
-        required=required,
-        shown=finds and honest,
+        metric=metric,
+        planted=replace(planted, persons={}),
+        null=replace(null, persons={}),
+        reference=1.0,
+        adversary="certainty: the leak is planted without noise",
+        required=SUCCESS,
+        outcome=outcome,
         reason=reason,
     )
 
 
-def failed(headline: str, reason: str) -> Power:
+def failed(metric: str, reason: str) -> Power:
     """The certificate of an attack whose controls could not be run."""
     return Power(
-        metric=headline, planted=None, null=None, required=SUCCESS, shown=False, reason=reason
+        metric=metric,
+        planted=None,
+        null=None,
+        reference=None,
+        adversary="",
+        required=SUCCESS,
+        outcome="not-run",
+        reason=reason,
     )

@@ -284,10 +284,11 @@ def powerless(finding: Finding) -> str:
     """Why this finding's figures prove nothing, or an empty string."""
     if finding.status != "done":
         return _undone(finding)
-    if finding.power is None:
+    power = finding.power()
+    if power is None:
         return "the attack was not tried on the controls, so a low figure proves nothing"
-    if not finding.power.shown:
-        return f"the attack has not shown its power: {finding.power.reason}"
+    if not power.shown:
+        return f"the attack has not shown its power: {power.reason}"
     return ""
 
 

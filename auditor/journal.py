@@ -61,7 +61,14 @@ class Budget:
     notes: tuple[str, ...] = ()
 
 
-Result = tuple[ProbeCheck, ...] | Utility | Power | Finding | Budget
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """What an attack came to on its controls."""
+
+    powers: tuple[Power, ...]
+
+
+Result = tuple[ProbeCheck, ...] | Utility | Controls | Finding | Budget
 """What a step may come to: plain data, so that it survives on disk."""
 
 
@@ -164,4 +171,4 @@ def _settled(result: Result) -> bool:
         return result.status != "failed"
     if isinstance(result, Utility):
         return not result.reason
-    return not isinstance(result, Power) or result.planted is not None
+    return not isinstance(result, Controls) or all(p.outcome != "not-run" for p in result.powers)

@@ -24,7 +24,7 @@ from auditor.config import BARE, AuditConfig
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.files import write
-from auditor.journal import Budget, Result, Step, Utility
+from auditor.journal import Budget, Controls, Result, Step, Utility
 from auditor.metrics.similarity import Distance
 from auditor.progress import Display
 from auditor.quiz import STUDY
@@ -32,7 +32,6 @@ from auditor.report import (
     AuditReport,
     Finding,
     Measurement,
-    Power,
     ProbeCheck,
     dumps,
 )
@@ -217,12 +216,12 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
     )
 
 
-def _controls(world: World, label: str, progress: Progress) -> Power:
+def _controls(world: World, label: str, progress: Progress) -> Controls:
     """Run an attack on both controls; a control that cannot run leaves it without power."""
     attack = world.attack(label)
     headline = getattr(attack, "headline", "")
     halves = _halves(progress)
-    figures = []
+    results = []
     for name, half in zip(("planted", "null"), halves, strict=True):
         target = None
         try:
@@ -234,16 +233,21 @@ def _controls(world: World, label: str, progress: Progress) -> Power:
                 judges = dict.fromkeys(["target", *world.ctx.judges], judge)
                 ctx = replace(world.ctx, workdir=Path(workdir), judges=judges)
                 result = attack.run(target, replace(ctx, progress=half))
-            figures.append(_headline(result, headline))
+            results.append(result)
         except UnsupportedTargetError as error:
-            return controls.failed(headline, f"the {name} control does not suit it: {error}")
+            reason = f"the {name} control does not suit it: {error}"
+            return Controls(powers=(controls.failed(headline, reason),))
         except Exception as error:
             log.warning("%s control of %s crashed:\n%s", name, label, traceback.format_exc())
-            return controls.failed(headline, f"its {name} control crashed: {error}")
+            reason = f"its {name} control crashed: {error}"
+            return Controls(powers=(controls.failed(headline, reason),))
         finally:
             if target is not None:
                 _forget(world, target)
-    return controls.certify(figures[0].metric, *figures)
+    planted, null = results
+    judged = _headline(planted, headline).metric
+    powers = controls.certificates(judged, planted.measurements, null.measurements)
+    return Controls(powers=powers)
 
 
 def _control(name: str, attack: Attack, world: World) -> Target:

@@ -15,8 +15,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.errors import UsageError
+from auditor.older_records import upgraded
 
-SCHEMA = 1
+SCHEMA = 2
 AFRESH = "_fresh"
 """Ends a co-trained metric that a fresh adversary reached on the very same material."""
 SMALLEST_GROUP = 20
@@ -235,25 +236,52 @@ class Curve:
             raise ValueError(f"curve {self.name!r} does not ascend in x")
 
 
+PowerOutcome = Literal["shown", "weak", "self-deceived", "nothing-to-find", "not-run"]
+"""It finds the leak; too little of it; it claims one where there is none; not even the reference
+finds any through this release; the controls gave no figure."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """The certificate that an attack can tell a leak from none.
+    """The certificate that an attack, in this scenario and by this metric, tells a leak from none.
 
     Attributes:
-        metric: the attack's headline metric, on which both controls are judged.
-        planted: result against an extractor with a planted leak; it must reach ``required``.
-        null: result against an extractor that ignores the image; its interval must hold chance.
-        required: what ``planted.low`` has to reach.
-        shown: both controls came out as they must.
-        reason: one sentence, for either outcome.
+        metric: the figure it vouches for, with its readings by group and of the worst off.
+        planted: what the attack recovers of a planted leak; None where that control gave no figure.
+        null: the same attack where there is nothing to find; its interval must hold chance.
+        reference: what the reference adversary recovers of the planted leak; None where none is
+            known.
+        adversary: who the reference adversary is, in a few words.
+        required: the efficiency that is asked for.
+        outcome: ``shown``; ``weak``, so that low figures prove nothing; ``self-deceived``, so that
+            no figure proves anything; ``nothing-to-find``, where the reference itself is at
+            chance; ``not-run``.
+        reason: one sentence, for every outcome.
     """
 
     metric: str
     planted: Measurement | None
     null: Measurement | None
+    reference: float | None
+    adversary: str
     required: float
-    shown: bool
+    outcome: PowerOutcome
     reason: str
+
+    @property
+    def shown(self) -> bool:
+        """Whether both controls came out as they must."""
+        return self.outcome == "shown"
+
+    @property
+    def efficiency(self) -> float | None:
+        """The share of the reference's excess over chance that the attack recovers."""
+        if self.planted is None or self.reference is None:
+            return None
+        chance = self.planted.chance or 0.0
+        if self.reference <= chance:
+            return None
+        return (self.planted.value - chance) / (self.reference - chance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +355,8 @@ class Finding:
             hit, and the mean over the most exposed 5 %; empty where people cannot be told apart.
         subgroups: the headline by attribute value.
         gaps: the widest difference per attribute, the surest first.
-        power: the certificate; None where the controls were switched off or did not run.
+        powers: one certificate per metric that the controls measured, the headline's first; none
+            where the controls were switched off.
         exhibits: name -> path of a picture, relative to the report.
         notes: what a reader must know about how the numbers came about.
         reason: why it is not ``done``.
@@ -346,17 +375,29 @@ class Finding:
     worst_case: tuple[Measurement, ...] = ()
     subgroups: tuple[Subgroup, ...] = ()
     gaps: tuple[Gap, ...] = ()
-    power: Power | None = None
+    powers: tuple[Power, ...] = ()
     exhibits: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reason: str = ""
 
     @property
     def headline(self) -> Measurement | None:
-        """The figure it is judged by: the one its certificate names, or its first."""
-        wanted = self.power.metric if self.power else ""
+        """The figure it is judged by: the one its first certificate names, or its first."""
+        wanted = self.powers[0].metric if self.powers else ""
         named = [m for m in self.measurements if m.metric == wanted]
         return next(iter([*named, *self.measurements]), None)
+
+    def power(self, metric: str = "") -> Power | None:
+        """The certificate that vouches for ``metric``, or for the headline where none is named.
+
+        Figures by group and of the people worst off, such as ``top1@gender=female`` and
+        ``top1.fully_exposed``, are readings of the figure that they begin with.
+        """
+        if not metric:
+            return next(iter(self.powers), None)
+        worst_off = any(m.metric == metric for m in self.worst_case)
+        name = metric.rpartition(".")[0] if worst_off else metric.partition("@")[0]
+        return next((power for power in self.powers if power.metric == name), None)
 
     def figures(self) -> Iterator[Measurement]:
         """Everything that was measured: the figures, the worst case, and the subgroups."""
@@ -663,9 +704,9 @@ def loads(text: str | bytes, source: str = "report") -> AuditReport:
     try:
         plain = json.loads(text)
         schema = plain.get("schema") if isinstance(plain, dict) else None
-        if schema not in (None, SCHEMA):
-            raise UsageError(f"{source} has schema {schema}; this version reads {SCHEMA}")
-        return _ADAPTER.validate_python(plain)
+        if schema not in (None, *range(1, SCHEMA + 1)):
+            raise UsageError(f"{source} has schema {schema}; this version reads up to {SCHEMA}")
+        return _ADAPTER.validate_python(upgraded(plain))
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise UsageError(f"{source} is not an audit record: {error}") from None

@@ -81,7 +81,7 @@ def certificates(report: AuditReport) -> str:
         "|---|---|---|---|---|",
     ]
     for finding in report.scenarios[0].findings:
-        power = finding.power
+        power = finding.power()
         if power and power.planted and power.null:
             cells = f"{shown(power.planted)} | {shown(power.null)} | {chance(power.null)}"
             lines.append(

@@ -112,7 +112,7 @@ def _some(scenario: Scenario, families: Sequence[str]) -> list[str]:
 
 
 def _testing(report: AuditReport) -> Annex:
-    controls = sum(f.power is not None for s in report.scenarios for f in s.findings)
+    controls = sum(bool(f.powers) for s in report.scenarios for f in s.findings)
     runs = sum(len(s.findings) for s in report.scenarios)
     gates = report.config.get("gates") or ()
     return Annex(

@@ -30,7 +30,16 @@ def threat_models(sheet: Worksheet, report: AuditReport) -> None:
 
 def power(sheet: Worksheet, report: AuditReport) -> None:
     """Every attack on its two controls."""
-    head = ["attack", "power shown", "metric", "control", "value", "low", "high", "must reach"]
+    head = [
+        "attack",
+        "power shown",
+        "metric",
+        "control",
+        "value",
+        "low",
+        "high",
+        "efficiency required",
+    ]
     head += ["chance", "reason"]
     last = write_table(sheet, head, [18, 13, 30, 16, 11, 11, 11, 12, 11, 90], _controls(report))
     colour_outcomes(sheet, f"B2:B{last + 1}", {"yes": "pass", "no": "fail"})
@@ -45,7 +54,7 @@ def _controls(report: AuditReport) -> Iterator[Row]:
         told = (attack.attack, certificate.shown, label(certificate.metric))
         for name, m in (("planted leak", certificate.planted), ("nothing", certificate.null)):
             unit = m.unit if m else ""
-            required = (certificate.required if name == "planted leak" else None, unit)
+            required = (certificate.required if name == "planted leak" else None, "fraction")
             chance = (m.chance if m else None, unit)
             yield (*told, name, *ends(m), required, chance, sentence(certificate.reason))
 

@@ -83,17 +83,18 @@ def _not_shown(report: AuditReport) -> Iterator[str]:
         if scenario.status == "failed":
             yield f"The scenario {scenario.defense} failed and was not attacked: {scenario.reason}"
         for finding in scenario.findings:
+            power = finding.power()
             place = f"The attack {scenario.defense}/{finding.attack}"
             if finding.status == "not-applicable":
                 yield f"{place} does not apply: {finding.reason}"
             elif finding.status == "failed":
                 yield f"{place} failed: {finding.reason}"
-            elif covered(scenario, finding) and (finding.power is None or not finding.power.shown):
+            elif covered(scenario, finding) and (power is None or not power.shown):
                 yield (
                     f"{place} has not shown its power, so it is no evidence of its own; "
                     f"its family is judged by other rungs."
                 )
-            elif finding.power is None:
+            elif power is None:
                 yield f"{place} was not tried on the controls: a low figure proves nothing."
-            elif not finding.power.shown:
-                yield f"{place} has not shown its power: {finding.power.reason}"
+            elif not power.shown:
+                yield f"{place} has not shown its power: {power.reason}"

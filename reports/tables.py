@@ -176,7 +176,7 @@ def _strongest(ladder: Ladder) -> Figure:
 
 def _leak(finding: Finding, *, rung: bool, idle: bool) -> Figure:
     found = finding.headline if finding.status == "done" else None
-    metric = found.metric if found else (finding.power.metric if finding.power else "")
+    metric = found.metric if found else next((p.metric for p in finding.powers), "")
     reason = powerless(finding)
     return Figure(
         key=finding.attack,
@@ -319,8 +319,8 @@ def by_subgroup(report: AuditReport) -> list[tuple[str, Finding]]:
 
 
 def certificate(members: Sequence[tuple[str, Finding]]) -> Power | None:
-    """The power certificate of an attack, which is the same in every scenario."""
-    return next((finding.power for _, finding in members if finding.power), None)
+    """The power certificate of an attack's headline in the first scenario that has one."""
+    return next((power for _, finding in members if (power := finding.power())), None)
 
 
 def all_scores(report: AuditReport) -> list[tuple[str, Score]]:

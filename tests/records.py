@@ -22,6 +22,7 @@ from auditor.report import (
     NoisyTraining,
     Place,
     Power,
+    PowerOutcome,
     PrivacyClaim,
     ProbeCheck,
     Ranked,
@@ -87,20 +88,28 @@ def measured(
     )
 
 
-def certificate(metric: str, chance: float, *, shown: bool = True, found: float = 0.97) -> Power:
-    """What the controls said about an attack."""
-    required = chance + (1 - chance) / 2
+def certificate(
+    metric: str,
+    chance: float,
+    *,
+    shown: bool = True,
+    found: float = 0.97,
+    outcome: PowerOutcome | None = None,
+) -> Power:
+    """What the controls said about an attack by one metric."""
     reason = (
         f"it finds a planted leak ({found:.3f}) and stays at chance where there is none"
         if shown
-        else f"it recovers too little of a planted leak: {found:.3f}, {required:.3f} is required"
+        else f"it recovers too little of a planted leak: {found:.3f}"
     )
     return Power(
         metric=metric,
         planted=measured(metric, found, chance, 0.02),
         null=measured(metric, chance * 1.05, chance, 0.01),
-        required=required,
-        shown=shown,
+        reference=1.0,
+        adversary="certainty",
+        required=0.5,
+        outcome=outcome or ("shown" if shown else "weak"),
         reason=reason,
     )
 
@@ -121,7 +130,7 @@ def identity(top1: float, top5: float) -> Finding:
             measured("top1", top1, 1 / 80, 0.041),
             measured("top5", top5, 5 / 80, 0.035),
         ),
-        power=certificate("top1", 1 / 80),
+        powers=(certificate("top1", 1 / 80), certificate("top5", 5 / 80)),
         notes=("closed set: 80 people, 440 entries to name",),
     )
 
@@ -149,7 +158,11 @@ def attribute(column: int, mean: float) -> Finding:
             measured("mean_f1", mean - 0.01, 0.54, 0.026, note="chance is one constant guess"),
             *each,
         ),
-        power=certificate("mean_balanced_accuracy", 0.45),
+        powers=tuple(
+            certificate(m.metric, m.chance)
+            for m in (measured("mean_balanced_accuracy", mean, 0.45), *each)
+            if m.chance is not None
+        ),
         notes=("5 attributes of people who are disjoint from those learned from",),
     )
 
@@ -173,7 +186,7 @@ def inversion(rank1: float, floor: float, *, shown: bool = True) -> Finding:
                 note="reference backbone: not comparable with published LPIPS",
             ),
         ),
-        power=certificate("reid_rank1", floor, shown=shown, found=0.93 if shown else 0.31),
+        powers=(certificate("reid_rank1", floor, shown=shown, found=0.93 if shown else 0.31),),
         exhibits={"reconstructions": f"personal/{rank1}/inversion/inversion.png"},
         notes=("chance is the same figure for reconstructions of somebody else's feature",),
     )  # fmt: skip
@@ -425,7 +438,7 @@ def failed_record() -> AuditReport:
         bare.findings[0],
         status="failed",
         measurements=(),
-        power=None,
+        powers=(),
         reason="RuntimeError: the classifier diverged",
     )
     skipped = replace(
@@ -451,13 +464,17 @@ def powerful_record() -> AuditReport:
         replace(
             scenario,
             findings=tuple(
-                replace(f, power=certificate(f.power.metric, f.power.null.chance))  # type: ignore
-                for f in scenario.findings
+                replace(f, powers=tuple(map(_shown, f.powers))) for f in scenario.findings
             ),
         )
         for scenario in report.scenarios
     )
     return replace(report, scenarios=scenarios)
+
+
+def _shown(power: Power) -> Power:
+    assert power.null is not None
+    return certificate(power.metric, power.null.chance or 0.0)
 
 
 def persons(rate: float, people: int = 120, images: int = 5) -> Measurement:
@@ -510,7 +527,7 @@ def detailed_record() -> AuditReport:
             gaps=(gap, replace(gap, attribute="hat", p=0.4, p_adjusted=0.4)),
         )
         weak = replace(identity(0.05, 0.1), attack="identity_lda", family="identity")
-        idle = replace(weak, attack="historical", power=certificate("top1", 0.01, shown=False))
+        idle = replace(weak, attack="historical", powers=(certificate("top1", 0.01, shown=False),))
         findings = (first, weak, idle)
         scenarios.append(
             replace(
@@ -569,7 +586,7 @@ def hostile_record(text: str) -> AuditReport:
             Subgroup(attribute=text, value=text, measurement=None),
         ),
         gaps=(Gap(attribute=text, higher=text, lower=text, difference=0.1, p=0, p_adjusted=0),),
-        power=certificate(label, 0.1),
+        powers=(certificate(label, 0.1),),
         exhibits={label: label},
         notes=(text,),
         reason=text,

@@ -97,8 +97,8 @@ def _unshown(scenario: Scenario, row: RowPlan) -> tuple[str, ...]:
             continue
         if finding.status != "done":
             notes.append(f"{finding.attack}: {finding.status}: {finding.reason}.")
-        elif finding.power is not None and not finding.power.shown:
-            notes.append(f"{finding.attack} failed its controls: {finding.power.reason}.")
+        elif (power := finding.power()) is not None and not power.shown:
+            notes.append(f"{finding.attack} failed its controls: {power.reason}.")
     return tuple(notes)
 
 

@@ -38,8 +38,9 @@ def test_the_demo_shows_a_leak_and_a_blind_control(tmp_path):
         leak = figures[address]
         assert leak.low > leak.chance + 0.2, (address, leak.low, leak.chance)
     for finding in record.scenarios[0].findings:
-        assert finding.power.shown, finding.power.reason
-        null, planted = finding.power.null, finding.power.planted
+        power = finding.power()
+        assert power.shown, power.reason
+        null, planted = power.null, power.planted
         assert null.low <= null.chance + 0.02, finding.attack
         assert planted.low > null.high, finding.attack
     bare, noisy = record.scenarios

@@ -34,9 +34,9 @@ def test_an_audit_with_the_strangers_attacks(
     record = load(out / "report.json")
     findings = {f.attack: f for f in record.scenarios[0].findings}
     assert findings["identity"].status == "done"
-    assert findings["loudest"].power.shown, findings["loudest"].power.reason
+    assert findings["loudest"].power().shown, findings["loudest"].power().reason
     assert "FAIL none/loudest/paired" in stdout
-    assert not findings["blind_guess"].power.shown
+    assert not findings["blind_guess"].power().shown
     assert "INCONCLUSIVE none/blind_guess/top1" in stdout
     assert findings["crash"].status == "failed"
     assert "fell over" in findings["crash"].reason

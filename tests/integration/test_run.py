@@ -21,7 +21,7 @@ def test_a_run_ends_with_record_page_and_workbook(audit, write_config, tmp_path)
     for scenario in record.scenarios:
         assert [f.status for f in scenario.findings] == ["done"] * 3
         assert {m.metric for m in scenario.utility} == {"rank1", "rank5", "rank10", "map", "minp"}
-        assert all(f.power is not None for f in scenario.findings)
+        assert all(f.powers for f in scenario.findings)
         assert scenario.matches
     bare = dict(record.measurements())
     assert bare["none/identity/top1"].low > 2 * bare["none/identity/top1"].chance

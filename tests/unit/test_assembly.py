@@ -7,7 +7,7 @@ import pytest
 from auditor.assembly import assemble
 from auditor.config import AuditConfig
 from auditor.exposure import worst_case
-from auditor.journal import Utility
+from auditor.journal import Controls, Utility
 from auditor.report import AuditReport, Finding, Measurement
 from tests.records import certificate, inversion, persons
 
@@ -25,7 +25,7 @@ def found(attack: str, own: float, judged: float, *, shown: bool = True) -> dict
     figures = (reversal("reid_rank1", own), reversal("reid_rank1.osnet", judged))
     finding = replace(inversion(own, 0.02), attack=attack, family="inversion", measurements=figures)
     power = certificate("reid_rank1", 0.02, shown=shown)
-    return {"finding": finding, "power": power}
+    return {"finding": finding, "power": Controls(powers=(power,))}
 
 
 def record(

@@ -354,7 +354,7 @@ class TestNobodyIsInThem:
             attack="crashed",
             status="failed",
             measurements=(),
-            power=None,
+            powers=(),
             reason="ValueError: cannot read people/ada-7/0001_c1s1.JPG of ada-7, "
             "camera of 1234 (1 of 12) in /home/someone/market/list.txt",
             exhibits={"reconstructions": "personal/none/crashed/strip.png"},

@@ -172,14 +172,15 @@ class TestCertificate:
             (STRONG, BLIND, True, "finds a planted leak (0.900) and stays at chance"),
             (WEAK, BLIND, False, "0.600 (at least 0.500) where 0.550 is required"),
             (STRONG, FOOLED, False, "claims 0.300 where there is nothing to find (chance 0.100)"),
-            (WEAK, FOOLED, False, "too little of a planted leak"),
+            (WEAK, FOOLED, False, "claims 0.300 where there is nothing to find"),
         ],
     )
     def test_four_outcomes(self, planted, null, shown, part):
         power = certify("top1", planted, null)
         assert power.shown is shown
         assert part in power.reason
-        assert power.required == pytest.approx(0.55)
+        assert power.required == 0.5
+        assert power.efficiency == pytest.approx((planted.value - 0.1) / 0.9)
         assert (power.planted, power.null) == (planted, null)
 
     def test_exactly_what_is_required_is_enough(self):
@@ -195,7 +196,7 @@ class TestCertificate:
 
     def test_no_chance_level_counts_as_zero(self):
         power = certify("top1", measured(0.6, 0.5, 0.7, None), measured(0.0, 0.0, 0.1, None))
-        assert power.required == 0.5
+        assert power.efficiency == 0.6
         assert power.shown
 
     def test_controls_that_did_not_run_show_nothing(self):

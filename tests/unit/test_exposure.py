@@ -28,7 +28,7 @@ def found(attack: str, *hits: int, shown: bool = True) -> Finding:
         attack=attack,
         measurements=(headline,),
         worst_case=worst_case(headline),
-        power=certificate("top1", 0.01, shown=shown),
+        powers=(certificate("top1", 0.01, shown=shown),),
     )
 
 

@@ -69,7 +69,7 @@ class TestOneGate:
     def test_an_attack_without_controls_proves_nothing(self):
         report = powerful_record()
         bare = report.scenarios[0]
-        untried = replace(bare, findings=(replace(bare.findings[0], power=None),))
+        untried = replace(bare, findings=(replace(bare.findings[0], powers=()),))
         report = replace(report, scenarios=(untried,))
         assert judge(report, "none/identity/top1", 1.0)[0] == "inconclusive"
 
@@ -140,7 +140,7 @@ class TestHolm:
     def test_what_cannot_be_judged_is_no_test(self):
         report = several(self.BARELY)
         finding = report.scenarios[0].findings[0]
-        powerless = replace(finding, attack="other", family="other", power=None)
+        powerless = replace(finding, attack="other", family="other", powers=())
         both = (replace(report.scenarios[0], findings=(finding, powerless)),)
         verdicts = check(
             replace(report, scenarios=both), [Gate(address="none/[io]*/m*", limit=0.1)]
@@ -239,7 +239,7 @@ class TestOverall:
     def test_an_attack_that_does_not_apply_is_no_doubt(self):
         report = powerful_record()
         bare = report.scenarios[0]
-        skipped = replace(bare.findings[1], status="not-applicable", power=None)
+        skipped = replace(bare.findings[1], status="not-applicable", powers=())
         bare = replace(bare, findings=(bare.findings[0], skipped))
         assert list(unshown(replace(report, scenarios=(bare,)))) == []
 

@@ -25,7 +25,20 @@ FINDING = Finding(
 )
 CRASHED = replace(FINDING, status="failed", reason="out of memory")
 UTILITY_DONE = journal.Utility(measurements=FINDING.measurements)
-POWER = Power(metric="top1", planted=None, null=None, required=0.5, shown=False, reason="crashed")
+POWER = journal.Controls(
+    powers=(
+        Power(
+            metric="top1",
+            planted=None,
+            null=None,
+            reference=None,
+            adversary="",
+            required=0.5,
+            outcome="not-run",
+            reason="crashed",
+        ),
+    )
+)
 UTILITY = journal.Utility(reason="the defense crashed")
 CURVE = Curve(
     name="training", metric="top1", x="epochs", points=((4.0, 0.3, 0.2, 0.4),), log_x=True

@@ -18,8 +18,8 @@ def rung(name: str, value: float, *, shown: bool = True, half: float = 0.05, **f
         measured(f"own_{name}", 0.3),
     )
     finding = replace(inversion(value, 0.02), attack=name, family="inversion", measurements=figures)
-    power = certificate("reid_rank1", 0.02, shown=shown)
-    return replace(finding, **{"power": power, "exhibits": {}, **fields})
+    powers = (certificate("reid_rank1", 0.02, shown=shown),)
+    return replace(finding, **{"powers": powers, "exhibits": {}, **fields})
 
 
 def record(*findings: Finding, **scenarios: tuple[Finding, ...]) -> AuditReport:
@@ -74,7 +74,7 @@ class TestTheStrongest:
             assert found.measurement == only((able,)).measurement
 
     def test_without_any_power_it_proves_nothing(self):
-        found = only((rung("a", 0.1, shown=False), rung("b", 0.2, power=None)))
+        found = only((rung("a", 0.1, shown=False), rung("b", 0.2, powers=())))
         assert not found.shown
         assert "no rung" in found.reason
 

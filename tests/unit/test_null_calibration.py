@@ -165,7 +165,7 @@ class TestClaims:
                     attack=f"rung{n}",
                     family="identity",
                     measurements=(rate(rng, chance),),
-                    power=certificate("top1", chance),
+                    powers=(certificate("top1", chance),),
                 )
                 for n in range(rungs)
             ]

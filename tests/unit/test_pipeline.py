@@ -130,8 +130,8 @@ def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
     record = pipeline.run_audit(world(tmp_path), Silent())
     assert record.complete
     bare, noisy = record.scenarios
-    assert bare.findings[0].power == noisy.findings[0].power
-    assert bare.findings[0].power.shown
+    assert bare.findings[0].powers == noisy.findings[0].powers
+    assert bare.findings[0].power("top1").shown
     assert not noisy.findings[0].measurements[0].value > bare.findings[0].measurements[0].value
     pu = {s.name: s for s in noisy.scores}["pu_identity"]
     assert pu.inputs["leakage.top1"] == noisy.findings[0].measurements[0].value
@@ -238,7 +238,7 @@ def test_missing_results_become_findings_that_did_not_run(tmp_path):
     record = assemble(audited.config, audited.head, results, complete=False)
     assert [s.defense for s in record.scenarios] == ["none"]
     finding = record.scenarios[0].findings[0]
-    assert (finding.status, finding.power) == ("failed", None)
+    assert (finding.status, finding.powers) == ("failed", ())
     assert "interrupted" in finding.reason
     assert overall(record, []) == "inconclusive"
 

@@ -74,7 +74,7 @@ class TestRefusals:
             loads(text, "some file")
 
     def test_another_schema_is_refused(self):
-        text = dumps(example_record()).replace('"schema": 1', '"schema": 99')
+        text = dumps(example_record()).replace('"schema": 2', '"schema": 99')
         with pytest.raises(UsageError, match="schema 99"):
             loads(text)
 

@@ -68,7 +68,7 @@ def test_a_record_from_before_a_field_existed_fits_too(validator):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (["schema"], 2),
+        (["schema"], 1),
         (["title"], 7),
         (["scenarios", 0, "findings", 0, "status"], "fine"),
         (["scenarios", 0, "findings", 0, "measurements", 0, "value"], None),
