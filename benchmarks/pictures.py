@@ -4,8 +4,9 @@
 [--set NAME.KEY=VALUE …] [--weights DIR]` protects the pictures of some of a dataset's attacked
 people with each defense, and lets each judge, an exported extractor at 256×128, search: with clean
 queries, which is leakage, and with queries protected under the gallery's key, which is what a
-deployment is left with. A person has at most three queries and six gallery pictures. Prints one row
-per defense and judge; brackets are 95 % intervals over people. Nothing is written.
+deployment is left with. A person has at most three queries and six gallery pictures. All
+pictures are published at 64×32. Prints one row per defense and judge; brackets are 95 % intervals
+over people. Nothing is written.
 """
 
 import argparse
@@ -19,8 +20,9 @@ from typing import Any
 import torch
 
 from attacks.identity_retrieval import IdentityRetrieval
-from auditor import controls, plugins
+from auditor import controls
 from auditor.card import card_from
+from auditor.chain import Links, applied
 from auditor.config import put
 from auditor.data import open_dataset
 from auditor.models import open_model
@@ -29,21 +31,22 @@ from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split, Targ
 from auditor.utility import measurements, search
 
 SIZE = (64, 32)
-METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "original": ("", {}),
-    "resized": ("blur", {"kernel": (1, 1), "image_size": SIZE}),
-    "remove_head": ("remove_head", {}),
-    "remove_body": ("remove_body", {}),
-    "blur_S": ("blur", {"kernel": (11, 5)}),
-    "blur_L": ("blur", {"kernel": (21, 11)}),
-    "pixelation": ("pixelation", {"block": 8}),
-    "random_image": ("random_image", {}),
-    "pis": ("pis", {"image_size": SIZE}),
-    "vunet": ("vunet", {"image_size": SIZE}),
-    "dgnet": ("dgnet", {"image_size": SIZE}),
-    "laplace": ("pis", {"image_size": SIZE, "noise": "laplace"}),
+SMALL = ("downscale", {"image_size": SIZE})
+METHODS: Mapping[str, Links] = {
+    "original": [],
+    "downscale": [SMALL],
+    "remove_head": [("remove_head", {}), SMALL],
+    "remove_body": [("remove_body", {}), SMALL],
+    "blur_S": [("blur", {"kernel": (11, 5)}), SMALL],
+    "blur_L": [("blur", {"kernel": (21, 11)}), SMALL],
+    "pixelation": [("pixelation", {"block": 8}), SMALL],
+    "random_image": [("random_image", {}), SMALL],
+    "pis": [("pis", {"image_size": SIZE})],
+    "vunet": [("vunet", {"image_size": SIZE})],
+    "dgnet": [("dgnet", {"image_size": SIZE})],
+    "laplace": [("pis", {"image_size": SIZE, "noise": "laplace"})],
 }
-"""Name of a row -> the plug-in and its parameters; a resized original is what pis starts from."""
+"""Name of a row -> its defenses. All publish at one size; ``downscale`` is what that hides alone."""
 
 
 def some(data: ReIDDataset, people: int, seed: int) -> ReIDDataset:
@@ -76,12 +79,11 @@ def row(target: Target, judge: FeatureExtractor, ctx: RunContext) -> str:
     return " | ".join(shown(cell) for cell in cells)
 
 
-def parameters(name: str, settings: list[str]) -> dict[str, Any]:
-    """A row's parameters under the command line's."""
-    given: dict[str, Any] = {}
-    for setting in settings:
-        put(given, setting)
-    return {**METHODS[name][1], **given.get(name, {})}
+def protected(links: Links, given: Mapping[str, Any], target: Target, ctx: RunContext) -> Target:
+    """``target`` under a row's defenses; ``given`` replaces parameters of the first one."""
+    for position, (name, params) in enumerate(links):
+        _, target = applied(name, {**params, **({} if position else given)}, target, ctx)
+    return target
 
 
 def main() -> None:
@@ -103,14 +105,15 @@ def main() -> None:
         ).extractor
         for name, _, file in (judge.partition("=") for judge in args.judge)
     }
+    given: dict[str, Any] = {}
+    for setting in args.settings:
+        put(given, setting)
     bare = controls.null_target(data)
     print(f"{len(data.query)} queries, {len(data.gallery)} entries, {args.people} people")
     print("defense judge | leak rank1 | leak map | own rank1 | linked rank1 | linked map")
     for name in args.methods or METHODS:
-        began, target = time.process_time(), bare
-        if METHODS[name][0]:
-            params = parameters(name, args.settings)
-            target = plugins.build("defenses", METHODS[name][0], params).apply(bare, ctx)
+        began = time.process_time()
+        target = protected(METHODS[name], given.get(name, {}), bare, ctx)
         print(f"{name}: {time.process_time() - began:.0f} CPU-s to protect", file=sys.stderr)
         for label, judge in judges.items():
             print(f"{name} {label} | {row(target, judge, ctx)}", flush=True)

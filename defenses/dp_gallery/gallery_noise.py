@@ -124,7 +124,7 @@ class GalleryNoise:
         people = gallery.pids[gallery.pids > 0]
         if not len(people):
             raise UsageError("the gallery holds nobody but distractors; there is nobody to protect")
-        most = int(people.bincount().max())
+        most = int(people.unique(return_counts=True)[1].max())
         images = self.images_per_identity or most
         if images < most:
             raise UsageError(

@@ -1,6 +1,6 @@
 """The defense: who the clients are, and the rounds they train in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -31,7 +31,8 @@ class Federated:
     clients take turns in one process.
 
     Differences: AdamW with a schedule that starts anew in each round, instead of SGD; every client
-    takes part in every round; no distillation and no weighting by cosine distance.
+    takes part in every round; no distillation and no weighting by cosine distance. A client that
+    knows one person has nobody to tell apart and takes no part; the record counts such clients.
 
     Attributes:
         clients: what a client holds.
@@ -81,7 +82,7 @@ class Federated:
             EnvironmentUnmetError: if Flower is asked for and not installed.
         """
         extractor, average = deepcopy(retrainable(target)).to(ctx.device), averaging(self.engine)
-        parts = self.split(target.data.train, ctx)
+        parts, left_out = self.split(target.data.train, ctx)
         if self.scratch:
             with ctx.randomness("defenses.federated.start"):
                 draw_anew(extractor.network)
@@ -96,24 +97,25 @@ class Federated:
                 ctx.progress(done / self.rounds, f"client {client + 1} of {len(parts)}")
             mean = average(states, [len(part) for part in parts])
             extractor.network.load_state_dict(mean)
-        return replace(target, extractor=extractor.eval())
+        notes = (*target.notes, *_left_out(left_out, self.clients, len(parts)))
+        return replace(target, extractor=extractor.eval(), notes=notes)
 
-    def split(self, people: Split, ctx: RunContext) -> list[Split]:
-        """What each client holds; clients with fewer than two people have nothing to learn.
+    def split(self, people: Split, ctx: RunContext) -> tuple[list[Split], list[Split]]:
+        """What each client holds, and what those hold who know one person: nothing to learn from.
 
         Raises:
             UnsupportedTargetError: if fewer than two clients are left.
         """
         shown = people.take(torch.nonzero(people.pids > 0).flatten())
         codes = shown.camids if self.clients == "camera" else self._dealt(shown, ctx)
-        parts = [shown.take((codes == c).nonzero().flatten()) for c in _known(codes)]
-        parts = [part for part in parts if len(part.pids.unique()) > 1]
+        held = [shown.take((codes == c).nonzero().flatten()) for c in _known(codes)]
+        parts = [part for part in held if len(part.pids.unique()) > 1]
         if len(parts) < 2:
             raise UnsupportedTargetError(
                 f"the training split makes {len(parts)} clients by {self.clients} that know two or "
                 "more people, and averaging takes two; give camids, or choose clients: identity"
             )
-        return parts
+        return parts, [part for part in held if len(part.pids.unique()) == 1]
 
     def _dealt(self, shown: Split, ctx: RunContext) -> Tensor:
         """A client ``(N,)`` for each picture, the same for all pictures of a person."""
@@ -146,6 +148,18 @@ class Federated:
             head_lr=self.head_lr,
             softmax=self.softmax,
             triplet=self.triplet,
+        )
+
+
+def _left_out(held: Sequence[Split], clients: str, took_part: int) -> Iterator[str]:
+    """Says which clients took no part, for their people were not learned from."""
+    if held:
+        people = len(torch.cat([part.pids for part in held]).unique())
+        images = sum(map(len, held))
+        yield (
+            f"federated: {len(held)} of {len(held) + took_part} clients by {clients} know one "
+            f"person only and took no part; {people} people's {images} pictures there were not "
+            "learned from"
         )
 
 

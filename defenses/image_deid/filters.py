@@ -1,4 +1,4 @@
-"""Blur and pixelation: everybody loses detail, and colours stay where they were."""
+"""Blur, pixelation and fewer pixels: everybody loses detail, and colours stay where they were."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,3 +70,28 @@ class Pixelation(Exported):
         means = F.avg_pool2d(images, self.block, ceil_mode=True)
         blocks = means.repeat_interleave(self.block, 2).repeat_interleave(self.block, 3)
         return blocks[..., : images.shape[2], : images.shape[3]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downscale(Exported):
+    """Publishes every picture at ``image_size`` and changes nothing else.
+
+    The control for protections that publish small pictures, as a generator does: what this hides by
+    itself is not the protection's doing. Behind another one, as in ``blur+downscale``, it puts that
+    one at the same resolution, so that the two can be compared.
+
+    Attributes:
+        image_size: (height, width) of the published pictures.
+    """
+
+    image_size: tuple[int, int] = (64, 32)
+
+    def __post_init__(self) -> None:
+        check_size(self.image_size)
+
+    def apply(self, target: Target, ctx: RunContext) -> Target:
+        """See `auditor.types.Defense`."""
+        return protect(target, Changed(self._change, self.image_size), ctx, "defenses.downscale")
+
+    def _change(self, images: Tensor, source: Images, rows: Sequence[int]) -> Tensor:
+        return images

@@ -22,6 +22,7 @@ STRONG = {"dp_gallery": {"epsilon": 1.0}}
 HIDING = {
     "blur": {"kernel": (63, 31), "image_size": (32, 16)},
     "pixelation": {"block": 64},
+    "downscale": {"image_size": (4, 2)},
     "random_image": {},
 }
 """Protections of pictures keep people apart; they must hide which clean picture is whose."""
@@ -35,6 +36,7 @@ MILD = {
     "remove_body": {"head": 1.0},
     "blur": {"kernel": (1, 1)},
     "pixelation": {"block": 1},
+    "downscale": {"image_size": (128, 64)},
 }
 """Settings under which a defense hardly changes anything."""
 

@@ -3,6 +3,7 @@
 import pytest
 
 from auditor import plugins
+from auditor.chain import links_of
 from auditor.config import plugin_of
 from auditor.errors import UsageError
 from auditor.metrics.scores import pu_score
@@ -39,6 +40,21 @@ def test_printed_pu_scores_follow_from_printed_utility_and_leakage(name):
                 assert pu_score(figures[u], figures[p]) == pytest.approx(figures[pu], abs=0.0016)
                 checked += 1
     assert checked or name == "pis-table7"  # which prints no leakage
+
+
+@pytest.mark.parametrize("name", ["pis-table2", "pis-table4"])
+def test_all_protected_pictures_are_published_at_one_size(name):
+    """A generator that draws 64 × 32 hides part of what it hides by that alone."""
+    plan = table(name)
+    for preset in plan.presets.values():
+        links = [
+            links_of(key, block_of(row, preset))[-1]
+            for key, row in plan.rows.items()
+            if row.defense
+        ]
+        built = [plugins.build("defenses", *link) for link in links]
+        assert len({defense.image_size for defense in built}) == 1
+        assert plan.rows["downscale"].defense == {"use": "downscale"}
 
 
 def test_printed_attribute_leakage_is_the_mean_of_its_attributes():

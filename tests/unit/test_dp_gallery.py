@@ -43,6 +43,10 @@ class TestClaims:
         assert identity.sigma == pytest.approx(image.sigma * math.sqrt(4))
         assert identity.images_per_identity == image.images_per_identity == 4
 
+    def test_people_may_be_numbered_as_a_database_numbers_them(self):
+        far = 10**12
+        assert claim(far, far, far + 1) == claim(1, 1, 2)
+
     def test_distractors_are_no_person(self):
         assert claim(0, 0, 0, 1, 1, 2, unit="identity").images_per_identity == 2
 

@@ -1,6 +1,7 @@
 """Federated averaging: who holds what, what is averaged, and what stays with a client."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -64,14 +65,15 @@ def test_without_flower_the_extra_is_named(monkeypatch):
 
 
 def test_a_client_by_camera_is_all_that_one_camera_saw():
-    parts = Federated().split(coloured(), CONTEXT)
+    parts, left_out = Federated().split(coloured(), CONTEXT)
+    assert left_out == []
     assert [part.camids.unique().tolist() for part in parts] == [[0], [1]]
     assert sum(map(len, parts)) == 32
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, [4, 4]), (3, [3, 3, 2])])
 def test_a_client_by_identity_holds_all_pictures_of_its_people(count, sizes):
-    parts = Federated(clients="identity", count=count).split(coloured(), CONTEXT)
+    parts, _ = Federated(clients="identity", count=count).split(coloured(), CONTEXT)
     people = [set(part.pids.tolist()) for part in parts]
     assert [len(names) for names in people] == sizes
     assert len(set.union(*people)) == 8
@@ -82,6 +84,17 @@ def test_clients_who_know_one_person_take_no_part():
     people = coloured(2)
     with pytest.raises(UnsupportedTargetError, match=r"makes 0 clients by identity"):
         Federated(clients="identity").split(people, CONTEXT)
+
+
+def test_clients_who_know_one_person_are_counted_in_the_record():
+    given, lonely = target(), coloured(9)
+    lonely = replace(lonely, camids=torch.where(lonely.pids == 9, 2, lonely.camids))
+    given = replace(given, data=replace(given.data, train=lonely))
+    result = Federated(rounds=1, people=4, views=2).apply(given, CONTEXT)
+    (note,) = result.notes
+    assert note.startswith("federated: 1 of 3 clients by camera know one person only")
+    assert "1 people's 4 pictures" in note
+    assert Federated(rounds=1, people=4, views=2).apply(target(), CONTEXT).notes == ()
 
 
 @pytest.mark.parametrize("clients", ["camera", "identity"])

@@ -13,7 +13,7 @@ from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
 from auditor.errors import DataError
 from auditor.types import RunContext, Selection, Split, Target
 from auditor.utility import search
-from defenses.image_deid import Blur, Pixelation, RandomImage, RemoveBody, RemoveHead
+from defenses.image_deid import Blur, Downscale, Pixelation, RandomImage, RemoveBody, RemoveHead
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged
 from defenses.keypoints import COCO, Keypoints, shoulder_line
@@ -74,6 +74,22 @@ class TestFilters:
                 wanted = clean[:, :, top : top + 4, left : left + 4].mean((2, 3), keepdim=True)
                 assert torch.allclose(block, wanted.expand_as(block), atol=0.51 / 255)
 
+    def test_downscaling_publishes_fewer_pixels_and_changes_nothing_else(self):
+        images = pictures(2, (64, 32))
+        small = shown(Downscale(image_size=(16, 8)), images)
+        assert torch.allclose(small, images.load([0, 1], (16, 8)), atol=0.51 / 255)
+
+    def test_behind_another_protection_it_puts_that_one_at_its_own_size(self):
+        target = Blur(kernel=(21, 11)).apply(worlds.leaky(), RunContext())
+        both = Downscale(image_size=(64, 32)).apply(target, RunContext())
+        blurred, small = (t.data.gallery.images for t in (target, both))
+        rows = range(4)
+        assert torch.allclose(
+            small.load(rows, (64, 32)), blurred.load(rows, (64, 32)), atol=0.51 / 255
+        )
+        again = both.publish(both.originals, generator()).images
+        assert torch.equal(again.load(rows, (128, 64)), small.load(rows, (128, 64)))
+
     def test_a_larger_picture_shows_no_more_than_was_published(self):
         published = Changed(Pixelation(block=8)._change, (32, 16))(
             split_of(pictures(1), [1]), generator()
@@ -88,6 +104,7 @@ class TestFilters:
             (Blur, {"kernel": (4, 5)}, "kernel"),
             (Blur, {"image_size": (0, 5)}, "image_size"),
             (Pixelation, {"block": 0}, "block"),
+            (Downscale, {"image_size": (0, 8)}, "image_size"),
             (RemoveHead, {"head": 1.5}, "head"),
         ],
     )
