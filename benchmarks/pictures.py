@@ -46,7 +46,7 @@ METHODS: Mapping[str, Links] = {
     "dgnet": [("dgnet", {"image_size": SIZE})],
     "laplace": [("pis", {"image_size": SIZE, "noise": "laplace"})],
 }
-"""Name of a row -> its defenses. All publish at one size; ``downscale`` is what that hides alone."""
+"""Row -> its defenses. All publish at one size; ``downscale`` is what that hides by itself."""
 
 
 def some(data: ReIDDataset, people: int, seed: int) -> ReIDDataset:
