@@ -58,7 +58,8 @@ def test_all_protected_pictures_are_published_at_one_size(name):
 
 
 def test_printed_attribute_leakage_is_the_mean_of_its_attributes():
-    for row in table("pis-table4").rows.values():
+    printed_rows = [row for row in table("pis-table4").rows.values() if not row.ours]
+    for row in printed_rows:
         figures = printed(row, "market")
         mean = sum(figures[a] for a in ("teenager", "adult", "hair", "gender")) / 4
         assert mean == pytest.approx(figures["tp"], abs=0.0011)
