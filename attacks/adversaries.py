@@ -67,6 +67,11 @@ LINKER = Adversary(
     access="two independent releases of the gallery; with a second model, both as black boxes",
     auxiliary="none; with a second model, own pictures of other people",
 )
+INFORMED_LINKER = Adversary(
+    knowledge=f"no names; {_RELEASE}",
+    access="two independent releases of the gallery; the extractor as a black box",
+    auxiliary=_OTHERS,
+)
 TRANSLATOR = Adversary(
     knowledge="the mechanism of the protection and of the release, not its key",
     access=(

@@ -1,5 +1,6 @@
 """What the identity attacks share: whose names are known, and how the others are scored."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -11,6 +12,8 @@ from auditor.types import MISSING, AttackResult, RunContext, Split
 
 Sides = Literal["image", "camera"]
 """Half of a person's images is known, or all images by half of the cameras."""
+BLOCK = 4096
+"""Entries scored against everybody at a time."""
 MIN_IMAGES = 2
 """A person needs one image to learn from and one to be named on."""
 
@@ -84,8 +87,20 @@ def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[T
 
 def named(logits: Tensor, people: Tensor, pids: Tensor, by: Sides = "image") -> AttackResult:
     """Top-1 and top-5 of logits ``(M, P)`` over ``people (P,)`` for entries of ``pids (M,)``."""
-    ranked = people[logits.topk(min(5, len(people)), dim=1).indices]
-    hits = ranked == pids[:, None]
+    return named_by(lambda rows: rows, logits, people, pids, by)
+
+
+def named_by(
+    score: Callable[[Tensor], Tensor],
+    entries: Tensor,
+    people: Tensor,
+    pids: Tensor,
+    by: Sides = "image",
+) -> AttackResult:
+    """Top-1 and top-5 of ``score``, entries ``(B, D)`` to logits ``(B, P)``, a block at a time."""
+    best = min(5, len(people))
+    ranked = torch.cat([score(block).topk(best, dim=1).indices for block in entries.split(BLOCK)])
+    hits = people[ranked] == pids[:, None]
     classes = len(people)
     top1 = measure.rate("top1", hits[:, 0], pids, chance=1 / classes)
     top5 = measure.rate("top5", hits.any(1), pids, chance=min(1.0, 5 / classes))

@@ -1,6 +1,6 @@
 """Gaussian models of noisy features: one denoises them, one matches them with clean pictures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import scipy.linalg
 import torch
@@ -123,10 +123,35 @@ class Matcher:
         return F.pad(asked, (0, 1)).float(), torch.cat([rows, rest], dim=1).float()
 
 
-def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:
-    """A matcher for people like the noise-free ``rows (N, D)`` of ``pids (N,)``, two or more.
+@dataclass(frozen=True, eq=False)
+class People:
+    """The two-covariance model: a person is a Gaussian centre, a row a Gaussian step from it.
 
-    Both covariances are Ledoit and Wolf's; pictures of one person each tell nothing of the spread
+    Attributes:
+        mean: ``(D,)`` of people's centres.
+        between: ``(D, D)`` covariance of the centres.
+        within: ``(D, D)`` covariance of the steps.
+        people: how many it was fitted to.
+        freedom: rows beyond each person's first, which is what ``within`` rests on.
+    """
+
+    mean: Tensor
+    between: Tensor
+    within: Tensor
+    people: int
+    freedom: int
+
+    def ridged(self) -> "People":
+        """With a little more spread within people, which few rows of each understate."""
+        ridge = RIDGE * float((self.between + self.within).diagonal().mean()) + 1e-9
+        unit = torch.eye(len(self.within), dtype=torch.float64)
+        return replace(self, within=self.within + ridge * unit)
+
+
+def fit_people(rows: Tensor, pids: Tensor) -> People:
+    """The model of ``rows (N, D)`` of ``pids (N,)``, two people or more.
+
+    Both covariances are Ledoit and Wolf's; rows of one person each tell nothing of the spread
     within people, which is then next to nothing.
     """
     people, person = pids.unique(return_inverse=True)
@@ -135,10 +160,16 @@ def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:
     means = torch.zeros(len(people), rows.shape[1], dtype=torch.float64)
     means = means.index_add_(0, person, rows) / counts[:, None]
     steps, _ = ledoit_wolf((rows - means[person]).numpy(), assume_centered=True)
-    within = torch.from_numpy(steps) * len(rows) / max(1, len(rows) - len(people))
+    freedom = len(rows) - len(people)
+    within = torch.from_numpy(steps) * len(rows) / max(1, freedom)
     centres, _ = ledoit_wolf(means.numpy())
+    # a mean of few rows strays from the person's centre
     variances, axes = torch.linalg.eigh(torch.from_numpy(centres) - within * (1 / counts).mean())
     between = (axes * variances.clamp_min(0)) @ axes.T
-    ridge = RIDGE * float((between + within).diagonal().mean()) + 1e-9
-    within = within + ridge * torch.eye(len(within), dtype=torch.float64)
-    return Matcher.of(means.mean(0), between, within, noise)
+    return People(means.mean(0), between, within, len(people), freedom)
+
+
+def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:
+    """A matcher for people like the noise-free ``rows (N, D)`` of ``pids (N,)``, two or more."""
+    model = fit_people(rows, pids).ridged()
+    return Matcher.of(model.mean, model.between, model.within, noise)

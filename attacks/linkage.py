@@ -58,22 +58,13 @@ class Linkage:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        generator = ctx.generator("attacks.linkage")
-        gallery = target.data.gallery
-        unknown = torch.full_like(gallery.camids, -1)
-        camids = gallery.camids if target.data.cross_camera else unknown
-        ours, theirs = split_by_camera(gallery.pids, camids, generator)
         second_extractor = self._second_extractor(target, ctx)
         first, second = stored_gallery(target, ctx), second_release(target, second_extractor, ctx)
-        notes = _notes(target, self.second_model, same=torch.equal(first, second))
+        notes = notes_on(target, self.second_model, same=torch.equal(first, second))
         if self.second_model:
             maps = self._translation(target, second_extractor, ctx)
             first, second = maps.clearest(first) - maps.centre, second - maps.centre
-        a = Entries(first[ours], gallery.pids[ours], camids[ours])
-        b = Entries(second[theirs], gallery.pids[theirs], camids[theirs])
-        rank1, mean_ap = _ranked(a, b)
-        separation = self._separation(a, b, generator)
-        return AttackResult((rank1, mean_ap, *separation), notes=(_people(a, b), *notes))
+        return linked(first, second, self.pairs, notes, target, ctx)
 
     def _second_extractor(self, target: Target, ctx: RunContext) -> FeatureExtractor:
         if not self.second_model:
@@ -98,34 +89,6 @@ class Linkage:
         pairs = Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
         return learn_maps(pairs, Refinement(), ctx, "attacks.linkage.models")
 
-    def _separation(
-        self, a: "Entries", b: "Entries", generator: torch.Generator
-    ) -> tuple[Measurement, ...]:
-        """D_sys, or nothing where all pairs of two people share a camera."""
-        mated = _some(mated_pairs(a, b), self.pairs, generator)
-        others = non_mated_pairs(a, b, self.pairs, generator)
-        if not len(others):
-            return ()
-        scores, impostors = _cosines(a, b, mated), _cosines(a, b, others)
-        pids = a.pids[mated[:, 0]].numpy()
-        value = unlinkability.d_sys(scores, impostors, persons=pids)
-        pairs_of = torch.stack([a.pids[others[:, 0]], b.pids[others[:, 1]]], 1).numpy()
-        low, high = unlinkability.d_sys_interval(scores, impostors, pids, pairs_of)
-        usual = unlinkability.d_sys_histogram(scores, impostors)
-        measurement = Measurement(
-            metric="d_sys",
-            value=value,
-            n=len(np.unique(pids)),
-            low=min(low, value),
-            high=max(high, value),
-            chance=0.0,
-            note=(
-                f"the usual 100-bin histogram would say {usual:.3f}; "
-                f"permutation over people: p = {_permuted(a, b, generator):.3f}"
-            ),
-        )
-        return (measurement,)
-
 
 @dataclass(frozen=True, eq=False)
 class Entries:
@@ -140,6 +103,36 @@ class Entries:
     features: Tensor
     pids: Tensor
     camids: Tensor
+
+
+def linked(
+    first: Tensor,
+    second: Tensor,
+    pairs: int,
+    notes: tuple[str, ...],
+    target: Target,
+    ctx: RunContext,
+) -> AttackResult:
+    """How well the rows ``(N, E)`` of one release find their people's in the other, by cosine.
+
+    Args:
+        first: what the adversary makes of the gallery's entries in the first release.
+        second: the same of the second.
+        pairs: as many are scored for ``d_sys``.
+        notes: what a reader must know besides.
+        target: whose gallery it is.
+        ctx: the run; all rungs divide the gallery alike.
+    """
+    generator = ctx.generator("attacks.linkage")
+    gallery = target.data.gallery
+    unknown = torch.full_like(gallery.camids, -1)
+    camids = gallery.camids if target.data.cross_camera else unknown
+    ours, theirs = split_by_camera(gallery.pids, camids, generator)
+    a = Entries(first[ours], gallery.pids[ours], camids[ours])
+    b = Entries(second[theirs], gallery.pids[theirs], camids[theirs])
+    rank1, mean_ap = _ranked(a, b)
+    separation = _separated(a, b, pairs, generator)
+    return AttackResult((rank1, mean_ap, *separation), notes=(_people(a, b), *notes))
 
 
 def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
@@ -193,6 +186,35 @@ def _ranked(a: Entries, b: Entries) -> tuple[Measurement, Measurement]:
         measure.rate("linkage_rank1", found.hit(1), pids, chance=rank1),
         measure.mean("linkage_map", found.average_precision, pids, chance=float(blind.mean())),
     )
+
+
+def _separated(
+    a: Entries, b: Entries, limit: int, generator: torch.Generator
+) -> tuple[Measurement, ...]:
+    """D_sys, or nothing where all pairs of two people share a camera."""
+    mated = _some(mated_pairs(a, b), limit, generator)
+    others = non_mated_pairs(a, b, limit, generator)
+    if not len(others):
+        return ()
+    scores, impostors = _cosines(a, b, mated), _cosines(a, b, others)
+    pids = a.pids[mated[:, 0]].numpy()
+    value = unlinkability.d_sys(scores, impostors, persons=pids)
+    pairs_of = torch.stack([a.pids[others[:, 0]], b.pids[others[:, 1]]], 1).numpy()
+    low, high = unlinkability.d_sys_interval(scores, impostors, pids, pairs_of)
+    usual = unlinkability.d_sys_histogram(scores, impostors)
+    measurement = Measurement(
+        metric="d_sys",
+        value=value,
+        n=len(np.unique(pids)),
+        low=min(low, value),
+        high=max(high, value),
+        chance=0.0,
+        note=(
+            f"the usual 100-bin histogram would say {usual:.3f}; "
+            f"permutation over people: p = {_permuted(a, b, generator):.3f}"
+        ),
+    )
+    return (measurement,)
 
 
 def mated_pairs(a: Entries, b: Entries) -> Tensor:
@@ -285,7 +307,7 @@ def _people(a: Entries, b: Entries) -> str:
     return note
 
 
-def _notes(target: Target, second_model: str, *, same: bool) -> tuple[str, ...]:
+def notes_on(target: Target, second_model: str, *, same: bool) -> tuple[str, ...]:
     """What the two releases differ in."""
     notes = []
     if target.publish is not None:

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from auditor.embedding import features_of
-from auditor.errors import DataError
+from auditor.errors import DataError, ModelError
 from auditor.types import RunContext, Split, Target
 
 
@@ -26,3 +27,15 @@ def published(target: Target, split: Split, ctx: RunContext, name: str) -> tuple
         )
     # nobody asks for this publication again, so it need not be remembered
     return protected, features_of(target.extractor, protected, replace(ctx, memo={}))
+
+
+def released(target: Target, features: Tensor, generator: torch.Generator) -> Tensor:
+    """A fresh release of own ``features (N, D)``.
+
+    Raises:
+        ModelError: if it holds NaN or infinity.
+    """
+    stored = target.release(features, generator)
+    if not torch.isfinite(stored).all():
+        raise ModelError("the release gave NaN or infinity; check the defense's parameters")
+    return stored

@@ -9,6 +9,7 @@ from attacks.attribute_logistic import AttributeLogistic
 from attacks.closed_set import named, split_by_camera, split_by_image
 from attacks.identity import IdentityClassifier
 from attacks.identity_lda import IdentityLda
+from attacks.identity_plda import IdentityPlda
 from attacks.identity_probes import IdentityLinear, IdentityMlp
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
@@ -60,7 +61,13 @@ def clouds(people, images, dim, spread, seed=0):
     return centres + spread * torch.randn(len(centres), dim, generator=generator)
 
 
-IDENTITY = [IdentityLda(), IdentityClassifier(epochs=60), IdentityLinear(), IdentityMlp(hidden=64)]
+IDENTITY = [
+    IdentityLda(),
+    IdentityPlda(),
+    IdentityClassifier(epochs=60),
+    IdentityLinear(),
+    IdentityMlp(hidden=64),
+]
 
 
 @pytest.mark.parametrize("attack", IDENTITY, ids=repr)
