@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import judged
+from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.reid import train_reid
 from auditor.reid.learner import identity_dims
@@ -26,15 +28,21 @@ class AdversarialRetraining(Retraining):
     the reverser is frozen, and the extractor is updated on L_reID − λ · L_reverse, where L_reverse
     is the copy's reconstruction error; the copy is refreshed every ``period`` batches.
 
+    That objective has no bound, and is met best by features that make the copy draw wrong pictures,
+    for which they must hold the right one: it can raise what a fresh attacker reads. ``goal: mean``
+    is ours: the copy shall draw the mean picture, whoever is shown, by L_reID + λ · L_mean.
+
     An extractor can win this game by moving its features where this one reverser is lost, while
     all they held is still there for another one. So the co-trained reverser's success, which is
     measured when training ends, is no evidence of privacy: it is recorded under ``co_trained``, to
     be read beside the audit's fresh attackers.
 
     Attributes:
+        goal: what the copy's pictures are pushed to: ``wrong``, away from the true ones, as the
+            abstract reads; or ``mean``, to the mean picture.
         strength: λ. With 0 the extractor is fine-tuned alone, and the reverser learns along.
         period: batches between two refreshes of the slow copy; until the first one the extractor
-            trains undisturbed.
+            trains undisturbed, so a training of fewer batches is refused.
         turns: updates of reverser and critic per batch.
         image_size: (height, width) of the reconstructions.
         width: channels of reverser and critic at full resolution.
@@ -46,6 +54,7 @@ class AdversarialRetraining(Retraining):
     """
 
     softmax: float = 1.0
+    goal: Literal["wrong", "mean"] = "mean"
     strength: float = 1.0
     period: int = 20
     turns: int = 1
@@ -70,7 +79,12 @@ class AdversarialRetraining(Retraining):
             raise ValueError("reverser_lr must be positive")
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
-        """See `auditor.types.Defense`; raises DataError if fewer than two people can be shown."""
+        """See `auditor.types.Defense`.
+
+        Raises:
+            DataError: if fewer than two people can be shown.
+            UsageError: if training ended before the extractor met its adversary.
+        """
         extractor = retrainable(target)
         with ctx.randomness("defenses.adversarial"):
             dim = sum(identity_dims(extractor))
@@ -83,10 +97,33 @@ class AdversarialRetraining(Retraining):
             name="adversarial",
             terms={"reversal": game},
         )
-        defended = replace(target, extractor=trained.extractor)
+        self._check_played(game)
+        defended = replace(
+            target, extractor=trained.extractor, notes=(*target.notes, self._objective)
+        )
         seen = Target(Seen(trained.extractor), target.data, originals=target.originals)
         found = _co_trained(game.reverser.eval(), seen, target, ctx)
         return replace(defended, co_trained=(*target.co_trained, found))
+
+    def _check_played(self, game: ReversalGame) -> None:
+        """Refuse a training that was too short to be anything but plain fine-tuning."""
+        if self.strength and not game.refreshes:
+            raise UsageError(
+                f"adversarial: training had {game.batches} batches and the extractor meets its "
+                f"adversary after {self.period}, so nothing was defended; lower period, or allow "
+                "more epochs or steps"
+            )
+
+    @property
+    def _objective(self) -> str:
+        if not self.strength:
+            return "adversarial: strength 0, so the extractor was fine-tuned and not protected"
+        if self.goal == "wrong":
+            return (
+                "adversarial: the extractor was rewarded for wrong reconstructions (goal: wrong), "
+                "which can raise what a fresh attacker reads"
+            )
+        return "adversarial: the extractor was drawn towards the mean picture (goal: mean)"
 
 
 def _co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext) -> Finding:

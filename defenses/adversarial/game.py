@@ -3,8 +3,13 @@
 Two adversarial objectives meet here: reverser against critic, and extractor against reverser. Each
 batch is played in two steps. A: the features are taken as they are, and reverser and critic are
 updated on them. B: a slow copy of the reverser is taken as it is, and the extractor is updated so
-that the copy's pictures go wrong. The copy is refreshed only every so many batches, so that the
-extractor does not chase an adversary that moves as fast as itself.
+that the copy's pictures go wrong, or tell nothing. The copy is refreshed only every so many
+batches, so that the extractor does not chase an adversary that moves as fast as itself.
+
+Pictures go wrong the most if they are of somebody else or in the complement's colours, and to have
+such ones drawn a feature must hold as much of the picture as before, if not more. The picture that
+tells nothing is the mean of all: whoever has it drawn for everybody has nothing left in the feature
+that this reverser can read.
 """
 
 from collections.abc import Sequence
@@ -74,9 +79,12 @@ class ReversalGame(nn.Module):
     Attributes:
         reverser: always up to date.
         slow: the copy that the extractor plays against; nothing before the first refresh.
+        mean: of all pictures so far ``(3, H, W)``: what is drawn where nothing is known.
         batches: played so far.
         refreshes: of the slow copy so far.
     """
+
+    mean: Tensor
 
     def __init__(
         self, dim: int, card: Card, settings: "AdversarialRetraining", distance: PerceptualDistance
@@ -86,6 +94,7 @@ class ReversalGame(nn.Module):
         self.reverser = Reverser(dim, settings.image_size, settings.width)
         self.critic = Critic(dim, settings.image_size, settings.width)
         self.slow = deepcopy(self.reverser).requires_grad_(False).eval()
+        self.register_buffer("mean", torch.full((3, *settings.image_size), 0.5))
         self.batches = self.refreshes = 0
         self.optimizers: Sequence[torch.optim.Optimizer] = ()
 
@@ -97,7 +106,7 @@ class ReversalGame(nn.Module):
         return self
 
     def forward(self, views: Branches, images: Tensor, classes: Tensor) -> Tensor:
-        """−λ times the slow copy's error; 0 until there is a copy worth playing against."""
+        """λ times how far the goal is; 0 until there is a copy worth playing against."""
         with torch.autocast(images.device.type, enabled=False):
             features = seen(views, self.card)
             wanted = F.interpolate(
@@ -106,12 +115,19 @@ class ReversalGame(nn.Module):
             for _ in range(self.settings.turns):
                 self._update_reverser(features.detach(), wanted)
             self.batches += 1
+            self.mean.lerp_(wanted.mean(0), 1 / self.batches)
             if self.batches % self.settings.period == 0:
                 self.slow.load_state_dict(self.reverser.state_dict())
                 self.refreshes += 1
             if not self.refreshes or self.settings.strength == 0:
                 return features.new_zeros(())
-            return -self.settings.strength * self.error(self.slow(features), wanted)
+            return self.settings.strength * self._from_goal(self.slow(features), wanted)
+
+    def _from_goal(self, drawn: Tensor, wanted: Tensor) -> Tensor:
+        """What the extractor makes as small as it can, on pictures that the slow copy drew."""
+        if self.settings.goal == "wrong":
+            return -self.error(drawn, wanted)
+        return self.error(drawn, self.mean.expand_as(drawn))
 
     def error(self, drawn: Tensor, wanted: Tensor) -> Tensor:
         """How far pictures ``(B, 3, H, W)`` are from those wanted: L1 and perceptual distance."""

@@ -77,7 +77,7 @@ def test_what_a_training_says_of_itself_stands_beside_a_fresh_attack(audit, smal
         "urr",
         ["bare", "weak"],
         attacks={"mse_decoder": worlds.QUICK["mse_decoder"]},
-        defenses={"adversarial": worlds.BRIEF},
+        defenses={"adversarial": {**worlds.BRIEF, "period": 1}},
         controls=False,
     )
     out = tmp_path / "table"
