@@ -210,7 +210,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         found,
         claims=target.claims,
         co_trained=target.co_trained,
-        notes=target.notes,
+        notes=(*target.notes, *found.notes),
         bias=target.utility_bias,
         rank_lists=tuple(lists),
     )

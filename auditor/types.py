@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 
 from auditor.errors import DataError
+from auditor.releasing import Release as Release
+from auditor.releasing import as_is as as_is
+from auditor.releasing import checked
 from auditor.report import Curve, Finding, Measurement, PrivacyClaim
 
 MISSING = -1
@@ -154,15 +157,6 @@ class ReIDDataset:
             )
 
 
-Release = Callable[[Tensor, torch.Generator], Tensor]
-"""Clean features ``(N, D)`` and randomness to the features that are stored ``(N, D)``."""
-
-
-def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
-    """The release of an undefended gallery."""
-    return features
-
-
 Publish = Callable[[Split, torch.Generator], Split]
 """Pictures and randomness (the key) to the protected pictures that are published in their place."""
 
@@ -174,7 +168,7 @@ class Target:
     Attributes:
         extractor: picture to feature.
         data: the people; under a protection of pictures the gallery holds the protected ones.
-        release: how features are stored.
+        release: how features are stored; whatever it gives is looked at, see `auditor.releasing`.
         claims: what the release promises.
         publish: the mechanism that protected the pictures of ``data``, if one did. The adversary
             knows the mechanism, not the key, and may apply it to pictures of their own.
@@ -199,6 +193,9 @@ class Target:
     protected_query: Split | None = None
     notes: tuple[str, ...] = ()
     utility_bias: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "release", checked(self.release))
 
     @property
     def deployed_query(self) -> Split:

@@ -1,5 +1,6 @@
 """What the re-identification itself is worth, ranked plainly and as the deployment ranks."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from auditor.metrics.retrieval import Retrieval, evaluate, evaluate_scores
 from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
 from auditor.places import places
 from auditor.rank_lists import rank_lists
+from auditor.releasing import shared_rows
 from auditor.report import Match, Measurement
 from auditor.types import RunContext, Target
 
@@ -49,7 +51,18 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
         embedding=places(
             gallery, target.originals_of_gallery.pids, config.tsne_people, distance, ctx
         ),
+        notes=tuple(_notes(gallery, data.gallery.pids)),
     )
+
+
+def _notes(gallery: Tensor, pids: Tensor) -> Iterator[str]:
+    """What is odd about the stored rows ``(N, D)`` themselves."""
+    if shared := shared_rows(gallery, pids):
+        yield (
+            f"{shared} of {len(gallery)} stored rows are equal, to the last bit, to a row of "
+            "another person: such rows tell nobody apart, so whatever is not found in them is no "
+            "merit of a gallery that works"
+        )
 
 
 def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:

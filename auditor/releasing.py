@@ -1,0 +1,78 @@
+"""How features come to be stored, and what no release may do.
+
+A release that gives NaN for a row, or loses one, takes from an attack what a deployment may still
+hold: the attack would read as chance, and chance as privacy. So whatever a release gives is looked
+at, wherever it is used: in the stored gallery and in an adversary's own draws.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auditor.errors import ModelError
+
+Release = Callable[[Tensor, torch.Generator], Tensor]
+"""Clean features ``(N, D)`` and randomness to the features that are stored ``(N, D)``."""
+
+
+def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
+    """The release of an undefended gallery."""
+    return features
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A release of which every answer is looked at."""
+
+    release: Release
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Release`.
+
+        Raises:
+            ModelError: if what it gives is no finite row for each feature.
+        """
+        return stored_rows(self.release(features, generator), features)
+
+
+def checked(release: Release) -> Release:
+    """The same release, looked at once."""
+    return release if release is as_is or isinstance(release, Checked) else Checked(release)
+
+
+def stored_rows(released: Tensor, features: Tensor) -> Tensor:
+    """What a release gave for ``features (N, D)``, if it can be stored and searched.
+
+    Raises:
+        ModelError: if it cannot.
+    """
+    if not isinstance(released, Tensor):
+        raise ModelError(f"the release gave {type(released).__name__}, not a tensor of features")
+    if released.shape != features.shape or not released.is_floating_point():
+        raise ModelError(
+            f"the release gave {released.dtype} of shape {tuple(released.shape)} for features of "
+            f"shape {tuple(features.shape)}; it must give a row of real numbers for each"
+        )
+    finite = released.isfinite().all(1)
+    if not finite.all():
+        raise ModelError(
+            f"the release gave NaN or infinity in {int((~finite).sum())} of {len(released)} rows; "
+            "check the defense's parameters"
+        )
+    return released
+
+
+def shared_rows(stored: Tensor, pids: Tensor) -> int:
+    """How many of ``stored (N, D)`` are equal, to the last bit, to a row of another person.
+
+    >>> rows = torch.tensor([[1.0], [1.0], [2.0], [2.0]])
+    >>> shared_rows(rows, torch.tensor([1, 2, 3, 3]))
+    2
+    """
+    people: dict[bytes, set[int]] = {}
+    keys = [row.tobytes() for row in (stored.detach().cpu() + 0.0).numpy()]
+    for key, pid in zip(keys, pids.tolist(), strict=True):
+        people.setdefault(key, set()).add(pid)
+    return sum(len(people[key]) > 1 for key in keys)
