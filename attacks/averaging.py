@@ -279,7 +279,7 @@ def _notes(
 
 def _composed(claim: PrivacyClaim, releases: int) -> str:
     """What a claim for fewer releases comes to over ``releases``; empty if it covers them."""
-    if claim.releases >= releases or claim.sticky or claim.training:
+    if claim.verdict == "VOID" or claim.releases >= releases or claim.sticky or claim.training:
         return ""
     if claim.epsilon_certified is None or claim.sensitivity is None:
         return "nothing is certified, for one release as little as for many"

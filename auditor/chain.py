@@ -80,10 +80,16 @@ def defenses_of(label: str, block: Mapping[str, Any]) -> list[Any]:
 def applied(
     name: str, params: Mapping[str, Any], target: "Target", ctx: "RunContext"
 ) -> tuple["Defense", "Target"]:
-    """The built plug-in and what it makes of ``target``, under randomness of its own name."""
+    """The built plug-in and what it makes of ``target``, under randomness of its own name.
+
+    Claims that were made before and that it undoes are void in what comes out.
+    """
+    from auditor import claims  # torch starts here
+
     defense: Defense = plugins.build("defenses", name, params)
     with ctx.randomness(f"defenses.{name}"):
-        return defense, defense.apply(target, ctx)
+        defended = defense.apply(target, ctx)
+    return defense, claims.kept(target, defended, name)
 
 
 def parse(text: str, flag: str = "--defend") -> tuple[str, dict[str, Any]]:

@@ -139,13 +139,13 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
         "model": {key: model.facts[key] for key in ("file", "sha256", "format")},
         "data": data.name,
         "defenses": [_described(stage) for stage in stages],
-        "claims": [asdict(claim) for claim in defended.claims],
+        "claims": [asdict(claim) for claim in defended.claims if claim.verdict != "VOID"],
         "utility": {
             "before": _plain(before),
             "after": _plain(after),
             "bias": defended.utility_bias,
         },
-        "notes": defended.notes,
+        "notes": (*defended.notes, *_void(defended.claims)),
         "exported": exported,
         "files": files,
     }
@@ -248,6 +248,15 @@ def _described(stage: Stage) -> dict[str, Any]:
         **plugins.parameters(stage.defense),
         "summary": plugins.summary(stage.defense),
     }
+
+
+def _void(claims: Sequence[PrivacyClaim]) -> list[str]:
+    """What is no longer claimed, so that nobody takes a parameter for a promise."""
+    return [
+        f"no ε is claimed for {claim.mechanism}: {claim.reason}"
+        for claim in claims
+        if claim.verdict == "VOID"
+    ]
 
 
 def _plain(measured: Sequence[Measurement]) -> list[dict[str, Any]]:

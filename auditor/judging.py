@@ -112,6 +112,8 @@ def _epsilon(
     certified = claim.epsilon_identity if whole else claim.epsilon_certified
     gate = _claim_gate(f"{place}/{name}{suffix}", limit, wanted)
     whose = "a whole person" if whole else "one image"
+    if claim.verdict == "VOID":
+        return _verdict(gate, None, "fail", f"VOID: {claim.reason}")
     if certified is None:
         return _verdict(gate, None, "fail", f"no finite ε is certified for {whose}")
     holds = certified <= limit

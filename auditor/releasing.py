@@ -37,6 +37,31 @@ class Checked:
         return stored_rows(self.release(features, generator), features)
 
 
+@dataclass(frozen=True)
+class Composed:
+    """One release after another; the second one sees nothing but what the first one gives.
+
+    So whatever noise the first one added is still there, and what is claimed for it holds: a
+    defense that stores features in another way composes with the release it is given.
+    """
+
+    first: Release
+    then: Release
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Release`."""
+        return self.then(self.first(features, generator), generator)
+
+
+def follows(release: Release, first: Release) -> bool:
+    """Whether ``release`` is ``first``, or works on its rows alone."""
+    if release is first:
+        return True
+    if isinstance(release, Checked):
+        return follows(release.release, first)
+    return isinstance(release, Composed) and follows(release.first, first)
+
+
 def checked(release: Release) -> Release:
     """The same release, looked at once."""
     return release if release is as_is or isinstance(release, Checked) else Checked(release)

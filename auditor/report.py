@@ -77,8 +77,9 @@ class Measurement:
         return self.low if self.worse == "higher" else self.high
 
 
-PrivacyVerdict = Literal["CONSISTENT", "OVER-CLAIMED", "VIOLATED", "NOT-DP"]
-"""The claim holds; less is certified than claimed; refuted by experiment; no finite ε at all."""
+PrivacyVerdict = Literal["CONSISTENT", "OVER-CLAIMED", "VIOLATED", "NOT-DP", "VOID"]
+"""The claim holds; less is certified than claimed; refuted by experiment; no finite ε at all; a
+later step undid what it was about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,7 @@ class NoisyTraining:
         steps: of one run.
         runs: trainings on these people that count, because somebody looked at their outcome.
         accountants: who added the steps up -> ε; None if it is not finite.
+        scratch: whether the weights were drawn anew; otherwise the first ones must be public.
     """
 
     noise_multiplier: float
@@ -149,6 +151,7 @@ class NoisyTraining:
     steps: int
     runs: int
     accountants: Mapping[str, float | None]
+    scratch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

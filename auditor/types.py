@@ -181,6 +181,7 @@ class Target:
             itself stays the clean picture that an adversary may hold. None where nothing changed.
         notes: what a reader must know about how the target came to be protected; never a secret.
         utility_bias: why its utility reads better than it should; empty if it does not.
+        trained: the defenses that put another network in the place of the audited one, in order.
     """
 
     extractor: FeatureExtractor
@@ -193,6 +194,7 @@ class Target:
     protected_query: Split | None = None
     notes: tuple[str, ...] = ()
     utility_bias: str = ""
+    trained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "release", checked(self.release))

@@ -11,6 +11,7 @@ OUTCOME = {
     "OVER-CLAIMED": "fail",
     "VIOLATED": "fail",
     "NOT-DP": "fail",
+    "VOID": "fail",
 }
 """Verdict on a claim -> the colour it takes."""
 

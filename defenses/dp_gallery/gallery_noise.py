@@ -11,6 +11,7 @@ from torch import Tensor
 from auditor.embedding import features_of
 from auditor.errors import UsageError
 from auditor.metrics.dp import verdict
+from auditor.releasing import Composed
 from auditor.report import AuditedEpsilon, PrivacyClaim, ReconstructionBound
 from auditor.types import RunContext, Split, Target
 from defenses.dp_gallery import remarks
@@ -106,10 +107,7 @@ class GalleryNoise:
         secret = secret_of(ctx.seed, "defenses.dp_gallery")
         mechanism = Mechanism(noise, self.clip, secret, self.sticky)
         claim = self._claim(mechanism, features, gallery, images, ctx)
-
-        def release(features: Tensor, generator: torch.Generator) -> Tensor:
-            return mechanism(before(features, generator), generator)
-
+        release = Composed(before, mechanism)
         return replace(target, release=release, claims=(*target.claims, claim))
 
     def _check_delta(self, rows: int) -> None:

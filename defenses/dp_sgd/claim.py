@@ -82,6 +82,7 @@ class Promise:
                 steps=self.made.count,
                 runs=self.runs,
                 accountants=steps.accountants(self.delta),
+                scratch=self.scratch,
             ),
         )
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from auditor import plugins
+from auditor.claims import kept
 from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -15,6 +16,7 @@ from auditor.types import Exporter, Target
 from auditor.utility import search
 from defenses.release_folder import SECRET
 from tests import worlds
+from tests.unit.test_claims import TRAINED
 
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}
@@ -83,9 +85,13 @@ def test_a_defense_leaves_its_input_alone_and_repeats_under_its_seed(name, tmp_p
 def test_defenses_compose_and_keep_each_others_claims(name, tmp_path):
     ctx = worlds.context(tmp_path)
     defense = build(name)
-    once = defense.apply(victim(name), ctx)
+    promised = dataclasses.replace(victim(name), claims=(TRAINED,))
+    once = defense.apply(promised, ctx)
     twice = defense.apply(once, ctx)
     assert twice.claims[: len(once.claims)] == once.claims
+    trains = once.extractor is not promised.extractor
+    assert trains == (name in worlds.RETRAINED)
+    assert (kept(promised, once, name).claims[0].verdict == "VOID") == trains
     assert torch.isfinite(stored_gallery(twice, ctx)).all()
 
 

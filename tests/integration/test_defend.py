@@ -221,6 +221,16 @@ def test_of_several_protections_of_pictures_the_last_one_writes_them(defend):
     assert not (secret_of(out) / "1-blur").exists()
 
 
+def test_a_claim_that_a_later_training_undid_is_not_handed_on(defend):
+    private = "dp_sgd:epochs=1,batch=100,unit=identity,views=1,noise_multiplier=1.0"
+    code, stdout, stderr, out = defend("--with", f"{private}+retrain:epochs=1,steps=2")
+    assert code == 0, stderr
+    assert "VOID: retrain put another network" in stdout
+    claims = json.loads((out / "claims.json").read_text())
+    assert claims["claims"] == []
+    assert "no ε is claimed for DP-SGD" in claims["notes"][-1]
+
+
 def test_a_key_that_goes_by_person_is_told_beside_the_utility(defend):
     code, stdout, stderr, out = defend("--with", "random_image+dp_gallery:epsilon=1e+6,trials=200")
     assert code == 0, stderr

@@ -224,7 +224,14 @@ class TestClaims:
 
     @pytest.mark.parametrize(
         ("verdict", "code"),
-        [("CONSISTENT", 0), ("OVER-CLAIMED", 3), ("VIOLATED", 3), ("NOT-DP", 3), ("", 3)],
+        [
+            ("CONSISTENT", 0),
+            ("OVER-CLAIMED", 3),
+            ("VIOLATED", 3),
+            ("NOT-DP", 3),
+            ("VOID", 3),
+            ("", 3),
+        ],
     )
     def test_a_claim_is_worth_what_its_verdict_says(self, verdict, code):
         report = self.promising(replace(claim(), verdict=verdict))
@@ -249,6 +256,11 @@ class TestClaims:
         made = replace(claim(), epsilon_certified=certified, epsilon_identity=identity)
         asked = self.asked(max_epsilon_certified=most, unit=unit)
         assert ruled(self.promising(made), asked)[0] == code
+
+    def test_a_void_claim_keeps_no_bound_whatever_figure_it_carries(self):
+        undone = replace(claim(), verdict="VOID", reason="trained again", epsilon_identity=0.5)
+        (ruling,) = judge(self.promising(undone), self.asked(max_epsilon_certified=1), TODAY)
+        assert (ruling.outcome, ruling.reason) == ("fail", "VOID: trained again")
 
     def test_a_bound_is_never_rounded_to_the_good_side(self):
         made = replace(claim(), epsilon_identity=1.00004)

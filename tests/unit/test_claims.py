@@ -1,0 +1,151 @@
+"""What later steps leave of a claim: void where they undo it, standing where they follow it."""
+
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import pytest
+
+from auditor import chain, plugins
+from auditor.claims import kept
+from auditor.releasing import Composed, as_is
+from auditor.report import NoisyTraining, PrivacyVerdict
+from auditor.types import RunContext
+from defenses.dp_gallery import GalleryNoise
+from defenses.image_deid import Blur
+from reports.promises import OUTCOME
+from tests import worlds
+from tests.records import claim
+
+TRAINED = replace(
+    claim(),
+    epsilon_certified=8.0,
+    epsilon_identity=8.0,
+    verdict="CONSISTENT",
+    training=NoisyTraining(
+        noise_multiplier=1.0,
+        sampling_rate=0.1,
+        steps=10,
+        runs=1,
+        accountants={"Opacus (RDP)": 8.0},
+        scratch=True,
+    ),
+)
+
+
+def trainable(*claims):
+    return replace(worlds.trainable(), claims=claims)
+
+
+def retrained(target):
+    """``target`` with another network."""
+    return replace(target, extractor=worlds.blind().extractor)
+
+
+def noisy(*pids):
+    return GalleryNoise(trials=200).apply(worlds.crowd(*(pids or (1, 1, 2))), RunContext())
+
+
+def verdict(before, after):
+    (found,) = kept(before, after, "later").claims
+    return found.verdict
+
+
+class TestTraining:
+    def test_another_network_voids_it_and_leaves_no_figure(self):
+        before = trainable(TRAINED)
+        (found,) = kept(before, retrained(before), "later").claims
+        assert found.verdict == "VOID"
+        assert found.reason.startswith("later put another network in the place of the one this")
+        assert (found.epsilon_certified, found.epsilon_identity, found.audited) == (None,) * 3
+        assert found.training.accountants == {}
+        assert found.epsilon_claimed == TRAINED.epsilon_claimed
+
+    def test_what_leaves_the_network_alone_leaves_it_standing(self):
+        before = trainable(TRAINED)
+        assert verdict(before, replace(before, release=lambda f, g: f + 1)) == "CONSISTENT"
+
+    def test_it_stays_void_and_keeps_its_first_reason(self):
+        before = trainable(TRAINED)
+        once = kept(before, retrained(before), "first")
+        (found,) = kept(once, once, "second").claims
+        assert found.reason.startswith("first put")
+
+    @pytest.mark.parametrize(
+        ("scratch", "trained", "worth"),
+        [
+            (True, ("retrain",), "CONSISTENT"),
+            (False, ("retrain",), "VOID"),
+            (False, (), "CONSISTENT"),
+        ],
+    )
+    def test_starting_weights_that_learned_of_the_people_are_not_public(
+        self, scratch, trained, worth
+    ):
+        before = replace(trainable(), trained=trained)
+        promised = replace(TRAINED, training=replace(TRAINED.training, scratch=scratch))
+        after = replace(retrained(before), claims=(promised,))
+        assert verdict(before, after) == worth
+
+    def test_every_network_that_was_put_in_place_is_remembered(self):
+        before = trainable()
+        after = kept(before, retrained(before), "one")
+        assert kept(after, after, "two").trained == ("one",)
+
+
+class TestRelease:
+    def test_more_noise_on_the_noisy_rows_leaves_it_standing(self):
+        before = noisy()
+        after = GalleryNoise(trials=200, epsilon=1.0).apply(before, RunContext())
+        assert [c.verdict for c in kept(before, after, "later").claims] == ["CONSISTENT"] * 2
+
+    def test_a_release_of_its_own_voids_it(self):
+        before = noisy()
+        assert verdict(before, replace(before, release=as_is)) == "VOID"
+
+        def peeking(features, generator):
+            return before.release(features, generator) + features
+
+        assert verdict(before, replace(before, release=peeking)) == "VOID"
+        composed = Composed(before.release, lambda rows, generator: rows.round())
+        assert verdict(before, replace(before, release=composed)) == "CONSISTENT"
+
+    def test_published_pictures_void_it_in_either_order(self):
+        bare, ctx = worlds.crowd(1, 1, 2), RunContext()
+        blur, noise = Blur(kernel=(1, 1), image_size=(8, 4)), GalleryNoise(trials=200)
+        blurred, protected = blur.apply(bare, ctx), noise.apply(bare, ctx)
+        assert verdict(blurred, noise.apply(blurred, ctx)) == "VOID"
+        (found,) = kept(protected, blur.apply(protected, ctx), "blur").claims
+        assert found.verdict == "VOID"
+        assert "no ε covers those" in found.reason
+
+    def test_more_pictures_of_a_person_than_were_accounted_for_void_it(self):
+        before = noisy(1, 1, 2)
+        more = replace(before, data=worlds.crowd(1, 1, 1, 2).data)
+        assert verdict(before, more) == "VOID"
+        assert verdict(before, replace(before, data=worlds.crowd(1, 2, 2).data)) == "CONSISTENT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promising:
+    """Claims a private training it never made."""
+
+    def apply(self, target, ctx):
+        return replace(target, claims=(*target.claims, TRAINED))
+
+
+@pytest.mark.parametrize("name", ["deid", "adversarial", "federated", "retrain", "dp_sgd"])
+def test_a_chain_that_trains_again_voids_the_private_training_before_it(name, monkeypatch):
+    installed = plugins.load
+    monkeypatch.setattr(
+        plugins, "load", lambda kind, asked: Promising if asked == "p" else installed(kind, asked)
+    )
+    target, ctx = worlds.trainable(), RunContext()
+    for link, params in (("p", {}), (name, worlds.QUICK_DEFENSES[name])):
+        _, target = chain.applied(link, params, target, ctx)
+    assert target.claims[0].verdict == "VOID"
+    assert target.claims[0].reason.startswith(f"{name} put another network")
+    assert [c.verdict != "VOID" for c in target.claims[1:]] == [True] * (name == "dp_sgd")
+
+
+def test_every_verdict_has_a_colour():
+    assert set(OUTCOME) == set(get_args(PrivacyVerdict))
