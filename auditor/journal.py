@@ -80,11 +80,18 @@ class Step:
         name: its address.
         work: does it.
         inputs: the settings that its result depends on, as plain data.
+        found: what it depends on that only work brings about, such as a network's hash; asked
+            anew whenever it matters, and empty as long as there is nothing.
     """
 
     name: str
     work: Callable[[Progress], Result]
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    found: Callable[[], Mapping[str, Any]] = dict
+
+    def depends_on(self) -> dict[str, Any]:
+        """Settings, and what was found so far."""
+        return {**self.inputs, **self.found()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +123,8 @@ def run(
         display: told of every step.
         after: called with the results so far, whenever a step was run and at the end.
         resume: whether results that lie in ``folder`` are kept, if they come from the same inputs.
-            What failed is tried again. Otherwise the journal begins empty.
+            What failed is tried again, and so is what depends on something that came out otherwise
+            when it had to be made anew. Otherwise the journal begins empty.
 
     Raises:
         EnvironmentUnmetError: if a result cannot be written.
@@ -126,31 +134,39 @@ def run(
         # or a later run could take for its own what a run of something else left here
         for path in folder.glob("*.json"):
             path.unlink()
-    earlier = _finished(folder)
+    entries = _finished(folder)
     results: dict[str, Result] = {}
     ran = False
-    for position, step in enumerate(steps, 1):
-        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
-        place = folder / f"{position:02d}-{slug}.json"
-        path, entry = earlier.get(step.name, (place, None))
-        ran = entry is None or entry.inputs != step.inputs or not _settled(entry.result)
-        if entry is not None and not ran:
-            display.keep(step.name)
-            results[step.name] = entry.result
-            path.replace(place)
-            continue
-        began = time.monotonic()
-        with display.step(step.name) as progress:
-            results[step.name] = result = step.work(progress)
-        seconds = time.monotonic() - began
-        made = Entry(step=step.name, inputs=step.inputs, seconds=seconds, result=result)
-        write(place, _ADAPTER.dump_json(made, indent=1))
-        if path != place:
-            path.unlink()
-        after(results)
+    # what was kept may turn out to be of something that a later step had to make anew
+    for settled in (_settled, lambda result: True):
+        for position, step in enumerate(steps, 1):
+            slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
+            place = folder / f"{position:02d}-{slug}.json"
+            path, entry = entries.get(step.name, (place, None))
+            if entry and entry.inputs == step.depends_on() and settled(entry.result):
+                if step.name not in results:
+                    display.keep(step.name)
+                    results[step.name], ran = entry.result, False
+                    entries[step.name] = path.replace(place), entry
+                continue
+            entry = _run(step, display)
+            results[step.name], ran = entry.result, True
+            write(place, _ADAPTER.dump_json(entry, indent=1))
+            if path != place:
+                path.unlink()
+            entries[step.name] = place, entry
+            after(results)
     if not ran:
         after(results)
     return results
+
+
+def _run(step: Step, display: Display) -> Entry:
+    began = time.monotonic()
+    with display.step(step.name) as progress:
+        result = step.work(progress)
+    seconds = time.monotonic() - began
+    return Entry(step=step.name, inputs=step.depends_on(), seconds=seconds, result=result)
 
 
 def _finished(folder: Path) -> dict[str, tuple[Path, Entry]]:

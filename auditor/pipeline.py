@@ -35,12 +35,16 @@ from auditor.report import (
     ProbeCheck,
     dumps,
 )
+from auditor.retrained import Shelf
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
 from auditor.types import Attack, AttackResult, Progress, RunContext, Target
 from auditor.utility import utility
 
 log = logging.getLogger(__name__)
+
+RETRAINED = "retrained"
+"""Folder, among what is personal, for what defenses have learned."""
 
 Probe = Callable[[RunContext], tuple[ProbeCheck, ...]]
 Work = Callable[[Progress], Result]
@@ -98,15 +102,33 @@ class World:
         key = json.dumps(links, sort_keys=True, default=str)
         if key not in self.targets:
             before = self._defended(links[:-1], ctx)
-            name, params = links[-1]
             try:
-                _, self.targets[key] = applied(name, params, before, ctx)
+                self.targets[key] = self._made(links, before, ctx)
             except Exception as error:
                 self.targets[key] = error
         found = self.targets[key]
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _made(self, links: Links, before: Target, ctx: RunContext) -> Target:
+        """What the last link makes of a target, as an earlier run has kept it if it did."""
+        target = self.shelf.recall(links, before, ctx.device)
+        if target is None:
+            _, target = applied(*links[-1], before, ctx)
+            self.shelf.keep(links, before, target, ctx.device)
+        return target
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where what defenses have learned is kept."""
+        return Shelf(personal.folder(self.ctx.workdir) / RETRAINED)
+
+    def learned(self, label: str) -> dict[str, list[str]]:
+        """Which networks and pictures results under a defense are of, as far as there are any."""
+        links = links_of(label, self.config.defenses[label]) if label != BARE else []
+        hashes = self.shelf.hashes(links)
+        return {"learned": hashes} if hashes else {}
 
 
 def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:
@@ -122,6 +144,8 @@ def run_audit(world: World, display: Display | None = None, *, resume: bool = Fa
         ModelError: if the sanity probe fails and ``force`` is off.
         KeyboardInterrupt: after the record of what is finished was written.
     """
+    if not resume:
+        world.shelf.clear()
     steps = plan(world)
     display = display or Display(len(steps))
     out = world.ctx.workdir
@@ -147,9 +171,9 @@ def plan(world: World) -> list[Step]:
     steps = [Step("probe", partial(_probe, world))]
     for scenario in (BARE, *world.config.defenses):
         defended = {"defense": settings["defenses"].get(scenario)}
-        steps.append(
-            Step(f"{scenario}/utility", partial(_utility, world, scenario), defended | ranked)
-        )
+        learned = partial(world.learned, scenario)
+        measure = partial(_utility, world, scenario)
+        steps.append(Step(f"{scenario}/utility", measure, defended | ranked, learned))
         for attack in world.config.attacks:
             attacked = {"attack": settings["attacks"][attack]}
             if scenario == BARE and world.config.controls:
@@ -157,11 +181,11 @@ def plan(world: World) -> list[Step]:
                 steps.append(Step(f"controls/{attack}", certify, attacked))
             both = defended | attacked
             run = partial(_attack, world, scenario, attack)
-            steps.append(Step(f"{scenario}/{attack}", run, both))
+            steps.append(Step(f"{scenario}/{attack}", run, both, learned))
             if world.config.budget and scenario in world.config.budget_scenarios:
                 repeat = partial(_budget, world, scenario, attack)
                 fractions = {"budget": settings["budget"]}
-                steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions))
+                steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions, learned))
     rename = personal.under(world.pseudonyms)
     return [replace(step, work=partial(_nameless, world, rename, step.work)) for step in steps]
 

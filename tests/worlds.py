@@ -83,6 +83,12 @@ def people() -> ReIDDataset:
     return draw_world(identities=24, auxiliary=100, cameras=3, images_per_camera=2, seed=7)
 
 
+@cache
+def few() -> ReIDDataset:
+    """Eight attacked and twenty-four auxiliary drawn people, for runs of the whole pipeline."""
+    return draw_world(identities=8, auxiliary=24, cameras=3, images_per_camera=2, seed=7)
+
+
 def context(workdir: Path, seed: int = 0) -> RunContext:
     """A CPU context that writes below ``workdir``."""
     workdir.mkdir(parents=True, exist_ok=True)
