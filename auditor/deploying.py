@@ -134,22 +134,24 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
     with display.step("writing") as progress:
         exported = _written(bare, stages, model, replace(ctx, progress=progress), public)
     files = _files(public)
-    claims = {
+    about = {
         "version": __version__,
         "model": {key: model.facts[key] for key in ("file", "sha256", "format")},
         "data": data.name,
         "defenses": [_described(stage) for stage in stages],
-        "claims": [asdict(claim) for claim in defended.claims if claim.verdict != "VOID"],
-        "utility": {
-            "before": _plain(before),
-            "after": _plain(after),
-            "bias": defended.utility_bias,
-        },
+        "claims": [_public(claim) for claim in defended.claims if claim.verdict != "VOID"],
+        "utility": {"after": _plain(after), "bias": defended.utility_bias},
         "notes": (*defended.notes, *_void(defended.claims)),
         "exported": exported,
         "files": files,
     }
-    write(public / CLAIMS, _json(claims))
+    write(public / CLAIMS, _json(about))
+    # measured on clean features, which no ε covers
+    measured = {
+        "claims": [asdict(claim) for claim in defended.claims],
+        "utility": {"before": _plain(before)},
+    }
+    write(ctx.workdir / CLAIMS, _json(measured), mode=0o600)
     return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
 
 
@@ -238,7 +240,8 @@ def _write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str,
     return {
         "rows": len(order),
         "feature_dim": features.shape[1],
-        "pids": "fresh pseudonyms in random order; 0 is a distractor",
+        "pids": "fresh pseudonyms in random order; 0 is a distractor. Which rows are one person's "
+        "is given away with them, and no ε covers that",
     }
 
 
@@ -248,6 +251,11 @@ def _described(stage: Stage) -> dict[str, Any]:
         **plugins.parameters(stage.defense),
         "summary": plugins.summary(stage.defense),
     }
+
+
+def _public(claim: PrivacyClaim) -> dict[str, Any]:
+    """A claim without what it tells of the clean data."""
+    return {name: value for name, value in asdict(claim).items() if name not in claim.private}
 
 
 def _void(claims: Sequence[PrivacyClaim]) -> list[str]:

@@ -154,6 +154,18 @@ class NoisyTraining:
     scratch: bool = False
 
 
+OF_THE_DATA = (
+    "audited",
+    "distances",
+    "images_per_identity",
+    "epsilon_identity",
+    "reconstruction",
+    "reason",
+    "remarks",
+)
+"""Fields of a claim that follow from the clean data, unless whoever makes it says otherwise."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrivacyClaim:
     """What a mechanism promises, beside what its own numbers certify and what an experiment proves.
@@ -183,6 +195,8 @@ class PrivacyClaim:
         reason: why, in one sentence.
         training: the noise of a training, whose people alone the claim is about; None where the
             claim is about the release of a gallery.
+        private: the fields that tell something of the clean data which no ε covers. They are for
+            the owner; `audit defend` keeps them with the key.
     """
 
     mechanism: str
@@ -206,6 +220,7 @@ class PrivacyClaim:
     verdict: PrivacyVerdict | Literal[""] = ""
     reason: str = ""
     training: NoisyTraining | None = None
+    private: tuple[str, ...] = OF_THE_DATA
 
 
 @dataclass(frozen=True, kw_only=True)

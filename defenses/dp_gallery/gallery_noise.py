@@ -12,7 +12,7 @@ from auditor.embedding import features_of
 from auditor.errors import UsageError
 from auditor.metrics.dp import verdict
 from auditor.releasing import Composed
-from auditor.report import AuditedEpsilon, PrivacyClaim, ReconstructionBound
+from auditor.report import AuditedEpsilon, PrivacyClaim, PrivacyVerdict, ReconstructionBound
 from auditor.types import RunContext, Split, Target
 from defenses.dp_gallery import remarks
 from defenses.dp_gallery.measuring import Distances, experiment
@@ -188,7 +188,25 @@ class GalleryNoise:
             reconstruction=_reconstruction(noise, reach, copies, images, gallery),
             verdict=opinion,
             reason=reason,
+            private=tuple(self._private(opinion)),
         )
+
+    def _private(self, opinion: PrivacyVerdict) -> Iterator[str]:
+        """What of the claim follows from the clean gallery, rather than from the settings."""
+        yield from ("audited", "distances")
+        if opinion != "CONSISTENT":  # it quotes what the experiment proved
+            yield "reason"
+        counted, spread = self.images_per_identity is None, self.calibration == "pepr"
+        if counted:
+            yield "images_per_identity"
+        if counted or spread:
+            yield from ("epsilon_identity", "reconstruction")
+        if counted and self.unit == "identity":
+            yield "sensitivity"
+        if spread or (counted and self.unit == "identity"):
+            yield "sigma"
+        if spread:
+            yield from ("epsilon_certified", "remarks")
 
     def _remarks(self, certified: float | None) -> Iterator[str]:
         if certified is not None and certified > 10:

@@ -84,7 +84,14 @@ class Promise:
                 accountants=steps.accountants(self.delta),
                 scratch=self.scratch,
             ),
+            private=tuple(self._private()),
         )
+
+    def _private(self) -> Iterator[str]:
+        """What follows from counting a person's pictures, or from an experiment on them."""
+        yield from ("audited", "images_per_identity")
+        if self.unit == "image":
+            yield "epsilon_identity"
 
     def _remarks(self, certified: float | None) -> Iterator[str]:
         yield SCOPE

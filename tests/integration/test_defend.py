@@ -96,6 +96,10 @@ def secret_of(out):
     return out.with_name(out.name + ".key")
 
 
+def kept_back(out):
+    return json.loads((secret_of(out) / "claims.json").read_text())
+
+
 def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
     code, stdout, stderr, out = defend("--with", "dp_gallery:epsilon=60,sticky=true,trials=400")
     assert code == 0, stderr
@@ -107,10 +111,12 @@ def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
     assert len(stored["features"]) == claims["exported"]["gallery"]["rows"] == len(stored["pids"])
     (claim,) = claims["claims"]
     assert claim["epsilon_certified"] == pytest.approx(60, rel=1e-6)
-    assert 0 < claim["audited"]["epsilon"] <= 60
     assert claim["verdict"] == "CONSISTENT"
+    (whole,) = kept_back(out)["claims"]
+    assert 0 < whole["audited"]["epsilon"] <= 60
     before, after = (
-        {m["metric"]: m["value"] for m in claims["utility"][when]} for when in ("before", "after")
+        {m["metric"]: m["value"] for m in found["utility"][when]}
+        for found, when in ((kept_back(out), "before"), (claims, "after"))
     )
     assert after["map"] < before["map"]
     assert claims["utility"]["bias"] == ""
@@ -121,11 +127,60 @@ def test_a_protected_gallery_comes_with_its_claims_and_without_its_key(defend):
     assert "CONSISTENT" in stdout
     key = secret_of(out)
     assert stat.S_IMODE(key.stat().st_mode) == 0o700
-    for name in ("key.json", "rows.csv"):
+    for name in ("key.json", "rows.csv", "claims.json"):
         assert stat.S_IMODE((key / name).stat().st_mode) == 0o600
     seed = json.loads((key / "key.json").read_text())["seed"]
     assert int(seed) > 2**128
     assert seed not in text
+
+
+OF_THE_GALLERY = ("audited", "distances", "images_per_identity", "epsilon_identity")
+
+
+@pytest.mark.parametrize(
+    ("settings", "hidden"),
+    [
+        ("epsilon=60", (*OF_THE_GALLERY, "reconstruction")),
+        ("epsilon=60,images_per_identity=50", ("audited", "distances")),
+        (
+            "epsilon=60,unit=identity",
+            (*OF_THE_GALLERY, "reconstruction", "sigma", "sensitivity"),
+        ),
+        (
+            "epsilon=0.1,calibration=pepr,images_per_identity=50",
+            (
+                *("audited", "distances", "epsilon_identity", "reconstruction", "sigma"),
+                *("epsilon_certified", "remarks", "reason"),
+            ),
+        ),
+    ],
+)
+def test_what_was_read_off_the_clean_gallery_stays_with_the_key(defend, settings, hidden):
+    code, _, stderr, out = defend("--with", f"dp_gallery:trials=200,{settings}")
+    assert code == 0, stderr
+    (public,), (whole,) = (
+        found["claims"] for found in (json.loads((out / "claims.json").read_text()), kept_back(out))
+    )
+    assert set(whole) - set(public) == set(hidden) == set(whole["private"])
+    assert all(public[name] == whole[name] for name in public)
+    text = (out / "claims.json").read_text()
+    private = [number for number in numbers(whole["distances"]) if number > 0.01]
+    assert len(private) > 3
+    assert not [number for number in private if repr(number) in text]
+    before = kept_back(out)["utility"]["before"]
+    assert "before" not in json.loads(text)["utility"]
+    assert {measured["metric"] for measured in before} >= {"rank1", "map"}
+
+
+def numbers(found):
+    """All numbers in plain data."""
+    if isinstance(found, dict | list):
+        return [
+            n
+            for item in (found.values() if isinstance(found, dict) else found)
+            for n in numbers(item)
+        ]
+    return [found] if isinstance(found, float) else []
 
 
 def test_the_key_leads_back_from_the_gallery_to_the_people(defend, drawn_folder):
