@@ -10,11 +10,12 @@ from typing import Any
 from auditor import plugins
 from auditor.chain import CHAIN, Links, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
+from auditor.evidence import doubts
 from auditor.exposure import exposure
 from auditor.journal import Budget, Controls, Result, Utility
 from auditor.ladders import comparable, families, ladder, ladders, strongest
 from auditor.metrics import scores
-from auditor.report import AuditReport, Finding, Measurement, Scenario, Score
+from auditor.report import AuditReport, Finding, Ladder, Measurement, Power, Scenario, Score
 from auditor.saturation import completed
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
@@ -40,7 +41,7 @@ def assemble(
         for label in (BARE, *config.defenses)
         if f"{label}/utility" in results
     ]
-    compared = [_compared(scenario) for scenario in scenarios]
+    compared = [_compared(grounded(scenario, scenarios[0])) for scenario in scenarios]
     scored = tuple(_scored(scenario, compared[0]) for scenario in compared)
     return replace(
         head,
@@ -137,6 +138,38 @@ def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
     )
 
 
+def grounded(scenario: Scenario, bare: Scenario) -> Scenario:
+    """Where there is nothing to find, an attack counts only if it works on the bare target.
+
+    Else an attack that never finds anything would be excused by any release that hides the planted
+    leak.
+    """
+    able = {
+        (finding.attack, power.metric)
+        for finding in bare.findings
+        for power in finding.powers
+        if power.shown
+    }
+    findings = tuple(
+        replace(
+            finding,
+            powers=tuple(
+                power if (finding.attack, power.metric) in able else _unexcused(power)
+                for power in finding.powers
+            ),
+        )
+        for finding in scenario.findings
+    )
+    return replace(scenario, findings=findings)
+
+
+def _unexcused(power: Power) -> Power:
+    if power.outcome != "nothing-to-find":
+        return power
+    reason = f"it has not been shown to work on the bare target, and here {power.reason}"
+    return replace(power, outcome="weak", reason=reason)
+
+
 def _compared(scenario: Scenario) -> Scenario:
     """Add what follows from all findings together: the strongest rungs, the most exposed people."""
     return replace(
@@ -156,12 +189,24 @@ def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
     for family, rungs in families(scenario.findings).items():
         tops = (ladder(rungs, metric) for metric in PU_LEAKAGE)
         if top := next((top for top in tops if top is not None), None):
-            found.append(scores.pu(f"pu_{family}", utility, top.measurement))
+            found.append(_pu(f"pu_{family}", utility, top))
     metric = _reversal_metric(bare)
     pair = [_strongest(s, metric) for s in (scenario, bare)] if metric else []
     if bare_utility and len(pair) == 2 and pair[0] and pair[1]:
         found.append(scores.urr1(utility, pair[0], bare_utility, pair[1]))
     return replace(scenario, scores=tuple(found))
+
+
+def _pu(name: str, utility: Measurement, top: Ladder) -> Score:
+    if top.void:
+        return Score(
+            name=name,
+            definition="pu",
+            formula=scores.PU_FORMULA,
+            measurement=None,
+            undefined=top.reason,
+        )
+    return scores.pu(name, utility, top.measurement)
 
 
 def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]:
@@ -184,8 +229,8 @@ def _reversal_metric(bare: Scenario) -> str:
 
 def _strongest(scenario: Scenario, metric: str) -> Measurement | None:
     """The worst value of ``metric`` over the scenario's rungs, with its persons."""
-    having = [f for f in scenario.findings if _named(f.measurements, metric)]
-    picked = strongest(comparable(having), metric)
+    sound = [f for f in comparable(scenario.findings, metric) if not doubts(f, metric).failing]
+    picked = strongest(sound, metric)
     return picked[1] if picked else None
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from auditor.gates import Outcome, decimals, doubt_on, limit_text
+from auditor.evidence import doubts_on
+from auditor.gates import Outcome, decimals, limit_text
 from auditor.metrics.paired import paired, shared_people, unpaired
 from auditor.multiplicity import ALPHA, holm, tail
 from auditor.report import AuditReport, Measurement
@@ -231,36 +232,41 @@ def _made_by(report: AuditReport, scenario: str, attack: str) -> list[object]:
 def _judged(
     before: AuditReport, after: AuditReport, found: Sequence[Difference], margin: float
 ) -> list[Difference]:
-    """Every difference against the margin, passes and failures corrected as gates correct them."""
+    """Every difference against the margin, failures corrected as gates correct them."""
     alone = [_against(difference, margin) for difference in found]
-    doubts = [doubt_on(before, d.address) or doubt_on(after, d.address) for d in found]
-    judged = [
-        replace(d, outcome=outcome, reason=reason)
-        for d, (outcome, reason, _) in zip(found, alone, strict=True)
-    ]
-    claims: tuple[Outcome, ...] = ("pass", "fail")
-    for claim in claims:
-        adjusted = holm([p if outcome == claim else 1.0 for outcome, _, p in alone])
-        for place, p in enumerate(adjusted):
-            if alone[place][0] == claim and p > ALPHA:
-                reason = (
-                    f"{alone[place][1]} if judged alone, but not after Holm's correction for "
-                    f"{len(found)} figures"
-                )
-                judged[place] = replace(judged[place], outcome="inconclusive", reason=reason)
-    return [
-        replace(d, outcome="inconclusive", reason=doubt) if doubt else d
-        for d, doubt in zip(judged, doubts, strict=True)
-    ]
+    adjusted = holm([p if outcome == "fail" else 1.0 for outcome, _, p in alone])
+    judged = []
+    for difference, (outcome, reason, _), p in zip(found, alone, adjusted, strict=True):
+        if outcome == "fail" and p > ALPHA:
+            outcome = "inconclusive"
+            reason = (
+                f"it fails if judged alone ({reason}), but not after Holm's correction for "
+                f"{len(found)} figures"
+            )
+        if doubt := _doubt(before, after, difference.address, outcome):
+            outcome, reason = "inconclusive", doubt
+        judged.append(replace(difference, outcome=outcome, reason=reason))
+    return judged
+
+
+def _doubt(before: AuditReport, after: AuditReport, address: str, outcome: Outcome) -> str:
+    """Why a difference does not show what it seems to, or an empty string.
+
+    A change for the worse needs a first figure that cannot hide any leak, and a second one that is
+    real; that there is none needs the opposite.
+    """
+    old, new = doubts_on(before, address), doubts_on(after, address)
+    if outcome == "fail":
+        return old.passing or new.failing
+    return new.passing or old.failing
 
 
 def _against(difference: Difference, margin: float) -> tuple[Outcome, str, float]:
-    """Outcome, reason and one-sided p-value of one difference as if it were the only one."""
+    """Outcome, reason and a failure's one-sided p-value, as if there were no other difference."""
     low, value, high = difference.worsening
     limit = limit_text(margin)
     if high <= margin:
-        p = tail(margin - value, high - value)
-        return "pass", f"it gets worse by {decimals(high, margin)} at most, within {limit}", p
+        return "pass", f"it gets worse by {decimals(high, margin)} at most, within {limit}", 1.0
     if low > margin:
         p = tail(value - margin, value - low)
         return "fail", f"it gets worse by {decimals(low, margin)} at least, more than {limit}", p

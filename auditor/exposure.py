@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auditor.gates import powerless
+from auditor.evidence import doubts
 from auditor.metrics.intervals import proportion, resample
 from auditor.report import Exposed, Exposure, Finding, Measurement
 
@@ -41,7 +41,9 @@ def worst_case(headline: Measurement) -> tuple[Measurement, ...]:
 
 
 def exposure(findings: Sequence[Finding]) -> Exposure | None:
-    """The most exposed people over all attacks with power, or None if none counts images of people.
+    """The most exposed people over all attacks, or None if none counts images of people.
+
+    An attack that claims success where there is nothing to find is left out.
 
     Args:
         findings: of one scenario, their people under pseudonyms.
@@ -49,7 +51,7 @@ def exposure(findings: Sequence[Finding]) -> Exposure | None:
     tables = {
         finding.attack: (_rates(finding.headline), finding.headline.persons)
         for finding in findings
-        if not powerless(finding) and finding.worst_case and finding.headline
+        if not doubts(finding).failing and finding.worst_case and finding.headline
     }
     people = sorted({pid for rates, _ in tables.values() for pid in rates})
     if not people:

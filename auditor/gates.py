@@ -1,9 +1,9 @@
 """Judges a record against limits; three outcomes, and what was not shown never passes.
 
-A gate holds only if the whole 95 % interval lies on the good side of the limit, and, for a leakage
-figure, only if the attack behind it has shown its power on the controls. An interval across the
-limit, a missing number, a crashed or powerless attack are `inconclusive`. A gate that judges
-several figures at once claims no more than Holm's correction over all of them leaves standing.
+A gate passes only if the whole 95 % interval lies on the good side of the limit and, for a leakage
+figure, only if a certificate vouches for it. It fails if the whole interval lies on the bad side:
+a high figure is its own proof. All else is `inconclusive`. A gate on several figures fails by no
+more of them than Holm's correction leaves standing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,11 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from auditor.errors import did_you_mean
+from auditor.evidence import Doubts, doubts_on, family_of, undone, unshown
 from auditor.multiplicity import ALPHA, holm, tail
 from auditor.report import AuditReport, Finding, Measurement, Scenario
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-
-_CLAIMS: tuple[Outcome, ...] = ("pass", "fail")
 
 CLAIMS = "claims"
 """The middle part of a claim's address, such as ``dp_gallery/claims/epsilon_identity``."""
@@ -39,9 +38,9 @@ class Gate:
         level: an ``error`` gate decides the exit code, a ``warn`` gate only shows.
         judge: ``pessimistic`` wants the whole interval on the good side; ``value`` looks at the
             point estimate alone and says so in the verdict.
-        adjust: ``holm`` holds the chance that any of the gate's passes is false at 2.5 %, however
-            many figures its pattern matches, and that of its failures likewise; ``none`` judges
-            each figure as if it were the only one. A gate on one figure is not touched by it.
+        adjust: ``holm`` holds the chance that any of the gate's failures is false at 2.5 %, however
+            many figures its pattern matches; ``none`` judges each figure as if it were the only
+            one. Passes need no correction, because every figure has to pass.
         cites: why the limit is where it is: who decided it, or which text asks for it; printed
             beside the verdict.
     """
@@ -149,10 +148,11 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     # A pattern may match findings that never produced its metric: those are judged too.
     missing = list(_missing(report, gate))
     found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
-    doubts = {address: doubt_on(report, address) for address, _ in found}
-    corrected = _corrected(gate, [(a, m) for a, m in found if not doubts[a]])
+    doubts = {address: doubts_on(report, address) for address, _ in found}
+    corrected = _corrected(gate, [(a, m) for a, m in found if not doubts[a].failing])
     for address, measurement in found:
-        outcome, reason = corrected.get(address, ("inconclusive", doubts[address]))
+        judged = corrected.get(address) or _judge(gate, measurement)
+        outcome, reason = _doubted(*judged, doubts[address])
         observed = measurement.pessimistic if gate.judge == "pessimistic" else measurement.value
         yield Verdict(gate=gate, address=address, observed=observed, outcome=outcome, reason=reason)
     for address, reason in missing:
@@ -172,37 +172,43 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
 def _corrected(
     gate: Gate, found: Sequence[tuple[str, Measurement]]
 ) -> dict[str, tuple[Outcome, str]]:
-    """Outcome and reason per address, what Holm does not leave standing being inconclusive.
+    """Outcome and reason per address; a failure that Holm does not leave standing is inconclusive.
 
-    Passing and failing are two families of claims, so that a laxer limit, which weakens a failure
-    elsewhere, cannot take a pass back.
+    One false failure fails the gate, so its failures share one error rate. It passes only if every
+    figure does, and then no correction is due (an intersection-union test; Berger, 1982).
     """
     alone = {address: _judge(gate, measurement) for address, measurement in found}
     if gate.judge == "value" or gate.adjust == "none":
         return alone
+    p_values = [
+        tail(abs(gate.limit - m.value), abs(m.optimistic - m.value))
+        if alone[address][0] == "fail"
+        else 1.0
+        for address, m in found
+    ]
     corrected = dict(alone)
-    for outcome in _CLAIMS:
-        p_values = [
-            _p_value(gate, m, outcome) if alone[address][0] == outcome else 1.0
-            for address, m in found
-        ]
-        for (address, _), adjusted in zip(found, holm(p_values), strict=True):
-            if alone[address][0] == outcome and adjusted > ALPHA:
-                reason = (
-                    f"{alone[address][1]} if judged alone, but not after Holm's correction for "
-                    f"the {len(found)} figures of this gate"
-                )
-                corrected[address] = "inconclusive", reason
+    for (address, _), adjusted in zip(found, holm(p_values), strict=True):
+        outcome, reason = alone[address]
+        if outcome == "fail" and adjusted > ALPHA:
+            reason = (
+                f"it fails if judged alone ({reason}), but not after Holm's correction for the "
+                f"{len(found)} figures of this gate"
+            )
+            corrected[address] = "inconclusive", reason
     return corrected
 
 
-def _p_value(gate: Gate, m: Measurement, outcome: Outcome) -> float:
-    """Of the claim that the figure lies on the good side of the limit, or on the bad one."""
-    beyond = gate.limit >= 1 if m.worse == "higher" else gate.limit <= 0
-    if outcome == "pass" and m.unit == "fraction" and beyond:
-        return 0.0  # no fraction can cross this limit
-    end = m.pessimistic if outcome == "pass" else m.optimistic
-    return tail(abs(gate.limit - m.value), abs(end - m.value))
+def _doubted(outcome: Outcome, reason: str, doubts: Doubts) -> tuple[Outcome, str]:
+    """What is left of an outcome once the doubts about its figure are heard."""
+    if outcome == "pass":
+        if doubts.passing:
+            return "inconclusive", doubts.passing
+        return "pass", f"{reason}; {doubts.remark}" if doubts.remark else reason
+    if outcome == "fail" and doubts.failing:
+        return "inconclusive", doubts.failing
+    if outcome == "inconclusive" and doubts.passing:
+        return "inconclusive", f"{reason}; {doubts.passing}"
+    return outcome, reason
 
 
 def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
@@ -225,76 +231,6 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
         return "fail", f"even the favourable end of the interval, {shown}, is not {wanted}"
     ends = " to ".join(decimals(end, gate.limit) for end in sorted((best, worst)))
     return "inconclusive", f"the interval {ends} holds the limit {limit_text(gate.limit)}"
-
-
-def doubt_on(report: AuditReport, address: str) -> str:
-    """Why the figure at ``address`` proves nothing, or an empty string.
-
-    A ladder knows its own doubts. A score is made from attacks of its own and the bare scenario, so
-    it inherits theirs, but for rungs that a stronger one stands in for, and from utility, whose
-    bias it shares.
-    """
-    scenario, attack, metric = address.split("/", 2)
-    judged = report.scenario(scenario)
-    if attack in ("utility", "scores") and judged is not None and judged.utility_bias:
-        return judged.utility_bias
-    if attack == "ladder":
-        return _ladder_doubt(report, scenario, metric)
-    if attack != "scores":
-        finding = report.finding(scenario, attack)
-        return powerless(finding) if finding is not None else ""
-    sources = [s for n, s in enumerate(report.scenarios) if n == 0 or s.defense == scenario]
-    for source in sources:
-        for finding, doubt in _doubtful(source):
-            if not covered(source, finding):
-                return f"{source.defense}/{finding.attack}: {doubt}"
-    return ""
-
-
-def _ladder_doubt(report: AuditReport, scenario: str, name: str) -> str:
-    judged = report.scenario(scenario)
-    ladders = judged.ladders if judged else ()
-    return next((ladder.reason for ladder in ladders if ladder.name == name), "")
-
-
-def _doubtful(scenario: Scenario) -> Iterator[tuple[Finding, str]]:
-    """The findings that prove nothing by themselves, and why; what does not apply is none."""
-    for finding in scenario.findings:
-        if finding.status != "not-applicable" and (doubt := powerless(finding)):
-            yield finding, doubt
-
-
-def covered(scenario: Scenario, finding: Finding) -> bool:
-    """Whether a rung without power is no loss, because another of its family has shown its own.
-
-    A crash is never covered: what crashed might have been the strongest rung.
-    """
-    return finding.status == "done" and any(
-        family_of(other) == family_of(finding) and not powerless(other)
-        for other in scenario.findings
-    )
-
-
-def family_of(finding: Finding) -> str:
-    """The ladder a finding is a rung of; a finding that names none is a ladder of its own."""
-    return finding.family or finding.attack
-
-
-def powerless(finding: Finding) -> str:
-    """Why this finding's figures prove nothing, or an empty string."""
-    if finding.status != "done":
-        return _undone(finding)
-    power = finding.power()
-    if power is None:
-        return "the attack was not tried on the controls, so a low figure proves nothing"
-    if not power.shown:
-        return f"the attack has not shown its power: {power.reason}"
-    return ""
-
-
-def _undone(finding: Finding) -> str:
-    happened = "failed" if finding.status == "failed" else "does not apply"
-    return f"the attack {happened}: {finding.reason}"
 
 
 def decimals(observed: float, limit: float) -> str:
@@ -343,7 +279,7 @@ def _missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
             if not fnmatchcase(finding.attack, parts[1]):
                 continue
             if finding.status != "done":
-                yield address, _undone(finding)
+                yield address, undone(finding)
             elif not _measures(finding, parts[2]) and _measured_elsewhere(report, finding, parts):
                 yield address, "measured in another scenario, but not in this one"
             for name in _hidden(finding, parts[2]):
@@ -389,6 +325,28 @@ def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[s
     )
 
 
+def outranked(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Where a gate decides by one rung while a stronger one of its family is not gated."""
+    gated = dict.fromkeys(v.address for v in verdicts if v.gate.level == "error")
+    measured = dict(report.measurements())
+    for address in gated:
+        scenario, attack, metric = address.split("/", 2)
+        finding = report.finding(scenario, attack)
+        if finding is None or address not in measured:
+            continue
+        ladder = f"{scenario}/ladder/{family_of(finding)}.{metric}"
+        judged = report.scenario(scenario)
+        top = judged.ladder(f"{family_of(finding)}.{metric}") if judged else None
+        if top is None or {ladder, f"{scenario}/{top.strongest}/{metric}"} & gated.keys():
+            continue
+        own, worst = measured[address], top.measurement
+        if worst.value > own.value if worst.worse == "higher" else worst.value < own.value:
+            yield (
+                f"{address} gates one rung ({own.value:.3g}), but {top.strongest} is a stronger "
+                f"one of the same ladder ({worst.value:.3g}): gate {ladder}"
+            )
+
+
 def unexcused(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
     """What `unshown` gives, but for the places that somebody waived."""
     waived = {verdict.address for verdict in verdicts if verdict.waiver}
@@ -402,19 +360,3 @@ def shown_address(place: str) -> str:
     ('none/identity/shown', 'dp_gallery/scenario/shown')
     """
     return f"{place}/shown" if "/" in place else f"{place}/scenario/shown"
-
-
-def unshown(report: AuditReport) -> Iterator[tuple[str, str]]:
-    """(place, reason) for everything planned that was not shown; it bars an audit from passing.
-
-    A rung without power bars nothing where another rung of its family has shown its own: the
-    ladder is judged by that one. Gates on the rung itself stay inconclusive.
-    """
-    for scenario in report.scenarios:
-        if scenario.status == "failed":
-            yield scenario.defense, f"the scenario failed: {scenario.reason}"
-        for finding, doubt in _doubtful(scenario):
-            if not covered(scenario, finding):
-                yield f"{scenario.defense}/{finding.attack}", doubt
-    if not any(f.status == "done" for s in report.scenarios for f in s.findings):
-        yield "audit", "no attack ran"

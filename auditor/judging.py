@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from auditor.errors import UsageError
+from auditor.evidence import unshown
 from auditor.gates import (
     CLAIMS,
     WITHHELD,
@@ -23,7 +24,6 @@ from auditor.gates import (
     decimals,
     limit_text,
     shown_address,
-    unshown,
 )
 from auditor.policy import ClaimLimit, Limit, Policy
 from auditor.report import AuditReport, PrivacyClaim

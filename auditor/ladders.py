@@ -3,22 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from auditor.gates import family_of, powerless
+from auditor.evidence import NONE, Doubts, doubts, family_of, void
 from auditor.multiplicity import widened
 from auditor.report import Finding, Ladder, Measurement
 
 
 def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:
-    """The strongest rung of every family, by each rung's headline and every shared metric.
-
-    A rung that has not shown its power is left out as soon as another one has: it can neither
-    raise nor lower what its family leaks.
-    """
+    """The strongest rung of every family, by each rung's headline and every shared metric."""
     found = []
     for rungs in families(findings).values():
-        compared = comparable(rungs)
-        headlines = [rung.headline.metric for rung in compared if rung.headline]
-        names = [m.metric for rung in compared for m in rung.measurements]
+        done = [rung for rung in rungs if rung.status == "done"]
+        headlines = [rung.headline.metric for rung in done if rung.headline]
+        names = [m.metric for rung in done for m in rung.measurements]
         shared = [name for name in names if names.count(name) > 1]
         tops = (ladder(rungs, metric) for metric in dict.fromkeys([*headlines, *shared]))
         found += [top for top in tops if top is not None]
@@ -34,10 +30,13 @@ def families(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     return table
 
 
-def comparable(rungs: Sequence[Finding]) -> list[Finding]:
-    """The rungs of one family that have shown their power; all that were run if none has."""
-    done = [rung for rung in rungs if rung.status == "done"]
-    return [rung for rung in done if not powerless(rung)] or done
+def comparable(rungs: Sequence[Finding], metric: str) -> list[Finding]:
+    """The rungs that measured ``metric``, without those that fool themselves unless all do.
+
+    A rung without power stays: what it found, it found.
+    """
+    done = [r for r in rungs if r.status == "done" and _figures([r], metric)]
+    return [rung for rung in done if not doubts(rung, metric).failing] or done
 
 
 def strongest(rungs: Sequence[Finding], metric: str) -> tuple[Finding, Measurement] | None:
@@ -48,38 +47,54 @@ def strongest(rungs: Sequence[Finding], metric: str) -> tuple[Finding, Measureme
 
 def ladder(rungs: Sequence[Finding], metric: str) -> Ladder | None:
     """The strongest of one family's rungs by ``metric``; None if none of those compared has it."""
-    compared = comparable(rungs)
+    compared = comparable(rungs, metric)
     picked = strongest(compared, metric)
     if picked is None:
         return None
     rung, best = picked
-    figures = {r.attack: m for r in compared for m in r.measurements if m.metric == metric}
-    careful = max((m.pessimistic for m in figures.values()), key=lambda end: _badness(best, end))
-    least = best.value - widened(best.value - best.optimistic, len(figures))
-    if best.unit == "fraction":
-        least = min(max(least, 0.0), 1.0)
+    figures = _figures(compared, metric)
+    careful, least = (max(ends, key=lambda end: _badness(best, end)) for ends in _ends(figures))
     low, high = sorted((least, careful))
     note = f"the strongest of {len(figures)}: {rung.attack}" if len(figures) > 1 else best.note
     measurement = replace(best, low=low, high=high, persons={}, note=note)
-    reason = _doubt(rungs)
+    doubt = _doubts(rungs, compared, metric)
     return Ladder(
         family=family_of(rung),
-        rungs=tuple(figures),
+        rungs=tuple(r.attack for r in compared),
         strongest=rung.attack,
         measurement=measurement,
-        shown=not reason,
-        reason=reason,
+        shown=not doubt.passing,
+        reason=doubt.passing,
+        void=bool(doubt.failing),
     )
 
 
-def _doubt(rungs: Sequence[Finding]) -> str:
-    """Why the ladder proves nothing, or an empty string."""
+def _figures(rungs: Sequence[Finding], metric: str) -> list[Measurement]:
+    return [m for rung in rungs for m in rung.measurements if m.metric == metric]
+
+
+def _ends(figures: Sequence[Measurement]) -> tuple[list[float], list[float]]:
+    """The pessimistic ends, and the favourable ones after Bonferroni's correction."""
+    return [m.pessimistic for m in figures], [_least(m, len(figures)) for m in figures]
+
+
+def _least(m: Measurement, count: int) -> float:
+    least = m.value - widened(m.value - m.optimistic, count)
+    return min(max(least, 0.0), 1.0) if m.unit == "fraction" else least
+
+
+def _doubts(rungs: Sequence[Finding], compared: Sequence[Finding], metric: str) -> Doubts:
+    each = [doubts(rung, metric) for rung in compared]
+    if all(doubt.failing for doubt in each):
+        return void("every rung of the ladder claims success where there is nothing to find")
     failed = [rung.attack for rung in rungs if rung.status == "failed"]
     if failed:
-        return f"a rung of the ladder failed, and might have been the strongest: {failed[0]}"
-    if all(map(powerless, rungs)):
-        return "no rung of the ladder has shown its power"
-    return ""
+        crash = f"a rung of the ladder failed, and might have been the strongest: {failed[0]}"
+        return Doubts(passing=crash)
+    if all(doubt.passing for doubt in each):
+        reason = f"no rung of the ladder has shown its power by {metric}"
+        return Doubts(passing=f"{reason}: {compared[0].attack}: {each[0].passing}")
+    return NONE
 
 
 def _badness(m: Measurement, number: float) -> float:

@@ -430,12 +430,14 @@ class Ladder:
 
     Attributes:
         family: what its rungs recover.
-        rungs: the attacks compared: those that have shown their power or, if none has, all.
+        rungs: the attacks compared: all that measured it, but for those that claim success where
+            there is nothing to find; all of them if every one does.
         strongest: the one whose value is worst.
-        measurement: that value, its chance and its interval; the pessimistic end is the worst over
-            the rungs, and the other end is widened for having picked one of several (Bonferroni).
-        shown: whether a rung has shown its power and none crashed.
-        reason: why it was not shown.
+        measurement: that value, its chance and its interval; either end is the worst over the
+            rungs, the favourable ones widened for having picked one of several (Bonferroni).
+        shown: whether a low figure counts: a certificate vouches for a rung, and none crashed.
+        reason: why it does not.
+        void: whether a high figure does not count either, because every rung fools itself.
     """
 
     family: str
@@ -444,6 +446,7 @@ class Ladder:
     measurement: Measurement
     shown: bool
     reason: str = ""
+    void: bool = False
 
     @property
     def name(self) -> str:
@@ -472,7 +475,7 @@ class Exposed:
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
-    """Who is worst off in one scenario, over all attacks that have shown their power.
+    """Who is worst off in one scenario, over all attacks that do not fool themselves.
 
     Attributes:
         attacks: those whose headline counts images of single people.
@@ -586,7 +589,7 @@ class Scenario:
             deployment mends its ranking, the same once more as ``rank1_reranked`` and so on.
         findings: one per attack, in the order of the configuration.
         ladders: the strongest rung per family and metric; headlines first.
-        exposure: who is worst off; None where no attack with power counts images of people.
+        exposure: who is worst off; None where no attack counts images of people.
         scores: PU-score and URR of this scenario.
         matches: query -> best match, cross-camera.
         rank_lists: the best matches of a few queries, those it gets wrong first.
@@ -616,6 +619,10 @@ class Scenario:
     reason: str = ""
     notes: tuple[str, ...] = ()
     utility_bias: str = ""
+
+    def ladder(self, name: str) -> Ladder | None:
+        """The ladder of that name, such as ``inversion.reid_rank1``, if there is one."""
+        return next((ladder for ladder in self.ladders if ladder.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from openpyxl.worksheet.worksheet import Worksheet
 
-from auditor.report import AuditReport
+from auditor.report import AuditReport, Power
 from reports import tables
 from reports.cells import Row, colour_outcomes, ends, write_table
+from reports.certificates import HEADINGS, certificates, others
 from reports.co_trained import pairs
 from reports.threats import threats
 from reports.wording import label, sentence
@@ -29,34 +30,41 @@ def threat_models(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def power(sheet: Worksheet, report: AuditReport) -> None:
-    """Every attack on its two controls."""
-    head = [
-        "attack",
-        "power shown",
-        "metric",
-        "control",
-        "value",
-        "low",
-        "high",
-        "efficiency required",
-    ]
-    head += ["chance", "reason"]
-    last = write_table(sheet, head, [18, 13, 30, 16, 11, 11, 11, 12, 11, 90], _controls(report))
-    colour_outcomes(sheet, f"B2:B{last + 1}", {"yes": "pass", "no": "fail"})
+    """Every attack on its two controls, by each metric and in each scenario."""
+    head = ["attack", "scenarios", "outcome", "metric", "efficiency", "required"]
+    head += ["planted leak", "low", "high", "reference", "adversary"]
+    head += ["nothing to find", "low, nothing", "high, nothing", "chance", "reason"]
+    widths = [18, 24, 17, 30, *[11] * 6, 36, *[11] * 4, 90]
+    last = write_table(sheet, head, widths, _controls(report), wrapped=["adversary", "reason"])
+    outcomes = {words: state for state, words in HEADINGS.values()}
+    colour_outcomes(sheet, f"C2:C{last + 1}", outcomes | {"not tried": "inconclusive"})
 
 
 def _controls(report: AuditReport) -> Iterator[Row]:
     for attack, members in tables.by_attack(report):
-        certificate = tables.certificate(members)
-        if certificate is None:
-            yield (attack.attack, False, "", "not tried", *[None] * 5, "")
-            continue
-        told = (attack.attack, certificate.shown, label(certificate.metric))
-        for name, m in (("planted leak", certificate.planted), ("nothing", certificate.null)):
-            unit = m.unit if m else ""
-            required = (certificate.required if name == "planted leak" else None, "fraction")
-            chance = (m.chance if m else None, unit)
-            yield (*told, name, *ends(m), required, chance, sentence(certificate.reason))
+        for found in (*certificates(members), *others(members)):
+            where = "all" if found.everywhere else ", ".join(found.scenarios)
+            told = (attack.attack, where, found.badge[1])
+            if found.power is None:
+                yield (*told, *[None] * 13)
+                continue
+            yield (*told, *_controlled(found.power))
+
+
+def _controlled(power: Power) -> Row:
+    unit = power.planted.unit if power.planted else ""
+    chance = power.null.chance if power.null else None
+    return (
+        label(power.metric),
+        (power.efficiency, "fraction"),
+        (power.required, "fraction"),
+        *ends(power.planted),
+        (power.reference, unit),
+        sentence(power.adversary),
+        *ends(power.null),
+        (chance, unit),
+        sentence(power.reason),
+    )
 
 
 def co_trained(sheet: Worksheet, report: AuditReport) -> None:

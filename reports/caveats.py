@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from auditor.gates import covered
-from auditor.report import AuditReport
+from auditor.evidence import covered, powerless
+from auditor.report import AuditReport, Finding
 from reports.wording import sentence
 
 DISCLAIMER = "This report does not constitute a determination of anonymity or of compliance."
@@ -83,18 +83,26 @@ def _not_shown(report: AuditReport) -> Iterator[str]:
         if scenario.status == "failed":
             yield f"The scenario {scenario.defense} failed and was not attacked: {scenario.reason}"
         for finding in scenario.findings:
-            power = finding.power()
             place = f"The attack {scenario.defense}/{finding.attack}"
             if finding.status == "not-applicable":
                 yield f"{place} does not apply: {finding.reason}"
             elif finding.status == "failed":
                 yield f"{place} failed: {finding.reason}"
-            elif covered(scenario, finding) and (power is None or not power.shown):
-                yield (
-                    f"{place} has not shown its power, so it is no evidence of its own; "
-                    f"its family is judged by other rungs."
-                )
-            elif power is None:
-                yield f"{place} was not tried on the controls: a low figure proves nothing."
-            elif not power.shown:
-                yield f"{place} has not shown its power: {power.reason}"
+            elif shortfall := _shortfall(finding):
+                others = powerless(finding) and covered(scenario, finding)
+                able = "; another rung of its family has shown its power" if others else ""
+                yield f"{place} {shortfall}{able}"
+
+
+def _shortfall(finding: Finding) -> str:
+    """What the controls did not show of an attack, or an empty string."""
+    power = finding.power()
+    if power is None:
+        return "was not tried on the controls: a low figure proves nothing"
+    return {
+        "shown": "",
+        "weak": f"has not shown its power, so a low figure proves nothing ({power.reason})",
+        "not-run": f"has not shown its power, so a low figure proves nothing ({power.reason})",
+        "self-deceived": f"has shown that its figures prove nothing ({power.reason})",
+        "nothing-to-find": f"had nothing to find through this release ({power.reason})",
+    }[power.outcome]

@@ -8,16 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from auditor.evidence import covered, powerless, unshown
 from auditor.gates import (
     CLAIMS,
     Verdict,
-    covered,
     decimals,
     limit_text,
-    powerless,
     shown_address,
     unexcused,
-    unshown,
 )
 from auditor.report import AuditReport, Finding, Scenario
 from reports.cleaning import clean
@@ -150,5 +148,5 @@ def _found(scenario: Scenario, finding: Finding) -> tuple[State, str, str]:
     if not (doubt := powerless(finding)):
         return "passed", "pass", "the attack ran and has shown its power"
     if covered(scenario, finding):
-        return "skipped", "not-counted", f"{doubt}; another rung of its family stands in for it"
+        return "skipped", "not-counted", f"{doubt}; another rung of its family has shown its power"
     return "error", "inconclusive", doubt

@@ -33,6 +33,7 @@ from reports import (
     threats,
     wording,
 )
+from reports.certificates import certificates, others
 from reports.cleaning import clean
 from reports.constellation import constellations
 from reports.curves import curve_plots
@@ -131,7 +132,8 @@ def environment() -> Environment:
         "smallest_group": SMALLEST_GROUP,
         "longest_list": LISTED,
         "proven": SURE,
-        "certificate": tables.certificate,
+        "certificates": certificates,
+        "others": others,
         "change": tables.change,
         "folded": folded,
         "measured": tables.measured,

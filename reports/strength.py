@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from auditor.gates import family_of
+from auditor.evidence import doubts, family_of
 from auditor.report import AuditReport, Measurement, Scenario
 from reports.drawing import ACCENT, SOFT, Drawing, mark_chance, plain, svg
 from reports.wording import label, number
@@ -70,7 +70,7 @@ def _strongest(scenario: Scenario) -> tuple[str, Measurement] | None:
             for finding in scenario.findings
             if family_of(finding) == "inversion"
             for m in finding.measurements
-            if m.metric == metric and m.persons
+            if m.metric == metric and m.persons and not doubts(finding, metric).failing
         ]
         if having:
             return max(having, key=lambda pair: pair[1].value)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from auditor.gates import Outcome, Verdict, covered, family_of, overall, powerless, unshown
+from auditor.evidence import covered, family_of, powerless, unshown
+from auditor.gates import Outcome, Verdict, overall
 from auditor.report import (
     AuditReport,
     Exposure,
@@ -16,7 +17,6 @@ from auditor.report import (
     Ladder,
     Match,
     Measurement,
-    Power,
     Scenario,
     Score,
 )
@@ -178,12 +178,14 @@ def _leak(finding: Finding, *, rung: bool, idle: bool) -> Figure:
     found = finding.headline if finding.status == "done" else None
     metric = found.metric if found else next((p.metric for p in finding.powers), "")
     reason = powerless(finding)
+    if reason and idle:
+        reason += "; another rung of the ladder has shown its power"
     return Figure(
         key=finding.attack,
         title=f"{finding.attack}: {label(metric)}" if metric else finding.attack,
         kind="leakage",
         measurement=found,
-        reason=f"no evidence of its own: {reason}" if reason and idle else reason,
+        reason=reason,
         rung=rung,
     )
 
@@ -316,11 +318,6 @@ def by_subgroup(report: AuditReport) -> list[tuple[str, Finding]]:
                 (scenario.defense, f) for f in shown if any(g.measurement for g in f.subgroups)
             ]
     return found
-
-
-def certificate(members: Sequence[tuple[str, Finding]]) -> Power | None:
-    """The power certificate of an attack's headline in the first scenario that has one."""
-    return next((power for _, finding in members if (power := finding.power())), None)
 
 
 def all_scores(report: AuditReport) -> list[tuple[str, Score]]:

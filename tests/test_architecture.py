@@ -16,6 +16,7 @@ ALLOWED = {
 }
 RENDERERS_MAY_SEE = {
     "auditor.report",
+    "auditor.evidence",
     "auditor.gates",
     "auditor.files",
     "auditor.personal",

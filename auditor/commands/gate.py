@@ -93,7 +93,7 @@ def verdicts_of(
 
 def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:
     """Print the verdicts and the ruling; gives the exit code."""
-    from auditor.gates import exit_code, overall
+    from auditor.gates import exit_code, outranked, overall
 
     for verdict in verdicts:
         level = "" if verdict.gate.level == "error" else " (warning only)"
@@ -101,6 +101,8 @@ def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:
         typer.echo(f"{verdict.standing.upper()}{level} {address}: {printable(verdict.reason)}")
         if verdict.gate.cites and verdict.outcome != "pass":
             typer.echo(f"    the limit is there because: {printable(verdict.gate.cites)}")
+    for warning in outranked(record, verdicts):
+        typer.echo(f"warning: {printable(warning, 400)}", err=True)
     outcome = overall(record, verdicts)
     typer.echo(
         f"verdict: {outcome.upper()}{_waived(verdicts)}"

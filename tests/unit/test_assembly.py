@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.assembly import assemble
+from auditor.assembly import assemble, grounded
 from auditor.config import AuditConfig
 from auditor.exposure import worst_case
 from auditor.journal import Controls, Utility
-from auditor.report import AuditReport, Finding, Measurement
+from auditor.report import AuditReport, Finding, Measurement, PowerOutcome, Scenario
 from tests.records import certificate, inversion, persons
 
 CONFIG = AuditConfig.model_validate(
@@ -20,12 +20,14 @@ def reversal(metric: str, rate: float) -> Measurement:
     return replace(persons(rate), metric=metric, chance=0.02)
 
 
-def found(attack: str, own: float, judged: float, *, shown: bool = True) -> dict[str, object]:
+def found(
+    attack: str, own: float, judged: float, outcome: PowerOutcome = "shown"
+) -> dict[str, object]:
     """A rung's finding and certificate: its rate by the audited model and by another judge."""
     figures = (reversal("reid_rank1", own), reversal("reid_rank1.osnet", judged))
     finding = replace(inversion(own, 0.02), attack=attack, family="inversion", measurements=figures)
-    power = certificate("reid_rank1", 0.02, shown=shown)
-    return {"finding": finding, "power": Controls(powers=(power,))}
+    powers = tuple(certificate(m.metric, 0.02, outcome=outcome) for m in figures)
+    return {"finding": finding, "power": Controls(powers=powers)}
 
 
 def record(
@@ -42,9 +44,11 @@ def record(
     return assemble(CONFIG, AuditReport(title="t", config={}), results, complete=True)
 
 
-def both(weak: float, strong: float, **how: bool) -> dict[str, dict[str, object]]:
+def both(
+    weak: float, strong: float, outcome: PowerOutcome = "shown"
+) -> dict[str, dict[str, object]]:
     return {
-        "inversion": found("inversion", 0.5, weak, **how),
+        "inversion": found("inversion", 0.5, weak, outcome),
         "mse_decoder": found("mse_decoder", 0.2, strong),
     }
 
@@ -58,14 +62,44 @@ def test_urr_is_made_once_from_the_rung_an_independent_judge_finds_strongest():
         assert urr.inputs["reversal_bare"] == pytest.approx(reversal("reid_rank1.osnet", 0.5).value)
 
 
-def test_a_rung_without_power_does_not_enter_the_scores():
-    made = record(both(0.9, 0.5, shown=False), both(0.9, 0.1, shown=False))
+@pytest.mark.parametrize(
+    ("outcome", "reversed_by", "leakage"),
+    [("weak", 0.9, 0.5), ("not-run", 0.9, 0.5), ("self-deceived", 0.1, 0.2)],
+)
+def test_a_rung_without_power_enters_the_scores_and_one_that_fools_itself_does_not(
+    outcome, reversed_by, leakage
+):
+    made = record(both(0.9, 0.5, outcome), both(0.9, 0.1, outcome))
     bare, defended = made.scenarios
     (urr,) = [score for score in defended.scores if score.name == "urr1"]
-    assert urr.inputs["reversal"] == pytest.approx(reversal("m", 0.1).value)
+    assert urr.inputs["reversal"] == pytest.approx(reversal("m", reversed_by).value)
+    # PU takes the judge every rung has
     pu = {score.name: score for score in bare.scores}["pu_inversion"]
-    # PU takes the judge every rung has; `inversion` would have brought 0.5
-    assert pu.inputs["leakage.reid_rank1"] == pytest.approx(reversal("m", 0.2).value)
+    assert pu.inputs["leakage.reid_rank1"] == pytest.approx(reversal("m", leakage).value)
+
+
+def test_there_is_no_score_where_every_rung_fools_itself():
+    fooled = {"inversion": found("inversion", 0.5, 0.4, "self-deceived")}
+    pu, *others = record(fooled, fooled).scenarios[0].scores
+    assert (pu.name, pu.measurement, others) == ("pu_inversion", None, [])
+    assert "nothing to find" in pu.undefined
+
+
+@pytest.mark.parametrize(
+    ("bare", "kept"),
+    [("shown", "nothing-to-find"), ("weak", "weak"), ("nothing-to-find", "weak")],
+)
+def test_nothing_to_find_excuses_only_an_attack_that_works_on_the_bare_target(bare, kept):
+    def scenario(name, outcome):
+        finding = replace(
+            inversion(0.1, 0.02), powers=(certificate("reid_rank1", 0.02, outcome=outcome),)
+        )
+        return Scenario(defense=name, findings=(finding,))
+
+    made = grounded(scenario("dp_gallery", "nothing-to-find"), scenario("none", bare))
+    power = made.findings[0].power()
+    assert power.outcome == kept
+    assert ("bare target" in power.reason) == (kept == "weak")
 
 
 def test_biased_utility_is_no_point_of_the_frontier():

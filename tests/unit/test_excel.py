@@ -108,8 +108,10 @@ class TestSheets:
         assert (first["knowledge"], first["access"]) == ("half the names", "the gallery")
         assert first["budget"] == "epochs 40, train share 0.5"
         (first, *_, last) = table(book["Power"])
-        assert (first["power shown"], first["control"]) == ("yes", "planted leak")
-        assert (last["attack"], last["power shown"]) == ("inversion", "no")
+        assert (first["scenarios"], first["outcome"]) == ("all", "power shown")
+        assert (first["planted leak"], first["reference"]) == (0.97, 1.0)
+        assert first["efficiency"] == pytest.approx((0.97 - 1 / 80) / (1 - 1 / 80))
+        assert (last["attack"], last["outcome"]) == ("inversion", "power not shown")
         pairs = {row["metric"]: row for row in table(book["Co-trained"])}
         assert pairs["reid_rank1"]["from training"] == pytest.approx(0.094)
         assert pairs["reid_rank1"]["fresh attack"] == "inversion"

@@ -8,7 +8,7 @@ import torch
 from auditor.exposure import exposure, worst_case
 from auditor.metrics import measure
 from auditor.metrics.intervals import proportion
-from auditor.report import Finding, Measurement
+from auditor.report import Finding, Measurement, PowerOutcome
 from tests.records import certificate, identity, measured
 
 IMAGES = 4
@@ -21,14 +21,14 @@ def rates(*hits: int, metric: str = "top1") -> Measurement:
     return measure.rate(metric, outcome, pids, chance=0.01)
 
 
-def found(attack: str, *hits: int, shown: bool = True) -> Finding:
+def found(attack: str, *hits: int, outcome: PowerOutcome = "shown") -> Finding:
     headline = rates(*hits)
     return replace(
         identity(0.5, 0.6),
         attack=attack,
         measurements=(headline,),
         worst_case=worst_case(headline),
-        powers=(certificate("top1", 0.01, shown=shown),),
+        powers=(certificate("top1", 0.01, outcome=outcome),),
     )
 
 
@@ -82,11 +82,15 @@ class TestExposure:
         leaks = [row.leakage for row in shown.most]
         assert leaks == sorted(leaks, reverse=True)
 
-    def test_an_attack_without_power_exposes_nobody(self):
-        assert exposure([found("a", 4, 4, shown=False)]) is None
-        with_both = exposure([found("a", 4, 4, shown=False), found("b", 0, 1)])
+    def test_an_attack_that_fools_itself_exposes_nobody(self):
+        fooled = found("a", 4, 4, outcome="self-deceived")
+        assert exposure([fooled]) is None
+        with_both = exposure([fooled, found("b", 0, 1)])
         assert with_both.attacks == ("b",)
         assert with_both.most[0].leakage == 0.25
+
+    def test_what_an_attack_without_power_found_it_found(self):
+        assert exposure([found("a", 4, 4, outcome="weak")]).most[0].leakage == 1.0
 
     def test_people_need_not_be_the_same_for_every_attack(self):
         fewer = found("b", 4)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditor.evidence import unshown
 from auditor.gates import (
     Gate,
     check,
@@ -14,10 +15,16 @@ from auditor.gates import (
     limit_text,
     overall,
     unmatched,
-    unshown,
 )
 from auditor.report import AuditReport, Measurement
-from tests.records import example_record, failed_record, identity, measured, powerful_record
+from tests.records import (
+    certificate,
+    example_record,
+    failed_record,
+    identity,
+    measured,
+    powerful_record,
+)
 
 SEVERITY = {"pass": 0, "inconclusive": 1, "fail": 2}
 finite = st.floats(-1e6, 1e6)
@@ -60,11 +67,11 @@ class TestOneGate:
         assert judge(record, "none/identity/top1", 0.90, judge="value")[0] == "fail"
         assert judge(record, "none/identity/top1", 0.91)[0] == "inconclusive"
 
-    def test_an_attack_without_power_neither_passes_nor_fails(self):
-        for limit in (0.0, 1.0):
-            outcome, reason = judge(example_record(), "none/inversion/reid_rank1", limit)
-            assert outcome == "inconclusive"
-            assert "has not shown its power" in reason
+    def test_an_attack_without_power_may_fail_and_never_passes(self):
+        assert judge(example_record(), "none/inversion/reid_rank1", 0.1)[0] == "fail"
+        outcome, reason = judge(example_record(), "none/inversion/reid_rank1", 1.0)
+        assert outcome == "inconclusive"
+        assert "has not shown its power" in reason
 
     def test_an_attack_without_controls_proves_nothing(self):
         report = powerful_record()
@@ -72,6 +79,7 @@ class TestOneGate:
         untried = replace(bare, findings=(replace(bare.findings[0], powers=()),))
         report = replace(report, scenarios=(untried,))
         assert judge(report, "none/identity/top1", 1.0)[0] == "inconclusive"
+        assert judge(report, "none/identity/top1", 0.1)[0] == "fail"
 
     def test_a_score_inherits_the_doubts_about_its_attacks(self):
         assert judge(powerful_record(), "dp_gallery/scores/urr1", 2.0)[0] == "pass"
@@ -80,7 +88,7 @@ class TestOneGate:
         assert "none/inversion" in reason
 
     @pytest.mark.parametrize("address", ["scores/urr1", "scores/pu_identity", "utility/map"])
-    def test_biased_utility_neither_passes_nor_fails(self, address):
+    def test_utility_that_reads_too_good_does_not_pass(self, address):
         report = powerful_record()
         bare, noisy = report.scenarios
         noisy = replace(noisy, utility_bias="the key knows whom a query shows")
@@ -88,6 +96,7 @@ class TestOneGate:
         assert judge(report, f"dp_gallery/{address}", -5.0)[0] == "pass"
         outcome = judge(biased, f"dp_gallery/{address}", -5.0)
         assert outcome == ("inconclusive", "the key knows whom a query shows")
+        assert judge(biased, f"dp_gallery/{address}", 50.0)[0] == "fail"
         assert judge(biased, "none/utility/map", 0.5) == judge(report, "none/utility/map", 0.5)
         assert judge(biased, "dp_gallery/identity/top1", 1.0)[0] == "pass"
 
@@ -96,7 +105,8 @@ def several(*measurements: Measurement) -> AuditReport:
     """A record whose certified attack ``identity`` found each of ``measurements`` under a name."""
     named = tuple(replace(m, metric=f"m{n:03d}") for n, m in enumerate(measurements))
     report = holding(measurements[0])
-    finding = replace(report.scenarios[0].findings[0], measurements=named)
+    powers = tuple(certificate(m.metric, 0.01) for m in named)
+    finding = replace(report.scenarios[0].findings[0], measurements=named, powers=powers)
     return replace(report, scenarios=(replace(report.scenarios[0], findings=(finding,)),))
 
 
@@ -107,32 +117,31 @@ def outcomes(report: AuditReport, limit: float, **how: str) -> list[str]:
 
 
 class TestHolm:
-    SURE = measured("m", 0.02, half=0.01)
-    BARELY = measured("m", 0.085, half=0.014)
+    SURE = measured("m", 0.5, half=0.01)
+    BARELY = measured("m", 0.115, half=0.014)
+    WITHIN = measured("m", 0.085, half=0.014)
 
-    def test_what_would_pass_alone_may_not_among_many(self):
-        assert outcomes(several(self.BARELY), 0.1) == ["pass"]
+    def test_what_would_fail_alone_may_not_among_many(self):
+        assert outcomes(several(self.BARELY), 0.1) == ["fail"]
         assert outcomes(several(self.BARELY, self.BARELY), 0.1) == ["inconclusive"] * 2
-        # Holm steps down: once the sure one has passed, the other one is judged alone
-        assert outcomes(several(self.BARELY, self.SURE), 0.1) == ["pass", "pass"]
+        # Holm steps down: once the sure one has failed, the other one is judged alone
+        assert outcomes(several(self.BARELY, self.SURE), 0.1) == ["fail", "fail"]
 
     def test_the_reason_says_so(self):
         gate = Gate(address="none/identity/*", limit=0.1)
         (verdict, _) = check(several(self.BARELY, self.BARELY), [gate])
         assert verdict.reason == (
-            "0.099 is at most 0.1 if judged alone, but not after Holm's correction for the 2 "
-            "figures of this gate"
+            "it fails if judged alone (even the favourable end of the interval, 0.101, is not at "
+            "most 0.1), but not after Holm's correction for the 2 figures of this gate"
         )
 
-    def test_failures_are_corrected_too(self):
-        leak = measured("m", 0.115, half=0.014)
-        assert outcomes(several(leak), 0.1) == ["fail"]
-        assert outcomes(several(leak, leak), 0.1) == ["inconclusive"] * 2
+    def test_passes_need_no_correction_because_every_figure_has_to_pass(self):
+        assert outcomes(several(*[self.WITHIN] * 9), 0.1) == ["pass"] * 9
 
     def test_it_can_be_switched_off_and_leaves_the_value_alone(self):
         pair = several(self.BARELY, self.BARELY)
-        assert outcomes(pair, 0.1, adjust="none") == ["pass", "pass"]
-        assert outcomes(pair, 0.1, judge="value") == ["pass", "pass"]
+        assert outcomes(pair, 0.1, adjust="none") == ["fail", "fail"]
+        assert outcomes(pair, 0.1, judge="value") == ["fail", "fail"]
 
     def test_figures_without_an_interval_are_certain(self):
         assert outcomes(several(*[measured("m", 0.1, half=0.0)] * 9), 0.1) == ["pass"] * 9
@@ -140,12 +149,13 @@ class TestHolm:
     def test_what_cannot_be_judged_is_no_test(self):
         report = several(self.BARELY)
         finding = report.scenarios[0].findings[0]
-        powerless = replace(finding, attack="other", family="other", powers=())
-        both = (replace(report.scenarios[0], findings=(finding, powerless)),)
+        deceived = replace(certificate("m000", 0.01), outcome="self-deceived")
+        fooled = replace(finding, attack="other", family="other", powers=(deceived,))
+        both = (replace(report.scenarios[0], findings=(finding, fooled)),)
         verdicts = check(
             replace(report, scenarios=both), [Gate(address="none/[io]*/m*", limit=0.1)]
         )
-        assert [verdict.outcome for verdict in verdicts] == ["pass", "inconclusive"]
+        assert [verdict.outcome for verdict in verdicts] == ["fail", "inconclusive"]
 
     @given(
         values=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.3)), min_size=1, max_size=8),

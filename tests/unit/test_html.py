@@ -460,9 +460,9 @@ class TestContent:
         card = shown[shown.index("Leakage, lower is better") :]
         top = card.index("identity, strongest rung: Top-1 57.8%")
         assert top < card.index("identity: Top-1 57.8%") < card.index("identity_lda: Top-1 5.0%")
-        assert "no evidence of its own" in card
+        assert "another rung of the ladder has shown its power" in card
         assert "the strongest of 3 rungs counts" in shown
-        assert "its family is judged by other rungs" in shown
+        assert "another rung of its family has shown its power" in shown
 
     def test_a_lone_attack_has_no_ladder(self):
         assert "strongest" not in read(example_record()).text

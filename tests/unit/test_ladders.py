@@ -1,16 +1,19 @@
-"""The strongest rung speaks for its family; a rung without power has no say."""
+"""The strongest rung speaks for its family; one that fools itself has no say."""
 
 from dataclasses import replace
 
 import pytest
 
-from auditor.gates import Gate, check, overall, unshown
+from auditor.evidence import unshown
+from auditor.gates import Gate, check, overall
 from auditor.ladders import ladders, strongest
-from auditor.report import AuditReport, Finding, Ladder, Scenario
+from auditor.report import AuditReport, Finding, Ladder, PowerOutcome, Scenario
 from tests.records import certificate, example_record, inversion, measured
 
 
-def rung(name: str, value: float, *, shown: bool = True, half: float = 0.05, **fields) -> Finding:
+def rung(
+    name: str, value: float, outcome: PowerOutcome = "shown", *, half: float = 0.05, **fields
+) -> Finding:
     """A rung of the ladder of inversion with its headline and two more figures."""
     figures = (
         measured("reid_rank1", value, 0.02, half),
@@ -18,7 +21,7 @@ def rung(name: str, value: float, *, shown: bool = True, half: float = 0.05, **f
         measured(f"own_{name}", 0.3),
     )
     finding = replace(inversion(value, 0.02), attack=name, family="inversion", measurements=figures)
-    powers = (certificate("reid_rank1", 0.02, shown=shown),)
+    powers = (certificate("reid_rank1", 0.02, outcome=outcome),)
     return replace(finding, **{"powers": powers, "exhibits": {}, **fields})
 
 
@@ -66,17 +69,40 @@ class TestTheStrongest:
         assert found.strongest == "best"
         assert found.measurement.low <= found.measurement.value == pytest.approx(0.6)
 
-    def test_a_rung_without_power_neither_raises_nor_lowers_it(self):
+    @pytest.mark.parametrize("outcome", ["weak", "not-run", "nothing-to-find"])
+    def test_what_a_rung_without_power_found_it_found(self, outcome):
+        found = only((rung("idle", 0.94, outcome), rung("able", 0.06)))
+        assert (found.strongest, found.rungs) == ("idle", ("idle", "able"))
+        assert (found.measurement.value, found.shown) == (0.94, True)
+
+    def test_a_rung_that_fools_itself_neither_raises_nor_lowers_it(self):
         able = rung("able", 0.30)
         for value in (0.0, 0.9):
-            found = only((rung("idle", value, shown=False, half=0.3), able))
+            found = only((rung("fooled", value, "self-deceived", half=0.3), able))
             assert (found.strongest, found.rungs, found.shown) == ("able", ("able",), True)
             assert found.measurement == only((able,)).measurement
 
-    def test_without_any_power_it_proves_nothing(self):
-        found = only((rung("a", 0.1, shown=False), rung("b", 0.2, powers=())))
-        assert not found.shown
+    def test_where_every_rung_fools_itself_nothing_counts(self):
+        found = only((rung("a", 0.1, "self-deceived"), rung("b", 0.9, "self-deceived")))
+        assert (found.strongest, found.shown, found.void) == ("b", False, True)
+
+    def test_the_favourable_end_is_the_most_that_any_rung_shows(self):
+        wide, narrow = rung("wide", 0.50, half=0.45), rung("narrow", 0.40, half=0.02)
+        found = only((wide, narrow))
+        assert found.strongest == "wide"
+        assert 0.37 < found.measurement.low < 0.38
+
+    def test_without_any_power_a_low_figure_proves_nothing(self):
+        found = only((rung("a", 0.1, "weak"), rung("b", 0.2, powers=())))
+        assert (found.shown, found.void) == (False, False)
         assert "no rung" in found.reason
+
+    def test_power_by_another_metric_is_none(self):
+        pair = (rung("a", 0.1), rung("b", 0.2))
+        assert only(pair).shown
+        found = only(pair, "lpips")
+        assert not found.shown
+        assert "no certificate vouches for lpips" in found.reason
 
     def test_a_crash_might_have_been_the_strongest(self):
         crashed = rung("crashed", 0.1, status="failed", measurements=(), reason="boom")
@@ -109,7 +135,7 @@ class TestGates:
         return verdict.outcome
 
     def test_the_ladder_passes_in_spite_of_an_idle_rung_and_the_rung_does_not(self):
-        report = record(rung("idle", 0.02, shown=False), rung("able", 0.3))
+        report = record(rung("idle", 0.02, "weak"), rung("able", 0.3))
         assert self.outcome(report, "none/ladder/inversion.reid_rank1", 0.4) == "pass"
         assert self.outcome(report, "none/ladder/inversion.reid_rank1", 0.2) == "fail"
         assert self.outcome(report, "none/idle/reid_rank1", 0.4) == "inconclusive"
@@ -118,12 +144,13 @@ class TestGates:
         assert overall(report, check(report, [gate])) == "pass"
 
     def test_a_family_without_power_bars_everything(self):
-        report = record(rung("a", 0.02, shown=False), rung("b", 0.3, shown=False))
+        report = record(rung("a", 0.02, "weak"), rung("b", 0.3, "weak"))
         assert self.outcome(report, "none/ladder/inversion.reid_rank1", 1.0) == "inconclusive"
+        assert self.outcome(report, "none/ladder/inversion.reid_rank1", 0.2) == "fail"
         assert [place for place, _ in unshown(report)] == ["none/a", "none/b"]
 
     def test_power_in_another_family_or_scenario_does_not_help(self):
-        idle, able = rung("idle", 0.1, shown=False), rung("able", 0.3)
+        idle, able = rung("idle", 0.1, "weak"), rung("able", 0.3)
         assert [p for p, _ in unshown(record(idle, replace(able, family="other")))] == ["none/idle"]
         assert [p for p, _ in unshown(record(idle, defended=(idle, able)))] == ["none/idle"]
 
@@ -131,6 +158,7 @@ class TestGates:
         crashed = rung("crashed", 0.1, status="failed", measurements=(), reason="boom")
         report = record(crashed, rung("able", 0.3))
         assert self.outcome(report, "none/ladder/inversion.reid_rank1", 1.0) == "inconclusive"
+        assert self.outcome(report, "none/ladder/inversion.reid_rank1", 0.2) == "fail"
         assert [place for place, _ in unshown(report)] == ["none/crashed"]
 
     def test_a_ladder_that_one_scenario_lacks_does_not_go_unnoticed(self):
