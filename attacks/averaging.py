@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
 from attacks.matching import Blind, search
-from auditor.embedding import features_of, stored_gallery
+from auditor.embedding import features_of, released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
@@ -96,7 +96,9 @@ def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float, bool]:
     clean = features_of(target.extractor, target.data.auxiliary, ctx)
     if len(target.data.auxiliary.pids.unique()) < 2:
         raise UnsupportedTargetError("how people differ is learned from two or more auxiliary ones")
-    first, second = (_fresh(target, clean, ctx, f"auxiliary.{draw}") for draw in range(2))
+    first, second = (
+        _fresh(target, target.data.auxiliary, ctx, f"auxiliary.{draw}") for draw in range(2)
+    )
     scale = learn_scale(clean, (first + second) / 2)
     if noise := float((first - second).double().square().mean()) / 2:
         return scale, noise, False
@@ -111,12 +113,11 @@ def averages(target: Target, ctx: RunContext, releases: int) -> Iterator[tuple[i
     The first release is the stored gallery that every attack meets.
     """
     wanted = budgets(releases)
-    clean = features_of(target.extractor, target.data.gallery, ctx)
     # in double precision the mean of equal rows is that row, to the last bit
     total = stored_gallery(target, ctx).to(torch.float64, copy=True)
     for count in range(1, releases + 1):
         if count > 1:
-            total += _fresh(target, clean, ctx, str(count - 1))
+            total += _fresh(target, target.data.gallery, ctx, str(count - 1))
         if count in wanted:
             yield count, (total / count).float()
         ctx.progress(count / releases, "averaging releases")
@@ -132,9 +133,9 @@ def budgets(releases: int) -> list[int]:
     return [*(power for power in powers if power < releases), releases]
 
 
-def _fresh(target: Target, clean: Tensor, ctx: RunContext, name: str) -> Tensor:
-    """One more release of features ``(N, D)``."""
-    return target.release(clean, ctx.generator(f"attacks.averaging.{name}"))
+def _fresh(target: Target, split: Split, ctx: RunContext, name: str) -> Tensor:
+    """One more release ``(N, D)`` of the records of a split."""
+    return released_split(target, split, ctx, ctx.generator(f"attacks.averaging.{name}"))
 
 
 def matched_rate(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset) -> Measurement:

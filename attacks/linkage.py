@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.mapping import Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.publication import published
-from auditor.embedding import features_of, stored_gallery
+from auditor.embedding import features_of, released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
@@ -137,12 +137,12 @@ def linked(
 
 def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
     """The gallery ``(N, D)`` released once more: under another key, and with another draw."""
+    generator = ctx.generator("attacks.linkage.second")
     if target.publish is None:
-        clean = features_of(extractor, target.data.gallery, ctx)
-    else:
-        again = replace(target, extractor=extractor)
-        _, clean = published(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
-    return target.release(clean, ctx.generator("attacks.linkage.second"))
+        return released_split(target, target.data.gallery, ctx, generator, extractor)
+    again = replace(target, extractor=extractor)
+    _, clean = published(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
+    return target.release(clean, generator)
 
 
 def split_by_camera(

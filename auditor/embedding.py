@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from auditor.errors import ModelError, UnsupportedTargetError
+from auditor.records import records_of
+from auditor.releasing import by_record, release_records
 from auditor.types import FeatureExtractor, RunContext, Split, Target
 
 BATCH = 64
@@ -108,10 +110,35 @@ def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> 
     return features
 
 
+def released_split(
+    target: Target,
+    split: Split,
+    ctx: RunContext,
+    generator: torch.Generator,
+    extractor: FeatureExtractor | None = None,
+) -> Tensor:
+    """One more release ``(N, D)`` of a split whose rows a deployment stores as its records.
+
+    A release that goes by record hands out the same noise for the same record. Features that are
+    nobody's record, such as an adversary's own, go through ``target.release`` itself.
+
+    Args:
+        target: whose release it is.
+        split: what is stored.
+        ctx: for features and names of records.
+        generator: randomness of this release.
+        extractor: of the features; the target's own by default.
+    """
+    extractor = extractor or target.extractor
+    clean = features_of(extractor, split, ctx)
+    if not by_record(target.release):
+        return target.release(clean, generator)
+    return release_records(target.release, clean, generator, records_of(extractor, split, ctx))
+
+
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     """The gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
     key = ("stored", target)
     if key not in ctx.memo:
-        clean = features_of(target.extractor, target.data.gallery, ctx)
-        ctx.memo[key] = target.release(clean, ctx.generator("release"))
+        ctx.memo[key] = released_split(target, target.data.gallery, ctx, ctx.generator("release"))
     return ctx.memo[key]

@@ -7,6 +7,7 @@ at, wherever it is used: in the stored gallery and in an adversary's own draws.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,6 +21,19 @@ Release = Callable[[Tensor, torch.Generator], Tensor]
 def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
     """The release of an undefended gallery."""
     return features
+
+
+@runtime_checkable
+class ByRecord(Protocol):
+    """A release that knows a record again, so that releasing it often tells nothing new."""
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Release`; of features whose records nobody knows."""
+        ...
+
+    def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
+        """The same of ``records (N, 32)``, see `auditor.records`; equal ones are one record."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,30 @@ def follows(release: Release, first: Release) -> bool:
     if isinstance(release, Checked):
         return follows(release.release, first)
     return isinstance(release, Composed) and follows(release.first, first)
+
+
+def by_record(release: Release) -> bool:
+    """Whether anything in ``release`` asks which record a row is."""
+    if isinstance(release, Checked):
+        return by_record(release.release)
+    if isinstance(release, Composed):
+        return by_record(release.first) or by_record(release.then)
+    return isinstance(release, ByRecord)
+
+
+def release_records(
+    release: Release, features: Tensor, generator: torch.Generator, records: Tensor
+) -> Tensor:
+    """What ``release`` gives for ``features (N, D)`` of known ``records (N, 32)``."""
+    if isinstance(release, Checked):
+        released = release_records(release.release, features, generator, records)
+        return stored_rows(released, features)
+    if isinstance(release, Composed):
+        first = release_records(release.first, features, generator, records)
+        return release_records(release.then, first, generator, records)
+    if isinstance(release, ByRecord):
+        return release.of_records(features, generator, records)
+    return release(features, generator)
 
 
 def checked(release: Release) -> Release:

@@ -53,6 +53,7 @@ class Plain:
     co_trained: tuple[Finding, ...]
     notes: tuple[str, ...]
     utility_bias: str
+    trained: tuple[str, ...]
 
 
 _ADAPTER = TypeAdapter(Plain)
@@ -103,6 +104,7 @@ class Shelf:
             co_trained=after.co_trained,
             notes=after.notes,
             utility_bias=after.utility_bias,
+            trained=after.trained,
         )
         text = _ADAPTER.dump_json(plain).decode()
         content = safetensors.torch.save(tensors, {KEY: text})
@@ -129,6 +131,7 @@ class Shelf:
             co_trained=plain.co_trained,
             notes=plain.notes,
             utility_bias=plain.utility_bias,
+            trained=plain.trained,
         )
         # not all that a network answers by need be among its weights
         same = torch.allclose(_sample(target, device), tensors[SAMPLE], rtol=CLOSE, atol=CLOSE)

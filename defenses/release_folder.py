@@ -5,7 +5,6 @@ numbers in random order, and attributes are left out. What leads back, ``identit
 secret: whoever has it can name everybody in the folder.
 """
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from auditor.data.images import file_of
 from auditor.files import table, write
+from auditor.records import picture_digest
 from auditor.types import RunContext, Split, Target
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -124,12 +123,8 @@ def pseudonyms(pids: Tensor, generator: Generator) -> Tensor:
 
 
 def source_hash(split: Split, row: int) -> str:
-    """SHA-256 of the picture's file, or of its pixels at 128 × 64 where it has none."""
-    path = file_of(split.images, row)
-    if path is not None:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    pixels = (split.images.load([row], (128, 64)) * 255).round().byte()
-    return hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
+    """See `auditor.records.picture_digest`."""
+    return picture_digest(split, row).hex()
 
 
 def _write_part(

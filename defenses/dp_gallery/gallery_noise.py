@@ -19,6 +19,7 @@ from defenses.dp_gallery.measuring import Distances, experiment
 from defenses.dp_gallery.mechanism import (
     Clip,
     Mechanism,
+    StickyMechanism,
     bounded,
     diameter,
     secret_of,
@@ -64,8 +65,9 @@ class GalleryNoise:
         images_per_identity: with ``unit: identity``, the most rows one person may have; by default
             the most any person has, which is itself a fact about the data.
         releases: how many noisy copies may ever be handed out.
-        sticky: a record always gets the same noise, from a hash of its feature under a secret key,
-            so that copies neither add up nor average out. The key must be kept, and kept secret.
+        sticky: a record, which is a picture's file seen through one network, always gets the same
+            noise, from a hash of it under a secret key, so that copies neither add up nor average
+            out. The key must be kept, and kept secret.
         trials: so often the mechanism is re-run on either of two neighbours.
         confidence: of the lower bound that this proves.
     """
@@ -105,7 +107,8 @@ class GalleryNoise:
         images = self._images(gallery)
         noise = self._noise(features, images)
         secret = secret_of(ctx.seed, "defenses.dp_gallery")
-        mechanism = Mechanism(noise, self.clip, secret, self.sticky)
+        kind = StickyMechanism if self.sticky else Mechanism
+        mechanism = kind(noise, self.clip, secret)
         claim = self._claim(mechanism, features, gallery, images, ctx)
         release = Composed(before, mechanism)
         return replace(target, release=release, claims=(*target.claims, claim))

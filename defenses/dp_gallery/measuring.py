@@ -1,15 +1,16 @@
 """What is measured on the gallery at hand: distances between its rows, and an experiment on two."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from auditor.metrics.dp import LowerBound, Scores, lower_bound
+from auditor.records import LENGTH
 from auditor.report import DistanceEpsilon
-from defenses.dp_gallery.mechanism import Mechanism, bounded
+from defenses.dp_gallery.mechanism import Mechanism, StickyMechanism, bounded
 from defenses.dp_gallery.noise import Noise
 
 ANCHORS = 1000
@@ -90,7 +91,7 @@ def experiment(
     """Re-run a mechanism on two neighbouring inputs and bound ε from telling them apart.
 
     Args:
-        mechanism: as it is deployed; under ``sticky`` every trial has a secret of its own.
+        mechanism: as it is deployed; under ``sticky`` every trial is a record of its own.
         pair: ``(2, D)`` features, the neighbours; each stands for all rows that they differ in.
         draws: rows with independent noise that one trial sees.
         trials: wanted on either input.
@@ -131,11 +132,7 @@ def _scores(
 
 
 def _released(mechanism: Mechanism, rows: Tensor, generator: torch.Generator) -> Tensor:
-    if not mechanism.sticky:
+    if not isinstance(mechanism, StickyMechanism):
         return mechanism(rows, generator)
-    secret = torch.randint(256, (len(rows), 32), generator=generator, dtype=torch.uint8).numpy()
-    trials = [
-        replace(mechanism, secret=key.tobytes())(row[None], generator)
-        for key, row in zip(secret, rows, strict=True)
-    ]
-    return torch.cat(trials)
+    records = torch.randint(256, (len(rows), LENGTH), generator=generator, dtype=torch.uint8)
+    return mechanism.of_records(rows, generator, records)

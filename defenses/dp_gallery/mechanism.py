@@ -54,32 +54,37 @@ class Mechanism:
         noise: on every coordinate.
         clip: how rows are bounded.
         secret: whoever knows it can take the noise off again.
-        sticky: the nonce is the record itself, so that it gets the same noise in every release.
     """
 
     noise: Noise
     clip: Clip
     secret: bytes
-    sticky: bool
 
     def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
         rows = bounded(features, self.clip)
-        if self.sticky:
-            drawn = self._drawn_for(features.detach().cpu().contiguous().numpy())
-        else:
-            nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
-            drawn = self.noise.draw(tuple(rows.shape), self._keyed(nonce.numpy().tobytes()))
+        nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
+        drawn = self.noise.draw(tuple(rows.shape), self._keyed(nonce.numpy().tobytes()))
         return rows + torch.from_numpy(drawn).to(rows)
-
-    def _drawn_for(self, records: np.ndarray) -> Rows:
-        # + 0.0: a negative zero is the same number, but not the same bytes
-        drawn = [self.noise.draw(r.shape, self._keyed((r + 0.0).tobytes())) for r in records]
-        return np.stack(drawn) if drawn else np.zeros(records.shape)
 
     def _keyed(self, nonce: bytes) -> np.random.Generator:
         digest = hashlib.blake2b(nonce, key=self.secret, digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "big")))
+
+
+@dataclass(frozen=True)
+class StickyMechanism(Mechanism):
+    """A mechanism whose nonce is the record, so that it has the same noise in every release.
+
+    Where nobody knows the records, each release draws anew.
+    """
+
+    def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
+        """See `auditor.releasing.ByRecord`."""
+        rows = bounded(features, self.clip)
+        names = [name.tobytes() for name in records.numpy()]
+        drawn: list[Rows] = [self.noise.draw(rows.shape[1:], self._keyed(name)) for name in names]
+        return rows + torch.from_numpy(np.stack(drawn)).to(rows) if drawn else rows
 
 
 def secret_of(seed: int, name: str) -> bytes:

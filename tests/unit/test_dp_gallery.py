@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,12 @@ from scipy.stats import norm
 
 from attacks.averaging import Averaging
 from auditor import plugins
+from auditor.data import open_dataset
+from auditor.data.synthetic import save_world
+from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UsageError
+from auditor.records import LENGTH, records_of
+from auditor.releasing import release_records
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
 from defenses.dp_gallery.measuring import experiment
@@ -248,7 +254,7 @@ class TestAudit:
         assert "does not do what it states" in found.reason
 
     def test_equal_neighbours_prove_nothing(self):
-        mechanism = Mechanism(GaussianNoise(1.0, 1e-5), "unit", b"key", sticky=False)
+        mechanism = Mechanism(GaussianNoise(1.0, 1e-5), "unit", b"key")
         pair = torch.ones(2, 8)
         bounds = [
             experiment(mechanism, pair, 1, 2000, 0.95, torch.Generator().manual_seed(seed))[0]
@@ -335,24 +341,78 @@ class TestClipping:
         assert claim(1, 2, clip=6.0).sigma == pytest.approx(6 * claim(1, 2).sigma)
 
 
+def sticky(seed=0):
+    return GalleryNoise(sticky=True, trials=200).apply(people(1, 2), RunContext(seed=seed))
+
+
+def named(rows):
+    generator = torch.Generator().manual_seed(4)
+    return torch.randint(256, (rows, LENGTH), generator=generator, dtype=torch.uint8)
+
+
+def drawn(target, features, names, seed=0):
+    return release_records(target.release, features, torch.Generator().manual_seed(seed), names)
+
+
+def networks():
+    return [Weighted(weight) for weight in (1, 2)]
+
+
+class Weighted(worlds.Flatten):
+    """Pixels times a weight."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(float(weight)))
+
+    def forward(self, images):
+        return super().forward(images) * self.weight
+
+
 class TestSticky:
-    def test_a_record_always_gets_the_same_noise(self):
-        defended = GalleryNoise(sticky=True, trials=200).apply(people(1, 2), RunContext())
-        clean = features(50)
-        first, second = draw(defended, clean), draw(defended, clean, seed=5)
-        assert torch.equal(first, second)
+    def test_a_record_keeps_its_noise_in_any_order_and_however_it_was_computed(self):
+        defended, clean, names = sticky(), features(50), named(50)
+        first = drawn(defended, clean, names)
+        assert torch.equal(first, drawn(defended, clean, names, seed=5))
         order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
-        assert torch.equal(draw(defended, clean[order]), first[order])
+        assert torch.equal(drawn(defended, clean[order], names[order]), first[order])
+        # another batch, another kernel: the same picture, some 2e-8 away
+        nearly = clean * (1 + 1e-7 * torch.randn(clean.shape, generator=torch.manual_seed(2)))
+        assert not torch.equal(nearly, clean)
+        assert torch.allclose(drawn(defended, nearly, names), first, atol=1e-6)
+
+    def test_a_gallery_is_stored_again_as_it_was(self, tmp_path):
+        save_world(worlds.people(), tmp_path)
+        target = replace(worlds.blind(), data=open_dataset(tmp_path))
+        defended = GalleryNoise(sticky=True, trials=200).apply(target, RunContext())
+        gallery, ctx = defended.data.gallery, RunContext(memo={})
+        stored = stored_gallery(defended, ctx)
+        order = torch.randperm(len(gallery), generator=ctx.generator("order"))
+        again = released_split(
+            defended, gallery.take(order), RunContext(memo={}), ctx.generator("new")
+        )
+        assert torch.equal(again, stored[order])
+
+    def test_another_network_makes_other_records(self):
+        split = worlds.people().gallery
+        one, two = (records_of(net, split, RunContext(memo={})) for net in networks())
+        assert (one != two).any(1).all()
+        assert len({name.numpy().tobytes() for name in one}) == len(split)
+        assert torch.equal(one, records_of(networks()[0], split, RunContext(memo={})))
+
+    def test_what_is_nobodys_record_is_drawn_anew(self):
+        clean = features(50)
+        assert not torch.equal(draw(sticky(), clean), draw(sticky(), clean, seed=5))
+
+    def test_more_noise_on_top_sticks_too(self):
+        twice = GalleryNoise(sticky=True, trials=200).apply(sticky(), RunContext(seed=3))
+        first, second = (drawn(twice, features(5), named(5), seed=seed) for seed in (0, 1))
+        assert torch.equal(first, second)
 
     def test_records_and_keys_give_independent_noise(self):
         clean = features(400)
         one, two = (
-            draw(
-                GalleryNoise(sticky=True, trials=200).apply(people(1, 2), RunContext(seed=seed)),
-                clean,
-            )
-            - F.normalize(clean, dim=1)
-            for seed in (0, 1)
+            drawn(sticky(seed), clean, named(400)) - F.normalize(clean, dim=1) for seed in (0, 1)
         )
         pairs = [(one, two), (one[:-1], one[1:])]
         for a, b in pairs:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor import pipeline, plugins
+from auditor import chain, pipeline, plugins
 from auditor.data.images import MemoryImages
 from auditor.models.extractor import CardedExtractor
 from auditor.retrained import Shelf
@@ -130,12 +130,13 @@ def test_a_network_is_read_back_with_everything_that_was_said_about_it(name, tmp
     quick = {"retrain": BRIEF, "federated": {"rounds": 1, "people": 4, "views": 2},
              "dp_sgd": {"epochs": 1, "batch": 4, "epsilon": 50.0}}  # fmt: skip
     links = [(name, quick[name])]
-    made = plugins.build("defenses", *links[0]).apply(target, ctx)
+    _, made = chain.applied(*links[0], target, ctx)
     shelf.keep(links, target, made, ctx.device)
     back = shelf.recall(links, target, ctx.device)
     images = torch.rand(4, 3, *coloured.SIZE)
     assert isinstance(back.extractor, CardedExtractor)
     assert torch.equal(back.extractor(images), made.extractor(images))
     assert (back.claims, back.notes, back.release) == (made.claims, made.notes, made.release)
+    assert back.trained == made.trained == (name,)
     # what it was applied to is part of what it is
     assert shelf.recall([("blur", {}), *links], target, ctx.device) is None

@@ -1,0 +1,53 @@
+"""What a record is: one picture, seen through one network.
+
+The feature of a picture differs in its last bits from batch to batch and machine to machine, so a
+feature is no name for a record. A picture's file is. The network belongs to it, because the same
+noise on the features of two networks would cancel out in their difference.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+from auditor.data.images import file_of
+from auditor.types import FeatureExtractor, RunContext, Split
+
+LENGTH = 32
+"""Bytes of a name."""
+
+
+def records_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
+    """A name ``(N, LENGTH)`` uint8 for each row; made once per run."""
+    key = ("records", extractor, split)
+    if key not in ctx.memo:
+        network = network_digest(extractor)
+        names = [
+            hashlib.sha256(network + picture_digest(split, row)).digest()
+            for row in range(len(split))
+        ]
+        ctx.memo[key] = torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(
+            -1, LENGTH
+        )
+    return ctx.memo[key]
+
+
+def picture_digest(split: Split, row: int) -> bytes:
+    """SHA-256 of the picture's file, or of its pixels at 128 × 64 where it has none."""
+    path = file_of(split.images, row)
+    if path is not None:
+        return hashlib.sha256(path.read_bytes()).digest()
+    pixels = (split.images.load([row], (128, 64)) * 255).round().byte()
+    return hashlib.sha256(pixels.numpy().tobytes()).digest()
+
+
+def network_digest(extractor: FeatureExtractor) -> bytes:
+    """SHA-256 of the weights, and of the kind of the extractor, where it shows any."""
+    digest = hashlib.sha256(type(extractor).__qualname__.encode())
+    digest.update(f"{extractor.feature_dim} {extractor.input_size}".encode())
+    weights = extractor.state_dict() if isinstance(extractor, nn.Module) else {}
+    for name, value in sorted(weights.items()):
+        if isinstance(value, Tensor):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.digest()
