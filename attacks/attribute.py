@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attacks import adversaries
 from attacks.attributes.learning import Known, Learn, Reader, read_attributes
+from attacks.standardising import Standardise
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import MISSING, AttackResult, RunContext, Target
@@ -92,14 +93,10 @@ class AttributeClassifier:
 class _MultiHead(pl.LightningModule):
     """One hidden layer, one linear head per attribute; classes and people weigh the same."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, attack: AttributeClassifier, known: Known) -> None:
         super().__init__()
         self.attack = attack
-        self.register_buffer("mean", known.rows.mean(0))
-        self.register_buffer("std", known.rows.std(0).clamp_min(1e-6))
+        self.standardise = Standardise(known.rows)
         self.trunk = nn.Sequential(
             nn.Dropout(attack.dropout),
             nn.Linear(known.rows.shape[1], attack.hidden),
@@ -110,7 +107,7 @@ class _MultiHead(pl.LightningModule):
 
     def forward(self, rows: Tensor) -> list[Tensor]:
         """Rows ``(B, D)`` to logits ``(B, values)`` for each attribute."""
-        hidden = self.trunk((rows - self.mean) / self.std)
+        hidden = self.trunk(self.standardise(rows))
         return [head(hidden) for head in self.heads]
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:

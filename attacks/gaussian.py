@@ -143,30 +143,40 @@ class People:
 
     def ridged(self) -> "People":
         """With a little more spread within people, which few rows of each understate."""
-        ridge = RIDGE * float((self.between + self.within).diagonal().mean()) + 1e-9
-        unit = torch.eye(len(self.within), dtype=torch.float64)
-        return replace(self, within=self.within + ridge * unit)
+        ridge = RIDGE * (self.between + self.within).diagonal()
+        floor = RIDGE * ridge.mean() + 1e-12
+        return replace(self, within=self.within + torch.diag(ridge.clamp_min(floor)))
 
 
 def fit_people(rows: Tensor, pids: Tensor) -> People:
     """The model of ``rows (N, D)`` of ``pids (N,)``, two people or more.
 
-    Both covariances are Ledoit and Wolf's; rows of one person each tell nothing of the spread
-    within people, which is then next to nothing.
+    Rows of one person each tell nothing of the spread within people, which is then next to nothing.
     """
     people, person = pids.unique(return_inverse=True)
     counts = person.bincount().double()
     rows = rows.double()
     means = torch.zeros(len(people), rows.shape[1], dtype=torch.float64)
     means = means.index_add_(0, person, rows) / counts[:, None]
-    steps, _ = ledoit_wolf((rows - means[person]).numpy(), assume_centered=True)
     freedom = len(rows) - len(people)
-    within = torch.from_numpy(steps) * len(rows) / max(1, freedom)
-    centres, _ = ledoit_wolf(means.numpy())
+    within = _covariance(rows - means[person]) * len(rows) / max(1, freedom)
     # a mean of few rows strays from the person's centre
-    variances, axes = torch.linalg.eigh(torch.from_numpy(centres) - within * (1 / counts).mean())
+    centres = _covariance(means - means.mean(0)) - within * (1 / counts).mean()
+    variances, axes = torch.linalg.eigh(centres)
     between = (axes * variances.clamp_min(0)) @ axes.T
     return People(means.mean(0), between, within, len(people), freedom)
+
+
+def _covariance(steps: Tensor) -> Tensor:
+    """Covariance ``(D, D)`` of rows ``(N, D)`` about 0, shrunk towards its diagonal.
+
+    That is Ledoit and Wolf's of coordinates on one scale: a loud coordinate does not decide how
+    much of a faint one is believed.
+    """
+    unit = steps.square().mean(0).sqrt()
+    unit = torch.where(unit > 0, unit, 1.0)
+    shrunk, _ = ledoit_wolf((steps / unit).numpy(), assume_centered=True)
+    return torch.from_numpy(shrunk) * torch.outer(unit, unit)
 
 
 def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attacks import adversaries
 from attacks.closed_set import Sides, named, split_gallery
+from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
@@ -85,8 +86,7 @@ def probed(attack: _Probing, target: Target, ctx: RunContext, name: str) -> Atta
     generator = ctx.generator(name)
     known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
     people, labels = pids[known].unique(return_inverse=True)
-    mean, std = features[known].mean(0), features[known].std(0).clamp_min(1e-6)
-    features = (features - mean) / std
+    features = Standardise(features)(features)
     with ctx.randomness(name):
         probe = _Probe(attack, features.shape[1], len(people))
         batches = Batches((features[known], labels), attack.batch_size, generator)

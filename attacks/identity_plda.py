@@ -7,6 +7,7 @@ from attacks import adversaries
 from attacks.closed_set import Sides, named_by, split_gallery
 from attacks.gaussian import fit_people
 from attacks.plda import Plda, Suspects, study_auxiliary
+from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
@@ -41,10 +42,12 @@ class IdentityPlda:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        features, pids = stored_gallery(target, ctx), target.data.gallery.pids
+        stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
+        standardise = Standardise(stored)
+        features = standardise(stored)
         known, asked = split_gallery(target.data.gallery, self.split, self.train_share, ctx)
         people, labels = pids[known].unique(return_inverse=True)
-        auxiliary = study_auxiliary(target, ctx, "attacks.identity_plda")
+        auxiliary = study_auxiliary(target, standardise, ctx, "attacks.identity_plda")
         crowds = [auxiliary] if auxiliary else []
         plda = Plda.of([*crowds, fit_people(features[known], labels)])
         suspects = Suspects.of(plda, features[known], labels)

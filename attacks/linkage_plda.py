@@ -8,6 +8,7 @@ import torch
 from attacks import adversaries
 from attacks.linkage import linked, notes_on, second_release
 from attacks.plda import Plda, study_auxiliary
+from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.report import Adversary
@@ -46,11 +47,14 @@ class LinkagePlda:
         """See `auditor.types.Attack`."""
         first, second = stored_gallery(target, ctx), second_release(target, target.extractor, ctx)
         # the releases have two keys, and so have the pictures that are learned from
-        auxiliary = study_auxiliary(target, ctx, "attacks.linkage_plda", publications=2)
+        standardise = Standardise(first)
+        name = "attacks.linkage_plda"
+        auxiliary = study_auxiliary(target, standardise, ctx, name, publications=2)
         if auxiliary is None:
             raise UnsupportedTargetError(
                 "how people differ is learned from two or more auxiliary ones"
             )
         plda = Plda.of([auxiliary])
         notes = notes_on(target, "", same=torch.equal(first, second))
-        return linked(plda.weigh(first), plda.weigh(second), self.pairs, notes, target, ctx)
+        a, b = (plda.weigh(standardise(entries)) for entries in (first, second))
+        return linked(a, b, self.pairs, notes, target, ctx)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from attacks.standardising import Standardise
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
 from auditor.training import Batches, fit, one_cycle
@@ -196,8 +197,7 @@ def _mean_ap(wanted: Tensor, mapped: Tensor, asked: Pairs) -> float:
 class _Moments:
     """What the closed forms need: moments of standardised stored rows and of what is wanted."""
 
-    mean: Tensor
-    std: Tensor
+    standardise: Standardise
     centre: Tensor
     inner: Tensor
     cross: Tensor
@@ -212,43 +212,38 @@ class _Moments:
             draws[:1] if fixed else draws + [pairs.released(generator) for _ in range(DRAWS - 2)]
         )
         stored = torch.cat(draws)
-        mean, std = stored.mean(0), stored.std(0).clamp_min(1e-6)
-        rows = ((stored - mean) / std).double()
+        standardise = Standardise(stored)
+        rows = standardise(stored).double()
         centre = pairs.wanted.mean(0)
         wanted = (pairs.wanted - centre).double().repeat(len(draws), 1)
-        return cls(mean, std, centre, rows.T @ rows, rows.T @ wanted, len(rows))
+        return cls(standardise, centre, rows.T @ rows, rows.T @ wanted, len(rows))
 
     def ridge(self, penalty: float) -> "_Linear":
         """Ridge regression; ``penalty`` counts per row."""
         damped = self.inner + penalty * self.rows * torch.eye(len(self.inner), dtype=torch.float64)
         weight = torch.linalg.solve(damped, self.cross).T.float()
-        return _Linear(self.mean, self.std, weight, self.centre)
+        return _Linear(self.standardise, weight, self.centre)
 
     def scaled(self) -> "_Linear":
         """The stored rows themselves about the wanted centre, times the one best factor."""
-        deviation = self.std.double()
+        deviation = self.standardise.deviation.double()
         together = (deviation * self.cross.diagonal()).sum()
         alone = (deviation.square() * self.inner.diagonal()).sum().clamp_min(1e-12)
         weight = torch.diag((together / alone * deviation).float())
-        return _Linear(self.mean, self.std, weight, self.centre)
+        return _Linear(self.standardise, weight, self.centre)
 
 
 class _Linear(nn.Module):
     """Standardised features through one matrix."""
 
-    mean: Tensor
-    std: Tensor
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, mean: Tensor, std: Tensor, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, standardise: Standardise, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        for name, value in (("mean", mean), ("std", std), ("weight", weight), ("bias", bias)):
-            self.register_buffer(name, value)
-
-    def standardise(self, stored: Tensor) -> Tensor:
-        """Features ``(B, D)`` in units of their spread."""
-        return (stored - self.mean) / self.std
+        self.standardise = standardise
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
 
     def forward(self, stored: Tensor) -> Tensor:
         """Features ``(B, D)`` to ``(B, E)``."""

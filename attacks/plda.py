@@ -5,7 +5,7 @@ features that went through the target's own protection and release, so that what
 part of the spread within people. Several draws of a random release tell its noise from the people.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import scipy.linalg
@@ -100,12 +100,18 @@ class Suspects:
 
 
 def study_auxiliary(
-    target: Target, ctx: RunContext, name: str, publications: int = 1
+    target: Target,
+    prepare: Callable[[Tensor], Tensor],
+    ctx: RunContext,
+    name: str,
+    publications: int = 1,
 ) -> People | None:
     """The model of auxiliary people's stored entries; None where there are fewer than two people.
 
     Args:
         target: whose protection and release the pictures go through.
+        prepare: what is done to entries before they are modelled. Covariances are shrunk towards a
+            ball, in which a faint coordinate has no place unless all are on one scale.
         ctx: the run.
         name: draws are made under it.
         publications: under so many own keys the pictures are published, where anything protects
@@ -121,27 +127,31 @@ def study_auxiliary(
     seen = torch.cat(
         [published(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(keys)]
     )
-    rows, noise = study_draws(target, seen, ctx.generator(f"{name}.release"))
+
+    def draw(generator: torch.Generator) -> Tensor:
+        return prepare(released(target, seen, generator)).double()
+
+    rows, noise = study_draws(draw, ctx.generator(f"{name}.release"))
     people = fit_people(rows, auxiliary.pids.repeat(keys))
     return replace(people, within=people.within + noise)
 
 
 def study_draws(
-    target: Target, features: Tensor, generator: torch.Generator
+    draw: Callable[[torch.Generator], Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The mean ``(N, D)`` of several releases of features, and the noise that it lacks ``(D, D)``.
+    """The mean ``(N, D)`` of several draws, and the noise that it lacks ``(D, D)``.
 
-    The latter is the covariance by which one release spreads more than the mean of all.
+    The latter is the covariance by which one draw spreads more than the mean of all.
     """
-    first, second = (released(target, features, generator).double() for _ in range(2))
+    first, second = draw(generator), draw(generator)
     width = first.shape[1]
     if torch.equal(first, second):
         return first, torch.zeros(width, width, dtype=torch.float64)
     total, scatter = torch.zeros_like(first), torch.zeros(width, width, dtype=torch.float64)
     step = second - first  # about the first draw, so that no digits are lost
-    for draw in range(1, DRAWS):
-        if draw > 1:
-            step = released(target, features, generator).double() - first
+    for count in range(1, DRAWS):
+        if count > 1:
+            step = draw(generator) - first
         total += step
         scatter += step.T @ step
     shift = total / DRAWS

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import adversaries
-from attacks.inversion.linear import LinearDecoder, Standardise
+from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.reconstruction import judged, load_pixels
 from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.matching import matched
 from attacks.publication import published
+from attacks.standardising import Standardise
 from auditor import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError

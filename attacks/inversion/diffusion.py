@@ -13,11 +13,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attacks import adversaries
 from attacks.inversion.judging import CHUNK, judge_features
-from attacks.inversion.linear import LinearDecoder, Standardise
+from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.pooling import pooled_gallery
+from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle

@@ -10,9 +10,10 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from attacks.inversion.linear import LinearDecoder, Standardise
+from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter
+from attacks.standardising import Standardise
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import Target

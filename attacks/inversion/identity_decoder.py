@@ -9,11 +9,12 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from attacks import adversaries
-from attacks.inversion.linear import LinearDecoder, Standardise
+from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from attacks.inversion.surrogate import Surrogate, train_surrogate
+from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle

@@ -19,22 +19,6 @@ HELD_OUT = 5
 """One in so many people chooses the penalty."""
 
 
-class Standardise(nn.Module):
-    """Features ``(B, D)`` to mean 0 and deviation 1 in every coordinate of ``released (N, D)``."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, released: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", released.mean(0))
-        self.register_buffer("std", released.std(0).clamp_min(1e-6))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The features on that scale."""
-        return (features - self.mean) / self.std
-
-
 class LinearDecoder(nn.Module):
     """Standardised features ``(B, D)`` to pictures ``(B, 3, H, W)``, fixed once fitted."""
 

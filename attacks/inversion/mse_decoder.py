@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import adversaries
-from attacks.inversion.linear import Standardise
 from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
 from auditor.training import Batches, fit

@@ -65,7 +65,7 @@ def test_a_random_release_is_drawn_several_times_and_shrinks_the_map():
     moments = mapping._Moments.of(given, generator())
     assert moments.rows == mapping.DRAWS * 6000
     # variance 1.09 of the clean feature in 1.09 + 4 of the stored one
-    slope = moments.ridge(1e-6).weight.diagonal() / moments.std
+    slope = moments.ridge(1e-6).weight.diagonal() / moments.standardise.deviation
     assert slope.mean().item() == pytest.approx(1.09 / (1.09 + sigma**2), abs=0.02)
     assert mapping._Moments.of(pairs(), generator()).rows == 600
 
