@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from auditor.evidence import doubts
-from auditor.metrics.intervals import proportion, resample
+from auditor.metrics.intervals import high_end, low_end, proportion, simulate
 from auditor.report import Exposed, Exposure, Finding, Measurement
 
 WORST = 0.05
@@ -26,8 +27,9 @@ def worst_case(headline: Measurement) -> tuple[Measurement, ...]:
     if len(rates) < 2:
         return ()
     whole, count = int((rates >= 1).sum()), math.ceil(WORST * len(rates))
-    low, high = resample(len(rates), lambda rows: _top(rates[rows], count))
-    tail = float(_top(rates, count))
+    tail = float(_top(rates, np.ones(len(rates))))
+    low = low_end(simulate(len(rates) + 1, partial(_top, np.append(rates, 0.0))))
+    high = high_end(simulate(len(rates) + 1, partial(_top, np.append(rates, 1.0))))
     fully = _share(f"{headline.metric}.fully_exposed", whole, len(rates), "every image was hit")
     worst = Measurement(
         metric=f"{headline.metric}.worst_5_percent",
@@ -88,8 +90,14 @@ def _rates(headline: Measurement) -> dict[str, float]:
     return {pid: hits / n for pid, (hits, n) in headline.persons.items() if pid != "0" and n > 0}
 
 
-def _top(rates: np.ndarray, count: int) -> np.ndarray:
-    return np.asarray(np.sort(rates, axis=-1)[..., -count:].mean(-1))
+def _top(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean ``(…)`` of the highest ``rates (P,)`` that make up `WORST` of ``weights (…, P)``.
+
+    Whoever straddles the border counts in part.
+    """
+    order = np.argsort(-rates, kind="stable")
+    reached = (weights / weights.sum(-1, keepdims=True))[..., order].cumsum(-1).clip(max=WORST)
+    return np.asarray(np.diff(reached, axis=-1, prepend=0) @ rates[order] / WORST)
 
 
 def _share(metric: str, count: int, people: int, note: str) -> Measurement:

@@ -87,7 +87,7 @@ def score(answers: Answers, key: Mapping[int, Right]) -> Result:
     """Accuracy with its interval against chance.
 
     One respondent: Clopper–Pearson. Several: answers of one person are alike, and so are answers to
-    one question, so the interval is the wider one of clustering by either (Korn and Graubard).
+    one question, so the interval is the wider one of clustering by either.
 
     Args:
         answers: complete ones, from `read_answers`.

@@ -77,6 +77,17 @@ class Measurement:
         return self.low if self.worse == "higher" else self.high
 
 
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "fraction": (0.0, 1.0),
+    "ratio": (-1.0, 1.0),
+    "distance": (0.0, 1.0),
+    "dB": (0.0, 60.0),
+}
+"""Unit -> between which values an image that nobody has seen may lie.
+
+Ratios of images are cosines and the like; beyond 60 dB two pictures of 8 bits are the same.
+"""
+
 PrivacyVerdict = Literal["CONSISTENT", "OVER-CLAIMED", "VIOLATED", "NOT-DP", "VOID"]
 """The claim holds; less is certified than claimed; refuted by experiment; no finite ε at all; a
 later step undid what it was about."""

@@ -45,19 +45,21 @@ def inferred(
 def attribute_measurements(name: str, table: np.ndarray, classes: int) -> list[Measurement]:
     """Balanced accuracy, F1, accuracy and its excess from ``table (num_persons, classes²)``."""
     shares = table.sum(0).reshape(classes, classes).sum(1) / table.sum()
+    unseen = leakage.unseen(table, [classes])
     rows = (
         ("balanced_accuracy", leakage.balanced_accuracy, 1 / classes),
         ("f1", leakage.f1, leakage.blind_f1(shares)),
         ("accuracy", leakage.accuracy, float(shares.max())),
     )
     found = [
-        measure.statistic(f"{name}.{metric}", table, formula(classes), chance=chance)
+        measure.statistic(f"{name}.{metric}", table, formula(classes), unseen, chance=chance)
         for metric, formula, chance in rows
     ]
     excess = measure.statistic(
         f"{name}.excess_accuracy",
         table,
         leakage.excess_accuracy(classes),
+        unseen,
         chance=0.0,
         note="accuracy less the share of the commonest value; negative where that guess is better",
     )
@@ -67,15 +69,16 @@ def attribute_measurements(name: str, table: np.ndarray, classes: int) -> list[M
 def _auc(name: str, scores: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
     """Area under the ROC curve; macro one-vs-rest for more than two values."""
     counted = (truth != MISSING) & (pids > 0)
-    people, person = pids[counted].unique(return_inverse=True)
-    area = auc.macro_auc(scores[counted], truth[counted], person)
-    return measure.reweighted(f"{name}.auc", len(people), area, chance=0.5)
+    _, person = pids[counted].unique(return_inverse=True)
+    areas = auc.macro_auc(scores[counted], truth[counted], person)
+    return measure.area(f"{name}.auc", areas, chance=0.5)
 
 
 def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
     """Mean balanced accuracy and mean F1 over attributes, resampling all of them together."""
     joint = np.concatenate(tables, axis=1)
     joint = joint[joint.sum(1) > 0]
+    unseen = leakage.unseen(joint, sizes)
     shares = [
         table.sum(0).reshape(k, k).sum(1) / table.sum()
         for table, k in zip(tables, sizes, strict=True)
@@ -85,12 +88,14 @@ def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
             "mean_balanced_accuracy",
             joint,
             leakage.mean_over(leakage.balanced_accuracy, sizes),
+            unseen,
             chance=float(np.mean([1 / k for k in sizes])),
         ),
         measure.statistic(
             "mean_f1",
             joint,
             leakage.mean_over(leakage.f1, sizes),
+            unseen,
             chance=float(np.mean([leakage.blind_f1(share) for share in shares])),
             note="chance is the best guess without features",
         ),

@@ -81,8 +81,10 @@ def _scored(guesses: Tensor, shown: Split, codes: Mapping[str, list[int]]) -> Me
         for column, size in enumerate(sizes)
     ]
     joint = np.concatenate(tables, axis=1)
+    joint = joint[joint.sum(1) > 0]
     return measure.statistic(
         "attribute_agreement",
-        joint[joint.sum(1) > 0],
+        joint,
         leakage.mean_over(leakage.balanced_accuracy, sizes),
+        leakage.unseen(joint, sizes),
     )

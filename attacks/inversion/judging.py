@@ -1,5 +1,6 @@
 """How far a reconstruction gives a person away: by identity first, by likeness second."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ CHUNK = 64
 FALSE_MATCH_RATES = {"fmr1": 0.01, "fmr01": 0.001}
 """Label -> share of the pairs of two people that a threshold lets pass."""
 EXHIBITED = 12
+
+Likeness = Callable[[Tensor, Tensor], Tensor]
+"""Of pictures ``(M, 3, H, W)`` to as many originals, ``(M,)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +207,7 @@ def alike(
         with torch.no_grad():
             return torch.cat([distance(a.to(device), b.to(device)).cpu() for a, b in pairs])
 
-    rows = (
+    rows: tuple[tuple[str, Likeness, measure.Unit, measure.Worse, str], ...] = (
         ("psnr", psnr, "dB", "higher", ""),
         ("ssim", ssim, "ratio", "higher", ""),
         (distance.name, perceived, "distance", "lower", distance.note),

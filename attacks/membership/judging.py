@@ -141,7 +141,7 @@ class Level:
         ours, *blind = (self._value(scores, roc.auc) for scores in everything)
         drawn = resample(
             self.people,
-            lambda rows: beyond(*(self._drawn(rows, scores, roc.auc) for scores in everything)),
+            lambda drawn: beyond(*(self._drawn(drawn, scores, roc.auc) for scores in everything)),
         )
         # a bootstrap has no width where members and others do not overlap
         bounds = roc.auc_interval(float(ours), *self.sides)
@@ -190,7 +190,7 @@ class Level:
 
     def _area(self, metric: str, scores: np.ndarray, chance: float) -> Measurement:
         value = self._value(scores, roc.auc)
-        drawn = resample(self.people, lambda rows: self._drawn(rows, scores, roc.auc))
+        drawn = resample(self.people, lambda drawn: self._drawn(drawn, scores, roc.auc))
         ends = roc.auc_interval(float(value), *self.sides)
         return self._measured(metric, value, [*drawn, *ends], chance)
 
@@ -199,7 +199,7 @@ class Level:
             return roc.tpr_at_fpr(fpr, tpr, limit)
 
         value = self._value(self.ours, rate)
-        drawn = resample(self.people, lambda rows: self._drawn(rows, self.ours, rate))
+        drawn = resample(self.people, lambda drawn: self._drawn(drawn, self.ours, rate))
         inside = self.sides[0]
         # a bootstrap has no width where no member, or every member, is found
         ends = proportion(float(value) * inside, inside)
@@ -209,12 +209,9 @@ class Level:
     def _value(self, scores: np.ndarray, statistic: Statistic) -> roc.Array:
         return statistic(*roc.points(scores, self.member))
 
-    def _drawn(self, rows: np.ndarray, scores: np.ndarray, statistic: Statistic) -> roc.Array:
-        """The statistic ``(…)`` of people drawn ``rows (…, P)``, each with all their scores."""
-        flat = rows.reshape(-1, rows.shape[-1])
-        counts = np.stack([np.bincount(row, minlength=self.people) for row in flat])
-        points = roc.points(scores, self.member, counts[:, self.person].astype(float))
-        return statistic(*points).reshape(rows.shape[:-1])
+    def _drawn(self, people: np.ndarray, scores: np.ndarray, statistic: Statistic) -> roc.Array:
+        """The statistic ``(…)`` where ``people (…, P)`` weigh so much, with all their scores."""
+        return statistic(*roc.points(scores, self.member, people[..., self.person]))
 
     def _measured(
         self, metric: str, value: roc.Array, ends: list[float], chance: float, note: str = ""

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from auditor.metrics.intervals import unseen_images
+
 Array = NDArray[np.float64]
 Formula = Callable[[Array], Array]
 
@@ -71,6 +73,29 @@ def f1(classes: int) -> Formula:
         return np.asarray(scores[..., 1] if classes == 2 else scores.mean(-1))
 
     return formula
+
+
+def unseen(table: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
+    """One more person for each value, guessed wrong on every image, and guessed right.
+
+    Args:
+        table: ``(num_persons, columns)`` confusion tables laid side by side.
+        sizes: how many classes each has.
+
+    Returns:
+        Rows ``(U, columns)`` each. A person carries one value of every attribute that has so many,
+        on as many images as the owner of the average image of that value.
+    """
+    wrong, right = np.zeros((2, max(sizes), table.shape[1]))
+    start = 0
+    for classes in sizes:
+        carried = table[:, start : start + classes**2].reshape(-1, classes, classes).sum(-1)
+        for value in range(classes):
+            images = unseen_images(carried[:, value])
+            right[value, start + value * classes + value] = images
+            wrong[value, start + value * classes + (value + 1) % classes] = images
+        start += classes**2
+    return wrong, right
 
 
 def blind_f1(shares: Array) -> float:

@@ -1,22 +1,24 @@
 """From image values to a `Measurement`: value, interval and sample size always together."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
 from auditor.metrics import intervals
-from auditor.report import Measurement
+from auditor.metrics.auc import Areas
+from auditor.report import BOUNDS, Measurement
+
+Worse = Literal["higher", "lower"]
+Unit = Literal["fraction", "dB", "distance", "ratio"]
 
 
 def rate(
     metric: str, hits: Tensor, pids: Tensor, *, chance: float | None = None, note: str = ""
 ) -> Measurement:
     """The rate of ``hits (N,)`` in [0, 1] over images of people ``pids (N,)``; higher is worse."""
-    return _over_images(
-        metric, hits, pids, intervals.rate_interval, chance=chance, worse="higher", note=note
-    )
+    return mean(metric, hits, pids, chance=chance, note=note)
 
 
 def mean(
@@ -25,31 +27,26 @@ def mean(
     pids: Tensor,
     *,
     chance: float | None = None,
-    worse: str = "higher",
-    unit: str = "fraction",
+    worse: Worse = "higher",
+    unit: Unit = "fraction",
     note: str = "",
 ) -> Measurement:
-    """The mean of image values ``(N,)`` with a bootstrap interval over people ``pids (N,)``."""
-    interval = intervals.mean_interval
-    return _over_images(
-        metric, values, pids, interval, chance=chance, worse=worse, unit=unit, note=note
-    )
-
-
-def _over_images(
-    metric: str,
-    values: Tensor,
-    pids: Tensor,
-    interval: Callable[[intervals.Persons], tuple[float, float]],
-    **fields: Any,
-) -> Measurement:
+    """The mean of image values ``(N,)`` with its interval over people ``pids (N,)``."""
     persons = intervals.by_person(values, pids)
     value = float(values.double().mean())
-    low, high = interval(persons)
-    # a percentile interval of a skewed sample may miss its own mean
-    low, high = min(low, value), max(high, value)
+    low, high = intervals.rate_interval(persons, BOUNDS[unit])
     return Measurement(
-        metric=metric, value=value, n=len(persons), low=low, high=high, persons=persons, **fields
+        metric=metric,
+        value=value,
+        n=len(persons),
+        # rounding may leave a value without spread just outside
+        low=min(low, value),
+        high=max(high, value),
+        chance=chance,
+        worse=worse,
+        unit=unit,
+        persons=persons,
+        note=note,
     )
 
 
@@ -57,43 +54,45 @@ def statistic(
     metric: str,
     table: np.ndarray,
     formula: Callable[[np.ndarray], np.ndarray],
+    unseen: tuple[np.ndarray, np.ndarray],
     *,
     chance: float | None = None,
     note: str = "",
 ) -> Measurement:
-    """A function of sums over people, ``table (num_persons, columns)``; higher is worse."""
-    low, high = intervals.bootstrap(table, formula)
+    """A function of sums over people, ``table (num_persons, columns)``; higher is worse.
+
+    Args:
+        metric: its name.
+        table: one row per person.
+        formula: column sums ``(…, columns)`` to values ``(…)``.
+        unseen: rows of the people who would lower it most, and of those who would raise it most.
+        chance: see `Measurement`, likewise the note.
+        note: one sentence.
+    """
     value = float(formula(table.sum(0)))
-    return Measurement(
-        metric=metric,
-        value=value,
-        n=len(table),
-        low=min(low, value),
-        high=max(high, value),
-        chance=chance,
-        note=note,
-    )
+    ends = intervals.bootstrap(table, formula, *unseen)
+    return _around(metric, value, len(table), ends, chance, note)
 
 
-def reweighted(
+def area(metric: str, areas: Areas, *, chance: float, note: str = "") -> Measurement:
+    """An area under the ROC curve, over people; higher is worse."""
+    value = float(areas(np.ones(areas.people)))
+    people = areas.people + areas.classes
+    drawn = intervals.simulate(people, areas.ends, intervals.FEWER_DRAWS)
+    ends = intervals.low_end(drawn[..., 0]), intervals.high_end(drawn[..., 1])
+    return _around(metric, value, areas.people, ends, chance, note)
+
+
+def _around(
     metric: str,
-    persons: int,
-    formula: Callable[[np.ndarray], np.ndarray],
-    *,
-    chance: float | None = None,
-    note: str = "",
+    value: float,
+    people: int,
+    ends: tuple[float, float],
+    chance: float | None,
+    note: str,
 ) -> Measurement:
-    """A function of how often each of ``persons`` counts ``(…, persons)``; higher is worse."""
-    value = float(formula(np.ones(persons)))
-    low = high = value
-    if persons > 1:
-        low, high = intervals.resample(persons, lambda rows: formula(intervals.multiplicity(rows)))
+    # percentiles of a skewed statistic may miss its own value
+    low, high = min(ends[0], value), max(ends[1], value)
     return Measurement(
-        metric=metric,
-        value=value,
-        n=persons,
-        low=min(low, value),
-        high=max(high, value),
-        chance=chance,
-        note=note,
+        metric=metric, value=value, n=people, low=low, high=high, chance=chance, note=note
     )

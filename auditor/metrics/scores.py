@@ -170,8 +170,8 @@ def _paired(tables: Sequence[Persons], ratio: Callable[..., float]) -> tuple[flo
     people = sorted(set.intersection(*(set(table) for table in tables)))
     stack = np.array([[table[pid] for pid in people] for table in tables])  # (4, P, 2)
 
-    def statistic(rows: np.ndarray) -> np.ndarray:
-        sums = stack[:, rows].sum(axis=-2)  # (4, …, 2)
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        sums = weights @ stack  # (4, …, 2)
         means = sums[..., 0] / sums[..., 1]
         return np.asarray(np.vectorize(ratio, otypes=[float])(*means))
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from auditor.errors import DataError
 from auditor.metrics import measure
+from auditor.metrics.intervals import unseen_images
 from auditor.models.extractor import CardedExtractor
 from auditor.reid import Recipe
 from auditor.reid.augment import augment
@@ -92,11 +93,15 @@ class Reader:
         guesses = self._guesses(shown, ctx)
         counts = _counts(guesses, targets, original.pids)
         found = {
-            f"attributes/{label}": measure.statistic(label, counts[:, :, a], _f1)
+            f"attributes/{label}": measure.statistic(
+                label, counts[:, :, a], _f1, _unseen(counts[:, :, a : a + 1])
+            )
             for a, label in enumerate(self.wanted)
         }
         flat = counts.reshape(len(counts), -1)
-        mean = measure.statistic("mean_f1", flat, lambda sums: _mean_f1(sums, len(self.wanted)))
+        mean = measure.statistic(
+            "mean_f1", flat, lambda sums: _mean_f1(sums, len(self.wanted)), _unseen(counts)
+        )
         return {**found, "attributes/mean": mean}
 
     def _guesses(self, shown: Split, ctx: RunContext) -> Tensor:
@@ -167,6 +172,16 @@ def _counts(guesses: Tensor, targets: Tensor, pids: Tensor) -> np.ndarray:
     counts = torch.zeros(len(people), 3, targets.shape[1], dtype=torch.double)
     counts.index_add_(0, index, cells)
     return counts.numpy()
+
+
+def _unseen(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One more person who is wrongly said to be everything, and one who is and is not said to be.
+
+    Against them stands one of whom all is right. Images: those of the average image's owner.
+    """
+    images = [unseen_images(each) for each in counts.sum(1).T]
+    cell = np.eye(3)[:, :, None] * np.array(images)  # (which of three, cell, question)
+    return cell[1:].reshape(2, -1), cell[:1].reshape(1, -1)
 
 
 def _f1(sums: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from auditor.metrics import measure
 from auditor.metrics.auc import macro_auc
-from auditor.metrics.intervals import multiplicity
+from auditor.metrics.intervals import proportion
 
 
 def draw(classes, images=80, persons=15, seed=0):
@@ -50,17 +50,30 @@ def test_constant_scores_are_chance():
     assert float(area(np.ones(6))) == 0.5
 
 
-def test_a_figure_holds_its_value_and_one_person_has_no_spread():
-    scores, truth, person = draw(2)
-    found = measure.reweighted("x.auc", 15, macro_auc(scores, truth, person), chance=0.5)
+def test_a_figure_holds_its_value():
+    areas = macro_auc(*draw(2))
+    found = measure.area("x.auc", areas, chance=0.5)
     assert found.low < found.value < found.high
-    assert found.n == 15
-    alone = macro_auc(scores, truth, torch.zeros_like(person))
-    single = measure.reweighted("x.auc", 1, alone)
-    assert single.low == single.value == single.high
+    assert (found.n, found.value) == (15, float(areas(np.ones(15))))
 
 
-def test_draws_are_counted_per_resample():
-    rows = np.random.default_rng(0).integers(0, 7, (4, 5, 7))
-    wanted = [[[(draw == p).sum() for p in range(7)] for draw in block] for block in rows]
-    assert multiplicity(rows).tolist() == np.array(wanted, dtype=float).tolist()
+def test_perfect_scores_of_few_people_leave_the_rule_of_three():
+    truth = torch.arange(20) % 2
+    areas = macro_auc(torch.nn.functional.one_hot(truth), truth, torch.arange(20))
+    found = measure.area("x.auc", areas, chance=0.5)
+    assert (found.value, found.high) == (1, pytest.approx(1))
+    # somebody unseen on either side, each as likely as one more of ten
+    assert found.low < proportion(10, 10)[0]
+
+
+def test_the_unseen_lose_all_or_win_all_pairs_by_hand():
+    areas = macro_auc(torch.tensor([[0.0, 2], [0, 1]]), torch.tensor([0, 1]), torch.arange(2))
+    # seen: one pair, lost; with one more of each class three of four are won at most
+    assert areas.ends(np.ones(4)).tolist() == [0, 0.75]
+    assert areas.ends(np.array([1.0, 1, 0, 0])).tolist() == [0, 0]
+
+
+def test_one_person_never_settles_an_area():
+    scores, truth, _ = draw(2)
+    alone = measure.area("x.auc", macro_auc(scores, truth, torch.zeros_like(truth)), chance=0.5)
+    assert alone.low < alone.value < alone.high

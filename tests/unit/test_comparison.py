@@ -55,7 +55,10 @@ class TestIntervals:
             new.persons[k][0] / 5 - old.persons[k][0] / 5 for k in old.persons
         ]  # as many images for everyone: the ratio of sums is the mean
         expected = stats.t.interval(0.95, 199, loc=np.mean(per_person), scale=stats.sem(per_person))
-        assert (low, high) == pytest.approx(expected, abs=0.006)
+        # and one more person, who may have got worse or better on every image
+        change = np.mean(per_person)
+        unseen = np.array([-1 - change, 1 - change]) / 201
+        assert (low, high) == pytest.approx(expected + unseen, abs=0.004)
 
     def test_unequal_numbers_of_images_weigh_as_in_the_figure(self):
         persons = {str(n): (float(n % 3 == 0) * (1 + n % 4), 1.0 + n % 4) for n in range(120)}
@@ -76,7 +79,8 @@ class TestIntervals:
             * np.sqrt(120 / 119 * np.sum(np.square(influence)))
             / sum(c for _, c in persons.values())
         )
-        assert high - low == pytest.approx(2 * half, rel=0.12)
+        unseen = 2 * 3 / 120  # rule of three, as on average three of four people have an image more
+        assert 2 * half < high - low < 2 * half + unseen
 
     def test_pairing_pays_where_the_same_people_are_hit(self):
         hits = drawn(3, 200, 0.5)
@@ -130,7 +134,7 @@ class TestCompare:
         assert only(compare(old, new, ["*/identity/*"])).direction == "worse"
 
     def test_holm_is_over_everything_compared(self):
-        noisy = [(rate(drawn(n, 60, 0.5), metric=f"m{n}"), rate(drawn(n + 99, 60, 0.5),
+        noisy = [(rate(drawn(n, 400, 0.5), metric=f"m{n}"), rate(drawn(n + 99, 400, 0.5),
                   metric=f"m{n}")) for n in range(30)]  # fmt: skip
         old, new = (
             holding(*column, sha=sha)

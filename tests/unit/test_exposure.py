@@ -41,6 +41,21 @@ class TestWorstCase:
         assert (worst.metric, worst.value) == ("top1.worst_5_percent", 1.0)
         assert worst_case(rates(*[3] + [2] * 20 + [0] * 19))[1].value == (0.75 + 0.5) / 2
 
+    @pytest.mark.parametrize("people", [2, 5, 19])
+    def test_few_people_without_a_hit_say_nothing_of_the_worst_off(self, people):
+        # among so few, somebody unseen may well be one of twenty
+        worst = worst_case(rates(*[0] * people))[1]
+        assert (worst.value, worst.low, worst.high) == (0, 0, 1)
+
+    def test_many_people_without_a_hit_leave_the_rule_of_three(self):
+        worst = worst_case(rates(*[0] * 400))[1]
+        assert worst.high == pytest.approx(proportion(0, 400)[1] / 0.05, abs=0.02)
+
+    def test_whoever_straddles_the_border_counts_in_part(self):
+        # 5 % of thirty people are one and a half
+        worst = worst_case(rates(*[4] + [2] + [0] * 28))[1]
+        assert worst.value == pytest.approx((1 + 0.5 / 2) / 1.5)
+
     def test_intervals_hold_the_value_and_count_people(self):
         for m in worst_case(rates(*[1, 0, 3, 2, 4] * 6)):
             assert m.low <= m.value <= m.high

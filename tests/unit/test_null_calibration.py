@@ -82,7 +82,12 @@ class TestIntervals:
             table = leakage.confusion_by_person(
                 torch.from_numpy(guess), torch.from_numpy(truth), pids, classes
             )
-            m = measure.statistic("accuracy", table, leakage.balanced_accuracy(classes))
+            m = measure.statistic(
+                "accuracy",
+                table,
+                leakage.balanced_accuracy(classes),
+                leakage.unseen(table, [classes]),
+            )
             above += m.low > 1 / classes
             below += m.high < 1 / classes
         assert above <= tolerated(draws)

@@ -231,7 +231,7 @@ class TestScore:
 
     def test_a_clear_result_is_clear_and_guessing_is_not(self):
         found = score(*answered([9, 10, 8, 9, 10]))
-        assert found.low > 0.5
+        assert found.low > 4 * found.chance
         assert found.p < 1e-6
         assert found.respondents == 5
         assert found.questions[1] == (5, 5)
