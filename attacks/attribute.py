@@ -10,6 +10,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from attacks import adversaries
+from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Learn, Reader, read_attributes
 from attacks.standardising import Standardise
 from auditor.report import Adversary
@@ -42,7 +43,7 @@ class AttributeClassifier:
         weight_decay: of AdamW.
         neighbours: how many nearest entries each entry is averaged with; none: chosen on own people
             who are held out.
-        min_people: an attribute value carried by fewer people on either side is not attacked.
+        min_people: an attribute value carried by fewer people on either side is not measured.
     """
 
     hidden: int = 256
@@ -53,7 +54,7 @@ class AttributeClassifier:
     lr: float = 3e-3
     weight_decay: float = 1e-2
     neighbours: int | None = None
-    min_people: int = 5
+    min_people: int = MEASURABLE
 
     family: ClassVar[str] = "attribute"
     adversary: ClassVar[Adversary] = adversaries.ANNOTATOR

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attacks import adversaries
 from attacks.attributes.each import one_each
+from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Reader, read_attributes
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
@@ -37,7 +38,7 @@ class AttributeBoosting:
         lr: weight of each tree.
         neighbours: how many nearest entries each entry is averaged with; none: chosen on own people
             who are held out.
-        min_people: an attribute value carried by fewer people on either side is not attacked.
+        min_people: an attribute value carried by fewer people on either side is not measured.
     """
 
     components: int = 24
@@ -45,7 +46,7 @@ class AttributeBoosting:
     leaves: int = 8
     lr: float = 0.2
     neighbours: int | None = None
-    min_people: int = 5
+    min_people: int = MEASURABLE
 
     family: ClassVar[str] = "attribute"
     adversary: ClassVar[Adversary] = adversaries.ANNOTATOR

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from attacks import adversaries
 from attacks.attributes.each import one_each
+from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Reader, read_attributes
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
@@ -29,12 +30,12 @@ class AttributeLogistic:
         inverse_penalty: scikit-learn's C on rows of unit length.
         neighbours: how many nearest entries each entry is averaged with; none: chosen on own people
             who are held out.
-        min_people: an attribute value carried by fewer people on either side is not attacked.
+        min_people: an attribute value carried by fewer people on either side is not measured.
     """
 
     inverse_penalty: float = 0.3
     neighbours: int | None = None
-    min_people: int = 5
+    min_people: int = MEASURABLE
 
     family: ClassVar[str] = "attribute"
     adversary: ClassVar[Adversary] = adversaries.ANNOTATOR

@@ -8,6 +8,9 @@ from torch import Tensor
 from auditor.errors import UnsupportedTargetError
 from auditor.types import MISSING, Split
 
+MEASURABLE = 20
+"""With fewer carriers of a value the interval of its recall says hardly anything."""
+
 
 def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, list[int]]:
     """Attribute -> the codes that at least ``min_people`` people carry on both sides, if two do.

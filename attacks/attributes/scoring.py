@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from attacks.attributes.labels import recode
@@ -102,6 +103,13 @@ def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
     ]
 
 
+def _rare(gallery: Split, name: str, codes: list[int]) -> int:
+    """How many people carry a value of an attribute that is not among ``codes``."""
+    column = gallery.attributes[name]
+    left_out = (column != MISSING) & (gallery.pids > 0) & ~torch.isin(column, torch.tensor(codes))
+    return len(gallery.pids[left_out].unique())
+
+
 def _notes(
     gallery: Split, codes: Mapping[str, list[int]], annotated: Collection[str]
 ) -> tuple[str, ...]:
@@ -113,4 +121,7 @@ def _notes(
         )
     if left_out := sorted(set(gallery.attributes) - set(codes)):
         notes.append(f"not attacked, too few people per value: {', '.join(left_out)}")
+    rare = {name: _rare(gallery, name, kept) for name, kept in codes.items()}
+    if named := [f"{name} ({people} people)" for name, people in rare.items() if people]:
+        notes.append(f"not measured, values that too few people carry: {', '.join(named)}")
     return tuple(notes)

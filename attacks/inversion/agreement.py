@@ -9,7 +9,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from attacks.attributes.labels import attackable, recode
+from attacks.attributes.labels import MEASURABLE, attackable, recode
 from attacks.inversion.judging import Trial, judge_features
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
@@ -17,8 +17,6 @@ from auditor.metrics import leakage, measure
 from auditor.report import Measurement
 from auditor.types import MISSING, FeatureExtractor, RunContext, Split
 
-MIN_PEOPLE = 5
-"""As for the attribute attacks: a value that fewer people carry is not asked for."""
 SHRINKAGE = 0.1
 
 
@@ -33,7 +31,7 @@ def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
     data = trial.target.data
     shown = trial.target.originals_of_gallery.take(trial.chosen)
     try:
-        codes = attackable(data.auxiliary, shown, MIN_PEOPLE)
+        codes = attackable(data.auxiliary, shown, MEASURABLE)
     except UnsupportedTargetError:
         return [], ""
     name, judge = _most_independent(trial, ctx)

@@ -11,11 +11,12 @@ torch. Formulas:
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy.linalg import block_diag
 
-from auditor.metrics.intervals import proportion, resample
+from auditor.metrics.intervals import bootstrap, proportion, unseen_images
 from auditor.report import Measurement, Score
 
 Persons = Mapping[str, tuple[float, float]]
@@ -107,16 +108,9 @@ def urr1(
             undefined=reason,
         )
     least = proportion(0, reversal.n)[1]
-
-    def ratio(u: float, u0: float, r: float, r0: float) -> float:
-        if u0 <= 0:
-            return math.nan  # a resample of people whom even the bare model never finds
-        span = max(r0 - bare_floor, 1e-9)
-        excess = max(0.0, r - floor) / span
-        return float((u / u0) / max(excess, min(1.0, least / span)))
-
-    value = ratio(utility.value, bare_utility.value, reversal.value, bare.value)
-    low, high = _paired(tables, ratio)
+    u, u0, r, r0 = np.array([m.value for m in (utility, bare_utility, reversal, bare)])
+    value = float(_urr1(u, u0, r - floor, r0 - bare_floor, least))
+    low, high = _ends(tables, floor, bare_floor, reversal.n, least)
     measurement = Measurement(
         metric="urr1",
         value=value,
@@ -153,7 +147,9 @@ def trade_off(scores: Iterable[Score]) -> tuple[float, float] | None:
 
 def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Persons]) -> str:
     """Why there is no URR-1, or an empty string."""
-    if bare.low <= (bare.chance or 0.0):
+    floor = bare.chance or 0.0
+    above = proportion(floor * bare.n, bare.n)[1] - floor
+    if bare.value - floor <= math.hypot(bare.value - bare.low, above):
         return (
             "the attack does not beat its feature-blind floor on the bare model: "
             "it has no power, so there is nothing a defense could remove"
@@ -165,17 +161,44 @@ def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Per
     return ""
 
 
-def _paired(tables: Sequence[Persons], ratio: Callable[..., float]) -> tuple[float, float]:
-    """Percentile interval of ``ratio(*means)`` when people are resampled together."""
-    people = sorted(set.intersection(*(set(table) for table in tables)))
-    stack = np.array([[table[pid] for pid in people] for table in tables])  # (4, P, 2)
+def _ends(
+    tables: Sequence[Persons], floor: float, bare_floor: float, people: int, least: float
+) -> tuple[float, float]:
+    """The interval of URR-1, people being weighed together in all four ``tables``.
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        sums = weights @ stack  # (4, …, 2)
-        means = sums[..., 0] / sums[..., 1]
-        return np.asarray(np.vectorize(ratio, otypes=[float])(*means))
+    The floors are rates of as many people, whose own weights are independent of those.
+    """
+    common = sorted(set.intersection(*(set(table) for table in tables)))
+    rows = np.array([[value for table in tables for value in table[pid]] for pid in common])
+    images = [unseen_images(rows[:, column]) for column in (1, 3, 5, 7)]
 
-    return resample(len(people), statistic)
+    def one_more(*means: float) -> np.ndarray:
+        """People whom nobody has seen: in the four tables, and behind either floor."""
+        seen = [[mean * size, size] for mean, size in zip(means[:4], images, strict=True)]
+        return np.asarray(block_diag(np.ravel(seen), [means[4], 1], [means[5], 1]))
+
+    def statistic(sums: np.ndarray) -> np.ndarray:
+        u, u0, r, r0, f, f0 = np.moveaxis(sums[..., ::2] / sums[..., 1::2], -1, 0)
+        return _urr1(u, u0, r - f, r0 - f0, least)
+
+    table = block_diag(rows, _as_people(floor, people), _as_people(bare_floor, people))
+    return bootstrap(table, statistic, one_more(0, 1, 1, 0, 0, 1), one_more(1, 0, 0, 1, 1, 0))
+
+
+def _urr1(
+    u: np.ndarray, u0: np.ndarray, excess: np.ndarray, span: np.ndarray, least: float
+) -> np.ndarray:
+    """From utilities and reversals above their floors; NaN where the bare model finds nobody."""
+    span = np.maximum(span, 1e-9)
+    smallest = np.minimum(1.0, least / span)
+    kept = np.where(u0 > 0, u / np.where(u0 > 0, u0, 1), np.nan)
+    return np.asarray(kept / np.maximum(np.maximum(0.0, excess) / span, smallest))
+
+
+def _as_people(rate: float, people: int) -> np.ndarray:
+    """Rows (hit, 1) of people of whom a share ``rate`` is hit, one of them in part."""
+    hits = (rate * people - np.arange(people)).clip(0, 1)
+    return np.stack([hits, np.ones(people)], axis=1)
 
 
 def urr2(points: Mapping[str, tuple[float, float]]) -> Score:

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from attacks.attributes.colours import palettes, with_colours
-from attacks.attributes.labels import attackable, recode
+from attacks.attributes.labels import MEASURABLE, attackable, recode
 from attacks.attributes.learning import FOLDS, Known, calibrate, calibrated
 from attacks.attributes.rows import CANDIDATES, choose_neighbours, fit_whitening, folds, pooled
+from attacks.attributes.scoring import attribute_measurements, inferred
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
+from auditor.metrics.intervals import proportion
 from auditor.types import Split
 
 
@@ -62,6 +64,30 @@ class TestLabels:
     def test_without_attributes_the_way_out_is_named(self):
         with pytest.raises(UnsupportedTargetError, match="add columns"):
             attackable(split([1]), split([2]), 1)
+
+
+class TestRareValues:
+    """Twenty people carry either of two values, five a third one."""
+
+    people = split(list(range(1, 46)), hat=[0] * 20 + [1] * 20 + [2] * 5)
+
+    def test_what_too_few_people_carry_is_not_measured_and_said_to_be_so(self):
+        codes = attackable(self.people, self.people, MEASURABLE)
+        assert codes == {"hat": [0, 1]}
+        found = inferred([torch.eye(2)[[0] * 20 + [1] * 25]], self.people, codes, {"hat"})
+        assert found.measurements[0].n == 40
+        assert found.notes[1] == "not measured, values that too few people carry: hat (5 people)"
+
+    def test_all_right_among_few_carriers_is_less_sure_than_among_many(self):
+        lows = [
+            attribute_measurements("hat", np.repeat(np.eye(4)[[0, 3]], [200, few], axis=0), 2)[
+                0
+            ].low
+            for few in (5, 20, 200)
+        ]
+        # half of the figure is the recall of the few: Clopper and Pearson
+        assert lows == sorted(lows)
+        assert lows[0] == pytest.approx((1 + proportion(5, 5)[0]) / 2, abs=0.02)
 
 
 class TestRows:

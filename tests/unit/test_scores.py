@@ -4,11 +4,13 @@ The PU-score has its own golden test.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditor.metrics import scores
 from auditor.metrics.intervals import proportion
 from auditor.metrics.scores import urr1, urr2
 from auditor.report import Measurement
@@ -46,7 +48,9 @@ class TestUrr1:
     @pytest.mark.parametrize(("utility", "reversal"), [(0.8, 0.6), (0.33, 0.97), (1.0, 0.2)])
     def test_undefended_is_exactly_one(self, utility, reversal):
         found = score(utility, reversal, utility, reversal).measurement
-        assert (found.value, found.low, found.high, found.chance) == (1, 1, 1, 1)
+        assert (found.value, found.chance) == (1, 1)
+        # somebody unseen may be worse off, or better
+        assert found.low < 1 < found.high
 
     def test_worked_by_hand(self):
         # utility halved; excess (0.38 − 0.05) of (0.6 − 0.05) is 0.6
@@ -107,10 +111,32 @@ class TestUrr1:
         assert "two people" in found.undefined
 
     def test_a_weak_but_real_leak_is_still_one_when_undefended(self):
-        # 3 of 100 people are found, less than nobody-found could hide (3.6 %)
-        weak = measured(0.03, chance=0.0, half=0.02)
+        weak = measured(0.01, chance=0.0, half=0.006, people=1000)
         found = urr1(measured(0.8), weak, measured(0.8), weak)
         assert found.measurement.value == 1
+
+    def test_a_floor_is_itself_a_rate_of_people(self):
+        # 3 of 100 against none of 100: the floor may be as high as 3.6 %
+        weak = measured(0.03, chance=0.0, half=0.02)
+        found = urr1(measured(0.8), weak, measured(0.8), weak)
+        assert found.measurement is None
+        assert "no power" in found.undefined
+
+    def test_the_floors_of_few_people_widen_the_interval(self):
+        wide, narrow = (
+            urr1(
+                measured(0.8, people=n),
+                measured(0.3, chance=0.1, people=n),
+                measured(0.8, people=n),
+                measured(0.6, chance=0.1, people=n),
+            ).measurement
+            for n in (60, 600)
+        )
+        sure = scores._ends(
+            [measured(p, people=60).persons for p in (0.8, 0.3, 0.8, 0.6)], 0.1, 0.1, 6000, 0.06
+        )
+        assert wide.high - wide.low > 1.05 * (sure[1] - sure[0])
+        assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
     def test_resamples_without_utility_are_left_out(self):
         # one person of ten is found: a third of the resamples find nobody
@@ -134,7 +160,9 @@ class TestUrr1:
         )
         found = urr1(halved, halved, everybody, everybody).measurement
         assert found.value == pytest.approx(1)
-        assert found.high - found.low < 1e-9
+        others = replace(halved, persons=dict(zip(half, reversed(half.values()), strict=True)))
+        apart = urr1(others, halved, everybody, everybody).measurement
+        assert found.high - found.low < 0.6 * (apart.high - apart.low)
 
     def test_the_interval_holds_the_value_and_has_width(self):
         found = score(0.4, 0.38).measurement
