@@ -7,7 +7,7 @@ from torch import Tensor
 
 from auditor.embedding import features_of
 from auditor.errors import DataError, ModelError
-from auditor.types import RunContext, Split, Target
+from auditor.types import Memo, RunContext, Split, Target
 
 
 def published(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
@@ -26,7 +26,7 @@ def published(target: Target, split: Split, ctx: RunContext, name: str) -> tuple
             f"the protection made {len(protected)} pictures of {len(split)}; it must keep the rows"
         )
     # nobody asks for this publication again, so it need not be remembered
-    return protected, features_of(target.extractor, protected, replace(ctx, memo={}))
+    return protected, features_of(target.extractor, protected, replace(ctx, memo=Memo()))
 
 
 def released(target: Target, features: Tensor, generator: torch.Generator) -> Tensor:

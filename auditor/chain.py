@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from auditor import plugins
+from auditor.containment import contained
 from auditor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ def applied(
     from auditor import claims  # torch starts here
 
     defense: Defense = plugins.build("defenses", name, params)
-    with ctx.randomness(f"defenses.{name}"):
+    with ctx.randomness(f"defenses.{name}"), contained(f"the defense {name!r}"):
         defended = defense.apply(target, ctx)
+    if type(defended) is not type(target):
+        raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
     return defense, claims.kept(target, defended, name)
 
 

@@ -4,13 +4,11 @@ Exit codes: 0 every error-level gate proven · 1 internal error · 2 usage, conf
 model · 3 a gate failed · 4 inconclusive · 5 model refused · 6 environment · 130/143 interrupted.
 """
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -27,7 +25,9 @@ from auditor.commands.schema import schema
 from auditor.commands.shift import shift
 from auditor.commands.study import app as study_commands
 from auditor.commands.train import train
-from auditor.errors import AuditError, UsageError
+from auditor.containment import interrupted, nobody, signals_heeded, stopped_by
+from auditor.errors import AuditError, EnvironmentUnmetError, UsageError
+from auditor.terminal import patient_output
 
 EPILOG = (
     "Exit codes: 0 every error-level gate proven; 1 internal error; 2 usage, configuration, "
@@ -109,15 +109,27 @@ for name, command in COMMANDS.items():
     app.command(name, epilog=EPILOG)(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and end the process with its exit code."""
-    stops: list[int] = []
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command in this process and end it with its exit code."""
+    sys.exit(execute(arguments))
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        stops.append(number)
-        raise KeyboardInterrupt  # like Ctrl-C: what is finished stays readable
 
-    signal.signal(signal.SIGTERM, terminate)
+def execute(arguments: Sequence[str] | None = None, *, heard: Callable[[], None] = nobody) -> int:
+    """Run the command; gives its exit code.
+
+    Args:
+        arguments: of the command line; None: those of the process.
+        heard: called when a signal that asks to stop has arrived.
+    """
+    with signals_heeded(heard), patient_output() as output:
+        code = _command(arguments)
+        if output.lost:
+            typer.echo(f"audit: output could not be written: {output.lost}", err=True)
+            code = code or EnvironmentUnmetError.exit_code
+        return code
+
+
+def _command(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
     except CLICK_ERROR as error:
@@ -126,11 +138,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AuditError as error:
         typer.echo(f"audit: {error}", err=True)
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
+        if not isinstance(error, typer.Abort) and not interrupted(error):
+            raise
         code = INTERRUPTED
-    except BrokenPipeError:
-        code = 0
+    except SystemExit as error:
+        typer.echo(f"audit: some code in it ended the program ({error.code})", err=True)
+        code = 1
     if code == INTERRUPTED:
         typer.echo("audit: interrupted", err=True)
-        code = 128 + stops[-1] if stops else code
-    sys.exit(code if isinstance(code, int) else 0)
+        code = 128 + stopped_by() if stopped_by() else code
+    return code if isinstance(code, int) else 0

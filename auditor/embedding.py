@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from auditor.containment import contained
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.records import records_of
 from auditor.releasing import by_record, release_records
@@ -23,7 +24,7 @@ def embed(extractor: FeatureExtractor, images: Tensor) -> Tensor:
     Raises:
         ModelError: if the features have another shape or are not finite.
     """
-    with torch.no_grad():
+    with torch.no_grad(), contained("the model"):
         features = extractor(images).float()
     if features.shape != (len(images), extractor.feature_dim):
         raise ModelError(
@@ -58,7 +59,7 @@ def pullback(
     if not differentiable(extractor):
         raise UnsupportedTargetError("the extractor is a black box: it has no gradients")
     leaf = images.detach().requires_grad_(True)
-    with torch.enable_grad():
+    with torch.enable_grad(), contained("the model"):
         features = extractor(leaf)
 
     def pull(cotangent: Tensor) -> Tensor:
@@ -138,7 +139,21 @@ def released_split(
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     """The gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
-    key = ("stored", target)
+    key, gallery = ("stored", target), target.data.gallery
     if key not in ctx.memo:
-        ctx.memo[key] = released_split(target, target.data.gallery, ctx, ctx.generator("release"))
+        with contained("the release"):
+            released = released_split(target, gallery, ctx, ctx.generator("release"))
+        _check_release(released, len(gallery))
+        ctx.memo[key] = released
     return ctx.memo[key]
+
+
+def _check_release(released: object, rows: int) -> None:
+    if not isinstance(released, Tensor) or released.ndim != 2 or len(released) != rows:
+        shape = tuple(getattr(released, "shape", ()))
+        raise ModelError(
+            f"the release gave a {type(released).__name__} of shape {shape} for {rows} features; "
+            "it must give one row of numbers for each"
+        )
+    if not torch.isfinite(released).all():
+        raise ModelError("the release gave NaN or infinity")

@@ -5,6 +5,7 @@ AuditError                     1
  │   ├─ DataError              2   the dataset is missing something the audit needs
  │   ├─ ModelError             2   the model does not load, or does not behave like an extractor
  │   └─ UnsupportedTargetError 2   an attack or defense does not apply to this target
+ ├─ StrangerExitError          1   a plug-in or a network tried to end the program
  ├─ ModelRefusedError          5   the file's format cannot be opened without trusting its author
  └─ EnvironmentUnmetError      6   disk, device or weights are not there
 
@@ -38,6 +39,10 @@ class ModelError(UsageError):
 
 class UnsupportedTargetError(UsageError):
     """An attack or defense does not apply to this target."""
+
+
+class StrangerExitError(AuditError):
+    """A plug-in or a network tried to end the program."""
 
 
 class ModelRefusedError(AuditError):

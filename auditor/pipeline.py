@@ -21,6 +21,7 @@ from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
 from auditor.chain import Links, applied, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
+from auditor.containment import contained
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.files import write
@@ -35,6 +36,7 @@ from auditor.report import (
     ProbeCheck,
     dumps,
 )
+from auditor.results import attacked, reason_of
 from auditor.retrained import Shelf
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
@@ -193,7 +195,8 @@ def plan(world: World) -> list[Step]:
 def _nameless(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
     """What a step came to, under pseudonyms; what it drew is locked away."""
     try:
-        return personal.renamed(work(progress), rename)
+        with contained():
+            return personal.renamed(work(progress), rename)
     finally:
         personal.lock(world.ctx.workdir)
 
@@ -224,7 +227,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
         if scenario == BARE:
             raise
         log.warning("%s crashed:\n%s", scenario, traceback.format_exc())
-        return Utility(reason=f"{type(error).__name__}: {error}")
+        return Utility(reason=reason_of(error))
     if world.config.study and (scenario == BARE or target.originals is not None):
         place = personal.folder(world.ctx.workdir) / scenario / STUDY
         place.mkdir(exist_ok=True)
@@ -256,14 +259,14 @@ def _controls(world: World, label: str, progress: Progress) -> Controls:
                 # an attack that asks for a judge by its label meets the control's own there
                 judges = dict.fromkeys(["target", *world.ctx.judges], judge)
                 ctx = replace(world.ctx, workdir=Path(workdir), judges=judges)
-                result = attack.run(target, replace(ctx, progress=half))
+                result = attacked(attack, target, replace(ctx, progress=half))
             results.append(result)
         except UnsupportedTargetError as error:
             reason = f"the {name} control does not suit it: {error}"
             return Controls(powers=(controls.failed(headline, reason),))
         except Exception as error:
             log.warning("%s control of %s crashed:\n%s", name, label, traceback.format_exc())
-            reason = f"its {name} control crashed: {error}"
+            reason = f"its {name} control crashed: {reason_of(error)}"
             return Controls(powers=(controls.failed(headline, reason),))
         finally:
             if target is not None:
@@ -278,7 +281,8 @@ def _control(name: str, attack: Attack, world: World) -> Target:
     """The attack's own ``planted`` or ``null`` world, or the general one."""
     own = getattr(attack, name, None)
     if own is not None:
-        target: Target = own(world.target, world.ctx)
+        with contained("its own control"):
+            target: Target = own(world.target, world.ctx)
         return target
     if name == "planted":
         return controls.planted_target(world.target.data, world.ctx)
@@ -317,12 +321,12 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     finding = blank_finding(world.config, label, status="failed")
     try:
         ctx = replace(world.ctx, workdir=workdir, progress=progress)
-        result = attack.run(world.scenario(scenario, ctx), ctx)
+        result = attacked(attack, world.scenario(scenario, ctx), ctx)
     except UnsupportedTargetError as error:
         return replace(finding, status="not-applicable", reason=str(error))
     except Exception as error:
         log.warning("%s/%s crashed:\n%s", scenario, label, traceback.format_exc())
-        return replace(finding, reason=f"{type(error).__name__}: {error}")
+        return replace(finding, reason=reason_of(error))
     headline = _headline(result, getattr(attack, "headline", ""))
     return replace(
         finding,
@@ -343,7 +347,8 @@ def _budget(world: World, scenario: str, label: str, progress: Progress) -> Budg
 
     def trial(attack: Attack, target: Target, progress: Progress) -> Measurement:
         with TemporaryDirectory(dir=personal.folder(world.ctx.workdir)) as workdir:
-            result = attack.run(target, replace(ctx, workdir=Path(workdir), progress=progress))
+            own = replace(ctx, workdir=Path(workdir), progress=progress)
+            result = attacked(attack, target, own)
         return _headline(result, getattr(attack, "headline", ""))
 
     try:

@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.containment import contained
 from auditor.errors import UsageError, did_you_mean
+from auditor.terminal import printable
 
 Kind = Literal[
     "attacks",
@@ -54,9 +56,11 @@ def load(kind: Kind, name: str) -> Any:
         hint = did_you_mean(name, table, f"installed: {known}")
         raise UsageError(f"no {kind[:-1]} named {name!r}; {hint}")
     try:
-        return table[name].load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"the {kind[:-1]} {name!r} does not import: {error}") from error
+        with contained("its module"):
+            return table[name].load()
+    except Exception as error:  # a stranger's module may raise anything
+        said = printable(f"{type(error).__name__}: {error}", 300)
+        raise UsageError(f"the {kind[:-1]} {name!r} does not import: {said}") from error
 
 
 def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
@@ -74,11 +78,24 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
             hint = did_you_mean(key, fields, f"it takes {', '.join(fields)}")
             raise UsageError(f"{kind[:-1]} {name!r} has no parameter {key!r}; {hint}")
     try:
-        return TypeAdapter(plugin).validate_python(dict(params))
+        with contained(f"the {kind[:-1]} {name!r}"):
+            return TypeAdapter(plugin).validate_python(dict(params))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "parameters"
         raise UsageError(f"{kind[:-1]} {name!r}: {key}: {first['msg']}") from None
+
+
+def draw(kind: Kind, name: str, *what: Any, **how: Any) -> None:
+    """Call the renderer ``name``; it cannot end the program.
+
+    Raises:
+        UsageError: if there is none, or it does not import.
+        Exception: whatever else it raises.
+    """
+    renderer = load(kind, name)
+    with contained(f"the renderer {name!r}"):
+        renderer(*what, **how)
 
 
 def parameters(plugin: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from auditor.environment import describe, pick_device, save_occasion
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel, open_model
-from auditor.models.described import Description, card_for, described
+from auditor.models.described import Description, arch_for, card_for, described
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import World, run_audit
 from auditor.probe import probe
@@ -120,7 +120,7 @@ def open_data(config: DataConfig) -> ReIDDataset:
 def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
     """The configured model, fed as its file says where the configuration says nothing."""
     said = described(config.path)
-    arch = config.arch or (said.arch if said else None)
+    arch = arch_for(said, config.arch)
     model = open_model(config.path, arch=arch, card=_card(config, said), device=device)
     return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
 

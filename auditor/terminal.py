@@ -1,4 +1,10 @@
-"""Text from outside on a terminal, which obeys what it is sent."""
+"""Text from outside on a terminal, which obeys what it is sent, and a terminal that goes away."""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 REPLACEMENT = "\ufffd"
 
@@ -11,3 +17,52 @@ def printable(text: str, longest: int = 1000) -> str:
     """
     shown = "".join(sign if sign.isprintable() else REPLACEMENT for sign in text[: longest + 1])
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+class PatientStream:
+    """A text stream whose reader may go away; what is written after that is lost, nothing else.
+
+    Attributes:
+        lost: why something was not written, other than that its reader had read enough.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.lost = ""
+
+    def write(self, text: str) -> int:
+        """Write, or lose, ``text``."""
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError) as error:
+            self._lose(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        if not isinstance(error, BrokenPipeError):
+            self.lost = getattr(error, "strerror", None) or str(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def patient_output() -> Iterator[PatientStream]:
+    """Inside, a reader who leaves (``| head``) takes no exit code away."""
+    before = sys.stdout
+    if before is None:  # closed from the start
+        yield PatientStream(io.StringIO())
+        return
+    sys.stdout = stream = PatientStream(before)
+    try:
+        yield stream
+        stream.flush()
+    finally:
+        sys.stdout = before

@@ -4,6 +4,7 @@ An attack is `Target -> numbers`, a defense `Target -> Target`.
 """
 
 import hashlib
+from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -222,6 +223,21 @@ def silent(fraction: float, detail: str = "") -> None:
     """Progress that nobody watches."""
 
 
+class Memo(UserDict[tuple[Any, ...], Tensor]):
+    """What was computed once: whoever asks gets a copy, so that nobody changes another's figures.
+
+    What is in it stays as it is. It can be forgotten, and is then computed anew.
+    """
+
+    def __getitem__(self, key: tuple[Any, ...]) -> Tensor:
+        return self.data[key].clone()
+
+    def __setitem__(self, key: tuple[Any, ...], value: Tensor) -> None:
+        if key in self.data:
+            raise TypeError("what was computed once in a run cannot be replaced")
+        self.data[key] = value.clone()
+
+
 @dataclass(frozen=True, eq=False)
 class RunContext:
     """The world an attack or defense runs in, apart from its target.
@@ -243,7 +259,7 @@ class RunContext:
     judges: Mapping[str, FeatureExtractor] = field(default_factory=dict)
     weights: Path | None = None
     progress: Progress = silent
-    memo: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
 
     def seed_for(self, name: str) -> int:
         """A seed that depends on (seed, name) alone, not on the order of calls."""

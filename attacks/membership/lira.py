@@ -14,7 +14,7 @@ from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.shadows import trained_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
 from auditor.report import Adversary
-from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Target
+from auditor.types import AttackResult, FeatureExtractor, Memo, RunContext, Split, Target
 
 NEIGHBOURS = 10
 
@@ -97,7 +97,7 @@ class MembershipLira:
             shadow = self._shadow(target.data.auxiliary, inside, name, ctx)
             outside = strangers.take(~torch.isin(strangers.pids, inside))
             # a shadow is met once: its features are not worth keeping
-            once = replace(ctx, memo={})
+            once = replace(ctx, memo=Memo())
             found = statistics(shadow, strangers, outside, once)
             member = torch.isin(everybody, inside)
             rows.append(_standard(found, found[~member]))

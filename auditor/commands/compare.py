@@ -55,7 +55,7 @@ def compare(
     for line in lines(made):
         typer.echo(line)
     if markdown is not None:
-        plugins.load("comparison_renderers", "md")(made, markdown)
+        plugins.draw("comparison_renderers", "md", made, markdown)
         typer.echo(f"wrote {markdown}")
     raise typer.Exit(exit_code(made.outcome))
 

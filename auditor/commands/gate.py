@@ -54,8 +54,8 @@ def gate(
     verdicts = verdicts_of(record, config, policy, today)
     for name, path in {"junit.xml": junit, "sarif": sarif, "md": markdown}.items():
         if path is not None:  # written before any exit code says that a gate failed
-            render = plugins.load("renderers", name)
-            render(record, verdicts, path, root=report.parent, reveal=False)
+            place = {"root": report.parent, "reveal": False}
+            plugins.draw("renderers", name, record, verdicts, path, **place)
             typer.echo(f"wrote {path}")
     raise typer.Exit(conclude(record, verdicts))
 

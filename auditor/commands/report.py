@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.commands.gate import ConfigFile, PolicyFile, Today, verdicts_of
+from auditor.errors import AuditError
+from auditor.terminal import printable
 
 if TYPE_CHECKING:
     from auditor.gates import Verdict
@@ -35,7 +37,9 @@ def report(
 
     loaded = load(record)
     verdicts = verdicts_of(loaded, config, policy, today)
-    render(loaded, verdicts, out or record.parent, record.parent, formats, reveal=reveal)
+    code = render(loaded, verdicts, out or record.parent, record.parent, formats, reveal=reveal)
+    if code:
+        raise typer.Exit(code)
 
 
 def render(
@@ -46,8 +50,11 @@ def render(
     formats: Sequence[str] | None,
     *,
     reveal: bool,
-) -> None:
+) -> int:
     """Write ``record`` in the named formats, or in all installed ones, and seal the folder.
+
+    A renderer that fails takes no other report along. The first one's exit code is given back, and
+    0 where none failed.
 
     Args:
         record: what to draw.
@@ -60,11 +67,20 @@ def render(
     from auditor import plugins
     from auditor.manifest import seal
 
-    written = []
+    written, failures = [], dict[str, int]()
     for name in formats or plugins.installed("renderers"):
         path = folder / f"report.{name}"
-        draw = plugins.load("renderers", name)
-        draw(record, verdicts, path, root=root, reveal=reveal)
-        written.append(path)
-        typer.echo(f"wrote {path}")
+        try:
+            plugins.draw("renderers", name, record, verdicts, path, root=root, reveal=reveal)
+        except AuditError as error:
+            failures.setdefault(str(error), error.exit_code)
+        except Exception as error:  # a stranger's renderer may raise anything
+            said = printable(f"{type(error).__name__}: {error}")
+            failures[f"the renderer {name!r} failed: {said}"] = AuditError.exit_code
+        else:
+            written.append(path)
+            typer.echo(f"wrote {path}")
     seal(folder, written, revealed=reveal and record.real_people)
+    for said in failures:
+        typer.echo(f"audit: {said}", err=True)
+    return next(iter(failures.values()), 0)

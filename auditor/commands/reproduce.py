@@ -71,7 +71,7 @@ def render(record: "Reproduction", folder: Path) -> None:
 
     for name in plugins.installed("table_renderers"):
         path = folder / f"reproduction.{name}"
-        plugins.load("table_renderers", name)(record, path)
+        plugins.draw("table_renderers", name, record, path)
         typer.echo(f"wrote {path}")
 
 

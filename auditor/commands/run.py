@@ -141,10 +141,11 @@ def _audit(
             render(record, check(record, config.gates), out, out, None, reveal=reveal)
             typer.echo(f"audit: what is finished is in {out}{again}", err=True)
         raise
+    record = load(out / "report.json")  # what is judged is what was written
     verdicts = check(record, config.gates)
-    render(record, verdicts, out, out, None, reveal=reveal)
+    unrendered = render(record, verdicts, out, out, None, reveal=reveal)
     typer.echo(_digest(record))
-    raise typer.Exit(conclude(record, verdicts))
+    raise typer.Exit(conclude(record, verdicts) or unrendered)
 
 
 def _prepare(out: Path, *, overwrite: bool, resume: bool = False) -> None:

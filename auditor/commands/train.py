@@ -45,7 +45,7 @@ def train(
     chosen = {name: value for name, value in given.items() if value is not None}
     shape = _size(size)
     from auditor.environment import pick_device  # torch starts here
-    from auditor.models.described import card_for, described
+    from auditor.models.described import arch_for, card_for, described
     from auditor.progress import Display
     from auditor.reid import run
     from auditor.reid.recipe import recipe_from
@@ -54,7 +54,7 @@ def train(
     job = run.Job(
         data=data,
         out=out,
-        arch=arch or (said.arch if said else None),
+        arch=arch_for(said, arch),
         card=card_for(said, card, shape),
         start=weights,
         recipe=recipe_from(chosen, "training"),

@@ -15,8 +15,10 @@ import safetensors.torch
 from torch import nn
 
 from auditor.card import Card, card_from
-from auditor.errors import ModelError, UsageError
+from auditor.errors import ModelError, ModelRefusedError, UsageError
 from auditor.files import write
+from auditor.models.architectures.registry import names_code
+from auditor.terminal import printable
 
 KEY = "reid-privacy-auditor"
 """Under which the description stands in the file's metadata."""
@@ -48,6 +50,25 @@ def save(path: Path, network: nn.Module, description: Description) -> None:
     write(path, safetensors.torch.save(state, {KEY: text}))
 
 
+def arch_for(said: Description | None, asked: str | None) -> str | None:
+    """The architecture the user asks for, else the one the file names.
+
+    What a file says about itself is data: it may name a network that is known here, and never code
+    that would have to be imported.
+
+    Raises:
+        ModelRefusedError: if the file names code and the user does not.
+    """
+    if asked is not None or said is None:
+        return asked
+    if names_code(said.arch):
+        raise ModelRefusedError(
+            f"the file names code for its architecture ({printable(said.arch, 80)}), which is not "
+            "run on a file's word; if you trust that code, name it yourself with --arch"
+        )
+    return said.arch
+
+
 def card_for(said: Description | None, preset: str | None, overrides: Mapping[str, Any]) -> Card:
     """The card the user asks for; what they leave open is what the file says, else torchreid's.
 
@@ -65,6 +86,8 @@ def described(path: Path) -> Description | None:
     Raises:
         ModelError: if what it says cannot be followed.
     """
+    if not path.is_file():
+        return None  # a pipe, for one, would never answer
     try:
         with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(KEY)
@@ -76,8 +99,9 @@ def described(path: Path) -> Description | None:
         content = json.loads(text)
         card = card_from("torchreid", content["card"])
         return Description(arch=str(content["arch"]), card=card, facts=dict(content["facts"]))
-    except (ValueError, KeyError, TypeError, UsageError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
+        said = printable(str(error), 200)
         raise ModelError(
-            f"{path} describes itself in a way that cannot be followed ({error}); "
+            f"{path} describes itself in a way that cannot be followed ({said}); "
             "give --arch and --card"
         ) from None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from auditor.card import Card
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.models.architectures.registry import build, closest
+from auditor.models.architectures.registry import build, closest, names_code
 from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.onnx_network import OnnxNetwork
 from auditor.models.openvino_network import OpenVinoNetwork
@@ -92,7 +92,7 @@ def open_model(
         network, fitting = _open_weights(path, form, arch, card)
         network.to(device)
         facts |= {"arch": arch, **fitting}
-        if arch is not None and ":" in arch and not arch.startswith("timm:"):
+        if arch is not None and names_code(arch):
             facts["trust"] = "program"
     extractor = CardedExtractor(network.eval(), card, device)
     _check_unfilled(path, extractor, facts.get("unfilled", ()))

@@ -1,18 +1,18 @@
 """`audit train`: from a dataset and an architecture to a file of weights that describes itself."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import typer
 
 from auditor.card import Card
 from auditor.data import open_dataset
 from auditor.errors import UsageError
 from auditor.models import open_model
-from auditor.models.architectures.registry import build
+from auditor.models.architectures.registry import build, names_code
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
 from auditor.progress import Display
@@ -73,6 +73,7 @@ class Outcome:
 
     Attributes:
         path: the weights.
+        arch: of what network.
         people: persons trained on.
         before: utility of ``start``; empty from scratch.
         after: utility of what was written.
@@ -80,6 +81,7 @@ class Outcome:
     """
 
     path: Path
+    arch: str
     people: int
     before: tuple[Measurement, ...]
     after: tuple[Measurement, ...]
@@ -111,7 +113,7 @@ def train(job: Job, display: Display) -> Outcome:
             devices=job.devices,
         )
     if rank():
-        sys.exit(0)  # one of the processes that shared the batches; the first one writes
+        raise typer.Exit  # one of the processes that shared the batches; the first one writes
     with display.step("utility after") as progress:
         after = utility(trained.extractor, data, replace(ctx, progress=progress))
     facts = {
@@ -125,7 +127,7 @@ def train(job: Job, display: Display) -> Outcome:
     description = Description(arch=arch, card=extractor.card, facts=facts)
     save(job.out, trained.extractor.network, description)
     job.checkpoint.unlink(missing_ok=True)
-    return Outcome(job.out, trained.classes, before, after, _notes(data, after))
+    return Outcome(job.out, arch, trained.classes, before, after, _notes(data, after))
 
 
 def utility(
@@ -205,4 +207,6 @@ def lines(outcome: Outcome) -> Sequence[str]:
     for m in outcome.after:
         was = f"{said[m.metric].value:.1%} -> " if m.metric in said else ""
         result.append(f"{m.metric}: {was}{m.value:.1%} ({m.low:.1%} to {m.high:.1%}, {m.n} people)")
-    return [*result, *outcome.notes, f"audit it with: audit run --model {outcome.path} --data DIR"]
+    own = f" --arch {outcome.arch}" if names_code(outcome.arch) else ""
+    again = f"audit it with: audit run --model {outcome.path}{own} --data DIR"
+    return [*result, *outcome.notes, again]

@@ -31,7 +31,7 @@ from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
 from auditor.reproduction.plan import Block, block_of
 from auditor.reproduction.scene import Outcome, Scene, kept
-from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
+from auditor.types import Defense, Memo, ReIDDataset, RunContext, Split, Target
 
 METRICS = ("map", "rank1")
 POWER = 0.1
@@ -244,7 +244,7 @@ def _utility(
     ctx: RunContext,
 ) -> dict[str, Measurement]:
     """How well networks trained on the published pictures find people on original ones."""
-    ctx = replace(ctx, memo={})  # nobody asks for these features again
+    ctx = replace(ctx, memo=Memo())  # nobody asks for these features again
     searches = {}
     for arch in learners_of(scene):
         learned = learn(arch, _fresh(scene, arch, ctx))

@@ -10,6 +10,7 @@ from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.report import Curve, Measurement
 from auditor.saturation import completed, statement
+from auditor.types import Memo
 from tests import worlds
 from tests.records import measured
 
@@ -89,7 +90,7 @@ class TestAxes:
         assert seen[2].train is other.data.train
 
     def test_features_are_cut_not_embedded_again_and_forgotten(self):
-        target, ctx = worlds.leaky(), replace(worlds.plain_context(), memo={})
+        target, ctx = worlds.leaky(), replace(worlds.plain_context(), memo=Memo())
         whole = features_of(target.extractor, target.data.auxiliary, ctx)
 
         def look(attack, smaller, progress):

@@ -13,6 +13,7 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
+from auditor.containment import contained
 from auditor.errors import ModelError
 from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
@@ -45,6 +46,11 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
         name = arch.removesuffix(ENDING)
         network = _maker(name, size)()
         return with_group_norm(network) if name != arch else network
+
+
+def names_code(arch: str) -> bool:
+    """Whether an architecture's name is that of somebody's own code, ``package.module:factory``."""
+    return ":" in arch and not arch.startswith("timm:")
 
 
 def closest(state: Mapping[str, Tensor]) -> str | None:
@@ -102,7 +108,7 @@ def _maker(arch: str, size: tuple[int, int]) -> Callable[[], nn.Module]:
         return partial(known, size)
     if arch in _zoo_names():
         return partial(_torchvision, arch)
-    if ":" in arch and not arch.startswith("timm:"):
+    if names_code(arch):
         return partial(_own, arch)
     return partial(_timm, arch, size)
 
@@ -140,13 +146,15 @@ def _timm(arch: str, size: tuple[int, int]) -> nn.Module:
 def _own(arch: str) -> nn.Module:
     place, _, name = arch.partition(":")
     try:
-        factory = getattr(import_module(place), name)
+        with contained(f"the import of {place!r}"):
+            factory = getattr(import_module(place), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(
             f"architecture {arch!r}: {error}; is the folder of {place!r} on PYTHONPATH?"
         ) from error
     try:
-        network = factory()
+        with contained("it"):
+            network = factory()
     except Exception as error:  # the user's code may raise anything
         raise ModelError(f"architecture {arch!r} failed when called: {error}") from error
     if not isinstance(network, nn.Module):
