@@ -59,7 +59,8 @@ def load(kind: Kind, name: str) -> Any:
         with contained("its module"):
             return table[name].load()
     except Exception as error:  # a stranger's module may raise anything
-        said = printable(f"{type(error).__name__}: {error}", 300)
+        kind_of = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        said = printable(f"{kind_of}{error}", 300)
         raise UsageError(f"the {kind[:-1]} {name!r} does not import: {said}") from error
 
 

@@ -161,7 +161,7 @@ class TestMemo:
         extractor, ctx, people = Small(), RunContext(), split(2 * BATCH + 7)
         first = features_of(extractor, people, ctx)
         assert extractor.seen == [BATCH, BATCH, 7]
-        assert features_of(extractor, people, ctx) is first
+        assert torch.equal(features_of(extractor, people, ctx), first)
         assert len(extractor.seen) == 3
         images = people.images.load(range(len(people)), extractor.input_size)
         assert torch.allclose(first, embed(Small(), images))
@@ -188,10 +188,21 @@ class TestMemo:
         first = stored_gallery(met, ctx)
         torch.randn(100)  # whatever anybody draws in between
         ctx.generator("attacks.identity").seed()
-        assert stored_gallery(met, ctx) is first
+        assert torch.equal(stored_gallery(met, ctx), first)
         # and again in another run of the same seed
         assert torch.equal(stored_gallery(met, RunContext(seed=4)), first)
         assert not torch.equal(stored_gallery(met, RunContext(seed=5)), first)
+
+    def test_nobody_changes_what_others_get(self):
+        met, ctx = target(Small()), RunContext()
+        kept = stored_gallery(met, ctx).clone()
+        clean = features_of(met.extractor, met.data.gallery, ctx).clone()
+        stored_gallery(met, ctx).mul_(0)
+        features_of(met.extractor, met.data.gallery, ctx).mul_(0)
+        with pytest.raises(TypeError, match="cannot be replaced"):
+            ctx.memo[next(iter(ctx.memo))] = torch.zeros(1)
+        assert torch.equal(stored_gallery(met, ctx), kept)
+        assert torch.equal(features_of(met.extractor, met.data.gallery, ctx), clean)
 
     def test_the_release_works_on_clean_features_that_stay_clean(self):
         extractor, ctx = Small(), RunContext()
