@@ -90,7 +90,7 @@ Ratios of images are cosines and the like; beyond 60 dB two pictures of 8 bits a
 
 PrivacyVerdict = Literal["CONSISTENT", "OVER-CLAIMED", "VIOLATED", "NOT-DP", "VOID"]
 """The claim holds; less is certified than claimed; refuted by experiment; no finite ε at all; a
-later step undid what it was about."""
+later step undid what it was about, or anybody can draw its noise again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,18 @@ PUBLIC = (
     "nothing is promised to those people"
 )
 COUNTS = "how many training people and pictures there are is taken for public"
-SEED = "the noise follows from the seed of the run: whoever learns the seed can remove it"
-ROUNDING = "floating-point noise: no guarantee beyond rounding"
+SECRET = (
+    "noise and samples follow from 256 bits of the operating system's randomness that were stored "
+    "nowhere"
+)
+SEED = (
+    "noise and samples follow from the seed of the run, which its record shows: whoever reads it "
+    "can take the noise off again; train with randomness: secret"
+)
+ROUNDING = (
+    "noise is added in double precision, each number the sum of four draws, against attacks on its "
+    "last bits; the proof is about real numbers all the same"
+)
 COUNTED = "images per person were counted in the training split, not bounded beforehand"
 TRIED = 10
 """Settings that a modest search tries."""
@@ -38,6 +48,7 @@ class Promise:
         delta: of every ε.
         clip: L2 norm at which a unit's gradient is cut.
         scratch: whether the weights were drawn anew.
+        secret: whether nobody can draw the noise again.
         runs: trainings that count.
         made: the steps of this one.
         images: the most pictures a training person has.
@@ -48,6 +59,7 @@ class Promise:
     delta: float
     clip: float
     scratch: bool
+    secret: bool
     runs: int
     made: Steps
     images: int
@@ -58,6 +70,8 @@ class Promise:
         certified = steps.epsilon(self.delta)
         claimed = certified if self.epsilon is None else self.epsilon
         opinion, reason = verdict(claimed or 0.0, certified, None)
+        if certified is not None and not self.secret:
+            opinion, reason = "VOID", SEED
         person = (
             certified if self.unit == "identity" else steps.group_epsilon(self.images, self.delta)
         )
@@ -108,7 +122,8 @@ class Promise:
         if self.unit == "image":
             yield COUNTED
         yield COUNTS
-        yield SEED
+        if self.secret:
+            yield SECRET
         yield ROUNDING
 
     def _search(self, certified: float) -> str:

@@ -10,6 +10,7 @@ from auditor.reid.people import Pictures, pictures
 from auditor.types import RunContext, Target
 from defenses.dp_sgd.accounting import Steps, calibrated
 from defenses.dp_sgd.claim import Promise
+from defenses.dp_sgd.randomness import seeded_secret, system_secret
 from defenses.dp_sgd.student import Student, private_copy, unwrap_norms
 from defenses.dp_sgd.training import Settings, Units, learn
 from defenses.retraining import retrainable
@@ -48,6 +49,9 @@ class DpSgd:
         scratch: whether the weights are drawn anew; otherwise those given must be public, that is,
             must not come from the training people.
         runs: trainings on these people that count: one for every setting that was tried.
+        randomness: where noise and samples come from: a 256-bit ``secret`` of the operating system,
+            which is stored nowhere, so that no two trainings are alike; or the run's ``seed``,
+            which can be repeated, and for which nothing is promised.
         chunk: units whose gradients are held in memory at once.
         triplet: refused unless 0.
     """
@@ -63,6 +67,7 @@ class DpSgd:
     clip: float = 1.0
     scratch: bool = True
     runs: int = 1
+    randomness: Literal["secret", "seed"] = "secret"
     chunk: int = 32
     triplet: float = 0.0
 
@@ -98,20 +103,28 @@ class DpSgd:
             lr=self.lr,
             clip=self.clip,
             noise_multiplier=self._noise(len(units)),
-            nth=len(target.claims),
         )
-        student, steps = self.train(extractor, units, settings, ctx)
+        # two trainings with the same noise would cancel it in their difference
+        unique = f"defenses.dp_sgd {settings} {len(units)} {units.views} {len(target.claims)}"
+        hidden = self.randomness == "secret"
+        secret = system_secret() if hidden else seeded_secret(ctx.seed, unique)
+        student, steps = self.train(extractor, units, settings, secret, ctx)
         claim = self._promise(steps, shown).claim()
         return replace(target, extractor=student, claims=(*target.claims, claim))
 
     def train(
-        self, extractor: CardedExtractor, units: Units, settings: Settings, ctx: RunContext
+        self,
+        extractor: CardedExtractor,
+        units: Units,
+        settings: Settings,
+        secret: bytes,
+        ctx: RunContext,
     ) -> tuple[CardedExtractor, Steps]:
         """A trained copy of ``extractor``, in evaluation mode, and the steps that were made."""
         with ctx.randomness("defenses.dp_sgd.start"):
             copied = private_copy(extractor, scratch=self.scratch).to(ctx.device)
             student = Student(copied, units.shown.people)
-            steps = learn(student, copied, units, settings, ctx)
+            steps = learn(student, copied, units, settings, secret, ctx)
         unwrap_norms(copied.network)
         return copied.eval().requires_grad_(True), steps
 
@@ -122,6 +135,7 @@ class DpSgd:
             delta=self.delta,
             clip=self.clip,
             scratch=self.scratch,
+            secret=self.randomness == "secret",
             runs=self.runs,
             made=steps,
             images=int(shown.classes.bincount().max()),

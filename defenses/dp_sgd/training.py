@@ -2,9 +2,11 @@
 
 Opacus is used directly. Lightning moves optimizers, loaders and steps about behind the scenes, and
 a training that thereby forwards through the unwrapped network, or samples shuffled batches, still
-runs and still reports an ε; Opacus' own Lightning example had that fault (its issue 313).
+runs and still reports an ε; Opacus' own Lightning example had that fault (its issue 313). Its
+privacy engine is left out, for it has no place for noise and samples from a secret.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +14,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from opacus import GradSampleModule, PrivacyEngine
-from opacus.data_loader import DPDataLoader
+from opacus import GradSampleModule
+from opacus.accountants import RDPAccountant
+from opacus.data_loader import wrap_collate_with_empty
 from opacus.optimizers import DPOptimizer
 from opacus.utils.batch_memory_manager import BatchMemoryManager
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.augment import augment
@@ -25,6 +28,7 @@ from auditor.reid.people import Pictures
 from auditor.reid.recipe import Recipe
 from auditor.types import RunContext
 from defenses.dp_sgd.accounting import Steps
+from defenses.dp_sgd.randomness import SecretOptimizer, SecretSampler, SecretStream
 from defenses.dp_sgd.student import Student
 
 CHANGES = Recipe(recolour=0.0, erase=0.0)
@@ -81,7 +85,6 @@ class Settings:
         lr: of AdamW, which only sees noisy gradients, so that it costs no privacy.
         clip: L2 norm at which a unit's gradient is cut.
         noise_multiplier: deviation of the noise over ``clip``.
-        nth: of the trainings of this network that are private.
     """
 
     epochs: int
@@ -90,57 +93,67 @@ class Settings:
     lr: float
     clip: float
     noise_multiplier: float
-    nth: int = 0
+
+    def rate(self, units: int) -> float:
+        """Chance that a unit takes part in a step: a pass is so many whole steps."""
+        return 1 / math.ceil(units / min(self.batch, units))
 
 
 @dataclass(frozen=True, eq=False)
 class Private:
-    """The parts of a private training, as Opacus wrapped them.
+    """The parts of a private training.
 
     Attributes:
         forward: what pictures must go through, so that gradients are kept apart.
         optimizer: cuts and adds noise.
         loader: samples each unit independently.
-        engine: its accountant counts the steps that were made.
+        accountant: counts the steps that were made.
     """
 
     forward: GradSampleModule
     optimizer: DPOptimizer
-    loader: DPDataLoader
-    engine: PrivacyEngine
+    loader: DataLoader[tuple[Tensor, Tensor]]
+    accountant: RDPAccountant
 
 
-def private(student: Student, units: Units, settings: Settings, ctx: RunContext) -> Private:
-    """Wrap a training, with Poisson sampling and noise from seeded generators."""
-    optimizer = torch.optim.AdamW(
-        [p for p in student.parameters() if p.requires_grad], settings.lr, weight_decay=0.0
+def private(student: Student, units: Units, settings: Settings, secret: bytes) -> Private:
+    """Wrap a training, with Poisson sampling and noise that follow from ``secret``."""
+    stream, rate = SecretStream(secret), settings.rate(len(units))
+    forward = GradSampleModule(student)
+    forward.forbid_grad_accumulation()
+    learning = [p for p in student.parameters() if p.requires_grad]
+    optimizer = SecretOptimizer(
+        stream,
+        torch.optim.AdamW(learning, settings.lr, weight_decay=0.0),
+        noise_multiplier=settings.noise_multiplier,
+        max_grad_norm=settings.clip,
+        expected_batch_size=int(len(units) * rate),
     )
-    # two trainings with the same noise would cancel it in their difference
-    unique = ctx.seed_for(f"defenses.dp_sgd.noise {settings} {len(units)} {units.views}")
-    noise = torch.Generator(ctx.device).manual_seed(unique)
-    with _without_advice():
-        engine = PrivacyEngine(accountant="rdp")
-        forward, noisy, loader = engine.make_private(
-            module=student,
-            optimizer=optimizer,
-            data_loader=DataLoader(
-                units,
-                batch_size=min(settings.batch, len(units)),
-                generator=ctx.generator("defenses.dp_sgd.sample"),
-            ),
-            noise_multiplier=settings.noise_multiplier,
-            max_grad_norm=settings.clip,
-            poisson_sampling=True,
-            noise_generator=noise,
-        )
-    return Private(forward, noisy, loader, engine)
+    accountant = RDPAccountant()
+    optimizer.attach_step_hook(accountant.get_optimizer_hook_fn(sample_rate=rate))
+    one = units[0]
+    loader = DataLoader(
+        units,
+        batch_sampler=SecretSampler(stream, len(units), rate),
+        collate_fn=wrap_collate_with_empty(
+            collate_fn=default_collate,
+            sample_empty_shapes=[(0, *part.shape) for part in one],
+            dtypes=[part.dtype for part in one],
+        ),
+    )
+    return Private(forward, optimizer, loader, accountant)
 
 
 def learn(
-    student: Student, extractor: CardedExtractor, units: Units, settings: Settings, ctx: RunContext
+    student: Student,
+    extractor: CardedExtractor,
+    units: Units,
+    settings: Settings,
+    secret: bytes,
+    ctx: RunContext,
 ) -> Steps:
     """Train ``student`` in place; what was done, as the accountant counted it."""
-    parts = private(student, units, settings, ctx)
+    parts = private(student, units, settings, secret)
     draw = ctx.generator("defenses.dp_sgd.augment")
     with (
         _without_advice(),
@@ -162,12 +175,12 @@ def learn(
             ctx.progress((epoch + 1) / settings.epochs, "dp_sgd")
     parts.optimizer.zero_grad(set_to_none=True)
     parts.forward.to_standard_module()
-    return counted(parts.engine)
+    return counted(parts.accountant)
 
 
-def counted(engine: PrivacyEngine) -> Steps:
-    """What the engine's accountant saw."""
-    ((noise, rate, count),) = engine.accountant.history
+def counted(accountant: RDPAccountant) -> Steps:
+    """What the accountant saw."""
+    ((noise, rate, count),) = accountant.history
     return Steps(float(noise), float(rate), int(count))
 
 
@@ -196,8 +209,6 @@ def _no_gradients(optimizer: DPOptimizer) -> None:
 @contextmanager
 def _without_advice() -> Iterator[None]:
     with warnings.catch_warnings():
-        # the noise is drawn from a seed, which the claim says
-        warnings.filterwarnings("ignore", message="Secure RNG turned off")
         # pictures need no gradient of their own
         warnings.filterwarnings("ignore", message="Full backward hook is firing")
         yield

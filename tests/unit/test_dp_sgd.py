@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,8 @@ import torchvision
 from dp_accounting import dp_event
 from dp_accounting.pld import PLDAccountant
 from opacus import GradSampleModule
-from opacus.data_loader import DPDataLoader
 from opacus.optimizers import DPOptimizer
+from scipy.stats import kstest
 from torch import nn
 
 from auditor.card import Card
@@ -23,6 +24,7 @@ from auditor.reid.people import pictures
 from auditor.types import RunContext
 from defenses.dp_sgd import DpSgd
 from defenses.dp_sgd.accounting import Steps, calibrated
+from defenses.dp_sgd.randomness import SecretSampler, SecretStream, seeded_secret
 from defenses.dp_sgd.student import Student, Unaliased, private_copy, unwrap_norms
 from defenses.dp_sgd.training import Settings, Units, counted, learn, private
 from tests import worlds
@@ -30,6 +32,7 @@ from tests.unit.coloured import SIZE, Small, coloured, extractor, target
 
 QUICK = Settings(epochs=3, batch=8, chunk=3, lr=1e-3, clip=1.0, noise_multiplier=1.0)
 CONTEXT = RunContext(seed=4)
+SECRET = seeded_secret(4, "tests")
 
 
 class Telling(Small):
@@ -104,10 +107,71 @@ class TestAccounting:
             calibrated(1e-9, 1e-5, 1.0, 10)
 
 
+class TestRandomness:
+    def test_one_secret_gives_one_stream_and_another_one_another(self):
+        first, again, other = (
+            SecretStream(seeded_secret(seed, "x")).uniform(100) for seed in (1, 1, 2)
+        )
+        assert (first == again).all()
+        assert not set(first) & set(other)
+
+    def test_no_two_draws_overlap(self):
+        stream = SecretStream(SECRET)
+        draws = np.concatenate([stream.uniform(500) for _ in range(40)])
+        assert len(set(draws)) == len(draws)
+
+    def test_the_keystream_is_that_of_rfc_8439(self):
+        """Section 2.4.2's key and nonce, which is the number of a draw; its blocks start at 1."""
+        stream = SecretStream(bytes(range(32)))
+        nonce = bytes.fromhex("000000000000004a00000000")
+        stream._draws = int.from_bytes(nonce, "little") - 1
+        assert stream._bytes(128)[64:80].hex() == "224f51f3401bd9e12fde276fb8631ded"
+
+    def test_numbers_are_uniform_and_normal(self):
+        stream = SecretStream(SECRET)
+        uniform, normal = stream.uniform(20_000), stream.gaussian((100, 200))
+        assert 0 < uniform.min() < uniform.max() < 1
+        assert kstest(uniform, "uniform").pvalue > 0.01
+        assert normal.shape == (100, 200)
+        assert kstest(normal.ravel(), "norm").pvalue > 0.01
+
+    def test_samples_are_independent_of_one_another_and_of_the_step(self):
+        sampler = SecretSampler(SecretStream(SECRET), 50, 1 / 200)
+        taken = np.zeros((200, 50))
+        for step, rows in enumerate(sampler):
+            taken[step, rows] = 1
+        assert len(sampler) == 200
+        assert taken.sum() == pytest.approx(50, abs=25)
+
+    def test_a_secret_training_cannot_be_repeated_and_a_seeded_one_promises_nothing(self):
+        images = torch.rand(3, 3, *SIZE)
+        for randomness, alike in (("secret", False), ("seed", True)):
+            brief = {**BRIEF, "randomness": randomness}
+            first, second = (DpSgd(**brief).apply(target(), CONTEXT) for _ in range(2))
+            assert torch.equal(first.extractor(images), second.extractor(images)) == alike
+            (claim,) = first.claims
+            assert claim.verdict == ("VOID" if alike else "CONSISTENT")
+            assert ("seed of the run" in claim.reason) == alike
+
+    def test_no_two_seeded_trainings_share_their_noise(self):
+        seeded = {**BRIEF, "noise_multiplier": 1e4, "randomness": "seed", "scratch": False}
+        given = target()
+        again = replace(given, claims=DpSgd(**seeded).apply(given, CONTEXT).claims)
+        images = torch.rand(3, 3, *SIZE)
+        made = [
+            DpSgd(**seeded).apply(given, CONTEXT),
+            DpSgd(**seeded).apply(again, CONTEXT),
+            DpSgd(**{**seeded, "clip": 2.0}).apply(given, CONTEXT),
+        ]
+        answers = [each.extractor(images) for each in made]
+        assert not torch.allclose(answers[0], answers[1], atol=1e-3)
+        assert not torch.allclose(answers[0], answers[2], atol=1e-3)
+
+
 class TestTraining:
     def test_pictures_go_through_the_module_that_keeps_gradients_apart(self, monkeypatch):
         _, pupil = student()
-        parts = private(pupil, units(), QUICK, CONTEXT)
+        parts = private(pupil, units(), QUICK, SECRET)
         assert isinstance(parts.forward, GradSampleModule)
         assert parts.forward._module is pupil
         assert isinstance(parts.optimizer, DPOptimizer)
@@ -119,49 +183,37 @@ class TestTraining:
             lambda self, x: (seen.append(len(x)), before(self, x))[1],
         )
         copied, pupil = student()
-        learn(pupil, copied, units(), QUICK, CONTEXT)
+        learn(pupil, copied, units(), QUICK, SECRET, CONTEXT)
         assert sum(seen) == pytest.approx(3 * 32, abs=40)
 
     def test_units_are_poisson_sampled(self):
         _, pupil = student()
-        loader = private(pupil, units(), replace(QUICK, batch=8), CONTEXT).loader
-        assert isinstance(loader, DPDataLoader)
-        assert loader.sample_rate == 1 / 4
+        loader = private(pupil, units(), replace(QUICK, batch=8), SECRET).loader
+        assert loader.batch_sampler.sample_rate == 1 / 4
         sizes = [len(classes) for _ in range(40) for _, classes in loader]
         # binomial: 32 units at a rate of 1/4
         assert torch.tensor(sizes).float().mean().item() == pytest.approx(8, abs=0.8)
         assert torch.tensor(sizes).float().var().item() == pytest.approx(6, abs=2.5)
-
-    def test_no_two_trainings_share_their_noise(self):
-        def first(settings, chosen=None):
-            _, pupil = student()
-            generator = private(pupil, chosen or units(), settings, CONTEXT).optimizer.generator
-            return torch.randn(1, generator=generator).item()
-
-        others = [first(replace(QUICK, lr=2e-3)), first(replace(QUICK, nth=1))]
-        others.append(first(QUICK, units("identity")))
-        assert len({first(QUICK), *others}) == 4
-        assert first(QUICK) == first(QUICK)
 
     def test_steps_that_sample_nobody_are_made_and_counted(self, monkeypatch):
         copied, pupil = student()
         before = {name: w.clone() for name, w in pupil.named_parameters()}
         few = Units.people(pictures(coloured(), SIZE), 2, torch.Generator())
         monkeypatch.setattr(
-            "opacus.utils.uniform_sampler.UniformWithReplacementSampler.__iter__",
+            "defenses.dp_sgd.randomness.SecretSampler.__iter__",
             lambda self: iter([[]] * self.steps),
         )
-        steps = learn(pupil, copied, few, replace(QUICK, batch=2), CONTEXT)
+        steps = learn(pupil, copied, few, replace(QUICK, batch=2), SECRET, CONTEXT)
         assert steps == Steps(1.0, 1 / 4, 12)
         moved = [not torch.equal(before[n], w) for n, w in pupil.named_parameters()]
         assert sum(moved) == len(moved) - 2  # the layer that nothing depends on stays
 
     def test_the_accountant_counts_steps_not_chunks(self):
         copied, pupil = student()
-        assert learn(pupil, copied, units(), QUICK, CONTEXT) == Steps(1.0, 1 / 4, 12)
-        parts = private(pupil, units(), QUICK, CONTEXT)
+        assert learn(pupil, copied, units(), QUICK, SECRET, CONTEXT) == Steps(1.0, 1 / 4, 12)
+        parts = private(pupil, units(), QUICK, SECRET)
         with pytest.raises(ValueError, match="not enough values"):
-            counted(parts.engine)
+            counted(parts.accountant)
 
     @pytest.mark.parametrize("unit", ["image", "identity"])
     def test_the_noiseless_step_is_the_sum_of_cut_gradients_of_units(self, unit, monkeypatch):
@@ -183,7 +235,7 @@ class TestTraining:
             QUICK, clip=0.05, noise_multiplier=0.0, chunk=2, epochs=1, batch=len(sampled)
         )
         monkeypatch.setattr(
-            "opacus.utils.uniform_sampler.UniformWithReplacementSampler.__iter__",
+            "defenses.dp_sgd.randomness.SecretSampler.__iter__",
             lambda self: iter([[0, 3, 7]]),
         )
         monkeypatch.setattr("defenses.dp_sgd.training.augment", lambda images, *_: images)
@@ -200,7 +252,7 @@ class TestTraining:
                 p.grad.clone() for g in self.param_groups for p in g["params"]
             ),
         )
-        learn(pupil, copied, sampled, settings, CONTEXT)
+        learn(pupil, copied, sampled, settings, SECRET, CONTEXT)
         for found, total in zip(stepped, expected, strict=True):
             assert torch.allclose(found * len(sampled), total, atol=2e-6)
 
@@ -211,7 +263,7 @@ class TestTraining:
             copied = private_copy(extractor(), scratch=True)
             pupil = Student(copied, 8)
             settings = Settings(60, 8, 32, 1e-2, 1.0, noise)
-            learn(pupil, copied, units(unit), settings, CONTEXT)
+            learn(pupil, copied, units(unit), settings, SECRET, CONTEXT)
             split = coloured()
             images = copied.prepare(split.images.load(range(len(split)), SIZE))
             return (pupil.eval()(images)[0].argmax(1) == split.pids - 1).float().mean().item()
@@ -264,7 +316,7 @@ class TestStudent:
         given = extractor()
         given.network.to(memory_format=torch.channels_last)
         copied = private_copy(given, scratch=True)
-        learn(Student(copied, 8), copied, units(), QUICK, CONTEXT)
+        learn(Student(copied, 8), copied, units(), QUICK, SECRET, CONTEXT)
         assert all(weight.is_contiguous() for weight in copied.network.parameters())
 
     def test_a_weight_that_cannot_be_drawn_anew_is_refused(self):
@@ -277,10 +329,11 @@ BRIEF = {"epochs": 1, "batch": 8, "noise_multiplier": 2.0}
 
 class TestDefense:
     def test_from_scratch_the_given_weights_do_not_matter(self):
-        first, second = (DpSgd(**BRIEF).apply(target(seed=seed), CONTEXT) for seed in (1, 2))
+        seeded = {**BRIEF, "randomness": "seed"}
+        first, second = (DpSgd(**seeded).apply(target(seed=seed), CONTEXT) for seed in (1, 2))
         images = torch.rand(3, 3, *SIZE)
         assert torch.equal(first.extractor(images), second.extractor(images))
-        warm = DpSgd(**BRIEF, scratch=False).apply(target(seed=1), CONTEXT)
+        warm = DpSgd(**seeded, scratch=False).apply(target(seed=1), CONTEXT)
         assert not torch.equal(first.extractor(images), warm.extractor(images))
 
     def test_the_claim_says_what_was_done_and_for_whom(self):

@@ -1,0 +1,107 @@
+"""Random numbers that nobody can compute again who does not hold a 256-bit secret.
+
+Differential privacy assumes noise and samples that an adversary cannot guess. A torch generator has
+32 bits of state from its seed, few enough to try them all; Opacus' ``secure_mode`` asks for a
+package that no longer builds. Here everything comes from ChaCha20 (RFC 8439) in counter mode.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from numpy.typing import NDArray
+from opacus.optimizers import DPOptimizer
+from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
+from opacus.utils.uniform_sampler import UniformWithReplacementSampler
+from scipy.special import ndtri
+
+SECRET_BYTES = 32
+SUMMED = 4
+"""Gaussians that make up one: the bits of a sum do not tell its parts, on which the attacks on
+floating-point noise rest (Mironov, CCS 2012; Holohan and Braghin, 2021, Sec. 5.1)."""
+
+
+def system_secret() -> bytes:
+    """A secret from the operating system, which is written nowhere."""
+    return os.urandom(SECRET_BYTES)
+
+
+def seeded_secret(seed: int, name: str) -> bytes:
+    """A secret that whoever knows the seed has as well: for tests, and for nothing else."""
+    return hashlib.sha256(f"{seed}/{name}/secret".encode()).digest()
+
+
+class SecretStream:
+    """Independent numbers, draw by draw; the same ones under the same secret.
+
+    Args:
+        secret: 32 bytes.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret, self._draws = secret, 0
+
+    def uniform(self, count: int) -> NDArray[np.float64]:
+        """``(count,)`` in (0, 1), with 53 random bits each."""
+        bits = np.frombuffer(self._bytes(8 * count), dtype="<u8") >> np.uint64(11)
+        numbers: NDArray[np.float64] = (bits + 0.5) * 2.0**-53
+        return numbers
+
+    def gaussian(self, shape: Sequence[int]) -> NDArray[np.float64]:
+        """Standard normal numbers."""
+        count = int(np.prod(shape))
+        total = sum(ndtri(self.uniform(count)) for _ in range(SUMMED))
+        return np.asarray(total / np.sqrt(SUMMED)).reshape(shape)
+
+    def _bytes(self, count: int) -> bytes:
+        """A keystream of its own for every draw: a counter is half the nonce of the next one."""
+        self._draws += 1
+        nonce = bytes(4) + self._draws.to_bytes(12, "little")
+        return Cipher(ChaCha20(self._secret, nonce), mode=None).encryptor().update(bytes(count))
+
+
+class SecretOptimizer(DPOptimizer):  # type: ignore[misc]
+    """Opacus' optimizer with noise from a secret stream, added in double precision.
+
+    Args:
+        stream: gives the noise.
+        given: what Opacus' takes.
+    """
+
+    def __init__(self, stream: SecretStream, *given: object, **named: object) -> None:
+        super().__init__(*given, **named)
+        self.stream = stream
+
+    def add_noise(self) -> None:
+        """Leave the noisy sum of cut gradients in ``p.grad``."""
+        deviation = self.noise_multiplier * self.max_grad_norm
+        for p in self.params:
+            _check_processed_flag(p.summed_grad)
+            noise = torch.from_numpy(self.stream.gaussian(p.summed_grad.shape))
+            noisy = p.summed_grad.cpu().double() + deviation * noise
+            p.grad = noisy.to(p).view_as(p)
+            _mark_as_processed(p.summed_grad)
+
+
+class SecretSampler(UniformWithReplacementSampler):  # type: ignore[misc]
+    """Poisson samples from a secret stream.
+
+    Args:
+        stream: decides who takes part.
+        units: that may.
+        rate: chance of each, in every step.
+    """
+
+    def __init__(self, stream: SecretStream, units: int, rate: float) -> None:
+        super().__init__(num_samples=units, sample_rate=rate)
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Row numbers of a step, ``int(1 / rate)`` times."""
+        for _ in range(self.steps):
+            taken = self.stream.uniform(self.num_samples) < self.sample_rate
+            yield np.flatnonzero(taken).tolist()
