@@ -46,10 +46,9 @@ class SecretStream:
         self._secret, self._draws = secret, 0
 
     def uniform(self, count: int) -> NDArray[np.float64]:
-        """``(count,)`` in (0, 1), with 53 random bits each."""
-        bits = np.frombuffer(self._bytes(8 * count), dtype="<u8") >> np.uint64(11)
-        numbers: NDArray[np.float64] = (bits + 0.5) * 2.0**-53
-        return numbers
+        """``(count,)`` strictly between 0 and 1, with 52 random bits each."""
+        bits = np.frombuffer(self._bytes(8 * count), dtype="<u8") >> np.uint64(12)
+        return np.asarray((bits + 0.5) * 2.0**-52, dtype=np.float64)
 
     def gaussian(self, shape: Sequence[int]) -> NDArray[np.float64]:
         """Standard normal numbers."""
