@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from auditor.errors import did_you_mean
-from auditor.evidence import Doubts, doubts_on, family_of, undone, unshown
+from auditor.evidence import Doubts, doubts, doubts_on, family_of, undone, unshown
 from auditor.multiplicity import ALPHA, holm, tail
 from auditor.report import AuditReport, Finding, Measurement, Scenario
 
@@ -148,11 +148,11 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     # A pattern may match findings that never produced its metric: those are judged too.
     missing = list(_missing(report, gate))
     found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
-    doubts = {address: doubts_on(report, address) for address, _ in found}
-    corrected = _corrected(gate, [(a, m) for a, m in found if not doubts[a].failing])
+    heard = {address: doubts_on(report, address) for address, _ in found}
+    corrected = _corrected(gate, [(a, m) for a, m in found if not heard[a].failing])
     for address, measurement in found:
         judged = corrected.get(address) or _judge(gate, measurement)
-        outcome, reason = _doubted(*judged, doubts[address])
+        outcome, reason = _doubted(*judged, heard[address])
         observed = measurement.pessimistic if gate.judge == "pessimistic" else measurement.value
         yield Verdict(gate=gate, address=address, observed=observed, outcome=outcome, reason=reason)
     for address, reason in missing:
@@ -198,16 +198,16 @@ def _corrected(
     return corrected
 
 
-def _doubted(outcome: Outcome, reason: str, doubts: Doubts) -> tuple[Outcome, str]:
+def _doubted(outcome: Outcome, reason: str, heard: Doubts) -> tuple[Outcome, str]:
     """What is left of an outcome once the doubts about its figure are heard."""
     if outcome == "pass":
-        if doubts.passing:
-            return "inconclusive", doubts.passing
-        return "pass", f"{reason}; {doubts.remark}" if doubts.remark else reason
-    if outcome == "fail" and doubts.failing:
-        return "inconclusive", doubts.failing
-    if outcome == "inconclusive" and doubts.passing:
-        return "inconclusive", f"{reason}; {doubts.passing}"
+        if heard.passing:
+            return "inconclusive", heard.passing
+        return "pass", f"{reason}; {heard.remark}" if heard.remark else reason
+    if outcome == "fail" and heard.failing:
+        return "inconclusive", heard.failing
+    if outcome == "inconclusive" and heard.passing:
+        return "inconclusive", f"{reason}; {heard.passing}"
     return outcome, reason
 
 
@@ -328,23 +328,42 @@ def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[s
 def outranked(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Where a gate decides by one rung while a stronger one of its family is not gated."""
     gated = dict.fromkeys(v.address for v in verdicts if v.gate.level == "error")
-    measured = dict(report.measurements())
     for address in gated:
         scenario, attack, metric = address.split("/", 2)
         finding = report.finding(scenario, attack)
-        if finding is None or address not in measured:
+        own = _counting(finding, metric) if finding else None
+        if finding is None or own is None:
             continue
+        strongest, worst = _strongest(report, scenario, family_of(finding), metric)
+        rung = f"{scenario}/{strongest}/{metric}"
         ladder = f"{scenario}/ladder/{family_of(finding)}.{metric}"
-        judged = report.scenario(scenario)
-        top = judged.ladder(f"{family_of(finding)}.{metric}") if judged else None
-        if top is None or {ladder, f"{scenario}/{top.strongest}/{metric}"} & gated.keys():
-            continue
-        own, worst = measured[address], top.measurement
-        if worst.value > own.value if worst.worse == "higher" else worst.value < own.value:
+        if _badness(worst) > _badness(own) and not {rung, ladder} & gated.keys():
+            known = any(address == ladder for address, _ in report.measurements())
             yield (
-                f"{address} gates one rung ({own.value:.3g}), but {top.strongest} is a stronger "
-                f"one of the same ladder ({worst.value:.3g}): gate {ladder}"
+                f"{address} gates one rung ({own.value:.3g}), but {strongest} is a stronger one "
+                f"of the same ladder ({worst.value:.3g}): gate {ladder if known else rung}"
             )
+
+
+def _strongest(
+    report: AuditReport, scenario: str, family: str, metric: str
+) -> tuple[str, Measurement]:
+    """The rung that found most, by any figure it has: groups have no ladder of their own."""
+    judged = report.scenario(scenario)
+    rungs = [f for f in judged.findings if family_of(f) == family] if judged else []
+    values = [(f.attack, m) for f in rungs if (m := _counting(f, metric)) is not None]
+    return max(values, key=lambda pair: _badness(pair[1]))
+
+
+def _counting(finding: Finding, metric: str) -> Measurement | None:
+    """A rung's figure, unless it proves nothing."""
+    if doubts(finding, metric).failing:
+        return None
+    return next((m for m in finding.figures() if m.metric == metric), None)
+
+
+def _badness(m: Measurement) -> float:
+    return m.value if m.worse == "higher" else -m.value
 
 
 def unexcused(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:

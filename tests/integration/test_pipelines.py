@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -160,14 +161,19 @@ class TestAction:
         assert step("Say the verdict", AUDIT_CODE="")[0] == 1  # a step before it broke
 
     def test_a_policy_and_a_baseline_count(self, step, tmp_path):
-        for name, record in (("new", powerful_record()), ("old", example_record())):
+        new = powerful_record()
+        more = replace(new, scenarios=(*new.scenarios, replace(new.scenarios[1], defense="gone")))
+        for name, record in (("new", new), ("old", example_record()), ("more", more)):
             (tmp_path / f"{name}.json").write_text(dumps(record))
         gate = {"address": "none/utility/rank1", "min": 0.5, "cites": "x"}
         (tmp_path / "p.yaml").write_text(yaml.safe_dump({"version": 1, "gates": [gate]}))
         judged = {"AUDIT_REPORT": "new.json", "AUDIT_POLICY": "p.yaml"}
         assert self.judge(step, tmp_path, **judged)[1]["verdict"] == "pass"
-        # the old record's inversion has no power: what it is compared with proves nothing
+        # the old record's inversion has no power, which can hide no leak of the new one
         compared = {"AUDIT_BASELINE": "old.json", "AUDIT_MARGIN": "0.1"}
+        assert self.judge(step, tmp_path, **judged, **compared)[1]["verdict"] == "pass"
+        # figures that are gone might have got worse
+        compared["AUDIT_BASELINE"] = "more.json"
         assert self.judge(step, tmp_path, **judged, **compared)[1] == {
             "verdict": "inconclusive",
             "exit-code": "4",

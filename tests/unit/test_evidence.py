@@ -11,7 +11,7 @@ from auditor.comparison import compare
 from auditor.evidence import doubts, doubts_on
 from auditor.gates import Gate, check, outranked
 from auditor.ladders import ladders
-from auditor.report import AuditReport, Finding, Power, PowerOutcome, Scenario
+from auditor.report import AuditReport, Finding, Power, PowerOutcome, Scenario, Subgroup
 from tests.records import certificate, example_record, identity, measured
 
 LADDER = "none/ladder/identity.top1"
@@ -179,6 +179,25 @@ class TestOutranked:
     )
     def test_others_are_not(self, gates):
         assert self.warnings(*gates) == []
+
+    def test_a_group_has_no_ladder_but_rungs(self):
+        weak, strong = (
+            replace(
+                found,
+                subgroups=(
+                    Subgroup(
+                        attribute="hat",
+                        value="yes",
+                        measurement=replace(found.measurements[0], metric="top1@hat=yes"),
+                    ),
+                ),
+            )
+            for found in (self.WEAK, self.STRONG)
+        )
+        report = record(weak, strong)
+        gate = Gate(address="none/softmax/top1@hat=*", limit=0.1)
+        (told,) = outranked(report, check(report, [gate]))
+        assert told.endswith("gate none/lda/top1@hat=yes")
 
     def test_a_stronger_rung_that_fools_itself_is_no_rung(self):
         report = record(self.WEAK, rung("lda", 0.9, "self-deceived"))
