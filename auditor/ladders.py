@@ -9,14 +9,20 @@ from auditor.report import Finding, Ladder, Measurement
 
 
 def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:
-    """The strongest rung of every family, by each rung's headline and every shared metric."""
+    """The strongest rung of every family, by each metric that can be gated.
+
+    These are the headlines, what several rungs measured, and what a certificate vouches for, so
+    that the address of a ladder does not come and go with its rungs.
+    """
     found = []
     for rungs in families(findings).values():
         done = [rung for rung in rungs if rung.status == "done"]
         headlines = [rung.headline.metric for rung in done if rung.headline]
         names = [m.metric for rung in done for m in rung.measurements]
         shared = [name for name in names if names.count(name) > 1]
-        tops = (ladder(rungs, metric) for metric in dict.fromkeys([*headlines, *shared]))
+        certified = [power.metric for rung in done for power in rung.powers]
+        metrics = dict.fromkeys([*headlines, *shared, *certified])
+        tops = (ladder(rungs, metric) for metric in metrics)
         found += [top for top in tops if top is not None]
     return tuple(found)
 
