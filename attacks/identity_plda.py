@@ -1,12 +1,14 @@
 """Who is this, by a model of how people differ: the rung beside linear discriminant analysis."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
+
+from torch import Tensor
 
 from attacks import adversaries
 from attacks.closed_set import Sides, named_by, split_gallery
 from attacks.gaussian import fit_people
-from attacks.plda import Plda, Suspects, study_auxiliary
+from attacks.plda import Own, Plda, Prepare, Suspects, study
 from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
@@ -42,14 +44,35 @@ class IdentityPlda:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
-        standardise = Standardise(stored)
-        features = standardise(stored)
-        known, asked = split_gallery(target.data.gallery, self.split, self.train_share, ctx)
-        people, labels = pids[known].unique(return_inverse=True)
-        auxiliary = study_auxiliary(target, standardise, ctx, "attacks.identity_plda")
-        crowds = [auxiliary] if auxiliary else []
-        plda = Plda.of([*crowds, fit_people(features[known], labels)])
-        suspects = Suspects.of(plda, features[known], labels)
-        score = suspects.log_likelihood
-        return named_by(score, features[asked], people, pids[asked], self.split)
+        own = Own.of(target, ctx, "attacks.identity_plda")
+        prepare = Standardise(stored_gallery(target, ctx))
+        return name_by_model(self, prepare, own, target, ctx)
+
+
+class _Naming(Protocol):
+    """What the rungs that name by the two-covariance model have in common."""
+
+    @property
+    def train_share(self) -> float: ...
+    @property
+    def split(self) -> Sides: ...
+
+
+def name_by_model(
+    attack: _Naming, prepare: Prepare, own: Own, target: Target, ctx: RunContext
+) -> AttackResult:
+    """Name the entries asked for by the model of whatever ``prepare`` makes of entries."""
+    entries, pids = prepare(stored_gallery(target, ctx)), target.data.gallery.pids
+    known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
+    people, labels = pids[known].unique(return_inverse=True)
+    suspects = suspected(entries[known], labels, prepare, own, ctx)
+    return named_by(suspects.log_likelihood, entries[asked], people, pids[asked], attack.split)
+
+
+def suspected(
+    known: Tensor, labels: Tensor, prepare: Prepare, own: Own, ctx: RunContext
+) -> Suspects:
+    """What known entries ``(N, E)`` of persons ``labels (N,)`` lead to expect of the others."""
+    auxiliary = study(own, prepare, ctx.generator("attacks.identity_plda.release"))
+    crowds = [auxiliary] if auxiliary else []
+    return Suspects.of(Plda.of([*crowds, fit_people(known, labels)]), known, labels)

@@ -7,7 +7,7 @@ import torch
 
 from attacks import adversaries
 from attacks.linkage import linked, notes_on, second_release
-from attacks.plda import Plda, study_auxiliary
+from attacks.plda import Own, Plda, Prepare, study
 from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -45,16 +45,30 @@ class LinkagePlda:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        first, second = stored_gallery(target, ctx), second_release(target, target.extractor, ctx)
-        # the releases have two keys, and so have the pictures that are learned from
-        standardise = Standardise(first)
-        name = "attacks.linkage_plda"
-        auxiliary = study_auxiliary(target, standardise, ctx, name, publications=2)
-        if auxiliary is None:
-            raise UnsupportedTargetError(
-                "how people differ is learned from two or more auxiliary ones"
-            )
-        plda = Plda.of([auxiliary])
-        notes = notes_on(target, "", same=torch.equal(first, second))
-        a, b = (plda.weigh(standardise(entries)) for entries in (first, second))
-        return linked(a, b, self.pairs, notes, target, ctx)
+        own = own_people(target, ctx, "attacks.linkage_plda")
+        prepare = Standardise(stored_gallery(target, ctx))
+        return link_by_model(self.pairs, prepare, own, target, ctx)
+
+
+def own_people(target: Target, ctx: RunContext, name: str) -> Own:
+    """Auxiliary people under two keys, like the two releases.
+
+    Raises:
+        UnsupportedTargetError: if there are fewer than two.
+    """
+    if len(target.data.auxiliary.pids.unique()) < 2:
+        raise UnsupportedTargetError("how people differ is learned from two or more auxiliary ones")
+    return Own.of(target, ctx, name, keys=2)
+
+
+def link_by_model(
+    pairs: int, prepare: Prepare, own: Own, target: Target, ctx: RunContext
+) -> AttackResult:
+    """Link two releases by the model of whatever ``prepare`` makes of entries."""
+    first, second = stored_gallery(target, ctx), second_release(target, target.extractor, ctx)
+    auxiliary = study(own, prepare, ctx.generator("attacks.linkage_plda.release"))
+    assert auxiliary is not None  # see `own_people`
+    plda = Plda.of([auxiliary])
+    notes = notes_on(target, "", same=torch.equal(first, second))
+    a, b = (plda.weigh(prepare(entries)) for entries in (first, second))
+    return linked(a, b, pairs, notes, target, ctx)

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from attacks.gaussian import People, fit_people
+from attacks.mapping import views_of
 from attacks.publication import published, released
-from auditor.types import RunContext, Target
+from auditor.types import Release, RunContext, Target
 
+Prepare = Callable[[Tensor], Tensor]
+"""What an attack makes of stored entries ``(N, D)`` before it models them: ``(N, E)``."""
 DRAWS = 8
 """Releases of each auxiliary picture, where the release is random."""
 
@@ -84,55 +87,94 @@ class Suspects:
     @classmethod
     def of(cls, plda: Plda, entries: Tensor, labels: Tensor) -> "Suspects":
         """From entries ``(N, D)`` of persons ``labels (N,)`` 0, 1, …, each at least once."""
-        counts = labels.bincount().double()[:, None]
+        counts = labels.bincount().double()
         rows = plda.project(entries)
-        means = torch.zeros(len(counts), rows.shape[1], dtype=torch.float64)
-        means = means.index_add_(0, labels, rows) / counts
-        gain = counts * plda.between / (1 + counts * plda.between)
-        return cls(plda, gain * means, 1 + plda.between / (1 + counts * plda.between))
+        sums = torch.zeros(len(counts), rows.shape[1], dtype=torch.float64)
+        return cls.from_sums(plda, sums.index_add_(0, labels, rows), counts)
+
+    @classmethod
+    def from_sums(cls, plda: Plda, sums: Tensor, counts: Tensor) -> "Suspects":
+        """From each person's sum ``(P, D)`` of projected entries and their count ``(P,)``."""
+        left = plda.between / (1 + counts[:, None] * plda.between)
+        return cls(plda, left * sums, 1 + left)
 
     def log_likelihood(self, entries: Tensor) -> Tensor:
         """How likely entries ``(N, D)`` are each person's ``(N, P)``, but for a constant a row."""
         rows = self.plda.project(entries)
+        return self.weigh_rows(rows, rows.square())
+
+    def weigh_rows(self, rows: Tensor, squares: Tensor) -> Tensor:
+        """The same ``(N, P)`` of projected rows and their squares ``(N, D)``, or of means of both.
+
+        It is linear in both, so that of their means is the mean over several entries.
+        """
         bias = (self.expected.square() / self.spread + self.spread.log()).sum(1)
-        squares = rows.square() @ (1 / self.spread).T
-        return rows @ (self.expected / self.spread).T - (squares + bias) / 2
+        far = squares @ (1 / self.spread).T
+        return rows @ (self.expected / self.spread).T - (far + bias) / 2
 
 
-def study_auxiliary(
-    target: Target,
-    prepare: Callable[[Tensor], Tensor],
-    ctx: RunContext,
-    name: str,
-    publications: int = 1,
-) -> People | None:
+@dataclass(frozen=True, eq=False)
+class Own:
+    """Auxiliary people as the adversary holds them, before any release.
+
+    Attributes:
+        features: ``(N, D)`` of the pictures as they are published.
+        pids: ``(N,)`` whose they are.
+        views: ``(N,)`` how each was seen; see `views_of`.
+        release: how features are stored; fresh draws of it are taken.
+    """
+
+    features: Tensor
+    pids: Tensor
+    views: Tensor
+    release: Release
+
+    @classmethod
+    def of(cls, target: Target, ctx: RunContext, name: str, keys: int = 1) -> "Own":
+        """What goes through the target's own protection and release.
+
+        Args:
+            target: whose they are.
+            ctx: the run.
+            name: keys are drawn under it.
+            keys: under so many the pictures are published, where anything protects them; entries of
+                one person then differ by the key as well.
+        """
+        auxiliary, views = target.data.auxiliary, views_of(target.data)
+        keys = keys if target.publish is not None else 1
+        seen = [published(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(keys)]
+
+        def release(features: Tensor, generator: torch.Generator) -> Tensor:
+            return released(target, features, generator)
+
+        return cls(torch.cat(seen), auxiliary.pids.repeat(keys), views.repeat(keys), release)
+
+    def take(self, rows: Tensor) -> "Own":
+        """Those at ``rows``, positions or a mask."""
+        columns = {name: getattr(self, name)[rows] for name in ("features", "pids", "views")}
+        return replace(self, **columns)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """A fresh release ``(N, D)`` of all.
+
+        Raises:
+            ModelError: if it holds NaN or infinity.
+        """
+        return self.release(self.features, generator)
+
+
+def study(own: Own, prepare: Prepare, generator: torch.Generator) -> People | None:
     """The model of auxiliary people's stored entries; None where there are fewer than two people.
 
     Args:
-        target: whose protection and release the pictures go through.
-        prepare: what is done to entries before they are modelled. Covariances are shrunk towards a
-            ball, in which a faint coordinate has no place unless all are on one scale.
-        ctx: the run.
-        name: draws are made under it.
-        publications: under so many own keys the pictures are published, where anything protects
-            them; entries of one person then differ by the key as well.
-
-    Raises:
-        ModelError: if the release gives NaN or infinity.
+        own: the people.
+        prepare: what is done to entries before they are modelled.
+        generator: of the releases.
     """
-    auxiliary = target.data.auxiliary
-    if len(auxiliary.pids.unique()) < 2:
+    if len(own.pids.unique()) < 2:
         return None
-    keys = publications if target.publish is not None else 1
-    seen = torch.cat(
-        [published(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(keys)]
-    )
-
-    def draw(generator: torch.Generator) -> Tensor:
-        return prepare(released(target, seen, generator)).double()
-
-    rows, noise = study_draws(draw, ctx.generator(f"{name}.release"))
-    people = fit_people(rows, auxiliary.pids.repeat(keys))
+    rows, noise = study_draws(lambda draws: prepare(own.draw(draws)).double(), generator)
+    people = fit_people(rows, own.pids)
     return replace(people, within=people.within + noise)
 
 

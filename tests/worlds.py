@@ -16,6 +16,8 @@ from auditor.types import ReIDDataset, RunContext, Split, Target
 QUICK = {
     "identity": {"epochs": 15},
     "identity_linear": {"epochs": 15},
+    "identity_metric": {"steps": 10},
+    "linkage_metric": {"steps": 10},
     "identity_mlp": {"epochs": 30, "hidden": 128},
     "attribute": {"epochs": 25, "batch_size": 64, "min_people": 5},
     "attribute_logistic": {"min_people": 5},

@@ -11,7 +11,7 @@ from attacks.identity_lda import IdentityLda
 from attacks.identity_plda import IdentityPlda
 from attacks.linkage import Linkage
 from attacks.linkage_plda import LinkagePlda
-from attacks.plda import Plda, Suspects, study_auxiliary, study_draws
+from attacks.plda import Own, Plda, Suspects, study, study_draws
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Target
 from tests.unit.test_rungs import Table, split
@@ -42,6 +42,10 @@ def crowd(people=40, auxiliary=150, *, axes=4, dim=48, spread=0.1, noise=0.6):
     )
 
 
+def modelled(target, keys=1):
+    return study(Own.of(target, RunContext(), "test", keys), nn.Identity(), generator(9))
+
+
 def test_the_draws_of_a_release_give_back_its_noise():
     mixing = torch.randn(6, 6, generator=generator(3)).double()
     clean = torch.randn(20_000, 6, generator=generator(4)).double()
@@ -65,7 +69,7 @@ def test_a_fixed_release_lacks_nothing():
 
 def test_the_model_of_auxiliary_people_includes_what_the_release_adds():
     target = crowd(auxiliary=400, axes=2, dim=5, spread=0.2, noise=0.5)
-    model = study_auxiliary(target, nn.Identity(), RunContext(), "test")
+    model = modelled(target)
     assert model.people == 400
     wanted = torch.diag(torch.tensor([1.0, 1, 0, 0, 0])).double()
     assert torch.allclose(model.between, wanted, atol=0.2)
@@ -75,7 +79,7 @@ def test_the_model_of_auxiliary_people_includes_what_the_release_adds():
 def test_entries_are_judged_by_what_the_known_ones_lead_to_expect():
     """Independent reference: the predictive density of a Gaussian model, written out."""
     target = crowd(auxiliary=60, axes=3, dim=4, noise=0.4)
-    model = study_auxiliary(target, nn.Identity(), RunContext(), "test")
+    model = modelled(target)
     plda = Plda.of([model])
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
     known = torch.randn(6, 4, generator=generator(6)).double()
@@ -95,7 +99,7 @@ def test_entries_are_judged_by_what_the_known_ones_lead_to_expect():
 
 
 def test_the_weighed_product_is_the_shared_part_of_the_likelihood_ratio():
-    model = study_auxiliary(crowd(auxiliary=60, axes=3, dim=4), nn.Identity(), RunContext(), "test")
+    model = modelled(crowd(auxiliary=60, axes=3, dim=4))
     a, b = torch.randn(2, 4, generator=generator(8)).double()
     between, within = model.ridged().between, model.ridged().within
     joint = torch.cat(
@@ -136,9 +140,7 @@ def test_another_key_for_the_second_release_is_learned_from_as_well():
         return pictures
 
     keys: list[int] = []
-    study_auxiliary(
-        replace(crowd(), publish=publish), nn.Identity(), RunContext(), "test", publications=2
-    )
+    modelled(replace(crowd(), publish=publish), keys=2)
     assert len(set(keys)) == 2
 
 

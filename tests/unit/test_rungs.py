@@ -11,6 +11,7 @@ from attacks.identity import IdentityClassifier
 from attacks.identity_lda import IdentityLda
 from attacks.identity_plda import IdentityPlda
 from attacks.identity_probes import IdentityLinear, IdentityMlp
+from attacks.identity_transductive import IdentityTransductive
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Split, Target
@@ -64,6 +65,7 @@ def clouds(people, images, dim, spread, seed=0):
 IDENTITY = [
     IdentityLda(),
     IdentityPlda(),
+    IdentityTransductive(),
     IdentityClassifier(epochs=60),
     IdentityLinear(),
     IdentityMlp(hidden=64),
