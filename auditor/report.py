@@ -304,8 +304,9 @@ class Power:
 
     @property
     def efficiency(self) -> float | None:
-        """The share of the reference's excess over chance that the attack recovers."""
-        if self.planted is None or self.reference is None:
+        """The share of the reference's excess over chance that is recovered; None without any."""
+        nothing = self.outcome == "nothing-to-find"
+        if self.planted is None or self.reference is None or nothing:
             return None
         chance = self.planted.chance or 0.0
         if self.reference <= chance:

@@ -93,6 +93,11 @@ class TestOneSided:
         assert outcome(report, LADDER, 0.2) == "inconclusive"
 
 
+def test_there_is_no_efficiency_where_there_is_nothing_to_find():
+    assert power("shown").efficiency == pytest.approx(0.96 / 0.99)
+    assert power("nothing-to-find").efficiency is None
+
+
 class TestMetrics:
     def test_a_certificate_covers_what_it_measured(self):
         report = record(rung("a", 0.05))
