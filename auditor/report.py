@@ -95,14 +95,14 @@ later step undid what it was about, or anybody can draw its noise again."""
 
 @dataclass(frozen=True, kw_only=True)
 class AuditedEpsilon:
-    """What telling two neighbouring inputs apart proves: ε is at least this.
+    """What telling neighbouring inputs apart proves: ε is at least this.
 
     Attributes:
         epsilon: lower bound from Clopper-Pearson limits, whatever the noise.
         epsilon_gaussian: sharper, but assumes Gaussian scores; None where the noise is not.
         ceiling: the most that so many trials could have shown.
         confidence: that ε is at least the bound.
-        trials: runs of the mechanism on either input.
+        trials: runs of the mechanism on either input; or canaries of one training.
         pair: which inputs these were.
     """
 

@@ -61,7 +61,18 @@ def _of_training(claim: PrivacyClaim, training: NoisyTraining) -> list[tuple[str
         ("steps", f"{training.steps:,}"),
         ("runs that count", str(training.runs)),
         ("images per person, at most", str(claim.images_per_identity)),
+        *_canaries(claim),
         *((f"ε by {name}", quantity(epsilon)) for name, epsilon in training.accountants.items()),
+    ]
+
+
+def _canaries(claim: PrivacyClaim) -> list[tuple[str, str]]:
+    """How the experiment of a training was made; empty without one."""
+    if not claim.audited:
+        return []
+    return [
+        ("canaries", f"{claim.audited.trials:,}"),
+        ("most they could prove", _short(claim.audited.ceiling)),
     ]
 
 
@@ -82,6 +93,12 @@ def experiment(claim: PrivacyClaim) -> str:
     """How the audited ε came about; empty without one."""
     if not claim.audited:
         return ""
+    if claim.training:
+        return (
+            f"the audited ε is a lower bound at {claim.audited.confidence:.0%} confidence, by "
+            f"telling from the finished network which canaries it was trained on: "
+            f"{claim.audited.pair}"
+        )
     return (
         f"the audited ε is a lower bound at {claim.audited.confidence:.0%} confidence, from what "
         f"the mechanism gives for two neighbours: {claim.audited.pair}; others may prove more"

@@ -78,6 +78,7 @@ QUICK_DEFENSES: dict[str, dict[str, object]] = {
         "views": 1,
         "noise_multiplier": 1.0,
         "randomness": "seed",
+        "canaries": 10,
     },
     "federated": {"rounds": 1, "people": 50, "views": 2},
     "pis": {**TINY_SHIFT, "joint_epochs": 0, "batch_size": 128},

@@ -7,11 +7,13 @@ JRSS-B 2022); its exact ε at a δ is that of the analytic Gaussian mechanism (B
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian, get_sigma_gaussian
 from numpy.typing import NDArray
-from scipy.stats import beta, norm
+from scipy.optimize import brentq
+from scipy.stats import beta, binom, norm
 
 from auditor.report import PrivacyVerdict
 
@@ -108,6 +110,93 @@ def lower_bound(first: Scores, second: Scores, delta: float, confidence: float) 
         epsilon_gaussian=gaussian_epsilon(mu, delta) if delta else 0.0,
         ceiling=float(_epsilon(np.array(trials), np.array(0), trials, delta, error)),
     )
+
+
+@cache
+def one_run_epsilon(
+    canaries: int, guesses: int, correct: int, delta: float, confidence: float
+) -> float:
+    """ε from below, by one run on canaries that each took part with probability one half.
+
+    Whoever sees an (ε, δ) private result and says of some canaries whether they took part is right
+    no more often than by answers of which each is right with probability e^ε / (1 + e^ε), δ apart
+    (Steinke, Nasr and Jagielski, NeurIPS 2023, Theorem 5.2).
+
+    >>> round(one_run_epsilon(1000, 100, 75, 0.0, 0.95), 3)
+    0.702
+    >>> one_run_epsilon(1000, 500, 260, 1e-5, 0.95)
+    0.0
+
+    Args:
+        canaries: how many there were.
+        guesses: of how many it was said; how many must not follow from what came out.
+        correct: of these guesses.
+        delta: of the ε that is bounded.
+        confidence: that ε is at least the bound.
+    """
+
+    def refuted(epsilon: float) -> float:
+        return (1 - confidence) - _one_run_p(canaries, guesses, correct, epsilon, delta)
+
+    if refuted(0.0) <= 0:
+        return 0.0
+    highest = 1.0
+    while refuted(highest) > 0:
+        highest *= 2
+    return float(brentq(refuted, 0.0, highest, xtol=1e-6))
+
+
+def _one_run_p(canaries: int, guesses: int, correct: int, epsilon: float, delta: float) -> float:
+    """How likely so many right guesses are at most, if the run is (ε, δ) private."""
+    answers = binom(guesses, 1 / (1 + math.exp(-epsilon)))
+    fewer = np.arange(1, correct + 1)
+    # δ may have turned i wrong answers of any i that are missing into right ones
+    helped = np.cumsum(answers.pmf(correct - fewer)) / fewer
+    most = float(helped.max()) if correct else 0.0
+    return min(1.0, float(answers.sf(correct - 1)) + 2 * canaries * delta * most)
+
+
+@dataclass(frozen=True)
+class OneRun:
+    """What one run with canaries proves.
+
+    Attributes:
+        epsilon: with the stated confidence ε is at least this.
+        ceiling: the most that so many canaries could have shown.
+    """
+
+    epsilon: float
+    ceiling: float
+
+
+GUESSED = (1.0, 0.5, 0.2, 0.1)
+"""Shares of the canaries that are guessed at, the surest first; the best counts (Bonferroni)."""
+
+
+def one_run_bound(
+    scores: Scores, included: NDArray[np.bool_], delta: float, confidence: float
+) -> OneRun:
+    """ε from below, by the scores of canaries: high ones are said to have taken part, low ones not.
+
+    Args:
+        scores: ``(M,)``.
+        included: ``(M,)`` who took part, drawn with probability one half each.
+        delta: of the ε that is bounded.
+        confidence: that ε is at least the bound.
+    """
+    order, count = np.argsort(scores, kind="stable"), len(scores)
+    each = 1 - (1 - confidence) / len(GUESSED)
+    found = OneRun(0.0, 0.0)
+    for share in GUESSED:
+        half = int(count * share) // 2
+        if not half:
+            continue
+        correct = int(included[order[-half:]].sum() + (~included[order[:half]]).sum())
+        found = OneRun(
+            max(found.epsilon, one_run_epsilon(count, 2 * half, correct, delta, each)),
+            max(found.ceiling, one_run_epsilon(count, 2 * half, 2 * half, delta, each)),
+        )
+    return found
 
 
 def _threshold(first: Scores, second: Scores, delta: float, error: float) -> tuple[float, bool]:

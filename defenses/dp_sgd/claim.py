@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from auditor.metrics.dp import verdict
-from auditor.report import NoisyTraining, PrivacyClaim
+from auditor.report import AuditedEpsilon, NoisyTraining, PrivacyClaim
 from defenses.dp_sgd.accounting import Steps
 
 SCOPE = (
@@ -33,6 +33,10 @@ ROUNDING = (
     "noise is added in double precision, each number the sum of four draws, against attacks on its "
     "last bits; the proof is about real numbers all the same"
 )
+BLACK_BOX = (
+    "the audited ε asks the finished network and its classifiers alone; whoever sees every step of "
+    "the training may prove more"
+)
 COUNTED = "images per person were counted in the training split, not bounded beforehand"
 TRIED = 10
 """Settings that a modest search tries."""
@@ -51,6 +55,7 @@ class Promise:
         secret: whether nobody can draw the noise again.
         runs: trainings that count.
         made: the steps of this one.
+        audited: what its canaries prove; None without any.
         images: the most pictures a training person has.
     """
 
@@ -63,13 +68,16 @@ class Promise:
     runs: int
     made: Steps
     images: int
+    audited: AuditedEpsilon | None = None
 
     def claim(self) -> PrivacyClaim:
         """Claimed and certified ε, at the level of the unit and of a person."""
         steps = replace(self.made, count=self.made.count * self.runs)
         certified = steps.epsilon(self.delta)
         claimed = certified if self.epsilon is None else self.epsilon
-        opinion, reason = verdict(claimed or 0.0, certified, None)
+        opinion, reason = verdict(
+            claimed or 0.0, certified, self.audited.epsilon if self.audited else None
+        )
         if certified is not None and not self.secret:
             opinion, reason = "VOID", SEED
         person = (
@@ -88,6 +96,7 @@ class Promise:
             releases=self.runs,
             images_per_identity=self.images,
             remarks=tuple(self._remarks(certified)),
+            audited=self.audited,
             verdict=opinion,
             reason=reason,
             training=NoisyTraining(
@@ -102,8 +111,8 @@ class Promise:
         )
 
     def _private(self) -> Iterator[str]:
-        """What follows from counting a person's pictures, or from an experiment on them."""
-        yield from ("audited", "images_per_identity")
+        """What follows from counting a person's pictures; canaries show what is private anyhow."""
+        yield "images_per_identity"
         if self.unit == "image":
             yield "epsilon_identity"
 
@@ -119,6 +128,8 @@ class Promise:
             )
         if certified is not None:
             yield self._search(certified)
+        if self.audited is not None:
+            yield BLACK_BOX
         if self.unit == "image":
             yield COUNTED
         yield COUNTS

@@ -7,10 +7,12 @@ from typing import Literal
 from auditor.errors import UsageError
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.people import Pictures, pictures
+from auditor.report import AuditedEpsilon
 from auditor.types import RunContext, Target
 from defenses.dp_sgd.accounting import Steps, calibrated
+from defenses.dp_sgd.canaries import Canaries
 from defenses.dp_sgd.claim import Promise
-from defenses.dp_sgd.randomness import seeded_secret, system_secret
+from defenses.dp_sgd.randomness import SecretStream, seeded_secret, system_secret
 from defenses.dp_sgd.student import Student, private_copy, unwrap_norms
 from defenses.dp_sgd.training import Settings, Units, learn
 from defenses.retraining import retrainable
@@ -52,6 +54,8 @@ class DpSgd:
         randomness: where noise and samples come from: a 256-bit ``secret`` of the operating system,
             which is stored nowhere, so that no two trainings are alike; or the run's ``seed``,
             which can be repeated, and for which nothing is promised.
+        canaries: invented units, half of which are trained on, for an ε that is proven rather than
+            promised; as many as training people or pictures cost accuracy. 0: none.
         chunk: units whose gradients are held in memory at once.
         triplet: refused unless 0.
     """
@@ -68,6 +72,7 @@ class DpSgd:
     scratch: bool = True
     runs: int = 1
     randomness: Literal["secret", "seed"] = "secret"
+    canaries: int = 100
     chunk: int = 32
     triplet: float = 0.0
 
@@ -81,6 +86,8 @@ class DpSgd:
         for name in ("epsilon", "lr", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive")
+        if self.canaries < 0:
+            raise ValueError("canaries must not be negative")
         for name in ("views", "epochs", "batch", "runs", "chunk"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -102,14 +109,15 @@ class DpSgd:
             chunk=self.chunk,
             lr=self.lr,
             clip=self.clip,
-            noise_multiplier=self._noise(len(units)),
+            noise_multiplier=self._noise(len(units) + self.canaries),
         )
         # two trainings with the same noise would cancel it in their difference
         unique = f"defenses.dp_sgd {settings} {len(units)} {units.views} {len(target.claims)}"
         hidden = self.randomness == "secret"
         secret = system_secret() if hidden else seeded_secret(ctx.seed, unique)
-        student, steps = self.train(extractor, units, settings, secret, ctx)
-        claim = self._promise(steps, shown).claim()
+        stream = SecretStream(secret)
+        student, steps, audited = self.train(extractor, units, settings, stream, ctx)
+        claim = self._promise(steps, shown, audited).claim()
         return replace(target, extractor=student, claims=(*target.claims, claim))
 
     def train(
@@ -117,18 +125,23 @@ class DpSgd:
         extractor: CardedExtractor,
         units: Units,
         settings: Settings,
-        secret: bytes,
+        stream: SecretStream,
         ctx: RunContext,
-    ) -> tuple[CardedExtractor, Steps]:
-        """A trained copy of ``extractor``, in evaluation mode, and the steps that were made."""
+    ) -> tuple[CardedExtractor, Steps, AuditedEpsilon | None]:
+        """A trained copy of ``extractor``, ready to use, what was done, and what it proves."""
+        size, people = units.shown.size, units.shown.people
+        canaries = Canaries.drawn(self.canaries, units.views, size, people, stream)
         with ctx.randomness("defenses.dp_sgd.start"):
             copied = private_copy(extractor, scratch=self.scratch).to(ctx.device)
             student = Student(copied, units.shown.people)
-            steps = learn(student, copied, units, settings, secret, ctx)
+            before = canaries.remembered(student, copied)
+            steps = learn(student, copied, units, settings, stream, ctx, canaries)
+            gained = canaries.remembered(student, copied) - before
         unwrap_norms(copied.network)
-        return copied.eval().requires_grad_(True), steps
+        audited = canaries.audited(gained, self.delta, self.unit) if self.canaries else None
+        return copied.eval().requires_grad_(True), steps, audited
 
-    def _promise(self, steps: Steps, shown: Pictures) -> Promise:
+    def _promise(self, steps: Steps, shown: Pictures, audited: AuditedEpsilon | None) -> Promise:
         return Promise(
             unit=self.unit,
             epsilon=self.epsilon if self.noise_multiplier is None else None,
@@ -138,6 +151,7 @@ class DpSgd:
             secret=self.randomness == "secret",
             runs=self.runs,
             made=steps,
+            audited=audited,
             images=int(shown.classes.bincount().max()),
         )
 

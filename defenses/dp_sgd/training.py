@@ -28,6 +28,7 @@ from auditor.reid.people import Pictures
 from auditor.reid.recipe import Recipe
 from auditor.types import RunContext
 from defenses.dp_sgd.accounting import Steps
+from defenses.dp_sgd.canaries import Canaries, WithCanaries
 from defenses.dp_sgd.randomness import SecretOptimizer, SecretSampler, SecretStream
 from defenses.dp_sgd.student import Student
 
@@ -116,9 +117,20 @@ class Private:
     accountant: RDPAccountant
 
 
-def private(student: Student, units: Units, settings: Settings, secret: bytes) -> Private:
-    """Wrap a training, with Poisson sampling and noise that follow from ``secret``."""
-    stream, rate = SecretStream(secret), settings.rate(len(units))
+def private(
+    student: Student,
+    units: Units,
+    settings: Settings,
+    stream: SecretStream,
+    canaries: Canaries | None = None,
+) -> Private:
+    """Wrap a training, with Poisson sampling and noise from ``stream``.
+
+    The sampling rate counts all canaries, so that it does not tell which ones are trained on.
+    """
+    known = len(units) + (len(canaries) if canaries else 0)
+    sampled = WithCanaries(units, len(units), canaries) if canaries else units
+    rate = settings.rate(known)
     forward = GradSampleModule(student)
     forward.forbid_grad_accumulation()
     learning = [p for p in student.parameters() if p.requires_grad]
@@ -127,14 +139,14 @@ def private(student: Student, units: Units, settings: Settings, secret: bytes) -
         torch.optim.AdamW(learning, settings.lr, weight_decay=0.0),
         noise_multiplier=settings.noise_multiplier,
         max_grad_norm=settings.clip,
-        expected_batch_size=int(len(units) * rate),
+        expected_batch_size=int(known * rate),
     )
     accountant = RDPAccountant()
     optimizer.attach_step_hook(accountant.get_optimizer_hook_fn(sample_rate=rate))
     one = units[0]
     loader = DataLoader(
-        units,
-        batch_sampler=SecretSampler(stream, len(units), rate),
+        sampled,
+        batch_sampler=SecretSampler(stream, len(sampled), rate),
         collate_fn=wrap_collate_with_empty(
             collate_fn=default_collate,
             sample_empty_shapes=[(0, *part.shape) for part in one],
@@ -149,11 +161,12 @@ def learn(
     extractor: CardedExtractor,
     units: Units,
     settings: Settings,
-    secret: bytes,
+    stream: SecretStream,
     ctx: RunContext,
+    canaries: Canaries | None = None,
 ) -> Steps:
     """Train ``student`` in place; what was done, as the accountant counted it."""
-    parts = private(student, units, settings, secret)
+    parts = private(student, units, settings, stream, canaries)
     draw = ctx.generator("defenses.dp_sgd.augment")
     with (
         _without_advice(),

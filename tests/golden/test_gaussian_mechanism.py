@@ -9,11 +9,13 @@ in log space, independently of dp-accounting. Unit-norm rows have sensitivity 2.
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_ndtr
 
+from auditor.metrics.dp import one_run_bound, one_run_epsilon
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
@@ -124,3 +126,36 @@ def test_the_classic_bound_is_not_used_where_it_does_not_hold():
     classic = math.sqrt(2 * math.log(1.25 / 0.1)) / 10
     assert claim(epsilon=10, delta=0.1).sigma > 2 * 1.2 * classic
     assert claim(epsilon=10, delta=0.1, calibration="classic").sigma == pytest.approx(2 * classic)
+
+
+ONE_RUN = {
+    (1000, 100, 60): (0.0519, 0.0495, 0.0),
+    (1000, 100, 75): (0.7022, 0.6995, 0.0),
+    (1000, 100, 90): (1.6308, 1.6261, 0.3885),
+    (1000, 100, 100): (3.4930, 3.4654, 0.8090),
+    (1000, 500, 260): (0.0, 0.0, 0.0),
+    (5000, 5000, 2700): (0.1133, 0.1130, 0.0517),
+    (200, 40, 40): (2.5540, 2.5482, 1.8442),
+}
+"""Canaries, guesses and right guesses -> ε at δ = 0, 1e-5 and 1e-3 (Steinke et al., 2023)."""
+
+
+@pytest.mark.parametrize(("counts", "expected"), ONE_RUN.items())
+def test_one_run_proves_what_the_theorem_says(counts, expected):
+    found = [one_run_epsilon(*counts, delta, 0.95) for delta in (0.0, 1e-5, 1e-3)]
+    assert found == pytest.approx(expected, abs=6e-5)
+
+
+def test_whoever_guesses_blindly_proves_nothing_nineteen_times_of_twenty():
+    draw = np.random.default_rng(0)
+    runs = [
+        one_run_bound(draw.standard_normal(200), draw.random(200) < 0.5, 1e-5, 0.95).epsilon > 0
+        for _ in range(300)
+    ]
+    assert sum(runs) / 300 < 0.08
+
+
+def test_whoever_knows_proves_as_much_as_can_be():
+    included = np.random.default_rng(0).random(200) < 0.5
+    found = one_run_bound(included + 0.0, included, 1e-5, 0.95)
+    assert 2.5 < found.epsilon <= found.ceiling

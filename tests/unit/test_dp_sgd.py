@@ -24,6 +24,7 @@ from auditor.reid.people import pictures
 from auditor.types import RunContext
 from defenses.dp_sgd import DpSgd
 from defenses.dp_sgd.accounting import Steps, calibrated
+from defenses.dp_sgd.canaries import Canaries
 from defenses.dp_sgd.randomness import SecretSampler, SecretStream, seeded_secret
 from defenses.dp_sgd.student import Student, Unaliased, private_copy, unwrap_norms
 from defenses.dp_sgd.training import Settings, Units, counted, learn, private
@@ -33,6 +34,10 @@ from tests.unit.coloured import SIZE, Small, coloured, extractor, target
 QUICK = Settings(epochs=3, batch=8, chunk=3, lr=1e-3, clip=1.0, noise_multiplier=1.0)
 CONTEXT = RunContext(seed=4)
 SECRET = seeded_secret(4, "tests")
+
+
+def stream():
+    return SecretStream(SECRET)
 
 
 class Telling(Small):
@@ -171,7 +176,7 @@ class TestRandomness:
 class TestTraining:
     def test_pictures_go_through_the_module_that_keeps_gradients_apart(self, monkeypatch):
         _, pupil = student()
-        parts = private(pupil, units(), QUICK, SECRET)
+        parts = private(pupil, units(), QUICK, stream())
         assert isinstance(parts.forward, GradSampleModule)
         assert parts.forward._module is pupil
         assert isinstance(parts.optimizer, DPOptimizer)
@@ -183,12 +188,12 @@ class TestTraining:
             lambda self, x: (seen.append(len(x)), before(self, x))[1],
         )
         copied, pupil = student()
-        learn(pupil, copied, units(), QUICK, SECRET, CONTEXT)
+        learn(pupil, copied, units(), QUICK, stream(), CONTEXT)
         assert sum(seen) == pytest.approx(3 * 32, abs=40)
 
     def test_units_are_poisson_sampled(self):
         _, pupil = student()
-        loader = private(pupil, units(), replace(QUICK, batch=8), SECRET).loader
+        loader = private(pupil, units(), replace(QUICK, batch=8), stream()).loader
         assert loader.batch_sampler.sample_rate == 1 / 4
         sizes = [len(classes) for _ in range(40) for _, classes in loader]
         # binomial: 32 units at a rate of 1/4
@@ -203,15 +208,15 @@ class TestTraining:
             "defenses.dp_sgd.randomness.SecretSampler.__iter__",
             lambda self: iter([[]] * self.steps),
         )
-        steps = learn(pupil, copied, few, replace(QUICK, batch=2), SECRET, CONTEXT)
+        steps = learn(pupil, copied, few, replace(QUICK, batch=2), stream(), CONTEXT)
         assert steps == Steps(1.0, 1 / 4, 12)
         moved = [not torch.equal(before[n], w) for n, w in pupil.named_parameters()]
         assert sum(moved) == len(moved) - 2  # the layer that nothing depends on stays
 
     def test_the_accountant_counts_steps_not_chunks(self):
         copied, pupil = student()
-        assert learn(pupil, copied, units(), QUICK, SECRET, CONTEXT) == Steps(1.0, 1 / 4, 12)
-        parts = private(pupil, units(), QUICK, SECRET)
+        assert learn(pupil, copied, units(), QUICK, stream(), CONTEXT) == Steps(1.0, 1 / 4, 12)
+        parts = private(pupil, units(), QUICK, stream())
         with pytest.raises(ValueError, match="not enough values"):
             counted(parts.accountant)
 
@@ -252,7 +257,7 @@ class TestTraining:
                 p.grad.clone() for g in self.param_groups for p in g["params"]
             ),
         )
-        learn(pupil, copied, sampled, settings, SECRET, CONTEXT)
+        learn(pupil, copied, sampled, settings, stream(), CONTEXT)
         for found, total in zip(stepped, expected, strict=True):
             assert torch.allclose(found * len(sampled), total, atol=2e-6)
 
@@ -263,13 +268,58 @@ class TestTraining:
             copied = private_copy(extractor(), scratch=True)
             pupil = Student(copied, 8)
             settings = Settings(60, 8, 32, 1e-2, 1.0, noise)
-            learn(pupil, copied, units(unit), settings, SECRET, CONTEXT)
+            learn(pupil, copied, units(unit), settings, stream(), CONTEXT)
             split = coloured()
             images = copied.prepare(split.images.load(range(len(split)), SIZE))
             return (pupil.eval()(images)[0].argmax(1) == split.pids - 1).float().mean().item()
 
         assert top1(1e-3) > 0.8
         assert top1(1000.0) <= 0.375  # eight people: a classifier that names one or two of them
+
+
+def proven(noise, **given):
+    """The claim of a training that has time to remember 200 canaries, or to forget them."""
+    settings = {"epochs": 60, "batch": 40, "lr": 1e-2, "clip": 1.0, "canaries": 200}
+    defense = DpSgd(noise_multiplier=noise, delta=1e-5, **settings, **given)
+    (claim,) = defense.apply(target(), CONTEXT).claims
+    return claim
+
+
+class TestCanaries:
+    def test_half_of_them_take_part_and_the_rate_does_not_tell_how_many(self):
+        canaries = Canaries.drawn(100, 1, SIZE, 8, stream())
+        _, pupil = student()
+        parts = private(pupil, units(), QUICK, stream(), canaries)
+        assert 30 < canaries.included.sum() < 70
+        assert len(parts.loader.dataset) == 32 + canaries.included.sum()
+        assert parts.loader.batch_sampler.sample_rate == 1 / 17  # of 132 units, 8 in a batch
+        images, name = parts.loader.dataset[32]
+        first = int(canaries.included.nonzero()[0])
+        assert torch.equal(images, canaries.images[first])
+        assert name == canaries.classes[first]
+
+    @pytest.mark.parametrize("unit", ["image", "identity"])
+    def test_hardly_any_noise_is_proven_to_promise_nothing(self, unit):
+        claim = proven(1e-3, unit=unit, views=1)
+        assert claim.audited.trials == 200
+        assert claim.audited.epsilon > 2
+        assert claim.audited.epsilon <= claim.audited.ceiling
+
+    def test_noise_keeps_what_it_promises(self):
+        claim = proven(1.0)
+        assert claim.audited.epsilon < claim.epsilon_certified == claim.epsilon_claimed
+        assert claim.verdict == "CONSISTENT"
+
+    def test_noise_that_was_forgotten_is_found_out(self, monkeypatch):
+        """Accounted, claimed, and not added: no accountant sees that."""
+        monkeypatch.setattr(SecretStream, "gaussian", lambda self, shape: np.zeros(shape))
+        claim = proven(10.0)
+        assert claim.epsilon_certified < claim.audited.epsilon
+        assert claim.verdict == "VIOLATED"
+
+    def test_without_canaries_nothing_is_proven(self):
+        (claim,) = DpSgd(**BRIEF).apply(target(), CONTEXT).claims
+        assert claim.audited is None
 
 
 class TestStudent:
@@ -316,7 +366,7 @@ class TestStudent:
         given = extractor()
         given.network.to(memory_format=torch.channels_last)
         copied = private_copy(given, scratch=True)
-        learn(Student(copied, 8), copied, units(), QUICK, SECRET, CONTEXT)
+        learn(Student(copied, 8), copied, units(), QUICK, stream(), CONTEXT)
         assert all(weight.is_contiguous() for weight in copied.network.parameters())
 
     def test_a_weight_that_cannot_be_drawn_anew_is_refused(self):
@@ -324,7 +374,7 @@ class TestStudent:
             private_copy(extractor(Scaled), scratch=True)
 
 
-BRIEF = {"epochs": 1, "batch": 8, "noise_multiplier": 2.0}
+BRIEF = {"epochs": 1, "batch": 8, "noise_multiplier": 2.0, "canaries": 0}
 
 
 class TestDefense:
@@ -352,7 +402,7 @@ class TestDefense:
     def test_noise_is_chosen_for_the_steps_that_opacus_makes(self):
         train = coloured(31, 3)  # 93 pictures, and 1 / (1 / 93) lies just below 93
         many = replace(target(), data=replace(target().data, train=train))
-        (claim,) = DpSgd(epsilon=5.0, epochs=1, batch=1).apply(many, CONTEXT).claims
+        (claim,) = DpSgd(epsilon=5.0, epochs=1, batch=1, canaries=0).apply(many, CONTEXT).claims
         assert claim.training.steps == 92
         assert claim.epsilon_certified <= claim.epsilon_claimed == 5.0
         assert claim.verdict == "CONSISTENT"
