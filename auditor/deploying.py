@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from auditor import __version__, plugins
 from auditor.chain import Links, applied
@@ -20,19 +21,18 @@ from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
 from auditor.errors import UsageError
 from auditor.files import table, write
-from auditor.handover import handover, key_folder
+from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
 from auditor.progress import Display
+from auditor.records import picture_digest
 from auditor.report import Measurement, PrivacyClaim
 from auditor.session import open_configured, open_data
 from auditor.types import Defense, Exporter, RunContext, Target
 from auditor.utility import measurements, search
 
-CLAIMS, GALLERY = "claims.json", "gallery.npz"
-KEY, ROWS = "key.json", "rows.csv"
 PROGRAMS = ("torchscript", "onnx", "openvino")
 """Formats that bring their own architecture."""
 
@@ -73,7 +73,19 @@ class Stage:
 
     name: str
     defense: Defense
+    before: Target
     target: Target
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What of the target it put something else in the place of."""
+        before, after = self.before, self.target
+        changed = {
+            "model": after.extractor is not before.extractor,
+            "pictures": after.publish is not before.publish,
+            "gallery": after.release is not before.release,
+        }
+        return tuple(name for name, is_changed in changed.items() if is_changed)
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def defend(job: Job, display: Display) -> Outcome:
         seed = secrets.randbits(256) if job.seed is None else job.seed
         ctx = RunContext(seed=seed, device=device, workdir=private, weights=job.weights)
         outcome = _defend(job, ctx, public, display)
-        write(private / KEY, _json({"seed": str(seed)}), mode=0o600)
+        write(private / KEY, plain_json({"seed": str(seed)}), mode=0o600)
     return outcome
 
 
@@ -133,30 +145,31 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
         after = _utility(defended, replace(ctx, progress=progress), distance)
     with display.step("writing") as progress:
         exported = _written(bare, stages, model, replace(ctx, progress=progress), public)
-    files = _files(public)
+    files = digests(public)
     about = {
         "version": __version__,
         "model": {key: model.facts[key] for key in ("file", "sha256", "format")},
         "data": data.name,
         "defenses": [_described(stage) for stage in stages],
-        "claims": [_public(claim) for claim in defended.claims if claim.verdict != "VOID"],
+        "claims": [public_claim(claim) for claim in defended.claims if claim.verdict != "VOID"],
         "utility": {"after": _plain(after), "bias": defended.utility_bias},
         "notes": (*defended.notes, *_void(defended.claims)),
         "exported": exported,
         "files": files,
     }
-    write(public / CLAIMS, _json(about))
+    write(public / CLAIMS, plain_json(about))
     # measured on clean features, which no ε covers
     measured = {
         "claims": [asdict(claim) for claim in defended.claims],
         "utility": {"before": _plain(before)},
     }
-    write(ctx.workdir / CLAIMS, _json(measured), mode=0o600)
+    write(ctx.workdir / CLAIMS, plain_json(measured), mode=0o600)
     return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
 
 
 def _stage(name: str, params: Mapping[str, Any], target: Target, ctx: RunContext) -> Stage:
-    return Stage(name, *applied(name, params, target, ctx))
+    defense, defended = applied(name, params, target, ctx)
+    return Stage(name, defense, target, defended)
 
 
 def _utility(target: Target, ctx: RunContext, distance: Distance) -> tuple[Measurement, ...]:
@@ -171,8 +184,8 @@ def _written(
     if defended.extractor is not bare.extractor:
         exported["model"] = _write_model(stages, model, public)
     if defended.release is not bare.release:
-        exported["gallery"] = _write_gallery(defended, ctx, public)
-    superseded = _superseded(bare, stages)
+        exported["gallery"] = write_gallery(defended, ctx, public)
+    superseded = _superseded(stages)
     for number, stage in enumerate(stages, start=1):
         if isinstance(stage.defense, Exporter) and stage not in superseded:
             label = f"{number}-{stage.name}"
@@ -190,15 +203,9 @@ def _written(
     return exported
 
 
-def _superseded(bare: Target, stages: Sequence[Stage]) -> list[Stage]:
+def _superseded(stages: Sequence[Stage]) -> list[Stage]:
     """Stages whose pictures a later one protects further: theirs would give those away."""
-    before = [bare, *(stage.target for stage in stages)]
-    publishing = [
-        stage
-        for stage, earlier in zip(stages, before, strict=False)
-        if stage.target.publish is not earlier.publish
-    ]
-    return publishing[:-1]
+    return [stage for stage in stages if "pictures" in stage.changes][:-1]
 
 
 def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> dict[str, Any]:
@@ -213,7 +220,7 @@ def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> d
     return export(extractor, arch, facts, public)
 
 
-def _write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str, Any]:
+def write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str, Any]:
     """The stored gallery in random order under pseudonyms; what leads back is a secret."""
     gallery, generator = defended.data.gallery, ctx.generator("deploying.rows")
     features = stored_gallery(defended, ctx)
@@ -223,19 +230,16 @@ def _write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str,
     named = people > 0
     fresh[named] = 1 + torch.randperm(int(named.sum()), generator=generator)
     pseudonyms = fresh[column]
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        features=features[order].numpy(),
-        pids=pseudonyms[order].numpy(),
-        camids=gallery.camids[order].numpy(),
-    )
-    write(public / GALLERY, buffer.getvalue())
+    content = gallery_bytes(features[order], pseudonyms[order], gallery.camids[order])
+    write(public / GALLERY, content)
     rows = [
-        (row, int(pseudonyms[source]), source, int(gallery.pids[source]))
+        (
+            *(row, int(pseudonyms[source]), source, int(gallery.pids[source])),
+            picture_digest(gallery, source).hex(),
+        )
         for row, source in enumerate(order.tolist())
     ]
-    content = table(("row", "pid", "source_row", "source_pid"), rows)
+    content = table(("row", "pid", "source_row", "source_pid", "source_sha256"), rows)
     write(ctx.workdir / ROWS, content, mode=0o600)
     return {
         "rows": len(order),
@@ -245,15 +249,23 @@ def _write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str,
     }
 
 
+def gallery_bytes(features: Tensor, pids: Tensor, camids: Tensor) -> bytes:
+    """A stored gallery as `auditor.data.stored` reads it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, features=features.numpy(), pids=pids.numpy(), camids=camids.numpy())
+    return buffer.getvalue()
+
+
 def _described(stage: Stage) -> dict[str, Any]:
     return {
         "use": stage.name,
         **plugins.parameters(stage.defense),
         "summary": plugins.summary(stage.defense),
+        "changes": stage.changes,
     }
 
 
-def _public(claim: PrivacyClaim) -> dict[str, Any]:
+def public_claim(claim: PrivacyClaim) -> dict[str, Any]:
     """A claim without what it tells of the clean data."""
     return {name: value for name, value in asdict(claim).items() if name not in claim.private}
 
@@ -273,9 +285,9 @@ def _plain(measured: Sequence[Measurement]) -> list[dict[str, Any]]:
     return [{k: v for k, v in asdict(m).items() if k not in hidden} for m in measured]
 
 
-def _files(public: Path) -> dict[str, str]:
+def digests(public: Path) -> dict[str, str]:
     """Relative path -> SHA-256 of everything written so far."""
-    paths = sorted(path for path in public.rglob("*") if path.is_file())
+    paths = sorted(p for p in public.rglob("*") if p.is_file() and p != public / CLAIMS)
     return {
         path.relative_to(public).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
@@ -291,7 +303,8 @@ def _top(files: Sequence[str]) -> list[str]:
     ]
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
+def plain_json(content: Mapping[str, Any]) -> bytes:
+    """A file of plain data."""
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from auditor.containment import contained
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.records import records_of
-from auditor.releasing import by_record, release_records
+from auditor.releasing import by_record, release_records, stored_rows, written_rows
 from auditor.types import FeatureExtractor, RunContext, Split, Target
 
 BATCH = 64
@@ -139,13 +139,21 @@ def released_split(
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     """The gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
-    key, gallery = ("stored", target), target.data.gallery
+    key = ("stored", target)
     if key not in ctx.memo:
         with contained("the release"):
-            released = released_split(target, gallery, ctx, ctx.generator("release"))
-        _check_release(released, len(gallery))
+            released = _store(target, ctx)
+        _check_release(released, len(target.data.gallery))
         ctx.memo[key] = released
     return ctx.memo[key]
+
+
+def _store(target: Target, ctx: RunContext) -> Tensor:
+    """The rows that a deployment wrote, where it did, or else one release."""
+    gallery, written = target.data.gallery, written_rows(target.release)
+    if written is None:
+        return released_split(target, gallery, ctx, ctx.generator("release"))
+    return stored_rows(written, features_of(target.extractor, gallery, ctx))
 
 
 def _check_release(released: object, rows: int) -> None:

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from auditor.errors import EnvironmentUnmetError
 
+CLAIMS, GALLERY = "claims.json", "gallery.npz"
+"""What is given away: what was done and what it promises; the stored gallery."""
+KEY, ROWS = "key.json", "rows.csv"
+"""What is kept: the seed; which row of the gallery is which picture."""
+
 
 def key_folder(out: Path) -> Path:
     """Where what must stay secret is kept: beside ``out``, not in it."""

@@ -71,9 +71,26 @@ def follows(release: Release, first: Release) -> bool:
     """Whether ``release`` is ``first``, or works on its rows alone."""
     if release is first:
         return True
-    if isinstance(release, Checked):
+    if isinstance(release, Checked | Written):
         return follows(release.release, first)
     return isinstance(release, Composed) and follows(release.first, first)
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A release of which one draw is known, because it was written down: the stored gallery.
+
+    Attributes:
+        release: the mechanism, for further draws of it.
+        rows: ``(N, D)`` what it gave for the gallery.
+    """
+
+    release: Release
+    rows: Tensor
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Release`."""
+        return self.release(features, generator)
 
 
 def by_record(release: Release) -> bool:
@@ -82,6 +99,8 @@ def by_record(release: Release) -> bool:
         return by_record(release.release)
     if isinstance(release, Composed):
         return by_record(release.first) or by_record(release.then)
+    if isinstance(release, Written):
+        return by_record(release.release)
     return isinstance(release, ByRecord)
 
 
@@ -95,9 +114,18 @@ def release_records(
     if isinstance(release, Composed):
         first = release_records(release.first, features, generator, records)
         return release_records(release.then, first, generator, records)
+    if isinstance(release, Written):
+        return release_records(release.release, features, generator, records)
     if isinstance(release, ByRecord):
         return release.of_records(features, generator, records)
     return release(features, generator)
+
+
+def written_rows(release: Release) -> Tensor | None:
+    """The stored gallery ``(N, D)``, where it was written down and nothing was done to it since."""
+    if isinstance(release, Checked):
+        return written_rows(release.release)
+    return release.rows if isinstance(release, Written) else None
 
 
 def checked(release: Release) -> Release:

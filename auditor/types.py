@@ -328,6 +328,23 @@ class Defense(Protocol):
 
 
 @runtime_checkable
+class Growing(Defense, Protocol):
+    """A defense of stored rows whose gallery may grow afterwards, under the same key."""
+
+    def grown(self, rows: int, images: int) -> Defense:
+        """The same defense, to be applied to further rows alone.
+
+        Args:
+            rows: of the gallery, the further ones included.
+            images: the most rows of one person among them.
+
+        Raises:
+            UsageError: if what it claims does not cover that.
+        """
+        ...
+
+
+@runtime_checkable
 class Exporter(Defense, Protocol):
     """A defense that can write down what a team deploys."""
 

@@ -1,14 +1,20 @@
 """Small worlds with a known answer: one that leaks everything, one that leaks nothing."""
 
+import atexit
+import json
+import shutil
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import torch
 
-from auditor import controls
+from auditor import controls, plugins
 from auditor.card import Card
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
+from auditor.deploying import write_gallery
+from auditor.handover import CLAIMS, key_folder
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
 from auditor.types import ReIDDataset, RunContext, Split, Target
@@ -124,6 +130,22 @@ def trainable() -> Target:
     return Target(
         CardedExtractor(load_reference(), Card(height=64, width=32, l2_norm=True)), people()
     )
+
+
+@cache
+def written() -> Path:
+    """What `audit defend` leaves of the leaky world's gallery under some noise."""
+    folder = Path(mkdtemp(prefix="written")) / "out"
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    key = key_folder(folder)
+    for made in (folder, key):
+        made.mkdir()
+    params = {"epsilon": 1e5, "trials": 200}
+    defended = plugins.build("defenses", "dp_gallery", params).apply(leaky(), RunContext())
+    write_gallery(defended, RunContext(workdir=key), folder)
+    stage = {"use": "dp_gallery", **params, "summary": "", "changes": ["gallery"]}
+    (folder / CLAIMS).write_text(json.dumps({"defenses": [stage]}))
+    return folder
 
 
 @cache

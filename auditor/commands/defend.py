@@ -1,24 +1,36 @@
 """The command `audit defend`; its options are read without torch."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from auditor.chain import CHAIN, links_of, parse
 from auditor.errors import UsageError
+from auditor.handover import key_folder
+
+if TYPE_CHECKING:
+    from auditor.config import AuditConfig
 
 
 def defend(
+    out: Annotated[Path, typer.Option("--out", help="Folder for what is deployed.")],
     chosen: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--with",
             metavar="NAME[:K=V,…]",
             help="A defense; repeatable, or several joined by +: the first is applied first.",
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for what is deployed.")],
+    ] = None,
+    add: Annotated[
+        bool,
+        typer.Option(
+            "--add",
+            help="Add the gallery pictures that are not stored yet to an earlier result, under its "
+            "own defenses and key, in the place of --with.",
+        ),
+    ] = False,
     model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
     config: Annotated[
@@ -47,19 +59,25 @@ def defend(
     """Write a defended model, gallery or data set, with its claims; the key lies apart."""
     from auditor import config as configuration
 
-    block = _joined(chosen)
+    if add == bool(chosen):
+        raise UsageError("give either --with, for a new result, or --add, to let one grow")
+    if add and (seed is not None or overwrite):
+        raise UsageError("--add goes by the earlier result's key; leave out --seed and --overwrite")
     flags = {
         "model": {"path": _text(model), "arch": arch, "card": card},
         "data": {"path": _text(data)},
         "preset": preset,
         "device": device,
-        "defenses": {"defended": block},
+        "defenses": {"defended": _joined(chosen)} if chosen else None,
     }
     resolved = configuration.load(config, flags, settings or [])
     if resolved.model is None:
         raise UsageError("no model given; use --model FILE or 'model: {path: …}'")
     if resolved.data is None:
         raise UsageError("no data given; use --data DIR or 'data: {path: …}'")
+    if add:
+        _add(resolved, out)
+        return
     links = links_of("defended", resolved.defenses["defended"])
     from auditor import deploying  # torch starts here
     from auditor.progress import Display
@@ -77,6 +95,24 @@ def defend(
     outcome = deploying.defend(job, Display(3 + len(links)))
     for line in deploying.lines(job, outcome):
         typer.echo(line)
+
+
+def _add(resolved: "AuditConfig", out: Path) -> None:
+    """Let the gallery in ``out`` grow."""
+    assert resolved.model is not None
+    assert resolved.data is not None
+    from auditor import growing  # torch starts here
+    from auditor.progress import Display
+
+    job = growing.Growth(
+        model=resolved.model,
+        data=resolved.data,
+        out=out,
+        device=resolved.device,
+        weights=resolved.weights,
+    )
+    rows = growing.add(job, Display(2))
+    typer.echo(f"added {rows} rows to {out}; its key in {key_folder(out)} knows them too")
 
 
 def _joined(texts: list[str]) -> dict[str, Any]:

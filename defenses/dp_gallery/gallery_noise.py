@@ -113,6 +113,28 @@ class GalleryNoise:
         release = Composed(before, mechanism)
         return replace(target, release=release, claims=(*target.claims, claim))
 
+    def grown(self, rows: int, images: int) -> "GalleryNoise":
+        """See `auditor.types.Growing`: each row has noise of its own.
+
+        Raises:
+            UsageError: if delta, or the bound on a person's rows, does not cover the gallery, or
+                the noise was made for the rows that were there.
+        """
+        self._check_delta(rows)
+        if self.images_per_identity is not None:
+            if images > self.images_per_identity:
+                raise UsageError(
+                    f"images_per_identity is {self.images_per_identity}, but somebody would have "
+                    f"{images} gallery images"
+                )
+            return self
+        if self.unit == "identity" or self.calibration == "pepr":
+            raise UsageError(
+                "the noise follows from the gallery that was there, so it does not cover further "
+                "rows; a gallery that is to grow needs images_per_identity, and no pepr calibration"
+            )
+        return replace(self, images_per_identity=images)
+
     def _check_delta(self, rows: int) -> None:
         if self.mechanism == "gaussian" and self.delta >= 1 / rows:
             raise UsageError(

@@ -44,6 +44,8 @@ MILD = {
 
 
 def build(name, **params):
+    if name == "deployed":
+        params["folder"] = str(worlds.written())
     return plugins.build("defenses", name, {**worlds.QUICK_DEFENSES.get(name, {}), **params})
 
 
