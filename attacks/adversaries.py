@@ -7,9 +7,9 @@ from auditor.report import Adversary
 
 _OTHERS = "own pictures of other people"
 _SOUGHT = f"{_OTHERS}, and clean pictures of whom they look for"
-_RELEASE = "how the gallery is released"
+_RELEASE = "how the gallery is protected and released, not its key"
 _BLACK_BOX = "the stored gallery; the extractor as a black box"
-_NO_MEMBERS = "nobody's membership"
+_NO_MEMBERS = "nobody's membership; how pictures are protected, not the key"
 
 INSIDER = Adversary(
     knowledge="the names behind part of each person's entries",
@@ -22,7 +22,7 @@ INFORMED_INSIDER = Adversary(
     auxiliary=_OTHERS,
 )
 SEEKER = Adversary(
-    knowledge="nothing beyond the picture",
+    knowledge="the mechanism that protected the pictures, not its key",
     access="the stored gallery of protected pictures; the extractor as a black box",
     auxiliary="an original picture of whom they look for",
 )
@@ -38,12 +38,12 @@ GRADIENT_DECODER = Adversary(
     auxiliary=_OTHERS,
 )
 COMPOSER = Adversary(
-    knowledge="nothing of the release",
+    knowledge="how the pictures are protected, not the key; nothing of the release",
     access=f"{_BLACK_BOX}, also for pictures they make",
     auxiliary=_OTHERS,
 )
 WHITE_BOX = Adversary(
-    knowledge="nothing of the release",
+    knowledge="how the pictures are protected, not the key; nothing of the release",
     access="the stored gallery; the extractor with its gradients",
     auxiliary=_OTHERS,
 )
@@ -85,7 +85,7 @@ UNSHIFTER = Adversary(
     auxiliary=_SOUGHT,
 )
 PARTLY_TOLD = Adversary(
-    knowledge="of half of the candidates whether they are members",
+    knowledge="of half of the candidates whether they are members; how pictures are protected",
     access="the extractor as a black box",
     auxiliary="pictures of the candidates and of other people",
 )
@@ -105,7 +105,7 @@ SHADOW_TRAINER = Adversary(
     auxiliary="pictures of the candidates, and of other people to train shadow extractors on",
 )
 PARTICIPANT = Adversary(
-    knowledge="the network's weights, and how many people there are",
+    knowledge="the network's weights, how many people there are, and how pictures are protected",
     access="the gradient that a client shares for a single picture; no queries",
-    auxiliary="none",
+    auxiliary="own pictures of other people, where pictures are protected",
 )

@@ -24,8 +24,8 @@ class AttributeClassifier:
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
-    the gallery is released; infers each attribute of every stored entry. People learned from and
-    people attacked are disjoint.
+    the gallery is protected and released; infers each attribute of every stored entry. People
+    learned from and people attacked are disjoint.
 
     Source: the attribute attack of PIS (SCIS 69(1), 2026, §4.1), which reports F1. Differences:
     features instead of images are attacked, one multi-head network serves all attributes, it reads

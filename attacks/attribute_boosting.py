@@ -23,8 +23,8 @@ class AttributeBoosting:
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
-    the gallery is released; infers each attribute of every stored entry. People learned from and
-    people attacked are disjoint.
+    the gallery is protected and released; infers each attribute of every stored entry. People
+    learned from and people attacked are disjoint.
 
     Source: histogram gradient boosting (Friedman, Annals of Statistics 29, 2001, as in LightGBM and
     scikit-learn) on the same rows that `attribute_logistic` reads, turned to the axes along which

@@ -19,8 +19,8 @@ class AttributeLogistic:
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
-    the gallery is released; infers each attribute of every stored entry. People learned from and
-    people attacked are disjoint.
+    the gallery is protected and released; infers each attribute of every stored entry. People
+    learned from and people attacked are disjoint.
 
     Source: logistic regression with equal weight on classes and people, the usual linear probe, on
     features whitened by the spread within people (Fisher, 1936). Entries are averaged with their

@@ -1,7 +1,7 @@
 """What repeated releases give back: noise that is drawn afresh averages out."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from attacks import adversaries
 from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
-from attacks.matching import Blind, search
+from attacks.matching import Blind, search, worse
+from attacks.publication import held_pictures, own_pictures
 from auditor.embedding import features_of, released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
@@ -33,7 +34,8 @@ class Averaging:
     Threat model: holds several independent releases of the gallery (noise drawn anew per day or per
     query), knows which entries are the same record and, with `pool_person`, which ones are stored
     under one pseudonym; may query the extractor on own pictures of other people and knows how the
-    gallery is released; then names people by own clean pictures of them, the queries.
+    gallery is protected and released; then names people by own pictures of them, the queries, as
+    they are and protected under a key of their own: whichever finds more counts.
 
     Source: the counter-attack that composition accounts for (Dwork and Roth, 2014, §3.5): the mean
     of k draws has 1/k of the noise variance. The headline ranks the means by the likelihood ratio
@@ -63,22 +65,24 @@ class Averaging:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`; needs two auxiliary people."""
         data = target.data
-        query = features_of(target.extractor, data.query, ctx)
+        held = held_pictures(target, ctx)
         scale, noise, sticky = study_release(target, ctx)
-        known = scale(features_of(target.extractor, data.auxiliary, ctx))
+        known = scale(own_pictures(target, ctx).features)
         wiener = fit_wiener(known, noise) if noise else None
         single = stored_gallery(target, ctx)
         single = wiener(single, 1) if wiener else single
-        denoised = matched_rate("denoised_rank1", query, single, data)
+        denoised = found_by("denoised_rank1", held, single, data)
         curve: list[Measurement] = []
         for count, average in averages(target, ctx, self.releases):
             estimate = wiener(average, 1 if sticky else count) if wiener else average
-            matched = matched_rate(f"matched_rank1.k{count}", query, average, data)
+            matched = found_by(f"matched_rank1.k{count}", held, average, data)
             curve += [matched, _cosine(f"cosine.k{count}", estimate, target, ctx)]
         left = noise if sticky else noise / self.releases
         matcher = fit_matcher(known, data.auxiliary.pids, left)
         rank = _pooled if self.pool_person else _single
-        strongest = rank(matcher, scale(query), average, data)
+        strongest = worse(
+            {kind: rank(matcher, scale(query), average, data) for kind, query in held.items()}
+        )
         constant = "sticky" if sticky else "" if noise else "none"
         notes = _notes(self, constant, curve, strongest, target.claims)
         return AttackResult((strongest, denoised, *curve), notes=notes)
@@ -93,12 +97,11 @@ def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float, bool]:
     Raises:
         UnsupportedTargetError: if there are fewer than two auxiliary people.
     """
-    clean = features_of(target.extractor, target.data.auxiliary, ctx)
     if len(target.data.auxiliary.pids.unique()) < 2:
         raise UnsupportedTargetError("how people differ is learned from two or more auxiliary ones")
-    first, second = (
-        _fresh(target, target.data.auxiliary, ctx, f"auxiliary.{draw}") for draw in range(2)
-    )
+    own = own_pictures(target, ctx)
+    first, second = (_fresh(target, own.shown, ctx, f"auxiliary.{draw}") for draw in range(2))
+    clean = own.features
     scale = learn_scale(clean, (first + second) / 2)
     if noise := float((first - second).double().square().mean()) / 2:
         return scale, noise, False
@@ -146,11 +149,18 @@ def matched_rate(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset)
     return measure.rate(metric, found.hit(1), data.query.pids[rows], chance=chance)
 
 
+def found_by(
+    metric: str, held: Mapping[str, Tensor], entries: Tensor, data: ReIDDataset
+) -> Measurement:
+    """`matched_rate`, by the pictures held that find more."""
+    return worse({kind: matched_rate(metric, query, entries, data) for kind, query in held.items()})
+
+
 def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> Measurement:
     """Mean cosine between people's clean features and their estimates ``(N, D)``."""
     pids = target.data.gallery.pids
     clean = features_of(target.extractor, target.data.gallery, ctx)
-    known = features_of(target.extractor, target.data.auxiliary, ctx)
+    known = own_pictures(target, ctx).features
     typical = F.normalize(known, dim=1).mean(0, keepdim=True)
     people = pids > 0
     return measure.mean(

@@ -10,7 +10,8 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.attributes.rows import person_means
 from attacks.closed_set import Sides, named, split_gallery
-from auditor.embedding import features_of, stored_gallery
+from attacks.publication import own_pictures
+from auditor.embedding import stored_gallery
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -21,7 +22,7 @@ class IdentityLda:
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
     holds own pictures of other people, may query the extractor on those and knows how the gallery
-    is released; names the remaining entries. Closed set, as for `identity`.
+    is protected and released; names the remaining entries. Closed set, as for `identity`.
 
     Source: people as Gaussian clouds of one shape (Fisher, 1936), their covariance shrunk towards a
     ball because there are few images per person. Differences: the spread within auxiliary people is
@@ -48,7 +49,7 @@ class IdentityLda:
         data = target.data
         features, pids = stored_gallery(target, ctx).double(), data.gallery.pids
         known, asked = split_gallery(data.gallery, self.split, self.train_share, ctx)
-        own = features_of(target.extractor, data.auxiliary, ctx)
+        own = own_pictures(target, ctx).features
         released = target.release(own, ctx.generator("attacks.identity_lda")).double()
         shapes = [(features[known], pids[known]), (released, data.auxiliary.pids)]
         axes = _axes(shapes, self.shrinkage)

@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 
 from attacks import adversaries
-from attacks.matching import Blind, rated, search
-from auditor.embedding import features_of, stored_gallery
+from attacks.matching import Blind, rated, search, worse_of_each
+from attacks.publication import held_pictures
+from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval
@@ -20,9 +21,10 @@ class IdentityRetrieval:
     """Finds a person in a protected gallery by an original picture of them.
 
     Threat model: holds an original picture of whom they look for, the query, and the stored gallery
-    of the protected pictures; may query the extractor on the picture; has nothing to learn from and
-    undoes nothing, but ranks the gallery by cosine. Where a protection mixes two people into one
-    picture, finding either of them counts.
+    of the protected pictures; knows the mechanism that protected them, not its key; may query the
+    extractor on the picture as it is, and on the picture protected under a key of their own:
+    whichever finds more counts. Has nothing to learn from and undoes nothing, but ranks the gallery
+    by cosine. Where a protection mixes two people into one picture, finding either of them counts.
 
     Source: the identity attack of PIS (SCIS 69(1), 2026, §4.1), rank-1 and mAP. Differences: the
     audited extractor ranks, not one of the adversary's own, and the gallery is judged instead of
@@ -44,9 +46,11 @@ class IdentityRetrieval:
                 "no query shows anybody who is in the gallery once its own camera is set aside; "
                 "set data.cross_camera: false, or give queries of gallery people"
             )
-        query, stored = features_of(target.extractor, data.query, ctx), stored_gallery(target, ctx)
-        found = search(query, stored, data, partners)
-        measurements = rated("retrieved", found, data, partners)
+        held, stored = held_pictures(target, ctx), stored_gallery(target, ctx)
+        found = {kind: search(query, stored, data, partners) for kind, query in held.items()}
+        measurements = worse_of_each(
+            {kind: rated("retrieved", one, data, partners) for kind, one in found.items()}
+        )
         if partners is None or not (partners > 0).any():
             note = (
                 "nobody is mixed into the gallery's pictures: these are the figures of plain "
@@ -56,13 +60,14 @@ class IdentityRetrieval:
         note = (
             "an entry counts as found for the person it was made of and for the person mixed into "
             "it; own_rank1 and partner_rank1 add up to the whole where every query has entries of "
-            "both kinds"
+            "both kinds and one way of asking is the worse one for each"
         )
         own = Blind.of(data)
-        alone = search(query, stored, data) if own.matches.any() else None
-        return AttackResult(
-            (*measurements, *_parts(found, alone, either, own, data)), notes=(note,)
-        )
+        parts = {}
+        for kind, query in held.items():
+            alone = search(query, stored, data) if own.matches.any() else None
+            parts[kind] = _parts(found[kind], alone, either, own, data)
+        return AttackResult((*measurements, *worse_of_each(parts)), notes=(note,))
 
 
 def _parts(

@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.mapping import Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.publication import published
-from auditor.embedding import features_of, released_split, stored_gallery
+from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
@@ -31,7 +31,8 @@ class Linkage:
     second draw of noise, another key under which the pictures were protected, another day, another
     version of the model); knows no names; ranks the second release by cosine to each entry of the
     first. May query nothing, but with `second_model`: then both models on own pictures of other
-    people, to learn the way from the first one's features to the second one's.
+    people, protected like the gallery's under keys of their own, to learn the way from the first
+    one's features to the second one's.
 
     Source: unlinkability of protected templates (ISO/IEC 24745), measured as ``d_sys`` after
     Gomez-Barrero et al. (TIFS 2018). Differences: the likelihood ratio is an isotonic regression,
@@ -85,7 +86,8 @@ class Linkage:
                 "the adversary has no auxiliary pictures to learn from how the two models relate"
             )
         _, seen = published(target, auxiliary, ctx, "attacks.linkage.own_key")
-        wanted = features_of(second, auxiliary, ctx)
+        again = replace(target, extractor=second)
+        _, wanted = published(again, auxiliary, ctx, "attacks.linkage.second_own_key")
         pairs = Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
         return learn_maps(pairs, Refinement(), ctx, "attacks.linkage.models")
 

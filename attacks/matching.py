@@ -1,13 +1,15 @@
 """Naming stored entries by own clean pictures: rank-1 and mAP, and what a blind guess reaches."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
+from auditor.multiplicity import widened
 from auditor.report import Measurement
 from auditor.types import ReIDDataset
 
@@ -55,6 +57,36 @@ def rated(
         measure.rate(f"{name}_rank1", found.hit(1), pids, chance=rank1),
         measure.mean(f"{name}_map", found.average_precision, pids, chance=mean_ap),
     )
+
+
+def worse(tries: Mapping[str, Measurement]) -> Measurement:
+    """The try that is worse for privacy, its interval fit for the worse one having been picked.
+
+    Args:
+        tries: what was done to the pictures held -> the same figure found with them.
+    """
+    figures = list(tries.values())
+    picked = max(figures, key=lambda m: _badness(m, m.value))
+    if len(figures) == 1:
+        return picked
+    best = picked.value - widened(picked.value - picked.optimistic, len(figures))
+    if picked.unit == "fraction":
+        best = min(max(best, 0.0), 1.0)
+    worst = max((m.pessimistic for m in figures), key=lambda end: _badness(picked, end))
+    low, high = sorted((best, worst))
+    found = ", ".join(f"{kind} {m.value:.3f}" for kind, m in tries.items())
+    note = "; ".join(filter(None, (picked.note, f"the worse of two ways of asking: {found}")))
+    return replace(picked, low=low, high=high, note=note)
+
+
+def _badness(m: Measurement, number: float) -> float:
+    return number if m.worse == "higher" else -number
+
+
+def worse_of_each(tries: Mapping[str, Sequence[Measurement]]) -> tuple[Measurement, ...]:
+    """`worse`, figure by figure; all tries give the same ones in the same order."""
+    columns = zip(*tries.values(), strict=True)
+    return tuple(worse(dict(zip(tries, column, strict=True))) for column in columns)
 
 
 @dataclass(frozen=True, eq=False)

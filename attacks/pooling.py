@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from auditor.embedding import features_of, stored_gallery
+from attacks.publication import own_pictures
+from auditor.embedding import stored_gallery
 from auditor.types import RunContext, Target
 
 BLOCK = 1024
@@ -64,7 +65,7 @@ def fit_pooling(target: Target, neighbours: int, ctx: RunContext) -> Pooling:
     """Learn from one draw of the release on auxiliary people; few of them pool nothing."""
     generator = ctx.generator("attacks.pooling")
     pids = target.data.auxiliary.pids
-    released = target.release(features_of(target.extractor, target.data.auxiliary, ctx), generator)
+    released = target.release(own_pictures(target, ctx).features, generator)
     unit = F.normalize(released, dim=1)
     anchors = torch.randperm(len(pids), generator=generator)[:ANCHORS]
     others = torch.ones(len(anchors), len(pids), dtype=torch.bool)

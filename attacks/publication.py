@@ -1,12 +1,17 @@
-"""Pictures as a protection publishes them, under a key of one's own choice."""
+"""Pictures as a protection publishes them, under a key of one's own choice.
 
-from dataclasses import replace
+The adversary knows the mechanism and not the key. So whatever an attack learns from own pictures,
+it learns from what the mechanism makes of them (`own_pictures`). A picture held of somebody is
+searched with as it is and protected (`held_pictures`), and whichever is worse for privacy counts.
+"""
+
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from auditor.embedding import features_of
-from auditor.errors import DataError, ModelError
+from auditor.errors import DataError, ModelError, UnsupportedTargetError
 from auditor.types import Memo, RunContext, Split, Target
 
 
@@ -20,13 +25,21 @@ def published(target: Target, split: Split, ctx: RunContext, name: str) -> tuple
     """
     if target.publish is None:
         return split, features_of(target.extractor, split, ctx)
+    shown = publish_pictures(target, split, ctx, name)
+    # nobody asks for this publication again, so it need not be remembered
+    return shown, features_of(target.extractor, shown, replace(ctx, memo=Memo()))
+
+
+def publish_pictures(target: Target, split: Split, ctx: RunContext, name: str) -> Split:
+    """See `published`."""
+    if target.publish is None:
+        return split
     protected = target.publish(split, ctx.generator(name))
     if len(protected) != len(split):
         raise DataError(
             f"the protection made {len(protected)} pictures of {len(split)}; it must keep the rows"
         )
-    # nobody asks for this publication again, so it need not be remembered
-    return protected, features_of(target.extractor, protected, replace(ctx, memo=Memo()))
+    return protected
 
 
 def released(target: Target, features: Tensor, generator: torch.Generator) -> Tensor:
@@ -39,3 +52,62 @@ def released(target: Target, features: Tensor, generator: torch.Generator) -> Te
     if not torch.isfinite(stored).all():
         raise ModelError("the release gave NaN or infinity; check the defense's parameters")
     return stored
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPictures:
+    """What an adversary learns from.
+
+    Attributes:
+        clean: the pictures as they are: what is to be read off a feature, labels included.
+        shown: the same as the mechanism publishes them.
+        features: ``(N, D)`` of ``shown``, as the gallery's were before their release.
+    """
+
+    clean: Split
+    shown: Split
+    features: Tensor
+
+
+def own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
+    """The auxiliary pictures under one key of the adversary's own.
+
+    They are published and embedded once per target, for all attacks: as in the gallery, all
+    pictures of a person are under one key.
+    """
+    auxiliary = target.data.auxiliary
+    return OwnPictures(auxiliary, *_remembered(target, auxiliary, ctx, "attacks.publication.own"))
+
+
+def some_own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
+    """`own_pictures`, for an attack that cannot do without.
+
+    Raises:
+        UnsupportedTargetError: if there are none.
+    """
+    if not len(target.data.auxiliary):
+        raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
+    return own_pictures(target, ctx)
+
+
+def held_pictures(target: Target, ctx: RunContext) -> dict[str, Tensor]:
+    """Features ``(Q, D)`` of the pictures held of whom is looked for, by what was done to them.
+
+    They are ``clean``, and ``protected`` under a key of the adversary's own where pictures are.
+    """
+    query = target.data.query
+    held = {"clean": features_of(target.extractor, query, ctx)}
+    if target.publish is not None:
+        _, held["protected"] = _remembered(target, query, ctx, "attacks.publication.held")
+    return held
+
+
+def _remembered(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
+    """`published`, made once per target and run."""
+    if target.publish is None:
+        return published(target, split, ctx, name)
+    key = (target, split, name)
+    if key not in ctx.publications:
+        ctx.publications[key] = publish_pictures(target, split, ctx, name)
+    shown = ctx.publications[key]
+    return shown, features_of(target.extractor, shown, ctx)

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from attacks import adversaries
 from attacks.mapping import Pairs, Refinement, learn_maps, views_of
-from attacks.matching import matched
+from attacks.matching import matched, worse_of_each
 from attacks.mixing import Mixing
 from attacks.partners import Mixture, Pool, learn_mixture
-from attacks.publication import published
+from attacks.publication import held_pictures, published
 from auditor import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -27,7 +27,8 @@ class Unshift:
     Threat model: holds the stored gallery of protected pictures and knows the mechanism that
     protected them, not its key; runs it under keys of their own on own pictures of other people and
     may query the extractor on pictures before and after; holds own clean pictures of a pool of
-    people, the queries, who are looked for as the person and as the partner.
+    people, the queries, who are looked for as the person and as the partner. For comparison they
+    are searched with as they are and protected under a key of their own: whichever finds more.
 
     Source: PIS (SCIS 69(1), 2026), which mixes a fixed partner into all pictures of a person and
     takes the number of possible combinations for hardness (§3.4). Here a model of the mechanism,
@@ -57,7 +58,8 @@ class Unshift:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         data = target.data
-        query, stored = features_of(target.extractor, data.query, ctx), stored_gallery(target, ctx)
+        held, stored = held_pictures(target, ctx), stored_gallery(target, ctx)
+        query = held["clean"]
         own = own_publications(target, self.keys, ctx)
         refinement = Refinement(hidden=self.hidden, epochs=self.epochs)
         maps = learn_maps(own.pairs(target.release), refinement, ctx, "attacks.unshift")
@@ -75,7 +77,9 @@ class Unshift:
                 entries = torch.cat([stored, pool.means[distances.argmin(1)]], dim=1)
         unshifted = maps.clearest(entries) - maps.centre
         gained = matched("unshifted", query - maps.centre, unshifted, data)
-        shifted = matched("shifted", query, stored, data)
+        shifted = worse_of_each(
+            {kind: matched("shifted", asked, stored, data) for kind, asked in held.items()}
+        )
         notes = (
             f"{note}, by the {maps.clearest.rung} map; held-out auxiliary people chose it",
             f"un-shifting takes rank-1 from {shifted[0].value:.3f} to {gained[0].value:.3f}",

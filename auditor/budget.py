@@ -13,6 +13,7 @@ from functools import partial
 
 import torch
 
+from auditor.embedding import forget
 from auditor.errors import AuditError
 from auditor.journal import Budget, PartialCurve
 from auditor.report import Curve, Measurement
@@ -150,8 +151,7 @@ def _features_kept(
     try:
         yield
     finally:
-        for key in [key for key in ctx.memo if some in key or target in key]:
-            del ctx.memo[key]
+        forget(ctx, some, target)
 
 
 def _share(progress: Progress, done: int, runs: int, x: str) -> Progress:

@@ -7,6 +7,7 @@ released once per target, so that every attack, and utility, meet the same noise
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.containment import contained
@@ -93,6 +94,13 @@ def differentiable(extractor: FeatureExtractor) -> bool:
     return bool(getattr(extractor, "differentiable", True))
 
 
+def embed_pictures(extractor: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
+    """Features ``(M, D)`` on the CPU of pictures ``(M, 3, H, W)`` of any size."""
+    size = extractor.input_size
+    resized = F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
+    return torch.cat([embed(extractor, part.to(ctx.device)).cpu() for part in resized.split(BATCH)])
+
+
 def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
     """Clean features ``(N, D)`` float32 of a split on the CPU, computed once per run."""
     key = ("features", extractor, split)
@@ -135,6 +143,15 @@ def released_split(
     if not by_record(target.release):
         return target.release(clean, generator)
     return release_records(target.release, clean, generator, records_of(extractor, split, ctx))
+
+
+def forget(ctx: RunContext, *gone: object) -> None:
+    """Drop what was computed for any of ``gone``, and for the pictures published for them."""
+    unwanted = set(gone)
+    for key in [key for key in ctx.publications if unwanted.intersection(key)]:
+        unwanted.add(ctx.publications.pop(key))
+    for key in [key for key in ctx.memo if unwanted.intersection(key)]:
+        del ctx.memo[key]
 
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:

@@ -22,6 +22,7 @@ from auditor.budget import budget_curves
 from auditor.chain import Links, applied, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.containment import contained
+from auditor.embedding import forget
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.files import write
@@ -308,9 +309,7 @@ def _headline(result: AttackResult, name: str) -> Measurement:
 def _forget(world: World, target: Target) -> None:
     """Drop a control's features: nobody asks for them again."""
     gone = {target, target.extractor} - {world.target, world.target.extractor}
-    memo = world.ctx.memo
-    for key in [key for key in memo if gone.intersection(key)]:
-        del memo[key]
+    forget(world.ctx, *gone)
 
 
 def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:

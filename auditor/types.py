@@ -251,6 +251,7 @@ class RunContext:
         weights: folder with pretrained backbones (LPIPS), if the user has one.
         progress: told how far the step has come.
         memo: features already computed in this run; see `auditor.embedding`.
+        publications: pictures that adversaries protected in this run; see `attacks.publication`.
     """
 
     seed: int = 0
@@ -260,6 +261,7 @@ class RunContext:
     weights: Path | None = None
     progress: Progress = silent
     memo: Memo = field(default_factory=Memo)
+    publications: dict[tuple[Any, ...], Split] = field(default_factory=dict)
 
     def seed_for(self, name: str) -> int:
         """A seed that depends on (seed, name) alone, not on the order of calls."""

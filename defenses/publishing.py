@@ -8,9 +8,9 @@ adversary holds.
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
-from auditor.data.images import JoinedImages
+from auditor.data.joining import joined
 from auditor.types import Publish, RunContext, Split, Target
 
 SEARCHED = "utility is searched with queries protected under the gallery's own key"
@@ -64,31 +64,3 @@ class Chain:
     def __call__(self, split: Split, generator: Generator) -> Split:
         """See `auditor.types.Publish`."""
         return self.second(self.first(split, generator), generator)
-
-
-def joined(first: Split, second: Split) -> Split:
-    """The rows of two splits in one; attributes that only one has are left out."""
-    shared = first.attributes.keys() & second.attributes.keys()
-    return Split(
-        JoinedImages(first.images, second.images),
-        torch.cat([first.pids, second.pids]),
-        torch.cat([first.camids, second.camids]),
-        {
-            name: torch.cat([first.attributes[name], second.attributes[name]])
-            for name in first.attributes
-            if name in shared
-        },
-        _partners(first, second),
-    )
-
-
-def _partners(first: Split, second: Split) -> Tensor | None:
-    """Who is mixed into the rows of two splits; a split that says nothing has nobody mixed in."""
-    if first.partners is None and second.partners is None:
-        return None
-    return torch.cat(
-        [
-            torch.full_like(split.pids, -1) if split.partners is None else split.partners
-            for split in (first, second)
-        ]
-    )

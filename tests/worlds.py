@@ -3,6 +3,8 @@
 import atexit
 import json
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,7 +19,7 @@ from auditor.deploying import write_gallery
 from auditor.handover import CLAIMS, key_folder
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import Images, ReIDDataset, RunContext, Split, Target
 
 QUICK = {
     "identity": {"epochs": 15},
@@ -152,6 +154,49 @@ def written() -> Path:
 def blind() -> Target:
     """An extractor whose features have nothing to do with the picture."""
     return controls.null_target(people())
+
+
+@dataclass(frozen=True, eq=False)
+class Altered:
+    """A protection of pictures that does the same known thing to each of them; no key."""
+
+    change: Callable[[torch.Tensor], torch.Tensor]
+
+    def __call__(self, split: Split, generator: torch.Generator) -> Split:
+        return replace(split, images=AlteredImages(split.images, self.change))
+
+
+@dataclass(frozen=True)
+class AlteredImages:
+    source: Images
+    change: Callable[[torch.Tensor], torch.Tensor]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> torch.Tensor:
+        return self.change(self.source.load(indices, size))
+
+
+INVERTIBLE = {
+    "permuted channels": Altered(lambda images: images[:, [1, 2, 0]]),
+    "mirrored": Altered(lambda images: images.flip(3)),
+    "negative": Altered(lambda images: 1 - images),
+}
+"""Protections that hide nothing from whoever knows them."""
+
+
+def altered(target: Target, publish: Altered) -> Target:
+    """``target`` with its gallery and its deployment's queries protected by ``publish``."""
+    nobody = torch.Generator()
+    gallery = target.data.gallery
+    return replace(
+        target,
+        data=replace(target.data, gallery=publish(gallery, nobody)),
+        publish=publish,
+        originals=gallery,
+        protected_query=publish(target.data.query, nobody),
+    )
 
 
 class NanExtractor(torch.nn.Module):

@@ -10,7 +10,8 @@ from attacks.attributes.colours import with_colours
 from attacks.attributes.labels import attackable, recode
 from attacks.attributes.rows import choose_neighbours, fit_whitening, folds, pooled
 from attacks.attributes.scoring import inferred
-from auditor.embedding import features_of, stored_gallery
+from attacks.publication import own_pictures
+from auditor.embedding import stored_gallery
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 FOLDS = 3
@@ -93,8 +94,8 @@ def _prepare(
 ) -> tuple[Known, Tensor, int]:
     """Own rows with ``labels (N, A)``, the gallery's rows, and how many neighbours were pooled."""
     pids = target.data.auxiliary.pids
-    clean = features_of(target.extractor, target.data.auxiliary, ctx)
-    released = target.release(clean, ctx.generator("attacks.attributes.release"))
+    own = own_pictures(target, ctx).features
+    released = target.release(own, ctx.generator("attacks.attributes.release"))
     whiten = fit_whitening(released, pids)
     rows = whiten(released)
     if neighbours is None:

@@ -26,7 +26,8 @@ class GradientInversion:
     Threat model: takes part in federated training of the audited extractor (or listens in), so it
     holds the extractor's weights and the gradient of a client's identity softmax for a single
     picture, over all trained parameters, without noise and unclipped; knows how many people there
-    are; queries nothing and has no pictures of its own.
+    are; queries nothing. Where the client's pictures are protected by a known mechanism, holds
+    pictures of other people, whose protected forms teach how to undo it; else none.
 
     Source: Geiping et al., "Inverting Gradients" (NeurIPS 2020): cosine distance of gradients and
     total variation, Adam on the gradient's sign, step decay, restarts; the label is read as in

@@ -28,10 +28,11 @@ class Dlg:
 
     Threat model: takes part in federated training (or listens in), so it holds the network's
     weights and the gradient of a client's identity softmax for a single picture, without noise and
-    unclipped; knows how many people there are; queries nothing and has no pictures of its own. The
-    network is the attack's, a small one at random weights, not the audited extractor: the figures
-    say what sharing such gradients gives away of these people's pictures, under the protection that
-    their pictures have.
+    unclipped; knows how many people there are; queries nothing. Where the client's pictures are
+    protected by a known mechanism, holds pictures of other people, whose protected forms teach how
+    to undo it; else none. The network is the attack's, a small one at random weights, not the
+    audited extractor: the figures say what sharing such gradients gives away of these people's
+    pictures, under the protection that their pictures have.
 
     Source: DLG (Zhu et al., NeurIPS 2019) as set in PIS's gradient experiment: sigmoid activations,
     no strides, L-BFGS at learning rate 1.0, 200 iterations. Differences: the network is iDLG's
@@ -149,10 +150,11 @@ class Idlg(Dlg):
 
     Threat model: takes part in federated training (or listens in), so it holds the network's
     weights and the gradient of a client's identity softmax for a single picture, without noise and
-    unclipped; knows how many people there are; queries nothing and has no pictures of its own. The
-    network is the attack's, a small one at random weights, not the audited extractor: the figures
-    say what sharing such gradients gives away of these people's pictures, under the protection that
-    their pictures have.
+    unclipped; knows how many people there are; queries nothing. Where the client's pictures are
+    protected by a known mechanism, holds pictures of other people, whose protected forms teach how
+    to undo it; else none. The network is the attack's, a small one at random weights, not the
+    audited extractor: the figures say what sharing such gradients gives away of these people's
+    pictures, under the protection that their pictures have.
 
     Source: iDLG (Zhao et al., arXiv:2001.02610, 2020) as set in PIS's gradient experiment; the
     label is the one negative entry of the head's bias gradient (the paper reads the weight's rows,

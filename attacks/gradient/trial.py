@@ -9,6 +9,8 @@ from torch import Tensor
 
 from attacks.inversion.judging import CHUNK, alike, save_strip
 from attacks.inversion.reconstruction import choose
+from attacks.matching import worse_of_each
+from attacks.restoring import learn_restoring
 from auditor.embedding import embed
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
@@ -106,21 +108,24 @@ def judged(
     found: Found, victims: Victims, threshold_db: float, target: Target, ctx: RunContext, name: str
 ) -> AttackResult:
     """How often, and how closely, the pictures came back."""
-    distance = PerceptualDistance(ctx.weights).to(ctx.device)
     drawn, pids = found.pictures, victims.pids
-    blind = _blind_guess(target, (drawn.shape[2], drawn.shape[3])).expand_as(drawn)
-    measurements = [
-        _recovered("recovered", drawn, victims.originals, blind, pids, threshold_db),
-        *alike(drawn, victims.originals, pids, distance),
-        _squared_error(drawn, victims.originals, pids),
-        measure.rate(
-            "label_recovered",
-            (found.labels == victims.labels).double(),
-            pids,
-            chance=1 / len(victims.labels),
-        ),
-        _same_feature(_features(drawn, target, ctx), victims.features, pids),
-    ]
+    size = (drawn.shape[2], drawn.shape[3])
+    blind = _blind_guess(target, size).expand_as(drawn)
+    tries = {"as drawn": drawn}
+    if victims.protected and len(target.data.auxiliary):
+        tries["undone"] = learn_restoring(target, size, ctx)(drawn)
+    likeness = {
+        kind: _likeness(pictures, victims, blind, threshold_db, target, ctx)
+        for kind, pictures in tries.items()
+    }
+    label = measure.rate(
+        "label_recovered",
+        (found.labels == victims.labels).double(),
+        pids,
+        chance=1 / len(victims.labels),
+    )
+    *close, same_feature = worse_of_each(likeness)
+    measurements = [*close, label, same_feature]
     if victims.protected:
         published = victims.published
         measurements += [
@@ -128,9 +133,28 @@ def judged(
             measure.mean("psnr_published", psnr(drawn, published), pids, unit="dB"),
         ]
     path = ctx.workdir / f"{name}.png"
-    save_strip(path, victims.originals, drawn)
+    save_strip(path, victims.originals, tries[max(tries, key=lambda kind: likeness[kind][0].value)])
     notes = _notes(victims, threshold_db, target)
     return AttackResult(tuple(measurements), {"reconstructions": path}, notes)
+
+
+def _likeness(
+    drawn: Tensor,
+    victims: Victims,
+    blind: Tensor,
+    threshold_db: float,
+    target: Target,
+    ctx: RunContext,
+) -> list[Measurement]:
+    """How close pictures ``(B, 3, H, W)`` come to the originals."""
+    distance = PerceptualDistance(ctx.weights).to(ctx.device)
+    truth, pids = victims.originals, victims.pids
+    return [
+        _recovered("recovered", drawn, truth, blind, pids, threshold_db),
+        *alike(drawn, truth, pids, distance),
+        _squared_error(drawn, truth, pids),
+        _same_feature(_features(drawn, target, ctx), victims.features, pids),
+    ]
 
 
 def _blind_guess(target: Target, size: tuple[int, int]) -> Tensor:
@@ -199,7 +223,8 @@ def _notes(victims: Victims, threshold_db: float, target: Target) -> tuple[str, 
     if victims.protected:
         notes.append(
             "clients train on the protected pictures; recovered and likeness are judged by the "
-            "originals, the figures named published by what the clients trained on"
+            "originals, as drawn or with the protection undone as far as own pictures teach how, "
+            "the figures named published by what the clients trained on"
         )
     if target.release is not as_is:
         notes.append(

@@ -10,8 +10,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
 from attacks.attributes.labels import MEASURABLE, attackable, recode
-from attacks.inversion.judging import Trial, judge_features
-from auditor.embedding import features_of
+from attacks.inversion.judging import Trial
+from auditor.embedding import embed_pictures, features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import leakage, measure
 from auditor.report import Measurement
@@ -36,8 +36,8 @@ def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
         return [], ""
     name, judge = _most_independent(trial, ctx)
     learned = features_of(judge, data.auxiliary, ctx)
-    seen = judge_features(judge, trial.drawn, ctx)
-    real = judge_features(judge, trial.originals, ctx)
+    seen = embed_pictures(judge, trial.drawn, ctx)
+    real = embed_pictures(judge, trial.originals, ctx)
     pictures = [seen, seen.roll(len(seen) // 2, 0), real]
     guesses = _read(learned, recode(data.auxiliary, codes), pictures)
     found, floor, ceiling = (_scored(guess, shown, codes) for guess in guesses)

@@ -18,9 +18,10 @@ class GanInversion:
     """Draws the person's picture from a stolen embedding with a conditional GAN.
 
     Threat model: holds the stored gallery and own pictures of other people; may query the extractor
-    on those, knows how the gallery is released (it trains through fresh draws of the same release),
-    and uses the extractor's gradients where it offers any. Success is judged by identity: the
-    reconstruction, used as a query, must find the same person in pictures from other cameras.
+    on those, knows how the gallery is protected and released (it trains on own protected pictures,
+    through fresh draws of the same release), and uses the extractor's gradients where it offers
+    any. Success is judged by identity: the reconstruction, used as a query, must find the same
+    person in pictures from other cameras.
 
     Sources: conditional GAN inversion of re-ID features as in ShuffleBits (2021) and the reversal
     module of "Protecting Feature Privacy in Person Re-identification" (TPAMI 2025), whose network
@@ -74,10 +75,10 @@ class GanInversion:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        own = auxiliary_pairs(target, self.image_size, ctx)
         generator = ctx.generator("attacks.inversion")
         with ctx.randomness("attacks.inversion"):
-            gan = ConditionalGan(self, target, clean, pixels, distance, generator)
-            batches = Batches((clean, pixels), self.batch_size, generator)
+            gan = ConditionalGan(self, target, own, distance, generator)
+            batches = Batches((own.seen, own.pixels, own.clean), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="inverter")
         return judged(gan, self.per_person, self.pool, target, ctx, distance)

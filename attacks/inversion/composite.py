@@ -1,6 +1,7 @@
 """A composite picture, as a police artist makes one: parts of people who look alike."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -8,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import adversaries
-from attacks.inversion.judging import judge_features
+from attacks.asking import Asking, ask_every_way
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.pooling import pooled_gallery
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
-from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+from auditor.types import AttackResult, RunContext, Target
 
 SOFTNESS = 0.015
 """Width of a seam between two parts, as a share of the height."""
@@ -24,7 +25,9 @@ class Composite:
     """Puts a picture together from parts of own pictures until it embeds like the stolen entry.
 
     Threat model: holds the stored gallery and own pictures of other people; may query the
-    extractor, without gradients, on those and on composites of them.
+    extractor, without gradients, on those and on composites of them. Where pictures are protected,
+    the mechanism is known and its key is not: composites are made by asking about them as they are
+    and again protected under a key of the adversary's own, and whichever finds more counts.
 
     Source: facial composites, and best-of-N search by feature distance. The search is coordinate
     ascent: the picture starts as the own one that embeds most alike, is cut into horizontal parts
@@ -61,12 +64,18 @@ class Composite:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        own = auxiliary_pairs(target, self.image_size, ctx)
+        return ask_every_way(target, ctx, partial(self._compose, target, own.pixels))
+
+    def _compose(
+        self, target: Target, pixels: Tensor, asking: Asking, ctx: RunContext
+    ) -> AttackResult:
+        """Composites by one way of asking about them."""
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
         entries = F.normalize(pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device), dim=1)
         pids = target.data.auxiliary.pids.to(ctx.device)
-        library = candidates(entries, clean, pids, self.candidates)
-        best, reached = self._search(target.extractor, entries, clean, pixels, library, ctx)
+        library = candidates(entries, asking.own.to(ctx.device), pids, self.candidates)
+        best, reached = self._search(asking, entries, pixels, library, ctx)
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         result = judge_pictures(best.cpu(), chosen, target, ctx, distance)
         queries = 1 + self.rounds * (len(self.cuts) + 1) * library.shape[1]
@@ -78,9 +87,8 @@ class Composite:
 
     def _search(
         self,
-        extractor: FeatureExtractor,
+        asking: Asking,
         entries: Tensor,
-        clean: Tensor,
         pixels: Tensor,
         library: Tensor,
         ctx: RunContext,
@@ -88,8 +96,7 @@ class Composite:
         """The best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries."""
 
         def likeness(pictures: Tensor) -> Tensor:
-            seen = judge_features(extractor, pictures, ctx).to(ctx.device)
-            return F.cosine_similarity(seen, entries, dim=1)
+            return F.cosine_similarity(asking.embed(pictures).to(ctx.device), entries, dim=1)
 
         best = pixels[library[:, 0]].float().div(255)
         reached = likeness(best)

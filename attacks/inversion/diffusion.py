@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from attacks import adversaries
-from attacks.inversion.judging import CHUNK, judge_features
+from attacks.asking import ways_of_asking
+from attacks.inversion.judging import CHUNK
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import doublings
-from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
+from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.pooling import pooled_gallery
 from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
@@ -33,7 +34,7 @@ class Diffusion:
 
     Threat model: holds the stored gallery and own pictures of other people; may query the
     extractor, without gradients, on those and on its samples, and knows how the gallery is
-    released.
+    protected and released: own pictures and samples are protected before they are asked about.
 
     Source: conditional diffusion decoders for face embeddings, here on pedestrian crops: a UNet and
     a DDIM sampler (Song et al., ICLR 2021) from the diffusers library, the feature entering by
@@ -81,23 +82,23 @@ class Diffusion:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        own = auxiliary_pairs(target, self.image_size, ctx)
         generator = ctx.generator("attacks.diffusion")
         with ctx.randomness("attacks.diffusion"):
-            model = _Denoiser(self, target, clean, pixels, generator)
-            rows = torch.arange(len(clean))
-            batches = Batches((clean, pixels, rows), self.batch_size, generator)
+            model = _Denoiser(self, target, own, generator)
+            rows = torch.arange(len(own.seen))
+            batches = Batches((own.seen, own.pixels, rows), self.batch_size, generator)
             fit(model, batches, epochs=self.epochs, ctx=ctx, detail="diffusion")
         model.to(ctx.device)
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
         entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
-        lookalikes = pixels[nearest(entries, clean)]
+        lookalikes = own.pixels[nearest(entries, own.seen)]
+        embed = ways_of_asking(target, ctx)[-1].embed
         best = torch.zeros_like(lookalikes, dtype=torch.float32)
         reached = torch.full((len(entries),), -torch.inf, device=ctx.device)
         for sample in range(self.samples):
             drawn = model.sample(entries, lookalikes, generator)
-            seen = judge_features(target.extractor, drawn, ctx).to(ctx.device)
-            cosines = F.cosine_similarity(seen, entries, dim=1)
+            cosines = F.cosine_similarity(embed(drawn).to(ctx.device), entries, dim=1)
             better = cosines > reached
             best[better], reached = drawn[better], torch.maximum(reached, cosines)
             ctx.progress((sample + 1) / self.samples, "sampling")
@@ -112,31 +113,32 @@ class _Denoiser(pl.LightningModule):
         self,
         attack: Diffusion,
         target: Target,
-        clean: Tensor,
-        pixels: Tensor,
+        own: OwnPairs,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.attack, self.release, self.generator = attack, target.release, generator
-        released = target.release(clean.cpu(), generator).to(clean.device)
+        released = target.release(own.seen.cpu(), generator).to(own.seen.device)
         pids = target.data.auxiliary.pids
-        self._lookalikes = [pixels[stand_ins(released, clean, pids)]]  # no part of the module
+        self._lookalikes = [
+            own.pixels[stand_ins(released, own.seen, pids)]
+        ]  # no part of the module
         self.standardise = Standardise(released)
-        self.guess = LinearDecoder(self.standardise(released), pixels, pids)
-        self.network = _Network(clean.shape[1], attack)
+        self.guess = LinearDecoder(self.standardise(released), own.pixels, pids)
+        self.network = _Network(own.seen.shape[1], attack)
         self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(attack.ema))
         self.scheduler = DDIMScheduler(
             NOISE_LEVELS, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"
         )
-        self.to(clean.device)
+        self.to(own.seen.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         """Squared error of the velocity (Salimans & Ho, ICLR 2022) at a random noise level."""
-        clean, pixels, rows = batch
-        features = self.standardise(self.release(clean.cpu(), self.generator).to(self.device))
+        seen, pixels, rows = batch
+        features = self.standardise(self.release(seen.cpu(), self.generator).to(self.device))
         hints = self._hints(features, self._lookalikes[0][rows])
-        kept = (torch.rand(len(clean), device=self.device) >= self.attack.drop).float()
-        levels = torch.randint(NOISE_LEVELS, (len(clean),), device=self.device)
+        kept = (torch.rand(len(seen), device=self.device) >= self.attack.drop).float()
+        levels = torch.randint(NOISE_LEVELS, (len(seen),), device=self.device)
         picture = pixels.float().div(127.5).sub(1)
         noise = torch.randn_like(picture)
         noisy = self.scheduler.add_noise(picture, noise, levels)

@@ -25,7 +25,7 @@ class FullyConnectedGan:
     """Draws pictures from embeddings with the fully connected GAN of an early study, as printed.
 
     Threat model: holds the stored gallery and own pictures of other people; may query the extractor
-    on those and knows how the gallery is released.
+    on those and knows how the gallery is protected and released.
 
     Source: "feature privacy" GAN for re-ID with Excel output (IJERT), Algorithm 1 and Eqs. 1–7: a
     generator D → 1024 → 3·64·64 with ReLU and tanh, a discriminator of two linear maps and a
@@ -57,11 +57,11 @@ class FullyConnectedGan:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        clean, pixels = auxiliary_pairs(target, SIZE, ctx)
+        own = auxiliary_pairs(target, SIZE, ctx)
         generator = ctx.generator("attacks.fully_connected")
         with ctx.randomness("attacks.fully_connected"):
-            gan = _FullyConnected(self, clean.shape[1], target.release, generator)
-            batches = Batches((clean, pixels), self.batch_size, generator)
+            gan = _FullyConnected(self, own.seen.shape[1], target.release, generator)
+            batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="fully connected GAN")
         return judged(gan, self.per_person, 0, target, ctx, distance)
 
@@ -97,9 +97,9 @@ class _FullyConnected(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         """Steps 5 to 7 of Algorithm 1."""
-        clean, pixels = batch
+        seen, pixels = batch
         real = pixels.float().div(127.5).sub(1).flatten(1)
-        fake = self.paint(self.release(clean.cpu(), self.generator).to(self.device))
+        fake = self.paint(self.release(seen.cpu(), self.generator).to(self.device))
         paint, tell = self.optimizers()  # type: ignore[attr-defined]
         verdicts = torch.cat([self.tell(real), self.tell(fake.detach())])
         truth = torch.cat([torch.ones(len(real), 1), torch.zeros(len(fake), 1)]).to(self.device)

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter
+from attacks.inversion.reconstruction import OwnPairs
 from attacks.standardising import Standardise
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.metrics.perceptual import PerceptualDistance
@@ -29,8 +30,7 @@ class ConditionalGan(pl.LightningModule):
         self,
         attack: "GanInversion",
         target: Target,
-        clean: Tensor,
-        pixels: Tensor,
+        own: OwnPairs,
         distance: PerceptualDistance,
         generator: torch.Generator,
     ) -> None:
@@ -40,13 +40,13 @@ class ConditionalGan(pl.LightningModule):
         # kept out of the module tree: neither is trained or moved with it
         self._extractor = [target.extractor] if differentiable(target.extractor) else []
         self._distance = [distance]
-        released = target.release(clean.cpu(), generator).to(clean.device)
+        released = target.release(own.seen.cpu(), generator).to(own.seen.device)
         self.standardise = Standardise(released)
-        dim, pids = clean.shape[1], target.data.auxiliary.pids
-        guess = LinearDecoder(self.standardise(released), pixels, pids)
+        dim, pids = own.seen.shape[1], target.data.auxiliary.pids
+        guess = LinearDecoder(self.standardise(released), own.pixels, pids)
         self.inverter = Inverter(dim, attack.image_size, attack.width, guess)
         self.critic = Critic(dim, attack.image_size, attack.width)
-        self.to(clean.device, memory_format=torch.channels_last)
+        self.to(own.seen.device, memory_format=torch.channels_last)
         self.averaged = AveragedModel(self.inverter, avg_fn=_warm_average(attack.ema))
 
     def forward(self, stored: Tensor) -> Tensor:
@@ -61,11 +61,11 @@ class ConditionalGan(pl.LightningModule):
             for network in (self.inverter, self.critic)
         ]
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
         """One step of the critic, then one of the inverter, on a fresh draw of the release."""
-        clean, pixels = batch
+        seen, pixels, clean = batch
         real = pixels.float().div(255)
-        released = self.release(clean.cpu(), self.generator).to(self.device)
+        released = self.release(seen.cpu(), self.generator).to(self.device)
         condition = self.standardise(released)
         paint, judge = self.optimizers()  # type: ignore[attr-defined]
         fake = self.inverter(condition)

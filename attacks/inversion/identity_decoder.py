@@ -12,7 +12,7 @@ from attacks import adversaries
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
-from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judged
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
@@ -26,8 +26,8 @@ class IdentityDecoder:
     """Draws the person's picture with a decoder that is taught by a re-ID network alone.
 
     Threat model: holds the stored gallery and own pictures of other people; may query the extractor
-    on those and knows how the gallery is released. Trains a re-ID network of its own on them; needs
-    no gradients of the attacked one, and no judge takes part.
+    on those and knows how the gallery is protected and released. Trains a re-ID network of its own
+    on them; needs no gradients of the attacked one, and no judge takes part.
 
     Source: decoders for face embeddings whose perceptual loss is taken in a face recogniser, with
     the pixel loss dropped, the strongest published rung there. Differences: the re-ID network is
@@ -65,20 +65,20 @@ class IdentityDecoder:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        own = auxiliary_pairs(target, self.image_size, ctx)
         generator = ctx.generator("attacks.identity_decoder")
         with ctx.randomness("attacks.identity_decoder"):
             surrogate = train_surrogate(
-                clean,
-                pixels,
+                own.clean,
+                own.pixels,
                 target.data.auxiliary.pids,
                 epochs=self.surrogate_epochs,
                 lr=self.lr,
                 generator=generator,
                 ctx=ctx,
             )
-            decoder = _Decoder(self, target, clean, pixels, surrogate, generator)
-            batches = Batches((clean, pixels), self.batch_size, generator)
+            decoder = _Decoder(self, target, own, surrogate, generator)
+            batches = Batches((own.seen, own.pixels, own.clean), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="identity decoder")
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judged(decoder, self.per_person, self.pool, target, ctx, distance)
@@ -91,29 +91,28 @@ class _Decoder(pl.LightningModule):
         self,
         attack: IdentityDecoder,
         target: Target,
-        clean: Tensor,
-        pixels: Tensor,
+        own: OwnPairs,
         surrogate: Surrogate,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.attack, self.release, self.generator = attack, target.release, generator
         self._surrogate = [surrogate]  # kept out of the module tree: it is not trained along
-        released = target.release(clean.cpu(), generator).to(clean.device)
+        released = target.release(own.seen.cpu(), generator).to(own.seen.device)
         self.standardise = Standardise(released)
-        guess = LinearDecoder(self.standardise(released), pixels, target.data.auxiliary.pids)
-        self.inverter = Inverter(clean.shape[1], attack.image_size, attack.width, guess)
-        self.to(clean.device)
+        guess = LinearDecoder(self.standardise(released), own.pixels, target.data.auxiliary.pids)
+        self.inverter = Inverter(own.seen.shape[1], attack.image_size, attack.width, guess)
+        self.to(own.seen.device)
 
     def forward(self, stored: Tensor) -> Tensor:
         """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
         pictures: Tensor = self.inverter(self.standardise(stored))
         return pictures
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         """What the surrogate sees in both pictures, and what the target would."""
-        clean, pixels = batch
-        drawn = self(self.release(clean.cpu(), self.generator).to(self.device))
+        features, pixels, clean = batch
+        drawn = self(self.release(features.cpu(), self.generator).to(self.device))
         surrogate = self._surrogate[0]
         seen = surrogate.distance(drawn, pixels.float().div(255)).mean()
         return seen + self.attack.consistency * feature_consistency(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from auditor.embedding import embed, features_of
+from auditor.embedding import embed_pictures, features_of
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr, ssim
 from auditor.metrics.retrieval import Retrieval, evaluate
@@ -64,8 +64,8 @@ def identified(
 
     Returns the figures with the feature-blind floor as chance, and a sentence with the ceiling.
     """
-    seen = judge_features(judge, trial.drawn, ctx)
-    real = judge_features(judge, trial.originals, ctx)
+    seen = embed_pictures(judge, trial.drawn, ctx)
+    real = embed_pictures(judge, trial.originals, ctx)
     known = _Known.of(judge, trial, ctx)
     other = len(trial.chosen) // 2  # the floor: each reconstruction passed off as another person's
     found, ceiling = known.search(seen, 0), known.search(real, 0)
@@ -106,13 +106,6 @@ def identified(
         f"and mAP {ceiling.mean_ap:.3f}"
     )
     return figures, note
-
-
-def judge_features(judge: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
-    """Features ``(M, D)`` of pictures of any size."""
-    size = judge.input_size
-    resized = F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
-    return torch.cat([embed(judge, part.to(ctx.device)).cpu() for part in resized.split(CHUNK)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,8 @@ class MseDecoder:
     """Draws the person's picture from a stolen embedding with a decoder trained on squared error.
 
     Threat model: holds the stored gallery and own pictures of other people; may query the extractor
-    on those and knows how the gallery is released (it trains through fresh draws of the same
-    release).
+    on those and knows how the gallery is protected and released (it trains on own protected
+    pictures, through fresh draws of the same release).
 
     Source: the clean decoder of PEPR-Net (Kansal et al., WACV 2024, §4.3.1): the feature is
     reshaped, then three times up-sampled and convolved, with two ReLUs. Differences: a dense layer
@@ -59,12 +59,12 @@ class MseDecoder:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        own = auxiliary_pairs(target, self.image_size, ctx)
         generator = ctx.generator("attacks.mse_decoder")
         with ctx.randomness("attacks.mse_decoder"):
-            released = target.release(clean.cpu(), generator)
+            released = target.release(own.seen.cpu(), generator)
             decoder = _Decoder(self, released, target.release, generator)
-            batches = Batches((clean, pixels), self.batch_size, generator)
+            batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="MSE decoder")
         return judged(decoder, self.per_person, 0, target, ctx, distance)
 
@@ -92,8 +92,8 @@ class _Decoder(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Squared error of one batch under a fresh draw of the release."""
-        clean, pixels = batch
-        released = self.release(clean.cpu(), self.generator).to(self.device)
+        seen, pixels = batch
+        released = self.release(seen.cpu(), self.generator).to(self.device)
         return F.mse_loss(self._draw(released), pixels.float().div(255))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

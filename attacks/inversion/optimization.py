@@ -1,6 +1,7 @@
 """The white-box rung: a picture is changed until the extractor says what was stolen."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor
 from torchmetrics.functional.image import total_variation
 
 from attacks import adversaries
+from attacks.asking import Asking, ask_every_way
 from attacks.inversion.lookalike import nearest
 from attacks.inversion.losses import feature_consistency
-from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
+from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
+from attacks.mapping import Pairs, Refinement, learn_maps, views_of
 from attacks.pooling import pooled_gallery
 from auditor.controls import NullExtractor, null_target
 from auditor.embedding import differentiable, embed_with_gradient
@@ -29,7 +32,9 @@ class Optimization:
     """Changes a lookalike's picture by gradient descent until it embeds like the stolen entry.
 
     Threat model: holds the stored gallery and own pictures of other people, and the extractor with
-    its gradients (white box). Trains nothing.
+    its gradients (white box). Trains nothing, but where pictures are protected by a known mechanism
+    learns from own ones, protected under a key of their own, how to get from their features to
+    clean ones; entries are taken as they are and as translated, and whichever finds more counts.
 
     Source: model inversion by gradient descent (Fredrikson et al., CCS 2015; Mahendran & Vedaldi,
     CVPR 2015) with a total-variation prior. Differences: the descent starts from the own picture
@@ -68,10 +73,18 @@ class Optimization:
                 "the extractor is a black box: it has no gradients to descend; "
                 "give the model as TorchScript or as weights with an architecture"
             )
-        clean, pixels = auxiliary_pairs(target, self.image_size, ctx)
+        own = auxiliary_pairs(target, self.image_size, ctx)
+        return ask_every_way(target, ctx, partial(self._optimize, target, own))
+
+    def _optimize(
+        self, target: Target, own: OwnPairs, asking: Asking, ctx: RunContext
+    ) -> AttackResult:
+        """Pictures of the stored entries, taken for clean features or for protected ones."""
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
         entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
-        starts = pixels[nearest(entries, clean)].float().div(255)
+        starts = own.pixels[nearest(entries, asking.own.to(ctx.device))].float().div(255)
+        if asking.kind == "protected":
+            entries = self._cleaned(entries, own, target, ctx)
         generator, drawn = ctx.generator("attacks.optimization"), []
         pairs = zip(starts.split(self.batch_size), entries.split(self.batch_size), strict=True)
         for start, wanted in pairs:
@@ -79,6 +92,13 @@ class Optimization:
             ctx.progress(sum(map(len, drawn)) / len(entries), "optimization")
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judge_pictures(torch.cat(drawn).cpu(), chosen, target, ctx, distance)
+
+    def _cleaned(self, entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext) -> Tensor:
+        """What clean pictures would embed as: gradients do not pass through a protection."""
+        columns = own.seen.cpu(), own.clean.cpu(), target.data.auxiliary.pids
+        pairs = Pairs(*columns, views_of(target.data), target.release)
+        maps = learn_maps(pairs, Refinement(epochs=0), ctx, "attacks.optimization.maps")
+        return maps.closest(entries.cpu()).to(ctx.device)
 
     def null(self, target: Target, ctx: RunContext) -> Target:
         """The null control with a gradient, which is zero: see `auditor.types.Attack`."""

@@ -1,6 +1,7 @@
 """What every rung of inversion shares: the adversary's pairs, and a trial of what it learned."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,25 +9,38 @@ from torch import Tensor, nn
 from attacks.inversion.agreement import agreement
 from attacks.inversion.judging import CHUNK, Trial, alike, identified, save_strip
 from attacks.pooling import pooled_gallery
+from attacks.publication import some_own_pictures
 from auditor.embedding import features_of
-from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import AttackResult, FeatureExtractor, Images, RunContext, Target
 
 
-def auxiliary_pairs(
-    target: Target, size: tuple[int, int], ctx: RunContext
-) -> tuple[Tensor, Tensor]:
-    """Clean features ``(N, D)`` and uint8 pictures ``(N, 3, H, W)`` of the adversary's own people.
+@dataclass(frozen=True, eq=False)
+class OwnPairs:
+    """The adversary's own pictures, and what the extractor makes of them.
+
+    Attributes:
+        seen: ``(N, D)`` features as the gallery's were before their release: of the pictures as
+            they are published.
+        clean: ``(N, D)`` features of the pictures as they are.
+        pixels: uint8 ``(N, 3, H, W)``, what is to be drawn: the pictures as they are.
+    """
+
+    seen: Tensor
+    clean: Tensor
+    pixels: Tensor
+
+
+def auxiliary_pairs(target: Target, size: tuple[int, int], ctx: RunContext) -> OwnPairs:
+    """What an inverter learns from.
 
     Raises:
-        UnsupportedTargetError: if there are none.
+        UnsupportedTargetError: if the adversary has no pictures.
     """
-    auxiliary = target.data.auxiliary
-    if not len(auxiliary):
-        raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
-    clean = features_of(target.extractor, auxiliary, ctx).to(ctx.device)
-    return clean, load_pixels(auxiliary.images, size).to(ctx.device)
+    own = some_own_pictures(target, ctx)
+    clean = features_of(target.extractor, own.clean, ctx)
+    pixels = load_pixels(own.clean.images, size)
+    return OwnPairs(*(tensor.to(ctx.device) for tensor in (own.features, clean, pixels)))
 
 
 def judged(

@@ -8,6 +8,7 @@ from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import CHANGES, consistency, per_person
+from attacks.membership.views import in_every_view
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -17,7 +18,8 @@ class MembershipAugmentation:
     """Tells whom a model was trained on by how little flips, crops, light and blur move a feature.
 
     Threat model: holds pictures of each candidate; may query the extractor on them and on changed
-    copies, six queries a picture; knows nobody's membership and trains nothing.
+    copies, six queries a picture; knows nobody's membership and trains nothing. Where pictures are
+    protected, the mechanism is known: clean and protected ones are tried, and the worse counts.
 
     Source: augmentation consistency of encoders (Liu et al., EncoderMI, CCS 2021), here without
     their shadow encoder, and with the changes that re-ID models are trained under, so that a
@@ -39,6 +41,10 @@ class MembershipAugmentation:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
+        return in_every_view(target, ctx, self._infer)
+
+    def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
+        """With the pictures that ``target`` holds."""
         generator = ctx.generator("attacks.membership_augmentation")
         people = candidates_of(target, ctx).at_most(self.per_person, generator)
 

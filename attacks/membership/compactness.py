@@ -8,6 +8,7 @@ from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import compactness, nearness, per_person
+from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -18,7 +19,8 @@ class MembershipCompactness:
     """Tells whom a model was trained on by how tightly it packs a person, and how far from others.
 
     Threat model: holds several pictures of each candidate and pictures of other people; may query
-    the extractor on them; knows nobody's membership and trains nothing.
+    the extractor on them; knows nobody's membership and trains nothing. Where pictures are
+    protected, the mechanism is known: clean and protected ones are tried, and the worse counts.
 
     Source: metric learning pulls a training person's pictures together and pushes others away, the
     gap that user-level attacks on embeddings exploit (Li, Rezaei and Liu, arXiv 2203.02077, 2022).
@@ -42,6 +44,10 @@ class MembershipCompactness:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
+        return in_every_view(target, ctx, self._infer)
+
+    def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
+        """With the pictures that ``target`` holds."""
         people = candidates_of(target, ctx)
         auxiliary = target.data.auxiliary
 

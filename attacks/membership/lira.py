@@ -13,6 +13,7 @@ from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.shadows import trained_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
+from attacks.membership.views import in_every_view
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, Memo, RunContext, Split, Target
 
@@ -25,7 +26,8 @@ class MembershipLira:
 
     Threat model: holds pictures of each candidate and of other people; may query the extractor on
     them; trains small extractors of the same kind on halves of the other people; knows nobody's
-    membership.
+    membership. Where pictures are protected, the mechanism is known: everything is done with clean
+    pictures and with protected ones, and whichever tells more counts.
 
     Source: LiRA (Carlini et al., IEEE S&P 2022). Differences, because nobody trains hundreds of
     models and no shadow has seen the candidates: it is offline and global. One pair of Gaussians is
@@ -65,6 +67,10 @@ class MembershipLira:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
+        return in_every_view(target, ctx, self._infer)
+
+    def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
+        """With the pictures that ``target`` holds."""
         generator = ctx.generator("attacks.membership_lira")
         people = candidates_of(target, ctx).at_most(self.per_person, generator)
         strangers = strangers_of(target.data).at_most(self.per_person, generator)

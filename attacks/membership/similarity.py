@@ -15,6 +15,7 @@ from attacks.membership.candidates import candidates_of, divided
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.judging import HEADLINE, Scores, compared
 from attacks.membership.statistics import per_person
+from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -30,7 +31,9 @@ class MembershipSimilarity:
 
     Threat model: holds pictures of the candidates and of other people (the anchors); may query the
     extractor on them; knows of half of the members and half of the non-members that they are, and
-    infers it for the other half. People learned from and people attacked are disjoint.
+    infers it for the other half. People learned from and people attacked are disjoint. Where
+    pictures are protected, the mechanism is known: clean and protected ones are tried, and the
+    worse counts.
 
     Source: SDMIA (Gao et al., AAAI 2023). Differences: the anchors are the adversary's own people,
     not drawn from the training and test sets; a distribution is its quantiles, which do not depend
@@ -59,6 +62,10 @@ class MembershipSimilarity:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
+        return in_every_view(target, ctx, self._infer)
+
+    def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
+        """With the pictures that ``target`` holds."""
         generator = ctx.generator("attacks.membership_similarity")
         known, attacked = divided(candidates_of(target, ctx), self.known_share, generator)
         auxiliary = target.data.auxiliary

@@ -1,11 +1,13 @@
 """The verification service as its users meet it: a picture goes in, a score comes out."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.inversion.judging import judge_features
-from auditor.embedding import stored_gallery
+from auditor.embedding import embed_pictures, stored_gallery
 from auditor.types import RunContext, Target
 
 
@@ -18,15 +20,21 @@ class ScoreApi:
         decimals: places the scores are rounded to; None for as many as there are.
         top_k: an entry's score is shown only while it is among so many best of the gallery; None
             shows all.
+        embed: pictures to features, where the customer protects pictures before they are submitted.
 
     Attributes:
         queries: ``(N,)`` pictures submitted against each gallery entry.
     """
 
     def __init__(
-        self, target: Target, ctx: RunContext, decimals: int | None = None, top_k: int | None = None
+        self,
+        target: Target,
+        ctx: RunContext,
+        decimals: int | None = None,
+        top_k: int | None = None,
+        embed: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.extractor, self.ctx = target.extractor, ctx
+        self.embed = embed or partial(embed_pictures, target.extractor, ctx=ctx)
         self.gallery = F.normalize(stored_gallery(target, ctx), dim=1)
         self.decimals, self.top_k = decimals, top_k
         self.queries = torch.zeros(len(self.gallery), dtype=torch.long)
@@ -36,7 +44,7 @@ class ScoreApi:
 
         NaN where the service shows nothing. Each score counts as a query, shown or not.
         """
-        return self.answer(judge_features(self.extractor, pictures, self.ctx), entries)
+        return self.answer(self.embed(pictures), entries)
 
     def answer(self, features: Tensor, entries: Tensor) -> Tensor:
         """The same for pictures whose features ``(B, D)`` are already known."""

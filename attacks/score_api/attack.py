@@ -1,12 +1,14 @@
 """What did they look like? Pictures found by asking how similar they are."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attacks import adversaries
+from attacks.asking import Asking, ask_every_way
 from attacks.inversion.judging import Trial, identified
 from attacks.inversion.reconstruction import choose, judge_pictures
 from attacks.score_api.api import ScoreApi, check_api
@@ -31,7 +33,10 @@ class ScoreClimbing:
 
     Threat model: may submit pictures to a verification service and sees the cosine with a stored
     entry chosen by its position, nothing else: no feature, no gradient, no weights. Holds own
-    pictures of other people. Every submitted picture counts as a query.
+    pictures of other people. Every submitted picture counts as a query. Where the gallery's
+    pictures are protected, the mechanism is known and its key is not: the climb is run with
+    pictures as they are and again with pictures protected under a key of the adversary's own,
+    and whichever finds more counts.
 
     Sources: hill climbing over eigen-pictures from quantised match scores (Adler, CCECE 2004),
     judged by type-II re-identification after NbNet (Mai et al., TPAMI 2018). Differences: the climb
@@ -82,8 +87,19 @@ class ScoreClimbing:
         """See `auditor.types.Attack`; needs pictures of two auxiliary people."""
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         chosen = self._attacked(target, ctx)
-        service = Verification.of(target, chosen, ctx)
-        api = ScoreApi(target, ctx, self.decimals, self.top_k)
+        return ask_every_way(target, ctx, partial(self._climb, target, chosen, distance))
+
+    def _climb(
+        self,
+        target: Target,
+        chosen: Tensor,
+        distance: PerceptualDistance,
+        asking: Asking,
+        ctx: RunContext,
+    ) -> AttackResult:
+        """The climb with pictures submitted as they are, or protected first."""
+        service = Verification.of(target, chosen, asking, ctx)
+        api = ScoreApi(target, ctx, self.decimals, self.top_k, asking.embed)
         kept = self._climbed(api, chosen, target, ctx)
         best = kept[-1].pictures
         judged = judge_pictures(best, chosen, target, ctx, distance)

@@ -12,10 +12,11 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from attacks import adversaries
-from attacks.averaging import matched_rate
+from attacks.averaging import found_by
+from attacks.publication import held_pictures, own_pictures
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
-from auditor.embedding import features_of, stored_gallery
+from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.report import Adversary, Measurement
@@ -32,7 +33,9 @@ class ScoreTrilateration:
     Threat model: may submit pictures to a verification service and sees the cosine with a stored
     entry chosen by its position, never a feature of it; holds own pictures of other people and the
     extractor itself (a public model, say), so it knows the features of whatever it submits; knows
-    how the gallery is released; then names people by own clean pictures of them, the queries.
+    how the gallery is protected and released, and submits own pictures protected under a key of
+    their own; then names people by own pictures of them, the queries, as they are and protected:
+    whichever finds more counts.
 
     Source: the templates behind match scores (Mohanty, Sarkar and Kasturi, TPAMI 2007), who embed
     the scores of an unknown matcher. Differences: where the extractor is known no embedding is
@@ -64,7 +67,7 @@ class ScoreTrilateration:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         prior = learn_prior(target, ctx)
-        known = features_of(target.extractor, target.data.auxiliary, ctx)
+        known = own_pictures(target, ctx).features
         probes = prior.telling(known)[: self.queries]
         api = ScoreApi(target, ctx, self.decimals, self.top_k)
         entries = torch.arange(len(target.data.gallery)).expand(len(probes), -1)
@@ -141,12 +144,12 @@ def learn_prior(target: Target, ctx: RunContext) -> Prior:
     Raises:
         UnsupportedTargetError: if there are fewer than two auxiliary pictures.
     """
-    clean = features_of(target.extractor, target.data.auxiliary, ctx)
-    if len(clean) < 2:
+    own = own_pictures(target, ctx).features
+    if len(own) < 2:
         raise UnsupportedTargetError(
-            f"the adversary has {len(clean)} auxiliary pictures to submit; two are needed"
+            f"the adversary has {len(own)} auxiliary pictures to submit; two are needed"
         )
-    released = target.release(clean, ctx.generator("attacks.score_trilateration.prior"))
+    released = target.release(own, ctx.generator("attacks.score_trilateration.prior"))
     rows = F.normalize(released.double(), dim=1)
     covariance, _ = ledoit_wolf(rows.numpy())
     variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
@@ -161,8 +164,8 @@ def _ridge(design: np.ndarray, surprise: np.ndarray, noise: float) -> np.ndarray
 
 def _matched(entries: Tensor, target: Target, ctx: RunContext) -> Measurement:
     """How often the queries' people are recognised among ``entries (G, D)``."""
-    query = features_of(target.extractor, target.data.query, ctx)
-    return matched_rate(ScoreTrilateration.headline, query, entries, target.data)
+    held = held_pictures(target, ctx)
+    return found_by(ScoreTrilateration.headline, held, entries, target.data)
 
 
 def _cosine(recovered: Tensor, typical: Tensor, target: Target, ctx: RunContext) -> Measurement:

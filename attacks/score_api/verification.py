@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.inversion.judging import judge_features
-from auditor.embedding import features_of, stored_gallery
+from attacks.asking import Asking
+from attacks.publication import held_pictures, own_pictures
+from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.report import Measurement
@@ -29,31 +30,33 @@ class Verification:
         target: whose stored gallery it compares with.
         entries: ``(P,)`` gallery positions, one for each attacked person.
         thresholds: operating point -> the score to exceed.
+        asking: how pictures are submitted.
         ctx: of the run.
     """
 
     target: Target
     entries: Tensor
     thresholds: Mapping[str, float]
+    asking: Asking
     ctx: RunContext
 
     @classmethod
-    def of(cls, target: Target, entries: Tensor, ctx: RunContext) -> "Verification":
+    def of(cls, target: Target, entries: Tensor, asking: Asking, ctx: RunContext) -> "Verification":
         """With thresholds measured on auxiliary people.
 
         Raises:
             UnsupportedTargetError: if there are fewer than two of them.
         """
-        impostors = impostor_scores(target, ctx)
+        impostors = impostor_scores(target, asking, ctx)
         thresholds = {
             name: float(np.quantile(impostors, 1 - rate, method="higher"))
             for name, rate in OPERATING_POINTS.items()
         }
-        return cls(target, entries, thresholds, ctx)
+        return cls(target, entries, thresholds, asking, ctx)
 
     def measured(self, pictures: Tensor) -> tuple[Measurement, ...]:
         """``score_reached`` and the success attack rates of pictures ``(P, 3, H, W)``."""
-        seen = F.normalize(judge_features(self.target.extractor, pictures, self.ctx), dim=1)
+        seen = F.normalize(self.asking.embed(pictures), dim=1)
         stored = F.normalize(stored_gallery(self.target, self.ctx)[self.entries], dim=1)
         pids, scores = self.target.data.gallery.pids[self.entries], (seen * stored).sum(1)
         swapped = (seen.roll(len(seen) // 2, 0) * stored).sum(1)
@@ -87,7 +90,8 @@ class Verification:
     def _genuine(self) -> Tensor:
         """Scores of the attacked people's queries, from other cameras where that is the rule."""
         data = self.target.data
-        query = F.normalize(features_of(self.target.extractor, data.query, self.ctx), dim=1)
+        held = held_pictures(self.target, self.ctx)[self.asking.kind]
+        query = F.normalize(held, dim=1)
         stored = F.normalize(stored_gallery(self.target, self.ctx)[self.entries], dim=1)
         gallery = data.gallery
         own = data.query.pids[:, None] == gallery.pids[self.entries]
@@ -96,8 +100,8 @@ class Verification:
         return (query @ stored.T)[own & ~same]
 
 
-def impostor_scores(target: Target, ctx: RunContext) -> np.ndarray:
-    """Cosines between clean and released features of two auxiliary people each.
+def impostor_scores(target: Target, asking: Asking, ctx: RunContext) -> np.ndarray:
+    """Cosines between submitted pictures and released entries of two auxiliary people each.
 
     Raises:
         UnsupportedTargetError: if there are fewer than two of them.
@@ -108,10 +112,10 @@ def impostor_scores(target: Target, ctx: RunContext) -> np.ndarray:
         raise UnsupportedTargetError(
             f"there are {people} auxiliary people; a verification threshold is measured on two"
         )
-    clean = features_of(target.extractor, auxiliary, ctx)
-    released = target.release(clean, ctx.generator("attacks.score_api.thresholds"))
-    rows = torch.randperm(len(clean), generator=ctx.generator("attacks.score_api.impostors"))
+    own = own_pictures(target, ctx).features
+    released = target.release(own, ctx.generator("attacks.score_api.thresholds"))
+    rows = torch.randperm(len(own), generator=ctx.generator("attacks.score_api.impostors"))
     rows = rows[:PICTURES]
-    scores = F.normalize(clean[rows], dim=1) @ F.normalize(released[rows], dim=1).T
+    scores = F.normalize(asking.own[rows], dim=1) @ F.normalize(released[rows], dim=1).T
     pids = auxiliary.pids[rows]
     return scores[pids[:, None] != pids].numpy()

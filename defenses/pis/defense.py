@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from auditor.data import open_dataset
+from auditor.data.joining import joined
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from defenses.pis.export import export_shifted
@@ -14,7 +15,7 @@ from defenses.pis.mixing import check_weights
 from defenses.pis.network import ConditionalVae, resolutions
 from defenses.pis.pose import Pose, Source, pose_from
 from defenses.pis.shift import Shift
-from defenses.publishing import KEYED, joined, protect
+from defenses.publishing import KEYED, protect
 
 KEY = "defenses.pis"
 """Name of the randomness that the key of gallery and query is drawn with."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
+from auditor.data.joining import joined
 from auditor.types import RunContext, Split, Target
 from defenses.pis.mixing import Key
 from defenses.pis.pose import complete
 from defenses.pis.shift import Shift
-from defenses.publishing import Chain, joined
+from defenses.publishing import Chain
 from defenses.release_folder import Part, source_hash, write_release
 
 

@@ -18,6 +18,10 @@ POWERLESS = {"fully_connected_gan"}
 """Attacks kept for the record, which must *not* win where everything leaks."""
 
 
+MIXED = {"unshift"}
+"""Attacks whose own planted world is protected already: they undo this protection instead."""
+
+
 def build(name):
     return plugins.build("attacks", name, worlds.QUICK.get(name, {}))
 
@@ -96,6 +100,30 @@ def test_an_attack_wins_where_everything_leaks_and_says_how_sure_it_is(name, fir
     for path in result.exhibits.values():
         assert path.is_file()
         assert path.is_relative_to(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_protection_of_pictures_that_hides_nothing_protects_against_nobody(
+    name, first_run, tmp_path
+):
+    """The mechanism is known and can be undone; the extractor sees every channel by itself."""
+    if name in POWERLESS:
+        return
+    attack, bare = build(name), worlds.leaky() if name in MIXED else planted(name)
+    target = worlds.altered(bare, worlds.INVERTIBLE["permuted channels"])
+    found = headline(name, run(name, target, tmp_path, seed=3))
+    clean = headline(name, first_run(name)[0])
+    assert found.value > found.chance + 0.3, attack
+    assert found.high >= clean.low, (found, clean)
+
+
+@pytest.mark.parametrize("mechanism", worlds.INVERTIBLE.values(), ids=worlds.INVERTIBLE)
+@pytest.mark.parametrize(
+    "name", ["identity_lda", "identity_retrieval", "attribute_logistic", "averaging", "composite"]
+)
+def test_no_known_mechanism_that_can_be_undone_protects(name, mechanism, first_run, tmp_path):
+    found = headline(name, run(name, worlds.altered(planted(name), mechanism), tmp_path, seed=3))
+    assert found.high >= headline(name, first_run(name)[0]).low
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,14 +24,14 @@ def pairs():
 
 class TestSurrogate:
     def test_a_picture_is_at_no_distance_from_itself_and_far_from_others(self, pairs):
-        clean, pixels = pairs
+        clean, pixels = pairs.seen, pairs.pixels
         surrogate = Surrogate(clean, 100, 1e-3).eval()
         images = pixels[:6].float() / 255
         assert torch.allclose(surrogate.distance(images, images), torch.zeros(6), atol=1e-6)
         assert (surrogate.distance(images, images.roll(1, 0)) > 0.01).all()
 
     def test_the_distance_pulls_at_the_drawn_picture_alone(self, pairs):
-        clean, pixels = pairs
+        clean, pixels = pairs.seen, pairs.pixels
         surrogate = Surrogate(clean, 100, 1e-3).eval()
         drawn = (pixels[:2].float() / 255).requires_grad_()
         real = (pixels[2:4].float() / 255).requires_grad_()
@@ -40,7 +40,7 @@ class TestSurrogate:
         assert real.grad is None
 
     def test_training_teaches_it_to_embed_like_the_target_and_freezes_it(self, pairs):
-        clean, pixels = pairs
+        clean, pixels = pairs.seen, pairs.pixels
         pids = worlds.people().auxiliary.pids
         with RunContext().randomness("test"):
             before = Surrogate(clean, len(pids.unique()), 1e-3).eval()
@@ -111,12 +111,12 @@ class TestOptimization:
 def denoiser(pairs):
     attack = Diffusion(image_size=SIZE, width=8, steps=3)
     with RunContext().randomness("test"):
-        return _Denoiser(attack, worlds.leaky(), *pairs, torch.Generator().manual_seed(0))
+        return _Denoiser(attack, worlds.leaky(), pairs, torch.Generator().manual_seed(0))
 
 
 class TestDiffusion:
     def test_a_withheld_condition_changes_nothing(self, denoiser, pairs):
-        clean, pixels = pairs
+        clean, pixels = pairs.seen, pairs.pixels
         picture, levels = torch.zeros(2, 3, *SIZE), torch.tensor([400, 10])
         one, two = clean[:2], clean[5:7]
         hints = [denoiser._hints(x, y) for x, y in ((one, pixels[:2]), (two, pixels[3:5]))]
@@ -130,7 +130,7 @@ class TestDiffusion:
         assert not torch.allclose(told, blind[0])
 
     def test_samples_are_pictures_that_repeat_under_a_seed(self, denoiser, pairs):
-        clean, pixels = pairs
+        clean, pixels = pairs.seen, pairs.pixels
         draws = [
             denoiser.sample(clean[:3], pixels[:3], torch.Generator().manual_seed(seed))
             for seed in (1, 1, 2)
@@ -142,7 +142,7 @@ class TestDiffusion:
         assert not torch.equal(draws[0], draws[2])
 
     def test_little_strength_stays_at_the_linear_guess(self, denoiser, pairs):
-        clean, pixels = pairs
+        clean, pixels = pairs.seen, pairs.pixels
 
         def gap(strength):
             weak = dataclasses.replace(denoiser.attack, strength=strength)

@@ -10,6 +10,7 @@ from scipy.ndimage import convolve1d
 
 from attacks.identity_retrieval import IdentityRetrieval
 from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
+from auditor.data.joining import joined
 from auditor.errors import DataError
 from auditor.types import RunContext, Selection, Split, Target
 from auditor.utility import search
@@ -17,7 +18,7 @@ from defenses.image_deid import Blur, Downscale, Pixelation, RandomImage, Remove
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged
 from defenses.keypoints import COCO, Keypoints, shoulder_line
-from defenses.publishing import KEYED, Chain, joined, protect
+from defenses.publishing import KEYED, Chain, protect
 from tests import worlds
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from attacks.asking import ways_of_asking
 from attacks.score_api import ScoreClimbing, ScoreTrilateration
 from attacks.score_api.api import ScoreApi
 from attacks.score_api.budget import halvings
@@ -26,6 +27,11 @@ from tests import worlds
 
 SIZE = (8, 4)
 QUICK = worlds.QUICK["score_api"]
+
+
+def clean(target, ctx):
+    """Pictures are submitted as they are."""
+    return ways_of_asking(target, ctx)[0]
 
 
 class Pixels(torch.nn.Module):
@@ -221,7 +227,7 @@ class TestDecoys:
 class TestVerification:
     def test_the_threshold_lets_the_stated_share_of_impostors_pass(self, ctx):
         target = world(auxiliary=tuple(range(100, 150)) * 3)
-        service = Verification.of(target, torch.tensor([0, 2]), ctx)
+        service = Verification.of(target, torch.tensor([0, 2]), clean(target, ctx), ctx)
         known = F.normalize(features_of(target.extractor, target.data.auxiliary, ctx), dim=1)
         pids = target.data.auxiliary.pids
         impostors = (known @ known.T)[pids[:, None] != pids]
@@ -232,7 +238,7 @@ class TestVerification:
 
     def test_pictures_are_measured_against_their_own_entry(self, ctx):
         target, entries = world(scale=3.0), torch.tensor([0, 2, 4])
-        service = Verification.of(target, entries, ctx)
+        service = Verification.of(target, entries, clean(target, ctx), ctx)
         pictures = target.data.gallery.images.load([0, 2, 1], SIZE)
         every = cosines(target, ctx, pictures)
         reached, at_1, _ = service.measured(pictures)
@@ -245,11 +251,13 @@ class TestVerification:
         target, entries = world(), torch.tensor([0, 3])
         genuine = cosines(target, ctx, target.data.query.images.load([1, 2], SIZE))
         wanted = float(genuine[[0, 1], entries].mean())
-        assert f"{wanted:.3f} on average" in Verification.of(target, entries, ctx).note()
+        service = Verification.of(target, entries, clean(target, ctx), ctx)
+        assert f"{wanted:.3f} on average" in service.note()
 
     def test_one_auxiliary_person_sets_no_threshold(self, ctx):
+        target = world(auxiliary=(100, 100, 100))
         with pytest.raises(UnsupportedTargetError, match="1 auxiliary people"):
-            impostor_scores(world(auxiliary=(100, 100, 100)), ctx)
+            impostor_scores(target, clean(target, ctx), ctx)
 
 
 class TestClimbing:

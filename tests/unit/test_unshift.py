@@ -132,7 +132,10 @@ class TestUnshift:
         target = replace(leak, data=data, publish=negative, originals=leak.data.gallery)
         result = Unshift(keys=1, epochs=0).run(target, RunContext())
         found = {m.metric: m for m in result.measurements}
-        assert found["shifted_rank1"].value < 0.1
+        assert found["shifted_rank1"].value == 1, (
+            "a negative of the own picture finds the stored one"
+        )
+        assert "clean 0.000" in found["shifted_rank1"].note
         assert found["unshifted_rank1"].low > 0.7
         assert "partner_rank1" not in found
         assert "nobody is mixed" in result.notes[0]
