@@ -85,6 +85,15 @@ def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[T
     return (usable & lower).nonzero().flatten(), (usable & ~lower).nonzero().flatten()
 
 
+def put_aside(labels: Tensor) -> Tensor:
+    """Which of known entries of ``labels (N,)`` stay known, the larger half of each person's."""
+    kept = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        rows = (labels == label).nonzero().flatten()
+        kept[rows[: (len(rows) + 1) // 2]] = True
+    return kept
+
+
 def named(logits: Tensor, people: Tensor, pids: Tensor, by: Sides = "image") -> AttackResult:
     """Top-1 and top-5 of logits ``(M, P)`` over ``people (P,)`` for entries of ``pids (M,)``."""
     return named_by(lambda rows: rows, logits, people, pids, by)

@@ -25,10 +25,10 @@ class IdentityLinear:
     Attributes:
         train_share: share of each person's images, or of the cameras, whose names are known.
         split: whether half of the images or half of the cameras is known.
-        epochs: passes over them.
+        epochs: passes over them, at most; see `identity`.
         batch_size: features per step.
         lr: peak learning rate of AdamW under a one-cycle schedule.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW, at least.
     """
 
     train_share: float = 0.5
@@ -66,10 +66,10 @@ class IdentityMlp:
         split: whether half of the images or half of the cameras is known.
         hidden: width of the hidden layer.
         dropout: on features and hidden units.
-        epochs: passes over them.
+        epochs: passes over them, at most; see `identity`.
         batch_size: features per step.
         lr: peak learning rate of AdamW under a one-cycle schedule.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW, at least.
     """
 
     train_share: float = 0.5

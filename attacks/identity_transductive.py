@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import adversaries
-from attacks.closed_set import BLOCK, Sides, named_by, split_gallery
+from attacks.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
 from attacks.identity_plda import suspected
 from attacks.plda import Own, Plda, Suspects
 from attacks.standardising import Standardise
@@ -96,15 +96,6 @@ class IdentityTransductive:
                 if share > best:
                     best, choice = share, (rounds, neighbours)
         return choice
-
-
-def put_aside(labels: Tensor) -> Tensor:
-    """Which of known entries of ``labels (N,)`` stay known, the larger half of each person's."""
-    kept = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        rows = (labels == label).nonzero().flatten()
-        kept[rows[: (len(rows) + 1) // 2]] = True
-    return kept
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from attacks.closed_set import put_aside
 from attacks.expansion import Expansion, variance_ratio
 from attacks.identity_lda import IdentityLda
 from attacks.identity_metric import IdentityMetric
 from attacks.identity_plda import IdentityPlda
-from attacks.identity_transductive import IdentityTransductive, put_aside
+from attacks.identity_transductive import IdentityTransductive
 from attacks.linkage import Linkage
 from attacks.linkage_metric import LinkageMetric
 from attacks.linkage_plda import LinkagePlda

@@ -167,3 +167,17 @@ def test_logistic_regression_learns_through_the_release(ctx):
     target = world(features, pids[:200], pids[200:], tall[:200], tall[200:])
     inverted = replace(target, release=lambda f, g: -f)
     assert AttributeLogistic(inverse_penalty=1.0).run(inverted, ctx).measurements[0].value > 0.9
+
+
+def test_names_put_aside_hold_a_training_back_where_noise_is_learned_by_heart(ctx):
+    pids = torch.arange(1, 41).repeat_interleave(8)
+    features = torch.cat([clouds(40, 8, 64, 2.5), torch.zeros(2, 64)])
+    target = world(features, pids, torch.tensor([90, 91]))
+    assert "weight decay of 1," in IdentityClassifier(epochs=60).run(target, ctx).notes[-1]
+
+
+def test_no_training_is_longer_than_it_was_asked_to_be(ctx):
+    pids = torch.arange(1, 7).repeat_interleave(6)
+    target = world(torch.cat([clouds(6, 6, 8, 0.5), torch.zeros(2, 8)]), pids, torch.tensor([8, 9]))
+    note = IdentityClassifier(epochs=1).run(target, ctx).notes[-1]
+    assert note.startswith("trained for 1 epochs")
