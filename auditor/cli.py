@@ -4,6 +4,7 @@ Exit codes: 0 every error-level gate proven · 1 internal error · 2 usage, conf
 model · 3 a gate failed · 4 inconclusive · 5 model refused · 6 environment · 130/143 interrupted.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -27,7 +28,7 @@ from auditor.commands.study import app as study_commands
 from auditor.commands.train import train
 from auditor.containment import interrupted, nobody, signals_heeded, stopped_by
 from auditor.errors import AuditError, EnvironmentUnmetError, UsageError
-from auditor.terminal import patient_output
+from auditor.terminal import patient_output, printable
 
 EPILOG = (
     "Exit codes: 0 every error-level gate proven; 1 internal error; 2 usage, configuration, "
@@ -50,6 +51,7 @@ CLICK_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base error; newer releases of typer bring their own copy of click."""
 
 INTERRUPTED = 130
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @app.callback(invoke_without_command=True)
@@ -136,8 +138,14 @@ def _command(arguments: Sequence[str] | None) -> int:
         error.show()
         code = error.exit_code
     except AuditError as error:
-        typer.echo(f"audit: {error}", err=True)
+        typer.echo(f"audit: {printable(str(error), 2000)}", err=True)
         code = error.exit_code
+    except OSError as error:
+        if error.errno not in DISK_REFUSES:
+            raise
+        where = f" {printable(str(error.filename), 300)}" if error.filename else ""
+        typer.echo(f"audit: cannot write{where}: {error.strerror}", err=True)
+        code = EnvironmentUnmetError.exit_code
     except (KeyboardInterrupt, typer.Abort) as error:
         if not isinstance(error, typer.Abort) and not interrupted(error):
             raise

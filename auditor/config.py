@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from auditor import plugins
+from auditor import plain_yaml, plugins
 from auditor.chain import CHAIN, links_of, plugin_of
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
+from auditor.terminal import printable
 
 Layout = Literal[
     "auto",
@@ -211,14 +212,7 @@ def gates_in(path: Path) -> list[Gate]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" in line {place.line + 1}" if place else ""
-        raise UsageError(f"{path} is not YAML{where}") from None
+    loaded = plain_yaml.read(path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -249,10 +243,7 @@ def put(given: dict[str, Any], setting: str) -> None:
         given = given[parent]
         if not isinstance(given, dict):
             raise UsageError(f"--set {setting!r}: {parent!r} holds no keys")
-    try:
-        given[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {setting!r}: the value is not YAML") from None
+    given[last] = plain_yaml.loads(value, f"--set {printable(setting, 200)!r}: the value")
 
 
 def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,7 +304,8 @@ def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
             choices = re.findall("'([^']+)'", first["ctx"]["expected"])
             close = get_close_matches(str(first["input"]), choices, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"{source}: {place}: {first['msg']}{hint}") from None
+        said = printable(f"{place}: {first['msg']}", 400)
+        raise UsageError(f"{source}: {said}{hint}") from None
 
 
 def _check_plan(config: AuditConfig) -> None:

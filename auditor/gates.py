@@ -213,6 +213,11 @@ def _doubted(outcome: Outcome, reason: str, heard: Doubts) -> tuple[Outcome, str
 
 def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
     """Outcome and reason of one figure as if it were the only one."""
+    if not _can_be(gate.limit, measurement):
+        return "inconclusive", (
+            f"the limit {limit_text(gate.limit)} is none for a share, which lies between 0 and 1; "
+            "write 0.05 for 5 %"
+        )
     side, sign = ("at most", 1.0) if measurement.worse == "higher" else ("at least", -1.0)
     wanted, limit = f"{side} {limit_text(gate.limit)}", sign * gate.limit
     if gate.judge == "value":
@@ -231,6 +236,12 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
         return "fail", f"even the favourable end of the interval, {shown}, is not {wanted}"
     ends = " to ".join(decimals(end, gate.limit) for end in sorted((best, worst)))
     return "inconclusive", f"the interval {ends} holds the limit {limit_text(gate.limit)}"
+
+
+def _can_be(limit: float, measurement: Measurement) -> bool:
+    """Whether a limit lies where the figure can; beyond, nothing found would matter."""
+    least = 0.0 if measurement.low >= 0 else -1.0
+    return measurement.unit != "fraction" or least <= limit <= 1
 
 
 def decimals(observed: float, limit: float) -> str:

@@ -7,7 +7,7 @@ each with its size and SHA-256. It proves nothing about who wrote it; see `audit
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor import __version__
 from auditor.errors import UsageError
-from auditor.files import write
+from auditor.files import TEMPORARY, write
 from auditor.personal import PERSONAL
 
 MANIFEST = "manifest.json"
@@ -26,6 +26,8 @@ STEPS = "steps"
 NAMELESS = ("report.junit.xml", "report.md", "report.sarif")
 """What pipelines read, in which nobody is shown or named whatever was asked for."""
 OWN = (MANIFEST, SIGNATURE, PURGES)
+MARK = "audit.lock"
+"""Says that a folder is an audit's; see `auditor.claiming`."""
 """Files about the folder's files, which the manifest cannot list."""
 TOP = ("report.*", "run.json")
 """What an audit writes beside its folders."""
@@ -123,6 +125,20 @@ def seal(folder: Path, written: Sequence[Path], *, revealed: bool) -> None:
     write(folder / MANIFEST, as_json(manifest, _MANIFEST))
 
 
+def announce(folder: Path, names: Iterable[str]) -> None:
+    """Write down which files are about to show or name real people, before they do.
+
+    A writer that is killed in the middle must leave nothing that `auditor.purging` does not find.
+    """
+    if not (folder / "report.json").is_file():
+        return
+    if not (folder / MANIFEST).exists():
+        seal(folder, [], revealed=False)
+    now_said = read(folder)
+    people = {*now_said.revealed, *names} - set(NAMELESS)
+    write(folder / MANIFEST, as_json(replace(now_said, revealed=_sorted(people)), _MANIFEST))
+
+
 def read(folder: Path) -> Manifest:
     """The manifest of ``folder``.
 
@@ -170,7 +186,8 @@ def verify(folder: Path) -> Findings:
         UsageError: if there is no manifest.
     """
     wanted = dict(read(folder).files)
-    present = {path for path in everything(folder) if path not in OWN}
+    present = {path for path in everything(folder) if path not in (*OWN, MARK)}
+    present = {path for path in present if not path.endswith(TEMPORARY)}  # of a killed writer
     now_there = fingerprints(folder, present & wanted.keys())
     removed = {path: was for purge in purges(folder) for path, was in purge.files.items()}
     gone = wanted.keys() - now_there.keys()

@@ -5,12 +5,10 @@ every limit why it is there, and it is read to the letter or not at all. `audito
 record against it.
 """
 
-from collections.abc import Hashable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from auditor import plain_yaml
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, Waiver
 
@@ -168,35 +167,11 @@ def load(path: Path) -> Policy:
         UsageError: if the file cannot be followed to the letter; unknown keys and keys that are
             given twice are refused, for a limit that is not read is a limit that is not kept.
     """
-    try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not YAML{_where(error)}") from None
+    loaded = plain_yaml.read(path)
     try:
         return Policy.model_validate(loaded)
     except ValidationError as error:
         raise UsageError(f"{path}: {_first(error)}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain YAML in which no key is given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if key.value != "<<"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is given twice", problem_mark=node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def _where(error: Exception) -> str:
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    place = f", line {mark.line + 1}" if mark else ""
-    return f"{place}: {problem}" if problem else place
 
 
 def _first(error: ValidationError) -> str:

@@ -8,9 +8,12 @@ import shutil
 from pathlib import Path
 
 from auditor import __version__
+from auditor.claiming import claimed, made_by_audit, sweep
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.manifest import (
     MANIFEST,
+    MARK,
+    NAMELESS,
     STEPS,
     Purge,
     everything,
@@ -30,16 +33,26 @@ def purge(folder: Path) -> Purge:
     """Remove the personal files of an audit; what was removed lies in ``purge.json`` before.
 
     Args:
-        folder: with a ``report.json``.
+        folder: made by an audit, however far it came.
 
     Returns:
         What was removed now; no files if there was nothing left.
 
     Raises:
-        UsageError: if ``folder`` is no audit's, or what is to be removed is a link.
+        UsageError: if ``folder`` is no audit's, what is to be removed is a link, or an audit is at
+            work there.
         EnvironmentUnmetError: if the disk refuses.
     """
-    load(folder / "report.json")
+    if not made_by_audit(folder):
+        load(folder / "report.json")  # which says what is wrong with it
+    if (folder / MARK).exists():
+        with claimed(folder):
+            return _purge(folder)
+    return _purge(folder)
+
+
+def _purge(folder: Path) -> Purge:
+    sweep(folder)
     paths = [path for path in everything(folder) if path.split("/")[0] in REMOVED]
     paths += [path for path in _revealed(folder) if (folder / path).is_file()]
     for path in (*REMOVED, *paths):
@@ -56,7 +69,10 @@ def purge(folder: Path) -> Purge:
 def _revealed(folder: Path) -> tuple[str, ...]:
     """Renderings that show real people."""
     if not (folder / MANIFEST).exists():
-        return ()
+        # nobody can say what a writer that was cut short had shown
+        renderings = {path.name for path in folder.glob("report.*")}
+        kept = {"report.json", *NAMELESS}
+        return tuple(sorted(renderings - kept)) if (folder / MARK).exists() else ()
     # a manifest may come from a stranger: only renderings may be removed on its word
     return tuple(
         path

@@ -744,7 +744,7 @@ def loads(text: str | bytes, source: str = "report") -> AuditReport:
         if schema not in (None, *range(1, SCHEMA + 1)):
             raise UsageError(f"{source} has schema {schema}; this version reads up to {SCHEMA}")
         return _ADAPTER.validate_python(upgraded(plain))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
             raise UsageError(f"{source} is not an audit record: {error}") from None
         first = error.errors()[0]
@@ -758,6 +758,8 @@ def load(path: Path) -> AuditReport:
     Raises:
         UsageError: if the file is missing or is not an audit record.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file; give the report.json of an audit")
     try:
         text = path.read_bytes()
     except OSError as error:

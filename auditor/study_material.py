@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from auditor.files import table, write
+from auditor.files import table, write, write_picture
 from auditor.quiz import CELL_RATIO, KEY
 from auditor.types import ReIDDataset, RunContext, Target
 
@@ -94,4 +94,4 @@ def _strip(target: Target, query: int, entries: list[int], path: Path) -> None:
         ]
     )
     strip = torch.cat(list(pictures), dim=2).mul(255).round().byte().permute(1, 2, 0)
-    Image.fromarray(strip.numpy()).save(path)
+    write_picture(path, Image.fromarray(strip.numpy()), mode=0o600)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from auditor.embedding import embed_pictures, features_of
+from auditor.files import write_picture
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr, ssim
 from auditor.metrics.retrieval import Retrieval, evaluate
@@ -224,4 +225,4 @@ def save_strip(path: Path, originals: Tensor, drawn: Tensor) -> None:
     step = max(1, len(originals) // EXHIBITED)
     rows = [torch.cat(list(images[::step][:EXHIBITED]), dim=2) for images in (originals, drawn)]
     grid = torch.cat(rows, dim=1).mul(255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(grid).save(path)
+    write_picture(path, Image.fromarray(grid), mode=0o600)

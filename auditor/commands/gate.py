@@ -5,6 +5,7 @@ Needs no torch and answers in a third of a second, so that it can run on every p
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from auditor.errors import UsageError
 from auditor.terminal import printable
 
 if TYPE_CHECKING:
-    from auditor.gates import Verdict
+    from auditor.gates import Gate, Verdict
     from auditor.report import AuditReport
 
 ConfigFile = Annotated[
@@ -70,12 +71,12 @@ def verdicts_of(
     """
     if policy is None:
         from auditor import config as configuration
-        from auditor.gates import Gate, check
+        from auditor.gates import check
 
         if today is not None:
             raise UsageError("--today is the day of a policy's waivers; give --policy too")
-        own = [Gate(**gate) for gate in record.config.get("gates", [])]
-        return check(record, own if config is None else configuration.gates_in(config))
+        gates = own_gates(record) if config is None else configuration.gates_in(config)
+        return check(record, gates)
     if config is not None:
         raise UsageError("--config and --policy both set gates; give one of them")
     from auditor import judging
@@ -89,6 +90,31 @@ def verdicts_of(
             f"note: nothing needs the waiver on {printable(waiver.address)}; take it out", err=True
         )
     return verdicts
+
+
+def own_gates(record: "AuditReport") -> "list[Gate]":
+    """The gates a record came with.
+
+    Raises:
+        UsageError: if they are not of the form this version writes: a limit that is not read is
+            one that is not kept.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from auditor.gates import Gate
+
+    given = record.config.get("gates", [])
+    known = Gate.__dataclass_fields__
+    try:
+        gates = TypeAdapter(list[Gate]).validate_python(given, strict=False)
+        strange = [key for gate in given for key in gate if key not in known]
+    except (ValidationError, TypeError) as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"the record's gates cannot be read: {printable(said, 200)}") from None
+    if strange or not all(isfinite(gate.limit) for gate in gates):
+        what = f"the key {printable(str(strange[0]), 80)!r}" if strange else "a limit"
+        raise UsageError(f"the record's gates cannot be read: {what} is not known")
+    return gates
 
 
 def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:

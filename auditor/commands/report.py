@@ -1,6 +1,7 @@
 """`audit report`: a saved record drawn again, and how every command draws one. Needs no torch."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,13 +66,19 @@ def render(
         reveal: whether real people are named and shown sharp.
     """
     from auditor import plugins
-    from auditor.manifest import seal
+    from auditor.files import owners_alone
+    from auditor.manifest import announce, seal
 
+    revealing = reveal and record.real_people
+    names = list(formats or plugins.installed("renderers"))
+    if revealing:
+        announce(folder, [f"report.{name}" for name in names])
     written, failures = [], dict[str, int]()
-    for name in formats or plugins.installed("renderers"):
+    for name in names:
         path = folder / f"report.{name}"
         try:
-            plugins.draw("renderers", name, record, verdicts, path, root=root, reveal=reveal)
+            with owners_alone() if revealing else nullcontext():
+                plugins.draw("renderers", name, record, verdicts, path, root=root, reveal=reveal)
         except AuditError as error:
             failures.setdefault(str(error), error.exit_code)
         except Exception as error:  # a stranger's renderer may raise anything
@@ -80,7 +87,7 @@ def render(
         else:
             written.append(path)
             typer.echo(f"wrote {path}")
-    seal(folder, written, revealed=reveal and record.real_people)
+    seal(folder, written, revealed=revealing)
     for said in failures:
         typer.echo(f"audit: {said}", err=True)
     return next(iter(failures.values()), 0)

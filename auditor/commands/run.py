@@ -94,14 +94,17 @@ def run(
         "budget": _fractions(budget),
     }
     resolved = configuration.load(config, flags, settings or [])
-    _prepare(out, overwrite=overwrite, resume=resume)
-    _audit(
-        lambda session: session.audit(resolved, out, resume=resume),
-        resolved,
-        out,
-        reveal=reveal,
-        again="; --resume goes on with it",
-    )
+    from auditor.claiming import claimed
+
+    with claimed(out):
+        _prepare(out, overwrite=overwrite, resume=resume)
+        _audit(
+            lambda session: session.audit(resolved, out, resume=resume),
+            resolved,
+            out,
+            reveal=reveal,
+            again="; --resume goes on with it",
+        )
 
 
 def demo(
@@ -117,8 +120,11 @@ def demo(
 
     flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
-    _prepare(out, overwrite=overwrite)
-    _audit(lambda session: session.demo(resolved, out), resolved, out)
+    from auditor.claiming import claimed
+
+    with claimed(out):
+        _prepare(out, overwrite=overwrite)
+        _audit(lambda session: session.demo(resolved, out), resolved, out)
 
 
 def _audit(
@@ -150,20 +156,23 @@ def _audit(
 
 def _prepare(out: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file; name a folder")
+    from auditor.claiming import FOLDERS, sweep
+
+    sweep(out)
     if resume or not (out / "report.json").exists():
         return
+    from auditor import plugins
     from auditor.manifest import OWN
 
     if not overwrite:
         raise UsageError(
             f"{out} holds an earlier run; name another --out, or pass --resume or --overwrite"
         )
-    for folder in (out / "steps", out / "personal"):
-        shutil.rmtree(folder, ignore_errors=True)
-    for path in (*out.glob("report.*"), *(out / name for name in ("run.json", *OWN))):
-        path.unlink(missing_ok=True)
+    for folder in FOLDERS:
+        shutil.rmtree(out / folder, ignore_errors=True)
+    reports = [f"report.{name}" for name in ("json", *plugins.installed("renderers"))]
+    for name in (*reports, "run.json", *OWN):
+        (out / name).unlink(missing_ok=True)
 
 
 def _digest(record: "AuditReport") -> str:

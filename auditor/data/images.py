@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from auditor.errors import DataError
+from auditor.terminal import printable
 from auditor.types import Images, Selection
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
@@ -124,9 +125,15 @@ def decode(path: Path) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path} has {image.width}×{image.height} pixels; that is no crop")
+            if image.mode.startswith(("I", "F")):
+                raise DataError(
+                    f"{path} has more than 8 bits a channel, of which no model here says what "
+                    "white is; convert it to 8 bits first, the same way for all pictures"
+                )
             return image.convert("RGB")
     except DataError:
         raise
     # A damaged file can end a decoder in almost any way, and each of them means the same to us.
     except Exception as error:
-        raise DataError(f"{path} is not a readable picture: {error}") from None
+        said = printable(str(error), 200)
+        raise DataError(f"{path} is not a readable picture: {said}") from None

@@ -11,6 +11,7 @@ import yaml
 
 from auditor import config as configuration
 from auditor import session
+from auditor.claiming import claimed
 from auditor.files import write
 from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
 from auditor.reproduction.plan import RowPlan, block_of
@@ -56,10 +57,11 @@ def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditRepo
     write(out / "audit.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
     config = configuration.load(out / "audit.yaml", {})
     scene.say(f"auditing {model} under {len(defenses)} protections")
-    try:
-        return session.audit(config, out, resume=True)
-    except AnotherRunError:
-        return session.audit(config, out)
+    with claimed(out):
+        try:
+            return session.audit(config, out, resume=True)
+        except AnotherRunError:
+            return session.audit(config, out)
 
 
 def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcome:

@@ -87,16 +87,23 @@ class TestOneGate:
         assert outcome == "inconclusive"
         assert "none/inversion" in reason
 
-    @pytest.mark.parametrize("address", ["scores/urr1", "scores/pu_identity", "utility/map"])
-    def test_utility_that_reads_too_good_does_not_pass(self, address):
+    @pytest.mark.parametrize(
+        ("address", "least", "most"),
+        [
+            ("scores/urr1", -5.0, 50.0),
+            ("scores/pu_identity", -5.0, 50.0),
+            ("utility/map", 0.0, 1.0),
+        ],
+    )
+    def test_utility_that_reads_too_good_does_not_pass(self, address, least, most):
         report = powerful_record()
         bare, noisy = report.scenarios
         noisy = replace(noisy, utility_bias="the key knows whom a query shows")
         biased = replace(report, scenarios=(bare, noisy))
-        assert judge(report, f"dp_gallery/{address}", -5.0)[0] == "pass"
-        outcome = judge(biased, f"dp_gallery/{address}", -5.0)
+        assert judge(report, f"dp_gallery/{address}", least)[0] == "pass"
+        outcome = judge(biased, f"dp_gallery/{address}", least)
         assert outcome == ("inconclusive", "the key knows whom a query shows")
-        assert judge(biased, f"dp_gallery/{address}", 50.0)[0] == "fail"
+        assert judge(biased, f"dp_gallery/{address}", most)[0] == "fail"
         assert judge(biased, "none/utility/map", 0.5) == judge(report, "none/utility/map", 0.5)
         assert judge(biased, "dp_gallery/identity/top1", 1.0)[0] == "pass"
 

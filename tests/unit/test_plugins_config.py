@@ -268,7 +268,7 @@ class TestRefusals:
             config.load(None, {}, [setting])
 
     def test_broken_yaml_is_placed(self, tmp_path):
-        with pytest.raises(UsageError, match="is not YAML in line 2"):
+        with pytest.raises(UsageError, match="is not YAML, line 2"):
             config.load(write(tmp_path, "seed: 1\n\tdata: x\n"), {})
 
     def test_yaml_may_not_build_objects(self, tmp_path):

@@ -1,0 +1,149 @@
+"""What no audit made is not an audit's to touch, and one audit at a time is at work in a folder."""
+
+import multiprocessing
+import os
+import stat
+
+import pytest
+
+from auditor import purging
+from auditor.claiming import MARK, check, claimed, sweep
+from auditor.errors import UsageError
+from auditor.files import TEMPORARY, write
+from auditor.report import dumps
+from tests import records
+
+STRANGERS = {
+    "steps/training.json": "{}",
+    "personal/cv.doc": "cv",
+    "report.docx": "thesis",
+    "report.json": "{}",
+    "manifest.json": "{}",
+    "run.json": "{}",
+}
+
+
+def content(folder):
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("flag", [None, "--overwrite", "--resume"])
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_folder_of_somebodys_is_refused_and_untouched(audit, write_config, tmp_path, name, flag):
+    place = tmp_path / "project" / name
+    place.parent.mkdir(parents=True)
+    place.write_text(STRANGERS[name])
+    before = content(tmp_path / "project")
+    flags = [] if flag is None else [flag]
+    code, _, err = audit(
+        "run", "--config", write_config(), "--out", tmp_path / "project", *flags
+    )  # fmt: skip
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "which no audit wrote" in err
+    code, _, err = audit("purge", tmp_path / "project")
+    assert (code, err.count("\n")) == (2, 1)
+    assert content(tmp_path / "project") == before
+
+
+@pytest.mark.parametrize("name", ["personal", "steps"])
+def test_a_link_is_not_followed(audit, write_config, tmp_path, name):
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    (elsewhere / "precious.json").write_text("p")
+    with claimed(out):
+        (out / name).symlink_to(elsewhere)
+    before = content(elsewhere)
+    for command in (["run", "--config", write_config(), "--out", out], ["purge", out]):
+        code, _, err = audit(*command)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "is a link" in err
+    assert content(elsewhere) == before
+
+
+def test_other_files_beside_an_audit_are_left_alone(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    with claimed(out):
+        (out / "personal").mkdir()
+        (out / "personal" / "pseudonyms.csv").write_text("P0001,7")
+    purging.purge(out)
+    assert (out / "notes.txt").read_text() == "mine"
+    assert not (out / "personal").exists()
+
+
+def _hold(out, held, go):
+    with claimed(out):
+        held.set()
+        go.wait(30)
+
+
+def test_two_audits_do_not_share_a_folder(tmp_path):
+    context = multiprocessing.get_context("fork")
+    held, go = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path / "out", held, go))
+    other.start()
+    assert held.wait(30)
+    with pytest.raises(UsageError, match="another audit is at work"), claimed(tmp_path / "out"):
+        pass
+    with pytest.raises(UsageError, match="another audit is at work"):
+        purging.purge(tmp_path / "out")
+    go.set()
+    other.join()
+    with claimed(tmp_path / "out"):  # let go, however it ended
+        assert (tmp_path / "out" / MARK).is_file()
+
+
+@pytest.mark.parametrize("record", [None, "{", "[]"], ids=["none", "damaged", "another"])
+def test_people_can_be_purged_whatever_became_of_the_record(audit, tmp_path, record):
+    out = tmp_path / "out"
+    with claimed(out):
+        (out / "personal" / "none").mkdir(parents=True)
+        (out / "personal" / "none" / "a.png").write_bytes(b"a person")
+        write(out / "report.html", b"a person's name")
+        (out / f".report.html.x{TEMPORARY}").write_bytes(b"half a page that names people")
+        if record is not None:
+            (out / "report.json").write_text(record)
+    assert audit("purge", out)[0] == 0
+    left = {path.name for path in out.iterdir()}
+    assert left <= {MARK, "purge.json", "report.json"}
+
+
+def test_a_folder_from_before_marks_is_known_by_its_record(tmp_path):
+    (tmp_path / "steps").mkdir()
+    with pytest.raises(UsageError, match="no audit wrote"):
+        check(tmp_path)
+    (tmp_path / "report.json").write_text(dumps(records.example_record()))
+    check(tmp_path)
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path):
+    for name in (f".report.html.abc{TEMPORARY}", ".profile", f"notes{TEMPORARY}"):
+        (tmp_path / name).write_text("x")
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".profile", f"notes{TEMPORARY}"]
+
+
+def test_files_obey_the_umask_and_pages_that_name_people_are_their_owners(
+    audit, tmp_path, monkeypatch
+):
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "a", b"a")
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+    record = tmp_path / "run" / "report.json"
+    record.parent.mkdir()
+    from dataclasses import replace
+
+    record.write_text(dumps(replace(records.example_record(), real_people=True, pseudonyms="")))
+    assert audit("report", record, "--reveal", "--format", "html")[0] == 0
+    assert stat.S_IMODE((record.parent / "report.html").stat().st_mode) == 0o600
+    assert audit("report", record, "--format", "html")[0] == 0
+    assert stat.S_IMODE((record.parent / "report.html").stat().st_mode) == 0o666 & ~before & 0o644
