@@ -14,7 +14,7 @@ from auditor.errors import UsageError
 from auditor.files import write
 from auditor.handover import handover
 from auditor.progress import Display
-from auditor.types import Exporter, RunContext
+from auditor.types import Continuing, Exporter, RunContext
 
 PLUGIN = "pis"
 
@@ -55,6 +55,37 @@ def shift(
         with display.step("write") as progress:
             facts = dict(defense.export(shifted, replace(ctx, progress=progress), public))
         facts |= {"plugin": PLUGIN, "params": _portable(defense), "version": __version__}
+        write(public / "release.json", _json(facts))
+        write(private / "key.json", _json({"seed": seed}), mode=0o600)
+    return facts
+
+
+def shift_more(
+    data: Path, out: Path, *, key: Path, seed: int | None, device: str, weights: Path | None
+) -> dict[str, Any]:
+    """Shift the pictures of ``data`` under the key of an earlier shift.
+
+    Args:
+        data: a data set to open; people are known by their labels in it.
+        out: replaced if it exists.
+        key: what `shift` kept; it knows new people afterwards.
+        seed: decides who is mixed into new people; None draws one in secret.
+        device: auto, cpu or cuda.
+        weights: folder of pretrained backbones, or None.
+
+    Raises:
+        AuditError: if the data or the key cannot be opened, or the disk refuses.
+    """
+    defense = plugins.load("defenses", PLUGIN)
+    if not isinstance(defense, Continuing):
+        raise UsageError(f"the installed defense {PLUGIN!r} keeps no key for further pictures")
+    seed = secrets.randbits(60) if seed is None else seed
+    opened = open_dataset(data)
+    with handover(out) as (public, private):
+        ctx = RunContext(seed=seed, device=pick_device(device), workdir=private, weights=weights)
+        with Display(1).step("shift"):
+            facts = dict(defense.export_more(key, opened, ctx, public))
+        facts |= {"plugin": PLUGIN, "version": __version__}
         write(public / "release.json", _json(facts))
         write(private / "key.json", _json({"seed": seed}), mode=0o600)
     return facts

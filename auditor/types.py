@@ -359,3 +359,21 @@ class Exporter(Defense, Protocol):
             folder: exists and is empty; everything in it is meant to be given away.
         """
         ...
+
+
+@runtime_checkable
+class Continuing(Exporter, Protocol):
+    """A protection of pictures that keeps what protects the pictures that come after it."""
+
+    def export_more(
+        self, key: Path, data: ReIDDataset, ctx: RunContext, folder: Path
+    ) -> Mapping[str, Any]:
+        """Write further pictures, protected as earlier ones of the same people were.
+
+        Args:
+            key: where `export` left its secrets; whoever is new is known there afterwards.
+            data: the further pictures.
+            ctx: as for `export`.
+            folder: exists and is empty.
+        """
+        ...

@@ -77,7 +77,12 @@ def _partners(shown: Split) -> Mapping[str, Sequence[str]]:
 
 
 def write_release(
-    parts: Sequence[Part], size: tuple[int, int], ctx: RunContext, folder: Path
+    parts: Sequence[Part],
+    size: tuple[int, int],
+    ctx: RunContext,
+    folder: Path,
+    *,
+    labels: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """Write the folder, and below ``ctx.workdir`` the secret file; counts for whoever may ask.
 
@@ -86,16 +91,21 @@ def write_release(
         size: (height, width) of the pictures.
         ctx: for randomness and the place of the secret.
         folder: exists and is empty.
+        labels: pid -> its label, where people are published under labels they have already.
 
     Raises:
         EnvironmentUnmetError: if the disk refuses.
     """
     generator = ctx.generator("defenses.release")
     pids = torch.cat([part.clean.pids for part in parts])
-    labels = pseudonyms(pids, generator).split([len(part.clean) for part in parts])
+    if labels is None:
+        given = pseudonyms(pids, generator)
+    else:
+        given = torch.tensor([labels[pid] if pid else 0 for pid in pids.tolist()])
+    columns = given.split([len(part.clean) for part in parts])
     public: list[list[str]] = []
     secret: list[dict[str, str]] = []
-    for part, fresh in zip(parts, labels, strict=True):
+    for part, fresh in zip(parts, columns, strict=True):
         rows = _write_part(part, fresh, size, folder, generator)
         public += [row for row, _ in rows]
         secret += [{**known, "path": row[0]} for row, known in rows]

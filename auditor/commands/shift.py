@@ -12,7 +12,16 @@ from auditor.handover import key_folder
 def shift(
     data: Annotated[Path, typer.Option("--data", help="Folder or manifest.csv.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the shifted data set.")],
-    preset: Annotated[str, typer.Option("--preset", help="quick or full.")] = "quick",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="DIR",
+            help="Key of an earlier shift: further pictures of its people are shifted as before, "
+            "and it learns whoever is new.",
+        ),
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="quick (default) or full.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override any parameter of pis."),
@@ -32,11 +41,18 @@ def shift(
     """Write a data set in which everybody is somebody else, and apart from it the key."""
     from auditor import config as configuration
 
-    params = configuration.shift_parameters(preset, settings or [])
     _refuse(out, overwrite=overwrite)
-    from auditor import shifting  # torch starts here
+    if key is not None:
+        if preset or settings:
+            raise UsageError("--key brings the parameters of its shift; leave out --preset, --set")
+        from auditor import shifting  # torch starts here
 
-    facts = shifting.shift(data, out, params=params, seed=seed, device=device, weights=weights)
+        facts = shifting.shift_more(data, out, key=key, seed=seed, device=device, weights=weights)
+    else:
+        params = configuration.shift_parameters(preset or "quick", settings or [])
+        from auditor import shifting  # torch starts here
+
+        facts = shifting.shift(data, out, params=params, seed=seed, device=device, weights=weights)
     typer.echo(f"wrote {out}: {facts['identities']} people, pose: {facts['pose']}")
     typer.echo(f"wrote {key_folder(out)}: keep it secret, or delete it")
 

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+from pydantic import TypeAdapter
+
+from auditor import plugins
 from auditor.data import open_dataset
 from auditor.data.joining import joined
-from auditor.errors import UnsupportedTargetError
+from auditor.errors import UnsupportedTargetError, UsageError
 from auditor.types import ReIDDataset, RunContext, Split, Target
-from defenses.pis.export import export_shifted
+from defenses.pis.export import export_more, export_shifted
+from defenses.pis.keeping import KeptShift
 from defenses.pis.learning import Recipe, learn
 from defenses.pis.mixing import check_weights
 from defenses.pis.network import ConditionalVae, resolutions
@@ -122,7 +127,32 @@ class IdentityShift:
 
     def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
         """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
-        return export_shifted(defended, KEY, ctx, folder)
+        return export_shifted(defended, KEY, plugins.parameters(self), ctx, folder)
+
+    @classmethod
+    def export_more(
+        cls, key: Path, data: ReIDDataset, ctx: RunContext, folder: Path
+    ) -> Mapping[str, Any]:
+        """See `auditor.types.Continuing`; raises UsageError if poses come from elsewhere now."""
+        kept = KeptShift.load(key)
+        defense = TypeAdapter(cls).validate_python(dict(kept.params))
+        pose = pose_from(defense.pose, defense.keypoints, ctx)
+        if pose.origin != kept.origin:
+            raise UsageError(
+                f"poses of this shift came from: {kept.origin}; now they would come from: "
+                f"{pose.origin}; give the same weights or keypoints"
+            )
+        network = defense._network(pose)
+        network.load_state_dict(dict(kept.network))
+        everybody = torch.cat([data.train.pids, data.gallery.pids, data.query.pids])
+        kept = kept.knowing(everybody, ctx.generator("defenses.pis.new_people"))
+        shift = Shift(
+            network.eval().requires_grad_(False),
+            *(pose, defense.image_size, defense.weights, None, False, False, ctx.device),
+        )
+        facts = export_more(shift, kept, data, ctx, folder)
+        kept.save(key)
+        return facts
 
     def mechanism(self, data: ReIDDataset, ctx: RunContext) -> Shift:
         """The trained mechanism; see `apply` for errors."""

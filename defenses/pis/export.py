@@ -1,5 +1,6 @@
 """A shifted data set written down: the folder that is given away, and what leads back."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,23 +8,27 @@ from typing import Any
 import torch
 
 from auditor.data.joining import joined
-from auditor.types import RunContext, Split, Target
+from auditor.types import ReIDDataset, RunContext, Split, Target
+from defenses.pis.keeping import KeptShift
 from defenses.pis.mixing import Key
 from defenses.pis.pose import complete
 from defenses.pis.shift import Shift
 from defenses.publishing import Chain
-from defenses.release_folder import Part, source_hash, write_release
+from defenses.release_folder import SECRET, Part, source_hash, write_release
 
 
 def export_shifted(
-    defended: Target, key_name: str, ctx: RunContext, folder: Path
+    defended: Target, key_name: str, params: Mapping[str, Any], ctx: RunContext, folder: Path
 ) -> dict[str, Any]:
     """Write the shifted train, query and gallery pictures; see `auditor.types.Exporter`.
 
-    Train people, if the target has any, are shifted now, under a key of their own.
+    Train people, if the target has any, are shifted now, under a key of their own. With the secrets
+    goes what further pictures of gallery and query people are shifted with, see
+    `defenses.pis.keeping`; not where another protection came before or noise stands for partners.
 
     Args:
         defended: whose pictures were published by a `Shift`, last of all.
+        params: of the plug-in.
         key_name: of the key of its gallery and query.
         ctx: as when they were published.
         folder: exists and is empty.
@@ -31,7 +36,8 @@ def export_shifted(
     data, shift = defended.data, _last(defended)
     gallery, query = defended.originals_of_gallery, data.query
     clean = joined(gallery, query)
-    secrets = _secrets(shift, clean, shift.key(clean, ctx.generator(key_name)))
+    key = shift.key(clean, ctx.generator(key_name))
+    secrets = _secrets(shift, clean, key)
     border = len(gallery)
     parts = [
         Part("gallery", gallery, data.gallery, {n: c[:border] for n, c in secrets.items()}),
@@ -40,6 +46,50 @@ def export_shifted(
     if len(data.train):
         parts.insert(0, _train(defended, shift, ctx))
     facts = write_release(parts, shift.image_size, ctx, folder)
+    if not shift.noise and not isinstance(defended.publish, Chain):
+        _kept(shift, clean, key, params, ctx).save(ctx.workdir)
+    return {**facts, "pose": shift.pose.origin, "k": len(shift.weights)}
+
+
+def _kept(
+    shift: Shift, clean: Split, key: Key, params: Mapping[str, Any], ctx: RunContext
+) -> KeptShift:
+    partners = shift.partners(clean, key)
+    people = clean.pids[clean.pids > 0].unique().tolist()
+    first = torch.tensor([int((clean.pids == pid).nonzero()[0]) for pid in people])
+    with (ctx.workdir / SECRET).open(encoding="utf-8", newline="") as file:
+        labels = {int(row["source_pid"]): int(row["pid"]) for row in csv.DictReader(file)}
+    scales = zip(*partners, strict=True)
+    return KeptShift(
+        params=params,
+        origin=shift.pose.origin,
+        labels={pid: labels[pid] for pid in people},
+        network=shift.network.state_dict(),
+        partners=[torch.stack([mean[first] for mean in scale], dim=1) for scale in scales],
+    )
+
+
+def export_more(
+    shift: Shift, kept: KeptShift, data: ReIDDataset, ctx: RunContext, folder: Path
+) -> dict[str, Any]:
+    """Write further pictures, shifted as those of the same people were.
+
+    Args:
+        shift: with the kept generator.
+        kept: knows everybody in ``data``.
+        data: the further pictures, whichever split they are in.
+        ctx: its ``workdir`` is for secrets.
+        folder: exists and is empty.
+    """
+    parts = []
+    splits = {"train": data.train, "gallery": data.gallery, "query": data.query}
+    for name, split in splits.items():
+        if not len(split):
+            continue
+        generator = ctx.generator(f"defenses.pis.more.{name}")
+        shown = shift.again(split, kept.of(split.pids, generator), generator)
+        parts.append(Part(name, split, shown))
+    facts = write_release(parts, shift.image_size, ctx, folder, labels=kept.labels)
     return {**facts, "pose": shift.pose.origin, "k": len(shift.weights)}
 
 

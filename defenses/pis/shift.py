@@ -43,12 +43,10 @@ class Shift:
     def __call__(self, split: Split, generator: Generator) -> Split:
         """The shifted pictures, row for row, under the key that ``generator`` draws first."""
         key = self.key(split, generator)
-        rows, place = key.rows.unique(return_inverse=True)
         seen = pictures_and_points(split, self.pose, self.image_size)
         self.network.to(self.device)
         own = self._means(*seen)
-        others = [scale[rows] for scale in own] if self.pool is None else self._pooled(rows)
-        partners = [[scale[column] for scale in others] for column in place.T]
+        partners = self._partners(own, key)
         latents = (
             self._noisy(own, partners, generator)
             if self.noise
@@ -59,6 +57,28 @@ class Shift:
         nobody = torch.full_like(split.pids, -1)
         named = key.partners[:, 0] if self.named and not self.noise else nobody
         return replace(split, images=MemoryImages(pixels), partners=named)
+
+    def again(self, split: Split, partners: list[list[Tensor]], generator: Generator) -> Split:
+        """Shifted pictures of ``split`` under a key that is known; ``partners`` as in a mixture."""
+        seen = pictures_and_points(split, self.pose, self.image_size)
+        self.network.to(self.device)
+        latents = mixed([self._means(*seen), *partners], self.weights)
+        pixels = self._drawn(latents, *seen, generator)
+        self.network.to("cpu")
+        return replace(split, images=MemoryImages(pixels), partners=None)
+
+    def partners(self, split: Split, key: Key) -> list[list[Tensor]]:
+        """Per partner, per scale ``(N, C, h, w)``: what ``key`` mixes into the pictures."""
+        seen = pictures_and_points(split, self.pose, self.image_size)
+        self.network.to(self.device)
+        found = self._partners(self._means(*seen), key)
+        self.network.to("cpu")
+        return found
+
+    def _partners(self, own: list[Tensor], key: Key) -> list[list[Tensor]]:
+        rows, place = key.rows.unique(return_inverse=True)
+        others = [scale[rows] for scale in own] if self.pool is None else self._pooled(rows)
+        return [[scale[column] for scale in others] for column in place.T]
 
     def key(self, split: Split, generator: Generator) -> Key:
         """The key of a publication of ``split``."""

@@ -436,7 +436,9 @@ class TestCommand:
         assert stat.S_IMODE(secret.stat().st_mode) == 0o700
         for file in secret.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert {file.name for file in secret.iterdir()} == {"identities.csv", "key.json"}
+        assert {file.name for file in secret.iterdir()} == {
+            *("identities.csv", "key.json", "generator.safetensors")
+        }
         assert sorted(path.name for path in tmp_path.iterdir()) == ["shifted", "shifted.key"]
         self.nothing_leads_back(out, secret)
 
