@@ -153,6 +153,8 @@ def _plugin(name: str, plugin: Any) -> str:
 def _default(field: "dataclasses.Field[Any]") -> str:
     made = field.default_factory
     value = field.default if made is dataclasses.MISSING else made()
+    if value is dataclasses.MISSING:
+        return "needed"
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)
