@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from attacks import adversaries
 from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Learn, Reader, read_attributes
+from attacks.references import discriminate
 from attacks.standardising import Standardise
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import MISSING, AttackResult, RunContext, Target
@@ -69,6 +71,10 @@ class AttributeClassifier:
             min_people=self.min_people,
             neighbours=self.neighbours,
         )
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The linear discriminant with the true means and covariance, entry by entry."""
+        return discriminate(planted, ctx, min_people=self.min_people)
 
     def learner(self, ctx: RunContext) -> Learn:
         """How the network is trained, each time from the same seed."""

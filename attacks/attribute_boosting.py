@@ -13,6 +13,8 @@ from attacks import adversaries
 from attacks.attributes.each import one_each
 from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Reader, read_attributes
+from attacks.references import discriminate
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -57,6 +59,10 @@ class AttributeBoosting:
         return read_attributes(
             self.learn, target, ctx, min_people=self.min_people, neighbours=self.neighbours
         )
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The linear discriminant with the true means and covariance, entry by entry."""
+        return discriminate(planted, ctx, min_people=self.min_people)
 
     def learn(self, known: Known) -> Reader:
         """One set of trees per attribute."""

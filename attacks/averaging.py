@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import adversaries
-from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
+from attacks.gaussian import Scale, fit_matcher, fit_wiener, learn_scale
 from attacks.matching import Blind, search, worse
 from attacks.publication import held_pictures, own_pictures
 from auditor.embedding import features_of, released_split, stored_gallery
@@ -18,6 +18,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
 from auditor.metrics.retrieval import evaluate
+from auditor.planting import Planted
 from auditor.report import Adversary, Measurement, PrivacyClaim
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 
@@ -86,6 +87,37 @@ class Averaging:
         constant = "sticky" if sticky else "" if noise else "none"
         notes = _notes(self, constant, curve, strongest, target.claims)
         return AttackResult((strongest, denoised, *curve), notes=notes)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each mean of releases, pooled and searched by cosine."""
+        target = planted.target
+        _, _, sticky = study_release(target, ctx)
+        *_, (count, average) = averages(target, ctx, self.releases)
+
+        def release(features: Tensor, generator: torch.Generator) -> Tensor:
+            draws = (target.release(features, generator) for _ in range(1 if sticky else count))
+            return torch.stack(list(draws)).mean(0)
+
+        truth = planted.behind(replace(target, release=release)).truth(ctx)
+        query = features_of(target.extractor, target.data.query, ctx)
+        rank = _pooled if self.pool_person else _single
+        strongest = rank(_ByCosine(), query, truth.centre_of(average), target.data)
+        single = planted.truth(ctx).centre_of(stored_gallery(target, ctx))
+        return AttackResult((strongest, matched_rate("denoised_rank1", query, single, target.data)))
+
+
+class _ByCosine:
+    """Ranks entries by cosine, in the place of a `Matcher`."""
+
+    def vectors(self, clean: Tensor, entries: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """As they are; see `Matcher.vectors`."""
+        return clean, entries
+
+
+class _Vectors(Protocol):
+    """What ranks entries; see `Matcher`."""
+
+    def vectors(self, clean: Tensor, entries: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float, bool]:
@@ -172,13 +204,13 @@ def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> M
     )
 
 
-def _single(matcher: Matcher, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
+def _single(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
     """How often a query's likeliest entry is its person's, single entries."""
     ones = torch.ones(len(average))
     return matched_rate(Averaging.headline, *matcher.vectors(query, average, ones), data)
 
 
-def _pooled(matcher: Matcher, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
+def _pooled(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
     """How often a query's likeliest person is its own, with one pooled entry per person.
 
     For each camera of a query the entries of every person from the other cameras are averaged.

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from attacks import adversaries
 from attacks.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
+from attacks.references import name_people
 from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
@@ -58,6 +60,10 @@ class IdentityClassifier:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return probed(self, target, ctx, "attacks.identity")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""

@@ -11,7 +11,9 @@ from attacks import adversaries
 from attacks.attributes.rows import person_means
 from attacks.closed_set import Sides, named, split_gallery
 from attacks.publication import own_pictures
+from attacks.references import name_people
 from auditor.embedding import stored_gallery
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -60,6 +62,10 @@ class IdentityLda:
         centre = means.mean(0)
         clouds, entries = (F.normalize((x - centre) @ axes) for x in (means, features[asked]))
         return named(entries @ clouds.T, people, pids[asked], self.split)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
 
 def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:

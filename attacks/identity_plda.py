@@ -9,8 +9,10 @@ from attacks import adversaries
 from attacks.closed_set import Sides, named_by, split_gallery
 from attacks.gaussian import fit_people
 from attacks.plda import Own, Plda, Prepare, Suspects, study
+from attacks.references import name_people
 from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -47,6 +49,10 @@ class IdentityPlda:
         own = Own.of(target, ctx, "attacks.identity_plda")
         prepare = Standardise(stored_gallery(target, ctx))
         return name_by_model(self, prepare, own, target, ctx)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
 
 class _Naming(Protocol):

@@ -8,6 +8,8 @@ from torch import nn
 from attacks import adversaries
 from attacks.closed_set import Sides
 from attacks.identity import probed
+from attacks.references import name_people
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -45,6 +47,10 @@ class IdentityLinear:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return probed(self, target, ctx, "attacks.identity_probes")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""
@@ -88,6 +94,10 @@ class IdentityMlp:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return probed(self, target, ctx, "attacks.identity_probes")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""

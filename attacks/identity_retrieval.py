@@ -8,10 +8,12 @@ import torch
 from attacks import adversaries
 from attacks.matching import Blind, rated, search, worse_of_each
 from attacks.publication import held_pictures
+from attacks.references import find_people
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval
+from auditor.planting import Planted
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
@@ -68,6 +70,10 @@ class IdentityRetrieval:
             alone = search(query, stored, data) if own.matches.any() else None
             parts[kind] = _parts(found[kind], alone, either, own, data)
         return AttackResult((*measurements, *worse_of_each(parts)), notes=(note,))
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry, searched by the clean query."""
+        return find_people(planted, ctx, "retrieved")
 
 
 def _parts(

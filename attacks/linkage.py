@@ -15,6 +15,7 @@ from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
+from auditor.planting import Planted
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -67,6 +68,10 @@ class Linkage:
             first, second = maps.clearest(first) - maps.centre, second - maps.centre
         return linked(first, second, self.pairs, notes, target, ctx)
 
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry of either release, compared by cosine."""
+        return link_people(planted, self._second_extractor(planted.target, ctx), self.pairs, ctx)
+
     def _second_extractor(self, target: Target, ctx: RunContext) -> FeatureExtractor:
         if not self.second_model:
             return target.extractor
@@ -90,6 +95,16 @@ class Linkage:
         _, wanted = published(again, auxiliary, ctx, "attacks.linkage.second_own_key")
         pairs = Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
         return learn_maps(pairs, Refinement(), ctx, "attacks.linkage.models")
+
+
+def link_people(
+    planted: Planted, second: FeatureExtractor, pairs: int, ctx: RunContext
+) -> AttackResult:
+    """What whoever knows the moments of the faint plant links; see `attacks.references`."""
+    target, truth = planted.target, planted.truth(ctx)
+    entries = (stored_gallery(target, ctx), second_release(target, second, ctx))
+    first, other = map(truth.centre_of, entries)
+    return linked(first, other, pairs, (), target, ctx)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,12 @@ from typing import ClassVar
 import torch
 
 from attacks import adversaries
-from attacks.linkage import linked, notes_on, second_release
+from attacks.linkage import link_people, linked, notes_on, second_release
 from attacks.plda import Own, Plda, Prepare, study
 from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -48,6 +49,10 @@ class LinkagePlda:
         own = own_people(target, ctx, "attacks.linkage_plda")
         prepare = Standardise(stored_gallery(target, ctx))
         return link_by_model(self.pairs, prepare, own, target, ctx)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry of either release, compared by cosine."""
+        return link_people(planted, planted.target.extractor, self.pairs, ctx)
 
 
 def own_people(target: Target, ctx: RunContext, name: str) -> Own:

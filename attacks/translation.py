@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from attacks import adversaries
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.reconstruction import judged, load_pixels
+from attacks.inversion.reference import draw_people
 from attacks.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.matching import matched
 from attacks.publication import published
+from attacks.references import find_people
 from attacks.standardising import Standardise
-from auditor import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary, Curve, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is
 
@@ -86,29 +88,11 @@ class Translation:
             maps = learn_maps(pairs.take(order[:budget]), refinement, ctx, name)
             named = matched("translated", query - maps.centre, _named(maps, stored), data)
             points.append((budget, named[0]))
-        cosine = self._likeness(maps, clean, target, ctx)
+        cosine = _likeness(maps.closest(stored), clean, target, ctx)
         drawn = self._drawn(maps.closest, pairs.wanted, order[: budgets[-1]], target, ctx)
         notes = (*_notes(maps, budgets[-1], clean, target), *drawn.notes)
         return AttackResult(
             (*named, cosine, *drawn.measurements), drawn.exhibits, notes, (_curve(points),)
-        )
-
-    def _likeness(
-        self, maps: Maps, clean: FeatureExtractor, target: Target, ctx: RunContext
-    ) -> Measurement:
-        """Mean cosine between people's clean features and their translations."""
-        gallery = target.data.gallery
-        truth = features_of(clean, target.originals_of_gallery, ctx)
-        people = gallery.pids > 0
-        guess = maps.closest(stored_gallery(target, ctx))[people]
-        shuffled = F.normalize(guess, dim=1).mean(0) @ F.normalize(truth[people], dim=1).mean(0)
-        return measure.mean(
-            "translated_cosine",
-            F.cosine_similarity(guess, truth[people]),
-            gallery.pids[people],
-            chance=float(shuffled),
-            unit="ratio",
-            note="chance is the mean cosine of a shuffled assignment",
         )
 
     def _drawn(
@@ -121,10 +105,42 @@ class Translation:
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judged(inverter, self.per_person, self.pool, target, ctx, distance)
 
-    def planted(self, target: Target, ctx: RunContext) -> Target:
-        """The planted leak behind a rotation that only own pairs give away."""
-        leak = controls.planted_target(target.data, ctx)
-        return replace(leak, release=turn(leak.extractor.feature_dim))
+    def disguise(self, planted: Planted) -> Planted:
+        """The faint leak behind a rotation that only own pairs give away."""
+        target = planted.target
+        turned = turn(target.extractor.feature_dim)
+
+        def release(features: Tensor, generator: torch.Generator) -> Tensor:
+            return target.release(turned(features, generator), generator)
+
+        return planted.behind(replace(target, release=release))
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person, and code, behind each entry: one is searched, the other painted."""
+        found = find_people(planted, ctx, "translated")
+        target, codes = planted.target, planted.truth(ctx).code_of
+        cosine = _likeness(codes(stored_gallery(target, ctx)), target.extractor, target, ctx)
+        drawn = draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
+        return AttackResult((*found.measurements, cosine, *drawn.measurements))
+
+
+def _likeness(
+    guesses: Tensor, clean: FeatureExtractor, target: Target, ctx: RunContext
+) -> Measurement:
+    """Mean cosine between people's clean features and translations ``(N, D)`` of the gallery."""
+    gallery = target.data.gallery
+    truth = features_of(clean, target.originals_of_gallery, ctx)
+    people = gallery.pids > 0
+    guess = guesses[people]
+    shuffled = F.normalize(guess, dim=1).mean(0) @ F.normalize(truth[people], dim=1).mean(0)
+    return measure.mean(
+        "translated_cosine",
+        F.cosine_similarity(guess, truth[people]),
+        gallery.pids[people],
+        chance=float(shuffled),
+        unit="ratio",
+        note="chance is the mean cosine of a shuffled assignment",
+    )
 
 
 def auxiliary_pairs(target: Target, clean: FeatureExtractor, ctx: RunContext) -> Pairs:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from auditor import plugins
+from auditor import certificates, plugins
 from auditor.chain import CHAIN, Links, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.evidence import doubts
 from auditor.exposure import exposure
-from auditor.journal import Budget, Controls, Result, Utility
+from auditor.journal import Budget, Controls, Result, Utility, controls_of
 from auditor.ladders import comparable, families, ladder, ladders, strongest
 from auditor.metrics import scores
 from auditor.report import AuditReport, Finding, Ladder, Measurement, Power, Scenario, Score
@@ -57,14 +57,13 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
     assert isinstance(utility, Utility)
     findings = []
     for attack in config.attacks:
-        finding, tried = results.get(f"{label}/{attack}"), results.get(f"controls/{attack}")
+        finding = results.get(f"{label}/{attack}")
         if not isinstance(finding, Finding):
             reason = "the audit was interrupted before this attack ran"
             finding = blank_finding(config, attack, status="failed", reason=reason)
         elif config.budget and label in config.budget_scenarios:
             finding = _with_budget(finding, results.get(f"{label}/{attack}/budget"))
-        powers = tried.powers if isinstance(tried, Controls) else ()
-        findings.append(replace(finding, powers=powers))
+        findings.append(replace(finding, powers=_powers(label, attack, results)))
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
     if label != BARE:
@@ -86,6 +85,17 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
         notes=utility.notes,
         utility_bias=utility.bias,
     )
+
+
+def _powers(label: str, attack: str, results: Mapping[str, Result]) -> tuple[Power, ...]:
+    """The attack's certificates in one scenario; none where the controls did not run."""
+    bare = results.get(controls_of(BARE, attack))
+    tried = results.get(controls_of(label, attack))
+    if not isinstance(bare, Controls) or not isinstance(tried, Controls):
+        return ()
+    if label == BARE or tried.as_bare:
+        return bare.powers
+    return certificates.behind(tried.powers, bare.powers)
 
 
 def _described(links: Links) -> tuple[str, str, dict[str, Any]]:

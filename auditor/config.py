@@ -33,6 +33,7 @@ Layout = Literal[
 """How a dataset may be laid out; `auditor.data.layouts` reads each."""
 
 PRESETS = ("quick", "full", "demo")
+REQUIRED_EFFICIENCY = 0.8
 BARE = "none"
 """The scenario without a defense."""
 
@@ -107,6 +108,8 @@ class AuditConfig(_Strict):
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
+        required_efficiency: the share of a faint planted leak that an attack must recover, of what
+            the best adversary could; see `auditor.certificates`.
         budget: fractions of the auxiliary people, and of training, with which every attack is
             repeated; empty: no budget curves.
         budget_scenarios: the scenarios whose attacks are repeated.
@@ -128,6 +131,7 @@ class AuditConfig(_Strict):
     tsne_people: int = Field(default=10, ge=0, le=30)
     gates: list[Gate] = Field(default_factory=list)
     controls: bool = True
+    required_efficiency: float = Field(default=REQUIRED_EFFICIENCY, gt=0, le=1)
     budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
     budget_scenarios: list[str] = [BARE]
     force: bool = False

@@ -1,8 +1,9 @@
-"""Two extractors on which every attack must prove itself before its figures count.
+"""Two extractors with a known answer: one that leaks everything, one that leaks nothing.
 
-The *planted* control leaks by construction: its pictures carry a band of coloured cells that spell
-the person's attributes and an identity code, and its features hold that band and a thumbnail. An
-attack that cannot profit from it has no power. The *null* control ignores the picture except as a
+The *planted* leak is without noise: its pictures carry a band of coloured cells that spell the
+person's attributes and an identity code, and its features hold that band and a thumbnail. Attacks
+whose best adversary on the faint plant (`auditor.planting`) is not known are tried on it. The
+*null* control ignores the picture except as a
 seed for noise: an attack that claims success there fools itself.
 """
 
@@ -14,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auditor.report import Measurement, Power, PowerOutcome
 from auditor.types import Images, ReIDDataset, RunContext, Split, Target
 
 BAND = 8
@@ -24,10 +24,6 @@ CELLS = (2, 16)
 CODE = CELLS[0] * CELLS[1] * 3
 IDENTITY_BITS = 32
 THUMBNAIL = (32, 16)
-SUCCESS = 0.5
-"""The share of the way from chance to certainty that the planted leak must be exploited."""
-WIDEN = 3.29 / 1.96
-"""From a 95 % to a 99.9 % half-width, so that a null control rarely fails by bad luck."""
 
 
 @dataclass(frozen=True)
@@ -129,76 +125,3 @@ def _codes(split: Split, data: ReIDDataset) -> Tensor:
     )
     identity = table[person]
     return (identity if spelled is None else torch.cat([spelled, identity], dim=1)).float()
-
-
-def certificates(
-    headline: str, planted: Sequence[Measurement], null: Sequence[Measurement]
-) -> tuple[Power, ...]:
-    """One certificate per rate that both controls measured, the headline's first.
-
-    Args:
-        headline: the metric that the attack is judged by, whatever its unit.
-        planted: the attack's figures where a leak was planted.
-        null: its figures where there is nothing to find.
-    """
-    blind = {m.metric: m for m in null}
-    found = {
-        m.metric: certify(m.metric, m, blind[m.metric])
-        for m in planted
-        if m.metric in blind and (m.metric == headline or _has_certainty(m))
-    }
-    first = found.pop(headline, None) or failed(headline, "its controls did not measure it")
-    return first, *found.values()
-
-
-def _has_certainty(m: Measurement) -> bool:
-    """Whether it is known what knowing everything and knowing nothing would come to."""
-    return m.chance is not None and m.unit == "fraction" and m.worse == "higher"
-
-
-def certify(metric: str, planted: Measurement, null: Measurement) -> Power:
-    """Judge an attack by one figure on both controls."""
-    chance = planted.chance or 0.0
-    required = chance + SUCCESS * (1 - chance)
-    null_low = null.value - WIDEN * (null.value - null.low)
-    outcome: PowerOutcome = "shown"
-    reason = (
-        f"it finds a planted leak ({planted.value:.3f}) and stays at chance "
-        f"where there is none ({null.value:.3f})"
-    )
-    if null_low > (null.chance or 0.0):
-        outcome = "self-deceived"
-        reason = (
-            f"it claims {null.value:.3f} where there is nothing to find "
-            f"(chance {null.chance or 0.0:.3f})"
-        )
-    elif planted.low < required:
-        outcome = "weak"
-        reason = (
-            f"it recovers too little of a planted leak: {planted.value:.3f} "
-            f"(at least {planted.low:.3f}) where {required:.3f} is required"
-        )
-    return Power(
-        metric=metric,
-        planted=replace(planted, persons={}),
-        null=replace(null, persons={}),
-        reference=1.0,
-        adversary="certainty: the leak is planted without noise",
-        required=SUCCESS,
-        outcome=outcome,
-        reason=reason,
-    )
-
-
-def failed(metric: str, reason: str) -> Power:
-    """The certificate of an attack whose controls could not be run."""
-    return Power(
-        metric=metric,
-        planted=None,
-        null=None,
-        reference=None,
-        adversary="",
-        required=SUCCESS,
-        outcome="not-run",
-        reason=reason,
-    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.config import BARE
 from auditor.files import write
 from auditor.progress import Display
 from auditor.report import (
@@ -63,9 +64,21 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
-    """What an attack came to on its controls."""
+    """What an attack came to on its controls, in one scenario.
 
-    powers: tuple[Power, ...]
+    Attributes:
+        powers: one certificate per metric.
+        as_bare: whether those of the bare scenario hold here too, because nothing that the controls
+            pass through was changed.
+    """
+
+    powers: tuple[Power, ...] = ()
+    as_bare: bool = False
+
+
+def controls_of(scenario: str, attack: str) -> str:
+    """The name of the step that certifies an attack in a scenario."""
+    return f"controls/{attack}" if scenario == BARE else f"{scenario}/{attack}/controls"
 
 
 Result = tuple[ProbeCheck, ...] | Utility | Controls | Finding | Budget

@@ -1,8 +1,7 @@
 """From a target and a configuration to the record, as a plan of named steps.
 
 The plan: ``probe``; for ``none`` and each defense the utility and every attack, trained from
-scratch; before an attack first runs, its two controls; after it, its budget curves if any are asked
-for.
+scratch; before an attack runs, its controls; after it, its budget curves if any are asked for.
 """
 
 import json
@@ -16,19 +15,20 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from auditor import controls, journal, personal, plugins
+from auditor import journal, personal, plugins
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
+from auditor.certificates import not_run
 from auditor.chain import Links, applied, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.containment import contained
-from auditor.embedding import forget
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.files import write
-from auditor.journal import Budget, Controls, Result, Step, Utility
+from auditor.journal import Budget, Controls, Result, Step, Utility, controls_of
 from auditor.metrics.similarity import Distance
 from auditor.progress import Display
+from auditor.proving import Prover, headline
 from auditor.quiz import STUDY
 from auditor.report import (
     AuditReport,
@@ -41,7 +41,7 @@ from auditor.results import attacked, reason_of
 from auditor.retrained import Shelf
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
-from auditor.types import Attack, AttackResult, Progress, RunContext, Target
+from auditor.types import Attack, Progress, RunContext, Target
 from auditor.utility import utility
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,13 @@ class World:
         known = [str(pid) for pid in pids.tolist() if pid > 0]
         order = torch.randperm(len(known), generator=self.ctx.generator("pseudonyms"))
         return personal.pseudonyms(known, order.tolist())
+
+    @cached_property
+    def prover(self) -> Prover:
+        """Tries attacks on controls."""
+        # what a control draws shows real people too, and nobody needs it
+        drawn = replace(self.ctx, workdir=personal.folder(self.ctx.workdir))
+        return Prover(self.target, drawn, self.config.required_efficiency)
 
     def attack(self, label: str) -> Attack:
         """The configured attack, freshly built."""
@@ -179,10 +186,11 @@ def plan(world: World) -> list[Step]:
         steps.append(Step(f"{scenario}/utility", measure, defended | ranked, learned))
         for attack in world.config.attacks:
             attacked = {"attack": settings["attacks"][attack]}
-            if scenario == BARE and world.config.controls:
-                certify = partial(_controls, world, attack)
-                steps.append(Step(f"controls/{attack}", certify, attacked))
             both = defended | attacked
+            if world.config.controls:
+                certify = partial(_controls, world, scenario, attack)
+                inputs = both | {"required_efficiency": settings["required_efficiency"]}
+                steps.append(Step(controls_of(scenario, attack), certify, inputs))
             run = partial(_attack, world, scenario, attack)
             steps.append(Step(f"{scenario}/{attack}", run, both, learned))
             if world.config.budget and scenario in world.config.budget_scenarios:
@@ -244,72 +252,15 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
     )
 
 
-def _controls(world: World, label: str, progress: Progress) -> Controls:
-    """Run an attack on both controls; a control that cannot run leaves it without power."""
+def _controls(world: World, scenario: str, label: str, progress: Progress) -> Controls:
+    """The attack's certificates in a scenario; one that cannot be made gives none."""
     attack = world.attack(label)
-    headline = getattr(attack, "headline", "")
-    halves = _halves(progress)
-    results = []
-    for name, half in zip(("planted", "null"), halves, strict=True):
-        target = None
-        try:
-            target = _control(name, attack, world)
-            judge = target.extractor if name == "planted" else world.target.extractor
-            # what a control draws shows real people too, and nobody needs it
-            with TemporaryDirectory(dir=personal.folder(world.ctx.workdir)) as workdir:
-                # an attack that asks for a judge by its label meets the control's own there
-                judges = dict.fromkeys(["target", *world.ctx.judges], judge)
-                ctx = replace(world.ctx, workdir=Path(workdir), judges=judges)
-                result = attacked(attack, target, replace(ctx, progress=half))
-            results.append(result)
-        except UnsupportedTargetError as error:
-            reason = f"the {name} control does not suit it: {error}"
-            return Controls(powers=(controls.failed(headline, reason),))
-        except Exception as error:
-            log.warning("%s control of %s crashed:\n%s", name, label, traceback.format_exc())
-            reason = f"its {name} control crashed: {reason_of(error)}"
-            return Controls(powers=(controls.failed(headline, reason),))
-        finally:
-            if target is not None:
-                _forget(world, target)
-    planted, null = results
-    judged = _headline(planted, headline).metric
-    powers = controls.certificates(judged, planted.measurements, null.measurements)
-    return Controls(powers=powers)
-
-
-def _control(name: str, attack: Attack, world: World) -> Target:
-    """The attack's own ``planted`` or ``null`` world, or the general one."""
-    own = getattr(attack, name, None)
-    if own is not None:
-        with contained("its own control"):
-            target: Target = own(world.target, world.ctx)
-        return target
-    if name == "planted":
-        return controls.planted_target(world.target.data, world.ctx)
-    return controls.null_target(world.target.data)
-
-
-def _halves(progress: Progress) -> tuple[Progress, Progress]:
-    def first(fraction: float, detail: str = "") -> None:
-        progress(fraction / 2, f"planted: {detail}")
-
-    def second(fraction: float, detail: str = "") -> None:
-        progress(0.5 + fraction / 2, f"null: {detail}")
-
-    return first, second
-
-
-def _headline(result: AttackResult, name: str) -> Measurement:
-    """The measurement an attack is judged by: its declared one, or the first."""
-    named = [m for m in result.measurements if m.metric == name]
-    return (named or list(result.measurements))[0]
-
-
-def _forget(world: World, target: Target) -> None:
-    """Drop a control's features: nobody asks for them again."""
-    gone = {target, target.extractor} - {world.target, world.target.extractor}
-    forget(world.ctx, *gone)
+    try:
+        target = world.scenario(scenario, replace(world.ctx, progress=progress))
+    except Exception as error:
+        reason = f"the scenario failed: {error}"
+        return Controls(powers=(not_run(getattr(attack, "headline", ""), reason),))
+    return world.prover.prove(attack, scenario, target, progress)
 
 
 def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
@@ -326,15 +277,15 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     except Exception as error:
         log.warning("%s/%s crashed:\n%s", scenario, label, traceback.format_exc())
         return replace(finding, reason=reason_of(error))
-    headline = _headline(result, getattr(attack, "headline", ""))
+    judged = headline(result, attack)
     return replace(
         finding,
         status="done",
         measurements=result.measurements,
         curves=result.curves,
-        worst_case=worst_case(headline),
-        subgroups=subgroups(headline, data),
-        gaps=gaps(headline, data),
+        worst_case=worst_case(judged),
+        subgroups=subgroups(judged, data),
+        gaps=gaps(judged, data),
         exhibits={name: _relative(world, path) for name, path in result.exhibits.items()},
         notes=result.notes,
     )
@@ -348,7 +299,7 @@ def _budget(world: World, scenario: str, label: str, progress: Progress) -> Budg
         with TemporaryDirectory(dir=personal.folder(world.ctx.workdir)) as workdir:
             own = replace(ctx, workdir=Path(workdir), progress=progress)
             result = attacked(attack, target, own)
-        return _headline(result, getattr(attack, "headline", ""))
+        return headline(result, attack)
 
     try:
         target = world.scenario(scenario, ctx)

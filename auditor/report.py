@@ -309,7 +309,8 @@ class Power:
         if self.planted is None or self.reference is None or nothing:
             return None
         chance = self.planted.chance or 0.0
-        if self.reference <= chance:
+        sign = 1.0 if self.planted.worse == "higher" else -1.0
+        if sign * (self.reference - chance) <= 0:
             return None
         return (self.planted.value - chance) / (self.reference - chance)
 

@@ -7,7 +7,9 @@ from attacks import adversaries
 from attacks.inversion.gan import ConditionalGan
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.reference import draw_people
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, RunContext, Target
@@ -68,6 +70,7 @@ class GanInversion:
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = adversaries.GRADIENT_DECODER
     headline: ClassVar[str] = "reid_rank1"
+    slow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         doublings(self.image_size)
@@ -82,3 +85,7 @@ class GanInversion:
             batches = Batches((own.seen, own.pixels, own.clean), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="inverter")
         return judged(gan, self.per_person, self.pool, target, ctx, distance)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)

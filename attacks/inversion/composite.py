@@ -11,8 +11,10 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.asking import Asking, ask_every_way
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
+from attacks.inversion.reference import draw_people
 from attacks.pooling import pooled_gallery
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -84,6 +86,10 @@ class Composite:
             f"reached {float(reached.mean()):.3f}"
         )
         return replace(result, notes=(*result.notes, note))
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
     def _search(
         self,

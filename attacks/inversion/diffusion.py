@@ -18,9 +18,11 @@ from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
+from attacks.inversion.reference import draw_people
 from attacks.pooling import pooled_gallery
 from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
@@ -76,6 +78,7 @@ class Diffusion:
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
+    slow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         doublings(self.image_size)
@@ -104,6 +107,10 @@ class Diffusion:
             ctx.progress((sample + 1) / self.samples, "sampling")
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judge_pictures(best.cpu(), chosen, target, ctx, distance)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
 class _Denoiser(pl.LightningModule):

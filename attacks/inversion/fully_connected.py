@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from attacks import adversaries
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.reference import draw_people
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
@@ -53,6 +55,7 @@ class FullyConnectedGan:
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
+    slow: ClassVar[bool] = True
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -64,6 +67,10 @@ class FullyConnectedGan:
             batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="fully connected GAN")
         return judged(gan, self.per_person, 0, target, ctx, distance)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=SIZE, per_person=self.per_person)
 
 
 class _FullyConnected(pl.LightningModule):

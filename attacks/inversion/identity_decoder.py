@@ -13,9 +13,11 @@ from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judged
+from attacks.inversion.reference import draw_people
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
@@ -59,6 +61,7 @@ class IdentityDecoder:
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
+    slow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         doublings(self.image_size)
@@ -82,6 +85,10 @@ class IdentityDecoder:
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="identity decoder")
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judged(decoder, self.per_person, self.pool, target, ctx, distance)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
 class _Decoder(pl.LightningModule):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from attacks import adversaries
 from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.reference import draw_people
 from attacks.standardising import Standardise
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
@@ -52,6 +54,7 @@ class MseDecoder:
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = adversaries.DECODER
     headline: ClassVar[str] = "reid_rank1"
+    slow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         doublings(self.image_size)
@@ -67,6 +70,10 @@ class MseDecoder:
             batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="MSE decoder")
         return judged(decoder, self.per_person, 0, target, ctx, distance)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
 class _Decoder(pl.LightningModule):

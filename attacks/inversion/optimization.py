@@ -14,12 +14,14 @@ from attacks.asking import Asking, ask_every_way
 from attacks.inversion.lookalike import nearest
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
+from attacks.inversion.reference import draw_people
 from attacks.mapping import Pairs, Refinement, learn_maps, views_of
 from attacks.pooling import pooled_gallery
 from auditor.controls import NullExtractor, null_target
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -65,6 +67,7 @@ class Optimization:
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = adversaries.WHITE_BOX
     headline: ClassVar[str] = "reid_rank1"
+    slow: ClassVar[bool] = True
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -99,6 +102,10 @@ class Optimization:
         pairs = Pairs(*columns, views_of(target.data), target.release)
         maps = learn_maps(pairs, Refinement(epochs=0), ctx, "attacks.optimization.maps")
         return maps.closest(entries.cpu()).to(ctx.device)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected code behind each pooled entry, painted."""
+        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
     def null(self, target: Target, ctx: RunContext) -> Target:
         """The null control with a gradient, which is zero: see `auditor.types.Attack`."""

@@ -14,11 +14,13 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.averaging import found_by
 from attacks.publication import held_pictures, own_pictures
+from attacks.references import find_people
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
+from auditor.planting import Planted
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, RunContext, Target
 
@@ -84,6 +86,10 @@ class ScoreTrilateration:
             notes=self._notes(target, scores, ctx),
             curves=(budget_curve("queries", ranks), budget_curve("queries_cosine", cosines)),
         )
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry, searched by the clean query."""
+        return find_people(planted, ctx, "matched")
 
     def _notes(self, target: Target, scores: Tensor, ctx: RunContext) -> tuple[str, ...]:
         ceiling = _matched(stored_gallery(target, ctx), target, ctx)

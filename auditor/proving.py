@@ -1,0 +1,187 @@
+"""Runs attacks on their controls: is a known leak found, and nothing where there is nothing?
+
+An attack that brings its reference adversary is tried on the faint plant of `auditor.planting`, in
+each scenario through that scenario's own release and published pictures. Where a scenario changes
+neither, the bare certificate holds. The null control is run once per attack: noise that has nothing
+to do with people has nothing to do with them behind any mechanism either.
+
+An attack without a reference adversary is tried in a world without noise, its own or the strong
+leak of `auditor.controls`, where whoever knows how reaches certainty.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol, runtime_checkable
+
+from auditor import controls
+from auditor.certificates import certificates, not_run
+from auditor.errors import UnsupportedTargetError
+from auditor.journal import Controls
+from auditor.planting import Planted, Size, plant
+from auditor.report import Measurement, Power
+from auditor.types import Attack, AttackResult, FeatureExtractor, Progress, RunContext, Target
+
+log = logging.getLogger(__name__)
+
+FULL = Size()
+SMALL = Size(attacked=40, auxiliary=60, pictures=6)
+"""The plant of a rung that says it is slow."""
+
+
+@runtime_checkable
+class Referenced(Attack, Protocol):
+    """An attack whose best possible counterpart on the faint plant is known."""
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """What the best adversary reaches who is given the same, and knows the truth besides.
+
+        The first line of its docstring says who that is, for the record.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Prover:
+    """Tries attacks on controls; plants are made once per scenario and size.
+
+    Attributes:
+        bare: the target without a defense.
+        ctx: its ``workdir`` takes what controls draw, for as long as they run.
+        required: the efficiency asked for.
+    """
+
+    bare: Target
+    ctx: RunContext
+    required: float
+    _plants: dict[tuple[str, Size], Planted] = field(default_factory=dict)
+
+    def prove(self, attack: Attack, label: str, scenario: Target, progress: Progress) -> Controls:
+        """The attack's certificates in the scenario ``label``.
+
+        A control that cannot run leaves the attack without power.
+        """
+        bare = scenario is self.bare
+        if not bare and (not isinstance(attack, Referenced) or self._passes_nothing(scenario)):
+            return Controls(as_bare=True)
+        tried = self._planted if isinstance(attack, Referenced) else self._own
+        headline = getattr(attack, "headline", "")
+        try:
+            return Controls(powers=tried(attack, label, scenario, progress))  # type: ignore[arg-type]
+        except UnsupportedTargetError as error:
+            reason = f"a control does not suit it: {error}"
+        except Exception as error:
+            log.warning("a control of %s crashed:\n%s", label, traceback.format_exc())
+            reason = f"a control crashed: {error}"
+        return Controls(powers=(not_run(headline, reason, self.required),))
+
+    def _passes_nothing(self, scenario: Target) -> bool:
+        """Whether what the plant goes through is the same as without a defense."""
+        return scenario.release is self.bare.release and scenario.publish is self.bare.publish
+
+    def _planted(
+        self, attack: Referenced, label: str, scenario: Target, progress: Progress
+    ) -> tuple[Power, ...]:
+        size = SMALL if getattr(attack, "slow", False) else FULL
+        planted = self._plant(label, scenario, size)
+        disguise: Callable[[Planted], Planted] | None = getattr(attack, "disguise", None)
+        if disguise is not None:
+            planted = disguise(planted)
+        target, judge = planted.target, planted.target.extractor
+        first, second = _halves(progress) if scenario is self.bare else (progress, progress)
+        found = self._run(attack.run, target, judge, first)
+        best = self._run(lambda _, ctx: attack.reference(planted, ctx), target, judge, first)
+        null = None
+        if scenario is self.bare:
+            clear = controls.null_target(target.data)
+            own = getattr(attack, "null", None)
+            blind = clear if own is None else own(target, self.ctx)
+            null = self._run(attack.run, blind, judge, second).measurements
+        return certificates(
+            headline(found, attack).metric,
+            found.measurements,
+            null,
+            {m.metric: m for m in best.measurements},
+            adversary=_summary(attack),
+            required=self.required,
+            remark=self._remark(planted),
+        )
+
+    def _plant(self, label: str, scenario: Target, size: Size) -> Planted:
+        if (label, size) not in self._plants:
+            self._plants[label, size] = plant(scenario, self.bare.data, size, self.ctx)
+        return self._plants[label, size]
+
+    def _remark(self, planted: Planted) -> str:
+        if planted.people == self._people:
+            return ""
+        return f"tried on {planted.people} of {self._people} people"
+
+    @cached_property
+    def _people(self) -> int:
+        pids = self.bare.data.gallery.pids
+        return len(pids[pids > 0].unique())
+
+    def _own(
+        self, attack: Attack, label: str, scenario: Target, progress: Progress
+    ) -> tuple[Power, ...]:
+        data = self.bare.data
+        own = {name: getattr(attack, name, None) for name in ("planted", "null")}
+        general = {
+            "planted": lambda *_: controls.planted_target(data, self.ctx),
+            "null": lambda *_: controls.null_target(data),
+        }
+        results = []
+        for (name, make), part in zip(own.items(), _halves(progress), strict=True):
+            target: Target = (make or general[name])(self.bare, self.ctx)
+            judge = target.extractor if name == "planted" else self.bare.extractor
+            results.append(self._run(attack.run, target, judge, part))
+        planted, null = results
+        return certificates(
+            headline(planted, attack).metric,
+            planted.measurements,
+            null.measurements,
+            None,
+            required=self.required,
+            remark="in a world of its own, not behind any defense",
+        )
+
+    def _run(
+        self,
+        run: Callable[[Target, RunContext], AttackResult],
+        target: Target,
+        judge: FeatureExtractor,
+        progress: Progress,
+    ) -> AttackResult:
+        """A control's figures; its features are forgotten, and whatever it draws."""
+        # an attack that asks for a judge by its label meets the control's own there
+        judges = dict.fromkeys(["target", *self.ctx.judges], judge)
+        with TemporaryDirectory(dir=self.ctx.workdir) as workdir:
+            ctx = replace(self.ctx, workdir=Path(workdir), judges=judges, progress=progress)
+            return run(target, replace(ctx, memo=dict(self.ctx.memo)))
+
+
+def headline(result: AttackResult, attack: Attack) -> Measurement:
+    """The measurement an attack is judged by: its declared one, or the first."""
+    name = getattr(attack, "headline", "")
+    named = [m for m in result.measurements if m.metric == name]
+    return (named or list(result.measurements))[0]
+
+
+def _summary(attack: Referenced) -> str:
+    """The first line of what the attack says about its reference adversary."""
+    return (type(attack).reference.__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+
+def _halves(progress: Progress) -> tuple[Progress, Progress]:
+    def first(fraction: float, detail: str = "") -> None:
+        progress(fraction / 2, f"planted: {detail}")
+
+    def second(fraction: float, detail: str = "") -> None:
+        progress(0.5 + fraction / 2, f"null: {detail}")
+
+    return first, second
