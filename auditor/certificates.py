@@ -4,9 +4,9 @@ Power is relative to what could be found: an attack's *efficiency* is the share 
 adversary's excess over chance that it recovers of a faint leak. The point estimate is compared with
 what is required, because both adversaries meet the same entries of the same people: who happens to
 be easy is easy for both, and their ratio is far steadier than either figure. What they disagree on
-by luck is not held against an attack: a shortfall within one standard error, of the paired
-difference over people, is forgiven where it can be computed. At the sizes of a plant that is a
-few points, while an undertrained attack misses by tens.
+by luck is not held against an attack: a shortfall within one standard error of the paired
+difference over people is forgiven. At the sizes of a plant that is a few points, while an
+undertrained attack misses by tens.
 """
 
 import math

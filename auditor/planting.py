@@ -206,6 +206,27 @@ class Planted:
             self._truth["truth"] = _study(self, ctx)
         return self._truth["truth"]
 
+    def smaller(self, size: Size, ctx: RunContext) -> "Planted":
+        """The same plant with fewer people and pictures, published and studied already."""
+        target = self.target
+        attacked = _some(target.data.gallery.pids, size.attacked, ctx)
+        others = _some(target.data.auxiliary.pids, size.auxiliary, ctx)
+
+        def taken(split: Split, people: Tensor) -> Split:
+            return split.take(_rows(split.pids, people, size.pictures))
+
+        auxiliary = taken(target.data.auxiliary, others)
+        data = replace(
+            target.data,
+            train=auxiliary,
+            query=taken(target.data.query, attacked),
+            gallery=taken(target.data.gallery, attacked),
+            auxiliary=auxiliary,
+        )
+        originals = None if target.originals is None else taken(target.originals, attacked)
+        shown = replace(target, data=data, originals=originals)
+        return Planted(shown, self.code, len(attacked), self._truth)
+
     def behind(self, target: Target) -> "Planted":
         """The same plant under another target's mechanisms, whose truth is another one."""
         return Planted(target, self.code, self.people)
@@ -284,6 +305,8 @@ def _behind(scenario: Target, data: ReIDDataset, ctx: RunContext) -> Target:
 
 STUDIED = (1000, 3)
 """Further people, and pictures of each, from whom the best adversary knows the moments."""
+PUBLISHED = (400, 2)
+"""The same where their pictures have to be protected, which may take long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,7 +422,7 @@ def _study(planted: Planted, ctx: RunContext) -> Truth:
     """Codes of further people, before and after the mechanisms."""
     target, code = planted.target, planted.code
     data, generator = target.data, ctx.generator("plant.study")
-    people, pictures = STUDIED
+    people, pictures = STUDIED if target.publish is None else PUBLISHED
     first = 1 + max(int(split.pids.max()) for split in (data.gallery, data.auxiliary))
     pids = torch.arange(first, first + people).repeat_interleave(pictures)
     labels = {

@@ -12,6 +12,7 @@ leak of `auditor.controls`, where whoever knows how reaches certainty.
 import logging
 import traceback
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +113,10 @@ class Prover:
         )
 
     def _plant(self, label: str, scenario: Target, size: Size) -> Planted:
+        if (label, FULL) not in self._plants:
+            self._plants[label, FULL] = plant(scenario, self.bare.data, FULL, self.ctx)
         if (label, size) not in self._plants:
-            self._plants[label, size] = plant(scenario, self.bare.data, size, self.ctx)
+            self._plants[label, size] = self._plants[label, FULL].smaller(size, self.ctx)
         return self._plants[label, size]
 
     def _remark(self, planted: Planted) -> str:
@@ -158,8 +161,9 @@ class Prover:
         progress: Progress,
     ) -> AttackResult:
         """A control's figures; its features are forgotten, and whatever it draws."""
-        # an attack that asks for a judge by its label meets the control's own there
-        judges = dict.fromkeys(["target", *self.ctx.judges], judge)
+        # an attack that asks for a judge by its label meets the control's own there; one for each,
+        # so that what it measures under a judge of that name is certified too
+        judges = {name: copy(judge) for name in self.ctx.judges} | {"target": judge}
         with TemporaryDirectory(dir=self.ctx.workdir) as workdir:
             ctx = replace(self.ctx, workdir=Path(workdir), judges=judges, progress=progress)
             return run(target, replace(ctx, memo=dict(self.ctx.memo)))

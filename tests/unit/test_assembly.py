@@ -7,7 +7,7 @@ import pytest
 from auditor.assembly import assemble, grounded
 from auditor.config import AuditConfig
 from auditor.exposure import worst_case
-from auditor.journal import Controls, Utility
+from auditor.journal import Controls, Utility, controls_of
 from auditor.report import AuditReport, Finding, Measurement, PowerOutcome, Scenario
 from tests.records import certificate, inversion, persons
 
@@ -40,7 +40,7 @@ def record(
         results[f"{scenario}/utility"] = Utility(measurements=(measurement,), bias=reason)
         for attack, parts in rungs.items():
             results[f"{scenario}/{attack}"] = parts["finding"]
-            results[f"controls/{attack}"] = parts["power"]
+            results[controls_of(scenario, attack)] = parts["power"]
     return assemble(CONFIG, AuditReport(title="t", config={}), results, complete=True)
 
 

@@ -11,12 +11,10 @@ from auditor.controls import (
     CODE,
     NullExtractor,
     PlantedLeak,
-    certify,
     null_target,
     planted_target,
 )
 from auditor.data.images import MemoryImages
-from auditor.report import Measurement
 from auditor.types import ReIDDataset, RunContext, Split
 
 VALUES = {"gender": ("female", "male"), "age": ("young", "adult", "old")}
@@ -154,52 +152,3 @@ class TestExtractors:
         target = null_target(data)
         assert target.data is data
         assert target.extractor.differentiable is False
-
-
-def measured(value, low, high, chance):
-    return Measurement(metric="top1", value=value, n=50, low=low, high=high, chance=chance)
-
-
-class TestCertificate:
-    STRONG = measured(0.9, 0.8, 0.95, chance=0.1)
-    WEAK = measured(0.6, 0.5, 0.7, chance=0.1)  # 0.1 + 0.9 / 2 is required
-    BLIND = measured(0.12, 0.08, 0.2, chance=0.1)
-    FOOLED = measured(0.3, 0.25, 0.35, chance=0.1)
-
-    @pytest.mark.parametrize(
-        ("planted", "null", "shown", "part"),
-        [
-            (STRONG, BLIND, True, "finds a planted leak (0.900) and stays at chance"),
-            (WEAK, BLIND, False, "0.600 (at least 0.500) where 0.550 is required"),
-            (STRONG, FOOLED, False, "claims 0.300 where there is nothing to find (chance 0.100)"),
-            (WEAK, FOOLED, False, "claims 0.300 where there is nothing to find"),
-        ],
-    )
-    def test_four_outcomes(self, planted, null, shown, part):
-        power = certify("top1", planted, null)
-        assert power.shown is shown
-        assert part in power.reason
-        assert power.required == 0.5
-        assert power.efficiency == pytest.approx((planted.value - 0.1) / 0.9)
-        assert (power.planted, power.null) == (planted, null)
-
-    def test_exactly_what_is_required_is_enough(self):
-        assert certify("top1", measured(0.8, 0.55, 0.9, 0.1), self.BLIND).shown
-
-    def test_bad_luck_on_the_null_is_forgiven_up_to_99_9_percent(self):
-        # 0.16 with a 95 % half-width of 0.04 is 2.9 deviations above chance: rare, not damning
-        lucky = measured(0.16, 0.12, 0.2, chance=0.1)
-        assert certify("top1", self.STRONG, lucky).shown
-        # 3.4 deviations are
-        unlikely = measured(0.17, 0.13, 0.21, chance=0.1)
-        assert not certify("top1", self.STRONG, unlikely).shown
-
-    def test_no_chance_level_counts_as_zero(self):
-        power = certify("top1", measured(0.6, 0.5, 0.7, None), measured(0.0, 0.0, 0.1, None))
-        assert power.efficiency == 0.6
-        assert power.shown
-
-    def test_controls_that_did_not_run_show_nothing(self):
-        power = controls.failed("top1", "out of memory")
-        assert not power.shown
-        assert power.reason == "out of memory"

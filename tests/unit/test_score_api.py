@@ -17,7 +17,7 @@ from attacks.score_api.decoys import Joined, with_decoys
 from attacks.score_api.prior import EigenPictures, eigen_pictures, eight_bit
 from attacks.score_api.trilateration import Prior, learn_prior
 from attacks.score_api.verification import Verification, impostor_scores
-from auditor.controls import certify
+from auditor.certificates import certificates
 from auditor.data.images import MemoryImages
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -272,14 +272,15 @@ class TestClimbing:
         result = self.planted(tmp_path, queries=queries)
         found = result.measurements[0]
         null = dataclasses.replace(found, value=0, low=0)
-        assert not certify("reid_rank1", found, null).shown
+        assert not certificates("reid_rank1", [found], [null], None)[0].shown
         assert found.value < 0.2
 
     @pytest.mark.parametrize("service", [{}, {"decimals": 2}], ids=str)
     def test_the_whole_budget_passes_it(self, tmp_path, service):
         result = self.planted(tmp_path, **service)
         found = result.measurements[0]
-        assert certify("reid_rank1", found, dataclasses.replace(found, value=0, low=0)).shown
+        null = dataclasses.replace(found, value=0, low=0)
+        assert certificates("reid_rank1", [found], [null], None)[0].shown
         recognised, passed = result.curves
         assert [point[0] for point in recognised.points] == [30, 66, 150, 294, 594]
         assert recognised.points[-1][1:] == (found.value, found.low, found.high)
