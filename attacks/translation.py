@@ -22,6 +22,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.planting import Planted
+from auditor.releasing import Composed
 from auditor.report import Adversary, Curve, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is
 
@@ -108,12 +109,8 @@ class Translation:
     def disguise(self, planted: Planted) -> Planted:
         """The faint leak behind a rotation that only own pairs give away."""
         target = planted.target
-        turned = turn(target.extractor.feature_dim)
-
-        def release(features: Tensor, generator: torch.Generator) -> Tensor:
-            return target.release(turned(features, generator), generator)
-
-        return planted.behind(replace(target, release=release))
+        turned = Composed(turn(target.extractor.feature_dim), target.release)
+        return planted.behind(replace(target, release=turned))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The expected person, and code, behind each entry: one is searched, the other painted."""

@@ -100,7 +100,9 @@ class TestTruth:
         error = (truth.centre_of(truth.rows) - truth.centres).square().mean()
         between = float(truth.centres.var(0).mean())
         step = planted.code.step
-        assert float(error) == pytest.approx(between * step / (between + step), rel=0.1)
+        # attributes make some directions surer than others, which can only help
+        isotropic = between * step / (between + step)
+        assert 0.8 * isotropic < float(error) < isotropic
 
     def test_naming_is_the_likelihood_of_the_model(self, planted):
         truth = planted.truth(CTX)
