@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.embedding import features_of
-from auditor.types import MISSING, ReIDDataset, RunContext, Split, Target
+from auditor.types import MISSING, Memo, ReIDDataset, RunContext, Split, Target
 
 CELLS = (8, 2)
 """Rows and columns of a picture; each cell has three channels. Large cells survive a blur."""
@@ -435,7 +435,7 @@ def _study(planted: Planted, ctx: RunContext) -> Truth:
     split = Split(PaintedCodes(codes), pids, cameras, labels)
     if target.publish is not None:
         split = target.publish(split, ctx.generator("plant.study.publish"))
-    clean = features_of(target.extractor, split, replace(ctx, memo={}))
+    clean = features_of(target.extractor, split, replace(ctx, memo=Memo()))
     rows = target.release(clean, ctx.generator("plant.study.release")).double()
     values = {name: len(words) for name, words in data.attribute_values.items()}
     return Truth(pids, centres, codes, rows, labels, values)

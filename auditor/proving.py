@@ -14,17 +14,19 @@ import traceback
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
 from auditor import controls
 from auditor.certificates import certificates, not_run
+from auditor.containment import contained
 from auditor.errors import UnsupportedTargetError
 from auditor.journal import Controls
 from auditor.planting import Planted, Size, plant
 from auditor.report import Measurement, Power
+from auditor.results import attacked, reason_of
 from auditor.types import Attack, AttackResult, FeatureExtractor, Progress, RunContext, Target
 
 log = logging.getLogger(__name__)
@@ -72,12 +74,14 @@ class Prover:
         tried = self._planted if isinstance(attack, Referenced) else self._own
         headline = getattr(attack, "headline", "")
         try:
-            return Controls(powers=tried(attack, label, scenario, progress))  # type: ignore[arg-type]
+            with contained("a control"):
+                powers = tried(attack, label, scenario, progress)  # type: ignore[arg-type]
+            return Controls(powers=powers)
         except UnsupportedTargetError as error:
             reason = f"a control does not suit it: {error}"
         except Exception as error:
             log.warning("a control of %s crashed:\n%s", label, traceback.format_exc())
-            reason = f"a control crashed: {error}"
+            reason = f"a control crashed: {reason_of(error)}"
         return Controls(powers=(not_run(headline, reason, self.required),))
 
     def _passes_nothing(self, scenario: Target) -> bool:
@@ -94,14 +98,14 @@ class Prover:
             planted = disguise(planted)
         target, judge = planted.target, planted.target.extractor
         first, second = _halves(progress) if scenario is self.bare else (progress, progress)
-        found = self._run(attack.run, target, judge, first)
+        found = self._run(partial(attacked, attack), target, judge, first)
         best = self._run(lambda _, ctx: attack.reference(planted, ctx), target, judge, first)
         null = None
         if scenario is self.bare:
             clear = controls.null_target(target.data)
             own = getattr(attack, "null", None)
             blind = clear if own is None else own(target, self.ctx)
-            null = self._run(attack.run, blind, judge, second).measurements
+            null = self._run(partial(attacked, attack), blind, judge, second).measurements
         return certificates(
             headline(found, attack).metric,
             found.measurements,
@@ -142,7 +146,7 @@ class Prover:
         for (name, make), part in zip(own.items(), _halves(progress), strict=True):
             target: Target = (make or general[name])(self.bare, self.ctx)
             judge = target.extractor if name == "planted" else self.bare.extractor
-            results.append(self._run(attack.run, target, judge, part))
+            results.append(self._run(partial(attacked, attack), target, judge, part))
         planted, null = results
         return certificates(
             headline(planted, attack).metric,
@@ -166,7 +170,7 @@ class Prover:
         judges = {name: copy(judge) for name in self.ctx.judges} | {"target": judge}
         with TemporaryDirectory(dir=self.ctx.workdir) as workdir:
             ctx = replace(self.ctx, workdir=Path(workdir), judges=judges, progress=progress)
-            return run(target, replace(ctx, memo=dict(self.ctx.memo)))
+            return run(target, replace(ctx, memo=self.ctx.memo.branch()))
 
 
 def headline(result: AttackResult, attack: Attack) -> Measurement:

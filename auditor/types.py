@@ -237,6 +237,12 @@ class Memo(UserDict[tuple[Any, ...], Tensor]):
             raise TypeError("what was computed once in a run cannot be replaced")
         self.data[key] = value.clone()
 
+    def branch(self) -> "Memo":
+        """A memo that knows what this one knows, and keeps to itself what it is told."""
+        memo = Memo()
+        memo.data.update(self.data)  # what is in there is never changed, so it need not be copied
+        return memo
+
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
