@@ -8,7 +8,9 @@ from attacks.closed_set import Sides
 from attacks.identity_plda import name_by_model
 from attacks.metric import Contrast, learn_metric
 from attacks.plda import Own
+from attacks.references import name_people
 from auditor.embedding import stored_gallery
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -55,3 +57,7 @@ class IdentityMetric:
         metric = learn_metric(own, stored, contrast, ctx, name)
         result = name_by_model(self, metric.prepare, own, target, ctx)
         return replace(result, notes=(*result.notes, metric.note))
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)

@@ -12,8 +12,10 @@ from attacks import adversaries
 from attacks.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
 from attacks.identity_plda import suspected
 from attacks.plda import Own, Plda, Suspects
+from attacks.references import name_people
 from attacks.standardising import Standardise
 from auditor.embedding import stored_gallery
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -77,6 +79,10 @@ class IdentityTransductive:
         )
         note = f"names put aside chose {rounds} rounds of self-training and {neighbours} neighbours"
         return replace(result, notes=(*result.notes, note))
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def _choose(self, gallery: "_Gallery", known: Tensor, labels: Tensor) -> tuple[int, int]:
         """Rounds and neighbours that serve half of the known names best, the other half known."""

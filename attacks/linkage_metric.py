@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from attacks import adversaries
+from attacks.linkage import link_people
 from attacks.linkage_plda import link_by_model, own_people
 from attacks.metric import Contrast, learn_metric
 from auditor.embedding import stored_gallery
+from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -52,3 +54,7 @@ class LinkageMetric:
         metric = learn_metric(own, stored, contrast, ctx, name)
         result = link_by_model(self.pairs, metric.prepare, own, target, ctx)
         return replace(result, notes=(*result.notes, metric.note))
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry of either release, compared by cosine."""
+        return link_people(planted, planted.target.extractor, self.pairs, ctx)
