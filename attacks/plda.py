@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attacks.gaussian import People, fit_people
 from attacks.mapping import views_of
-from attacks.publication import published, released
+from attacks.publication import own_pictures, published, released
 from auditor.types import Release, RunContext, Target
 
 Prepare = Callable[[Tensor], Tensor]
@@ -136,13 +136,14 @@ class Own:
         Args:
             target: whose they are.
             ctx: the run.
-            name: keys are drawn under it.
+            name: keys beyond the first, which all attacks share, are drawn under it.
             keys: under so many the pictures are published, where anything protects them; entries of
                 one person then differ by the key as well.
         """
         auxiliary, views = target.data.auxiliary, views_of(target.data)
         keys = keys if target.publish is not None else 1
-        seen = [published(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(keys)]
+        seen = [own_pictures(target, ctx).features]
+        seen += [published(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(1, keys)]
 
         def release(features: Tensor, generator: torch.Generator) -> Tensor:
             return released(target, features, generator)
