@@ -48,7 +48,7 @@ class IdentityClassifier:
 
     train_share: float = 0.5
     split: Sides = "image"
-    epochs: int = 40
+    epochs: int = 150
     batch_size: int = 256
     lr: float = 1e-2
     weight_decay: float = 1e-3
