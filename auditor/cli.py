@@ -138,7 +138,9 @@ def _command(arguments: Sequence[str] | None) -> int:
         error.show()
         code = error.exit_code
     except AuditError as error:
-        typer.echo(f"audit: {printable(str(error), 2000)}", err=True)
+        # further lines are indented: no file's name can begin one that reads as ours
+        lines = [printable(line, 2000) for line in str(error).splitlines()]
+        typer.echo("audit: " + "\n  ".join(lines[:100]), err=True)
         code = error.exit_code
     except OSError as error:
         if error.errno not in DISK_REFUSES:

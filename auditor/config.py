@@ -34,6 +34,8 @@ Layout = Literal[
 
 PRESETS = ("quick", "full", "demo")
 REQUIRED_EFFICIENCY = 0.8
+LONGEST_LABEL = 100
+"""Bytes of a label, which names a folder."""
 BARE = "none"
 """The scenario without a defense."""
 
@@ -168,7 +170,7 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
     given = _read(path) if path else {}
     for setting in settings:
         put(given, setting)
-    given = _overlay(given, flags)
+    given = _overlay(given, _with_card(given, flags))
     preset = given.get("preset", "quick")
     if preset not in PRESETS:
         raise UsageError(f"no preset named {preset!r}; there are {', '.join(PRESETS)}")
@@ -178,6 +180,15 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
     config = _validate(merged, str(path or "the command line"))
     _check_plan(config)
     return config
+
+
+def _with_card(given: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The flags; ``--card`` names a preset, and takes nothing away that is set beside it."""
+    block, flag = given.get("model"), flags.get("model")
+    card = block.get("card") if isinstance(block, Mapping) else None
+    if not isinstance(card, Mapping) or not isinstance(flag, Mapping) or flag.get("card") is None:
+        return flags
+    return {**flags, "model": {**flag, "card": {**card, "preset": flag["card"]}}}
 
 
 def preset_defaults(preset: str) -> dict[str, Any]:
@@ -312,6 +323,17 @@ def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
         raise UsageError(f"{source}: {said}{hint}") from None
 
 
+def is_label(text: str) -> bool:
+    """Whether a label can name a folder of its own, on any system and in any page."""
+    return (
+        0 < len(text.encode(errors="replace")) <= LONGEST_LABEL
+        and text.isprintable()
+        and text[0].isalnum()
+        and not set(text) & set('/\\:*?"<>|')
+        and text == text.strip(" .")
+    )
+
+
 def _check_plan(config: AuditConfig) -> None:
     """Refuse what can be seen to fail before any model is opened."""
     if not config.attacks:
@@ -322,6 +344,11 @@ def _check_plan(config: AuditConfig) -> None:
         for label, block in blocks.items():
             if "/" in label or label in (BARE, "utility", "ladder", "scores", "claims", ""):
                 raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
+            if not is_label(label):
+                raise UsageError(
+                    f"{kind}: the label {printable(label, 80)!r} is no name of a folder; begin it "
+                    f"with a letter or digit, and keep it below {LONGEST_LABEL} printable signs"
+                )
             links = links_of(label, block) if kind == "defenses" else [plugin_of(label, block)]
             for name, params in links:
                 plugins.build(kind, name, params)  # type: ignore[arg-type]

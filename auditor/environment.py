@@ -14,6 +14,7 @@ import torch
 from auditor import __version__
 from auditor.errors import EnvironmentUnmetError
 from auditor.files import write
+from auditor.terminal import pathless
 
 PACKAGES = (
     "torch",
@@ -61,7 +62,7 @@ def occasion() -> dict[str, str]:
     """When and by which command: what differs between repetitions."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["audit", *sys.argv[1:]]),
+        "command": pathless(shlex.join(["audit", *sys.argv[1:]])),
     }
 
 

@@ -109,7 +109,10 @@ def _material(report: AuditReport, root: Path, scenario: str) -> Path:
             f"there is no study for the scenario {chosen!r}; there is one for {', '.join(found)} "
             "(a protection that leaves pictures as they are has none of its own)"
         )
-    return root / PERSONAL / chosen / STUDY
+    place = root / PERSONAL / chosen / STUDY
+    if place.resolve() != root.resolve() / PERSONAL / chosen / STUDY or ".." in Path(chosen).parts:
+        raise UsageError(f"the study of {chosen!r} lies outside {root / PERSONAL}, or is a link")
+    return place
 
 
 def _cells(strip: bytes) -> tuple[bytes, ...]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.containment import contained
 from auditor.report import Curve, Measurement
-from auditor.terminal import printable
+from auditor.terminal import pathless, printable
 from auditor.types import Attack, AttackResult, RunContext, Target
 
 LONGEST = 1000
@@ -77,7 +77,7 @@ def reason_of(error: BaseException) -> str:
         text = str(error)
     except Exception:  # a stranger's exception may raise when it is asked what it is
         text = "it cannot say why"
-    return f"{type(error).__name__}: {printable(text, LONGEST)}"
+    return f"{type(error).__name__}: {printable(pathless(text[: 10 * LONGEST]), LONGEST)}"
 
 
 def _each(

@@ -5,15 +5,18 @@ says by itself which of the other settings it depends on (`auditor.pipeline.plan
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from auditor.errors import UsageError
-from auditor.manifest import MANIFEST, PURGES, SIGNATURE
+from auditor.manifest import MANIFEST, PURGES, SIGNATURE, STEPS, verify
 from auditor.personal import without_files
 from auditor.report import AuditReport, dumps, load
+
+log = logging.getLogger(__name__)
 
 BY_STEP = (
     "attacks",
@@ -54,9 +57,24 @@ def resume(out: Path, head: AuditReport) -> bool:
             f"{out} holds a run that cannot be gone on with: {found}; "
             "name another --out or pass --overwrite"
         )
+    _drop_changed_steps(out)
     for name in (MANIFEST, SIGNATURE):
         (out / name).unlink(missing_ok=True)  # they are about files that are to change
     return True
+
+
+def _drop_changed_steps(out: Path) -> None:
+    """Forget steps that are no longer what was sealed: they are run again, not sealed again."""
+    if not (out / MANIFEST).exists():
+        return
+    try:
+        changed = verify(out).changed
+    except UsageError:
+        return  # a manifest that is none says nothing
+    for path in changed:
+        if path.startswith(f"{STEPS}/"):
+            log.warning("%s was changed since it was sealed; that step is run again", out / path)
+            (out / path).unlink(missing_ok=True)
 
 
 def _base(report: AuditReport) -> Mapping[str, Any]:

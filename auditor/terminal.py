@@ -1,10 +1,14 @@
 """Text from outside on a terminal, which obeys what it is sent, and a terminal that goes away."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_NAME = r"[^\s\\/'\":;,]"
+_FOLDERS = re.compile(rf"(?<![\w.…/:])(?:[A-Za-z]:)?(?:[\\/]{_NAME}+)*[\\/](?={_NAME})")
 
 REPLACEMENT = "\ufffd"
 
@@ -17,6 +21,15 @@ def printable(text: str, longest: int = 1000) -> str:
     """
     shown = "".join(sign if sign.isprintable() else REPLACEMENT for sign in text[: longest + 1])
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def pathless(text: str) -> str:
+    """``text`` without the folders of absolute paths, which name users and machines.
+
+    >>> pathless("cannot read '/home/ada/market/0007_c1.jpg'; --out=/srv/x see docs/a.md and 1/2")
+    "cannot read '…/0007_c1.jpg'; --out=…/x see docs/a.md and 1/2"
+    """
+    return _FOLDERS.sub("…/", text)
 
 
 class PatientStream:

@@ -68,6 +68,10 @@ def write_manifest(rows: Rows, file: Path, *, overwrite: bool = False) -> None:
     write(file, cells.to_csv(index=False, lineterminator="\n").encode())
 
 
+UNTOLD = ("nan", "NaN", "None", "NA", "N/A", "<NA>", "null", "NULL")
+"""How other programs write that nothing is known; here that is an empty cell."""
+
+
 def _read_cells(file: Path) -> pd.DataFrame:
     """All cells as text, indexed by the row number a spreadsheet shows; the header is row 1."""
     try:
@@ -111,6 +115,8 @@ def _name_columns(file: Path, cells: pd.DataFrame) -> pd.DataFrame:
         )
     table = cells.iloc[1:].copy()
     table.columns = pd.Index(names)
+    told = table.columns.difference(["path", "pid"])
+    table[told] = table[told].mask(table[told].isin(UNTOLD), "")
     if table.empty:
         raise DataError(f"{file}: no rows below the header; write one row per picture")
     return table

@@ -74,6 +74,12 @@ def without(division: Division, rows: Sequence[int]) -> Division:
 
 def _place_distractors(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Nobody's pictures belong into the gallery only; anywhere else they would be a person."""
+    queried = (table["pid"] == DISTRACTOR) & (table["split"] == "query")
+    if queried.any() and (table["pid"].eq(DISTRACTOR) & (table["split"] == "gallery")).any():
+        raise DataError(
+            f"person {DISTRACTOR} is among the queries, but {DISTRACTOR} means a distractor, who "
+            "is nobody; number people from 1"
+        )
     stray = (table["pid"] == DISTRACTOR) & ~table["split"].isin(["gallery", ""])
     notices = []
     if stray.any():

@@ -31,6 +31,9 @@ ACCEPTED = (
 MAX_MEMBERS = 50_000
 """A checkpoint holds one member per tensor; the largest networks have a few thousand."""
 
+ZIP_TAIL = 98
+"""Bytes of a zip file's end in both of its forms."""
+
 MAX_XML_HEAD = 2**20
 """What an OpenVINO IR may have before its layers, which come first."""
 
@@ -100,6 +103,7 @@ def _sniff_zip(path: Path, size: int) -> Format:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise ModelError(f"{path} is a damaged zip file ({error}); download it again") from None
+    _check_directory(path, size)
     _check_members(path, members, size)
     names = [member.filename for member in members]
     # torch puts everything below one folder, whose name is the file's
@@ -115,6 +119,31 @@ def _sniff_zip(path: Path, size: int) -> Format:
     if "data.pkl" in inner:
         return "checkpoint"
     raise ModelError(f"{path} is a zip file that holds no model; give {ACCEPTED}")
+
+
+def _check_directory(path: Path, size: int) -> None:
+    """Refuse a zip file of which two readers could find two tables of contents.
+
+    What is checked here must be what torch opens: the one table ends where the file does, and
+    begins where its end says.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, size - ZIP_TAIL))
+        tail = file.read()
+    end = tail[-22:]
+    begins = int.from_bytes(end[16:20], "little") + int.from_bytes(end[12:16], "little")
+    ends = size - 22
+    if tail[-42:-38] == b"PK\x06\x07":  # the longer form, for what four bytes do not hold
+        longer = tail[-98:-42]
+        begins = int.from_bytes(longer[48:56], "little") + int.from_bytes(longer[40:48], "little")
+        ends = size - 98
+        if longer[:4] != b"PK\x06\x06":
+            begins = -1
+    if not end.startswith(b"PK\x05\x06") or begins != ends:
+        raise ModelRefusedError(
+            f"{path} is a zip file whose table of contents is not where it ends; torch.save writes "
+            "no such file: save it again"
+        )
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> None:

@@ -156,9 +156,9 @@ class TestAttributes:
         data = self.open(tmp_path, ["10", "9", "-1.5", "", "10", "9"])
         assert data.attribute_values == {"hat": ("-1.5", "9", "10")}
 
-    def test_text_such_as_na_is_a_value(self, tmp_path):
-        data = self.open(tmp_path, ["NA", "None", "nan", "null", "NA", "NA"])
-        assert data.attribute_values == {"hat": ("NA", "None", "nan", "null")}
+    def test_how_programs_write_that_nothing_is_known_is_no_value(self, tmp_path):
+        data = self.open(tmp_path, ["NA", "None", "nan", "none", "felt", "<NA>"])
+        assert data.attribute_values == {"hat": ("felt", "none")}
 
     @pytest.mark.parametrize(
         ("column", "header"),
@@ -180,13 +180,18 @@ class TestAttributes:
 
 class TestPeople:
     def test_junk_goes_and_distractors_stay_in_the_gallery(self, tmp_path):
-        rows = [*GOOD, "j,-1,1,gallery", "d1,0,1,gallery", "d2,0,1,train", "d3,0,1,query"]
+        rows = [*GOOD, "j,-1,1,gallery", "d1,0,1,gallery", "d2,0,1,train"]
         data = open_dataset(make_manifest(tmp_path, rows))
         assert names(data.gallery) == ["d1", "g1", "g2"]
         assert data.facts["junk"] == 1
         assert data.facts["distractors"] == 1
         assert data.facts["identities"]["gallery"] == 2
-        assert "2 distractors outside the gallery were dropped" in notices(data)
+        assert "1 distractors outside the gallery were dropped" in notices(data)
+
+    def test_nobody_is_no_query(self, tmp_path):
+        rows = [*GOOD, "d1,0,1,gallery", "d3,0,1,query"]
+        with pytest.raises(DataError, match="number people from 1"):
+            open_dataset(make_manifest(tmp_path, rows))
 
     def test_train_rows_serve_as_auxiliary(self, tmp_path):
         rows = [row.replace("auxiliary", "train") for row in GOOD]

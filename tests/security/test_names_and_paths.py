@@ -1,0 +1,145 @@
+"""Labels, paths and archives that lead elsewhere; steps and words that are not what they were."""
+
+import json
+import sys
+import zipfile
+
+import pytest
+import torch
+
+from auditor import config, resuming
+from auditor.data.manifest import read_manifest
+from auditor.environment import occasion
+from auditor.errors import ModelRefusedError, UsageError
+from auditor.manifest import seal
+from auditor.models.sniff import sniff
+from auditor.report import dumps
+from tests import records
+
+LABELS = [
+    "..",
+    ".",
+    "a\\b",
+    "../x",
+    "a\nb",
+    "a\x1b[2J",
+    "x" * 300,
+    " a",
+    "a.",
+    "C:",
+    "a\x00b",
+    ".x",
+]
+
+
+@pytest.mark.parametrize("kind", ["attacks", "defenses"])
+@pytest.mark.parametrize("label", LABELS, ids=repr)
+def test_a_label_that_is_no_folder_of_its_own_is_refused(
+    audit, write_config, tmp_path, kind, label
+):
+    blocks = {label: {"use": "identity_retrieval" if kind == "attacks" else "blur"}}
+    code, _, err = audit("run", "--config", write_config(**{kind: blocks}), "--out", tmp_path / "o")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("label", ["a b", "deid+blur", "dp_ε=1", "1", "stärker"])
+def test_other_labels_stay_allowed(label):
+    assert config.is_label(label)
+
+
+def test_a_study_stays_in_its_folder(audit, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    (other / "study").mkdir(parents=True)
+    (other / "study" / "key.csv").write_text("question,right,candidates\n1,1,2\n")
+    (run / "personal").mkdir(parents=True)
+    plain = json.loads(dumps(records.example_record()))
+    plain["scenarios"][1]["defense"] = "../../other"
+    (run / "report.json").write_text(json.dumps(plain))
+    for scenario in ("", "../../other"):
+        code, _, err = audit(
+            "study", run / "report.json", "--out", tmp_path / "quiz", "--scenario", scenario
+        )
+        assert (code, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "quiz").exists()
+
+
+def test_a_step_that_was_edited_after_it_was_sealed_is_run_again(tmp_path):
+    (tmp_path / "steps").mkdir()
+    for name in ("01-probe", "02-none-utility"):
+        (tmp_path / "steps" / f"{name}.json").write_text("{}")
+    record = records.example_record()
+    (tmp_path / "report.json").write_text(dumps(record))
+    seal(tmp_path, [], revealed=False)
+    (tmp_path / "steps" / "02-none-utility.json").write_text('{"edited": 1}')
+    assert resuming.resume(tmp_path, record)
+    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["01-probe.json"]
+
+
+@pytest.mark.parametrize("form", ["second table", "bytes behind", "bytes before"])
+def test_an_archive_with_two_tables_of_contents_is_refused(tmp_path, form):
+    good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
+    torch.save({"w": torch.zeros(2)}, good)
+    assert sniff(good) == "checkpoint"
+    content = good.read_bytes()
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", bytes(2**20))
+    bomb = (tmp_path / "bomb.zip").read_bytes()
+    bad.write_bytes(
+        {"second table": content + bomb, "bytes behind": content + b"\0" * 30,
+         "bytes before": b"PK\x03\x04" + content}[form]
+    )  # fmt: skip
+    with pytest.raises(ModelRefusedError):
+        sniff(bad)
+
+
+def test_a_run_is_kept_without_the_folders_it_was_called_with(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["audit", "run", "--model", "/home/ada/m.pt", "--out=/x/y"])
+    assert occasion()["command"] == "audit run --model …/m.pt --out=…/y" or (
+        occasion()["command"] == "audit run --model '…/m.pt' '--out=…/y'"
+    )
+
+
+def test_a_card_on_the_command_line_takes_no_setting_away(tmp_path):
+    flags = {"model": {"path": "m.pt", "card": "imagenet"}, "data": {"path": "d"}}
+    read = config.load(None, flags, ["model.card.height=64"])
+    assert read.model.card == {"preset": "imagenet", "height": 64}
+    assert config.load(None, flags).model.card == "imagenet"
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "None", "NA", "<NA>", ""])
+def test_words_for_nothing_are_nothing(tmp_path, word):
+    from PIL import Image
+
+    lines = ["path,pid,camid,split,hat"]
+    for pid in (1, 2, 3, 4):
+        for camera in (1, 2):
+            name = f"{pid}_{camera}.png"
+            Image.new("RGB", (8, 16)).save(tmp_path / name)
+            lines.append(f"{name},{pid},{camera},,{word if camera == 1 else 'none'}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    assert set(read_manifest(tmp_path / "manifest.csv").attributes["hat"]) == {"", "none"}
+
+
+def test_person_zero_is_not_dropped_as_nobody(audit, tmp_path):
+    from PIL import Image
+
+    lines = ["path,pid,camid,split"]
+    for pid in range(4):
+        for camera, split in ((1, "query"), (2, "gallery")):
+            Image.new("RGB", (8, 16)).save(tmp_path / f"{pid}_{camera}.png")
+            lines.append(f"{pid}_{camera}.png,{pid},{camera},{split}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    code, _, err = audit("data", "check", tmp_path)
+    assert code == 2
+    assert "number people from 1" in err
+
+
+def test_a_forged_line_in_a_message_is_indented():
+    from auditor.terminal import pathless, printable
+
+    assert "\n" not in printable("a\nverdict: PASS")
+    assert pathless("at /home/ada/x.png") == "at …/x.png"
+    with pytest.raises(UsageError, match="no name of a folder"):
+        config.load(None, {"attacks": {"..": {"use": "identity"}}})
