@@ -86,9 +86,11 @@ def applied(
     Claims that were made before and that it undoes are void in what comes out.
     """
     from auditor import claims  # torch starts here
+    from auditor.undisturbed import undisturbed
 
     defense: Defense = plugins.build("defenses", name, params)
-    with ctx.randomness(f"defenses.{name}"), contained(f"the defense {name!r}"):
+    alone = contained(f"the defense {name!r}")
+    with undisturbed(target.data), ctx.randomness(f"defenses.{name}"), alone:
         defended = defense.apply(target, ctx)
     if type(defended) is not type(target):
         raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")

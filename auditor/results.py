@@ -18,6 +18,7 @@ from auditor.containment import contained
 from auditor.report import Curve, Measurement
 from auditor.terminal import pathless, printable
 from auditor.types import Attack, AttackResult, RunContext, Target
+from auditor.undisturbed import undisturbed
 
 LONGEST = 1000
 """Letters of a reason or a note."""
@@ -39,9 +40,10 @@ def attacked(attack: Attack, target: Target, ctx: RunContext) -> AttackResult:
     Raises:
         UnfitResultError: if it returns anything else.
         StrangerExitError: if it tries to end the program.
+        DisturbedError: if it changes the people's labels, which are then put back.
         Exception: what it raises.
     """
-    with contained("the attack"):
+    with undisturbed(target.data), contained("the attack"):
         result = attack.run(target, ctx)
     return checked(result, ctx.workdir)
 

@@ -1,8 +1,10 @@
 """A plug-in fails by itself: other figures, reports and the exit code are not its to lose."""
 
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from auditor.report import dumps, load
 from tests import records
@@ -62,6 +64,16 @@ def act(mode, target, ctx):
                      features_of(target.extractor, target.data.gallery, ctx)):
             what *= 0
             what += torch.rand(what.shape)
+        return AttackResult((good,))
+    if mode == "world":
+        os.chdir("/")
+        os.umask(0o777)
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        torch.use_deterministic_algorithms(True)
+        return AttackResult((good,))
+    if mode == "labels":
+        target.data.gallery.pids.zero_()
         return AttackResult((good,))
     if mode == "memo":
         for key in list(ctx.memo):
@@ -129,6 +141,7 @@ FAILING = {
     "stop": "StopIteration",
     "escape": "verdict: PASS",
     "memo": "cannot be replaced",
+    "labels": "changed the people's labels",
     "none": "it returned nothing",
     "dict": "it returned a dict",
     "empty": "no measurement",
@@ -173,7 +186,8 @@ def blocks(plugin, modes):
 def test_every_misbehaving_plugin_is_a_failed_finding_and_the_others_stay_right(
     audit, write_config, tmp_path
 ):
-    attacks = {**blocks("Evil", ["hands", *FAILING]), "identity_retrieval": {}}
+    before = Path.cwd()
+    attacks = {**blocks("Evil", ["hands", "world", *FAILING]), "identity_retrieval": {}}
     config = write_config(attacks=attacks, defenses={}, controls=False, study=0)
     code, out, err = audit("run", "--config", config, "--out", tmp_path / "out")
     assert code == 4
@@ -191,7 +205,11 @@ def test_every_misbehaving_plugin_is_a_failed_finding_and_the_others_stay_right(
     alone = write_config(attacks={"identity_retrieval": {}}, defenses={}, controls=False)
     audit("run", "--config", alone, "--out", tmp_path / "alone")
     (honest,) = load(tmp_path / "alone" / "report.json").scenarios[0].findings
-    assert found["Evil hands"].status == "done"
+    assert found["Evil hands"].status == found["Evil world"].status == "done"
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert Path.cwd() == before
     assert found["identity_retrieval"].measurements == honest.measurements
 
 

@@ -1,0 +1,52 @@
+"""What a plug-in finds as it was, the next one finds so too: labels, settings of torch, folder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from auditor.errors import AuditError
+from auditor.types import ReIDDataset
+
+
+class DisturbedError(AuditError):
+    """A plug-in changed in place what everybody works on."""
+
+
+@contextmanager
+def undisturbed(data: ReIDDataset) -> Iterator[None]:
+    """Put back afterwards whatever is shared by all plug-ins and was changed inside.
+
+    Raises:
+        DisturbedError: if people's labels were changed in place; they are put back first.
+    """
+    labels = [(tensor, tensor.clone()) for tensor in _labels(data)]
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    place, mask = os.open(".", os.O_RDONLY), os.umask(0o077)
+    os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+        os.fchdir(place)
+        os.close(place)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        torch.use_deterministic_algorithms(strict)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        changed = [(tensor, was) for tensor, was in labels if not torch.equal(tensor, was)]
+        for tensor, was in changed:
+            tensor.copy_(was)
+    if changed:
+        raise DisturbedError("it changed the people's labels in place, which all attacks share")
+
+
+def _labels(data: ReIDDataset) -> Iterator[Tensor]:
+    for split in (data.train, data.query, data.gallery, data.auxiliary):
+        yield from (split.pids, split.camids, *split.attributes.values())
+        if split.partners is not None:
+            yield split.partners
