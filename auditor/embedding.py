@@ -159,9 +159,7 @@ def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     key = ("stored", target)
     if key not in ctx.memo:
         with contained("the release"):
-            released = _store(target, ctx)
-        _check_release(released, len(target.data.gallery))
-        ctx.memo[key] = released
+            ctx.memo[key] = _store(target, ctx)
     return ctx.memo[key]
 
 
@@ -171,14 +169,3 @@ def _store(target: Target, ctx: RunContext) -> Tensor:
     if written is None:
         return released_split(target, gallery, ctx, ctx.generator("release"))
     return stored_rows(written, features_of(target.extractor, gallery, ctx))
-
-
-def _check_release(released: object, rows: int) -> None:
-    if not isinstance(released, Tensor) or released.ndim != 2 or len(released) != rows:
-        shape = tuple(getattr(released, "shape", ()))
-        raise ModelError(
-            f"the release gave a {type(released).__name__} of shape {shape} for {rows} features; "
-            "it must give one row of numbers for each"
-        )
-    if not torch.isfinite(released).all():
-        raise ModelError("the release gave NaN or infinity")
