@@ -25,12 +25,12 @@ CERTAIN_SHARE = 0.5
 """The share of the way from chance to certainty asked for in a world without noise.
 
 How near to certainty the best adversary gets there is not known: membership figures are cut by what
-blind extractors reach, others by a budget of queries or steps. So the bar is lower, and the lower
-end of the interval has to reach it, because nothing is shared with a reference.
+blind extractors reach, others by a budget of queries or steps. So the bar is lower, and has to be
+reached with a standard error to spare, because nothing is shared with a reference.
 """
 FALSE_ALARM = 0.0005
 """How likely it may be that an honest attack seems to deceive itself, over all its metrics."""
-TELLING = 2.0
+TELLING = 1.5
 """The reference's excess over chance must be so many times its interval's lower half."""
 
 
@@ -117,7 +117,8 @@ def _outcome(
     if null is not None and (deceived := _claims(null, widen)):
         return "self-deceived", deceived
     if not _telling(reference, chance):
-        return "nothing-to-find", (
+        # without a defense that is a control too small to show anything by this figure
+        return "weak" if null is not None else "nothing-to-find", (
             f"even the reference adversary finds next to nothing of the planted leak here: "
             f"{reference.value:.3f} where chance is {chance:.3f}"
         )
@@ -160,7 +161,7 @@ def _allowance(
 ) -> float:
     """What is added to an efficiency before it is judged: negative, without a reference."""
     if reference.low == reference.high == 1.0 and not reference.persons:
-        return (planted.optimistic - planted.value) / (1 - chance)
+        return -_own_error(planted, 1 - chance)
     return _standard_error(planted, reference, chance, required)
 
 
@@ -172,13 +173,17 @@ def _standard_error(
     Where single people are not told, it is that of the attack's own figure.
     """
     if planted.persons.keys() != reference.persons.keys() or len(planted.persons) < 2:
-        own = abs(planted.value - planted.optimistic) / float(norm.isf(0.025))
-        return own / abs(reference.value - chance)
+        return _own_error(planted, abs(reference.value - chance))
     rows = [(*planted.persons[pid], *reference.persons[pid]) for pid in planted.persons]
     found, images, best, _ = np.array(rows).T
     short = (found - chance * images) - required * (best - chance * images)
     total = abs(float((best - chance * images).sum()))
     return float(short.std(ddof=1)) * math.sqrt(len(rows)) / max(total, 1e-12)
+
+
+def _own_error(planted: Measurement, excess: float) -> float:
+    """Standard error of an efficiency over ``excess``, by the attack's own interval."""
+    return abs(planted.value - planted.optimistic) / float(norm.isf(0.025)) / max(excess, 1e-12)
 
 
 def not_run(metric: str, reason: str, required: float = REQUIRED) -> Power:
@@ -212,7 +217,7 @@ def _completed(power: Power, bare: Power) -> Power:
     power = replace(power, null=bare.null)
     if bare.outcome == "self-deceived":
         return replace(power, outcome="self-deceived", reason=bare.reason)
-    if power.outcome == "nothing-to-find" and bare.outcome in ("weak", "not-run"):
+    if power.outcome == "nothing-to-find" and not bare.shown:
         reason = f"{power.reason}; and without a defense {bare.reason}"
         return replace(power, outcome="weak", reason=reason)
     return power

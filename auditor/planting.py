@@ -50,8 +50,8 @@ class Size:
         pictures: of one person in one split.
     """
 
-    attacked: int = 100
-    auxiliary: int = 160
+    attacked: int = 300
+    auxiliary: int = 300
     pictures: int = 9
 
 
@@ -153,7 +153,7 @@ def faint_code(data: ReIDDataset, attacked: Split, known: float) -> Code:
     """
     people, first = _first_rows(attacked.pids)
     attributes = {name: column[first] for name, column in attacked.attributes.items()}
-    rounds = max(1, 400 // max(1, len(people)))
+    rounds = max(2, 400 // max(1, len(people)))
     generator = torch.Generator().manual_seed(0)
     draws = torch.randn(2, rounds, len(people), DIM, generator=generator)
     own, halved = 0.5, 0.25

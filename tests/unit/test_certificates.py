@@ -49,9 +49,11 @@ class TestOutcomes:
 
     def test_where_the_best_adversary_is_at_chance_nothing_can_be_asked(self):
         nobody = measured(0.14, 0.08, 0.2)
-        power = certify(measured(0.12, 0.1, 0.2), BLIND, nobody)
+        power = certify(measured(0.12, 0.1, 0.2), None, nobody)
         assert power.outcome == "nothing-to-find"
         assert "0.140 where chance is 0.100" in power.reason
+        # without a defense in the way it is the control that shows too little
+        assert certify(measured(0.12, 0.1, 0.2), BLIND, nobody).outcome == "weak"
 
     def test_smaller_is_better_for_a_distance(self):
         best = measured(0.2, 0.15, 0.25, 0.8, worse="lower", unit="distance")
@@ -113,11 +115,12 @@ class TestMetrics:
 
 
 class TestWithoutReference:
-    """In a world without noise, half of the way to certainty, by the lower end."""
+    """In a world without noise: half of the way to certainty, with a standard error to spare."""
 
-    @pytest.mark.parametrize(("low", "outcome"), [(0.56, "shown"), (0.54, "weak")])
-    def test_the_lower_end_decides(self, low, outcome):
-        power = certify(measured(0.7, low, 0.8), BLIND, None)
+    @pytest.mark.parametrize(("value", "outcome"), [(0.61, "shown"), (0.59, "weak")])
+    def test_half_of_the_way_and_a_standard_error_more(self, value, outcome):
+        # a half-width of 0.098 is a standard error of 0.05
+        power = certify(measured(value, value - 0.098, 0.8), BLIND, None)
         assert power.outcome == outcome
         assert power.reference == 1
         assert power.required == 0.5
@@ -143,6 +146,8 @@ class TestBehindADefense:
         (power,) = behind(hidden, self.powers(UNDERTRAINED, BEST, BLIND))
         assert power.outcome == "weak"
         assert "0.33" in power.reason
+        (power,) = behind(hidden, self.powers(self.NOBODY, self.NOBODY, BLIND))
+        assert power.outcome == "weak", "a control that shows nothing vouches for nothing"
 
     def test_what_did_not_run_says_so(self):
         crashed = (not_run("top1", "out of memory"),)
