@@ -5,7 +5,6 @@ field of the attack is named in `COSTS`.
 """
 
 import logging
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -17,6 +16,7 @@ from auditor.embedding import forget
 from auditor.errors import AuditError
 from auditor.journal import Budget, PartialCurve
 from auditor.report import Curve, Measurement
+from auditor.terminal import trace
 from auditor.types import Attack, Progress, RunContext, Split, Target
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def budget_curves(
                 metric = found.metric
             except Exception as error:
                 if not isinstance(error, AuditError):
-                    log.warning("budget of %s:\n%s", axis.x, traceback.format_exc())
+                    log.warning("budget of %s:\n%s", axis.x, trace())
                 notes.append(f"its figure with {amount} {axis.x} could not be measured: {error}")
             done += 1
         if points:

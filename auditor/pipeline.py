@@ -6,7 +6,6 @@ scratch; before an attack runs, its controls; after it, its budget curves if any
 
 import json
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -41,6 +40,7 @@ from auditor.results import attacked, reason_of
 from auditor.retrained import Shelf
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
+from auditor.terminal import trace
 from auditor.types import Attack, Progress, RunContext, Target
 from auditor.utility import utility
 
@@ -235,7 +235,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
     except Exception as error:
         if scenario == BARE:
             raise
-        log.warning("%s crashed:\n%s", scenario, traceback.format_exc())
+        log.warning("%s crashed:\n%s", scenario, trace())
         return Utility(reason=reason_of(error))
     if world.config.study and (scenario == BARE or target.originals is not None):
         place = personal.folder(world.ctx.workdir) / scenario / STUDY
@@ -275,7 +275,7 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     except UnsupportedTargetError as error:
         return replace(finding, status="not-applicable", reason=str(error))
     except Exception as error:
-        log.warning("%s/%s crashed:\n%s", scenario, label, traceback.format_exc())
+        log.warning("%s/%s crashed:\n%s", scenario, label, trace())
         return replace(finding, reason=reason_of(error))
     judged = headline(result, attack)
     return replace(

@@ -10,7 +10,6 @@ leak of `auditor.controls`, where whoever knows how reaches certainty.
 """
 
 import logging
-import traceback
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from auditor.journal import Controls
 from auditor.planting import Planted, Size, plant
 from auditor.report import Measurement, Power
 from auditor.results import attacked, reason_of
+from auditor.terminal import trace
 from auditor.types import Attack, AttackResult, FeatureExtractor, Progress, RunContext, Target
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Prover:
         except UnsupportedTargetError as error:
             reason = f"a control does not suit it: {error}"
         except Exception as error:
-            log.warning("a control of %s crashed:\n%s", label, traceback.format_exc())
+            log.warning("a control of %s crashed:\n%s", label, trace())
             reason = f"a control crashed: {reason_of(error)}"
         return Controls(powers=(not_run(headline, reason, self.required),))
 

@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,12 @@ def printable(text: str, longest: int = 1000) -> str:
     """
     shown = "".join(sign if sign.isprintable() else REPLACEMENT for sign in text[: longest + 1])
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def trace(longest: int = 8000) -> str:
+    """The traceback of the exception at hand: its last lines, each of them `printable`."""
+    lines = traceback.format_exc().splitlines()
+    return "\n".join(printable(line) for line in lines)[-longest:]
 
 
 def pathless(text: str) -> str:

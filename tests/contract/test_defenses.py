@@ -24,7 +24,6 @@ STRONG = {"dp_gallery": {"epsilon": 1.0}}
 HIDING = {
     "blur": {"kernel": (63, 31), "image_size": (32, 16)},
     "pixelation": {"block": 64},
-    "downscale": {"image_size": (8, 4)},
     "random_image": {},
 }
 """Protections of pictures keep people apart; they must hide which clean picture is whose."""

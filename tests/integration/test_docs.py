@@ -35,8 +35,8 @@ PAGES = [pages.read(path) for path in pages.PAGES]
 README = next(page for page in PAGES if str(page) == "README.md")
 SHARED = {
     name: worlds.QUICK.get(name, {})
-    for name in ("identity", "identity_lda", "identity_retrieval", "attribute_logistic", "linkage")
-}
+    for name in ("identity_lda", "identity_retrieval", "attribute_logistic", "linkage")
+} | {"identity": {"epochs": 150}}
 """The attacks of the audit that stands in for others."""
 NUMBER = re.compile(r"\d[\d.,:]*(e-?\d+)?%?")
 
@@ -234,7 +234,10 @@ def follow(page, reader):
         for command, told in zip(block.commands, [*codes, False], strict=False):
             printed = reader.type(command)
             place = f"{page}:{block.line}: $ {command.text}\n{printed}"
-            assert told or command.text == "echo $?" or reader.code == 0, place
+            # few people stand in for those of the page: on them an attack may lack power
+            audits = command.text.rpartition("&& ")[2].startswith(("audit run", "audit demo"))
+            fine = (0, 4) if audits else (0,)
+            assert told or command.text == "echo $?" or reader.code in fine, place
             shows(command.shown, printed, place)
 
 

@@ -62,7 +62,8 @@ def test_the_same_seed_gives_the_same_bytes(audit, write_config, tmp_path):
 )
 def test_gates_decide_the_exit_code(audit, write_config, tmp_path, limit, controls, expected):
     gates = [{"address": "none/identity/top1", "limit": limit}]
-    config = write_config(gates=gates, controls=controls, defenses={})
+    attacks = {"identity": {"epochs": 150}}  # enough for its certificate
+    config = write_config(gates=gates, controls=controls, defenses={}, attacks=attacks)
     code, stdout, _ = audit("run", "--config", config, "--out", tmp_path / "out")
     assert code == expected, stdout
     again, verdicts, _ = audit("gate", tmp_path / "out" / "report.json")
