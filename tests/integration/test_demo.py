@@ -36,7 +36,9 @@ def test_the_demo_shows_a_leak_and_a_blind_control(tmp_path):
         "none/inversion/reid_rank1",
     ):
         leak = figures[address]
-        assert leak.low > leak.chance + 0.2, (address, leak.low, leak.chance)
+        # eighty people leave an interval of six points on either side for attributes
+        assert leak.value > leak.chance + 0.15, (address, leak.value, leak.chance)
+        assert leak.low > leak.chance + 0.1, (address, leak.low, leak.chance)
     for finding in record.scenarios[0].findings:
         power = finding.power()
         # parts of other people's pictures are no match for whoever paints what the code says
