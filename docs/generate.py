@@ -152,11 +152,9 @@ def _plugin(name: str, plugin: Any) -> str:
 
 def _default(field: "dataclasses.Field[Any]") -> str:
     made = field.default_factory
-    if made is field.default is dataclasses.MISSING:
-        return "needed"  # as commands say of their arguments
     value = field.default if made is dataclasses.MISSING else made()
     if value is dataclasses.MISSING:
-        return "needed"
+        return "needed"  # as commands say of their arguments
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)
