@@ -9,8 +9,8 @@ from torch import Tensor
 
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
-from auditor.multiplicity import widened
 from auditor.report import Measurement
+from auditor.statistics.multiplicity import widened
 from auditor.types import ReIDDataset
 
 EULER = 0.5772156649015329

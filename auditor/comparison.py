@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from auditor.evidence import doubts_on
 from auditor.gates import Outcome, decimals, limit_text
-from auditor.metrics.paired import paired, shared_people, unpaired
-from auditor.multiplicity import ALPHA, holm, tail
 from auditor.report import AuditReport, Measurement
+from auditor.statistics.multiplicity import ALPHA, holm, tail
+from auditor.statistics.paired import paired, shared_people, unpaired
 
 UTILITY = ("rank1", "map")
 """The utility figures that are compared unless others are asked for."""

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from auditor.evidence import doubts
-from auditor.metrics.intervals import high_end, low_end, proportion, simulate
 from auditor.report import Exposed, Exposure, Finding, Measurement
+from auditor.statistics.intervals import high_end, low_end, proportion, simulate
 
 WORST = 0.05
 """The share of people that the tail is averaged over."""

@@ -14,8 +14,8 @@ from typing import Literal
 
 from auditor.errors import did_you_mean
 from auditor.evidence import Doubts, doubts, doubts_on, family_of, undone, unshown
-from auditor.multiplicity import ALPHA, holm, tail
 from auditor.report import AuditReport, Finding, Measurement, Scenario
+from auditor.statistics.multiplicity import ALPHA, holm, tail
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 

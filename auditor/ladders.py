@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from auditor.evidence import NONE, Doubts, doubts, family_of, void
-from auditor.multiplicity import widened
 from auditor.report import Finding, Ladder, Measurement
+from auditor.statistics.multiplicity import widened
 
 
 def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:

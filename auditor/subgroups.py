@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from auditor.metrics.intervals import rate_interval
-from auditor.multiplicity import holm
 from auditor.report import SMALLEST_GROUP, Gap, Measurement, Subgroup
+from auditor.statistics.intervals import rate_interval
+from auditor.statistics.multiplicity import holm
 from auditor.types import MISSING, ReIDDataset
 
 PERMUTATIONS = 1999

@@ -23,12 +23,12 @@ from attacks.membership.judging import Level
 from auditor.exposure import WORST, worst_case
 from auditor.metrics import leakage, measure
 from auditor.metrics.auc import macro_auc
-from auditor.metrics.intervals import exceeds, proportion, rate_interval
-from auditor.metrics.paired import paired
 from auditor.metrics.scores import urr1
 from auditor.metrics.unlinkability import d_sys_interval
-from auditor.multiplicity import ALPHA, widened
 from auditor.report import Measurement
+from auditor.statistics.intervals import exceeds, proportion, rate_interval
+from auditor.statistics.multiplicity import ALPHA, widened
+from auditor.statistics.paired import paired
 
 Array = NDArray[np.float64]
 

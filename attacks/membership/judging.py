@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from attacks.membership.candidates import Candidates
 from auditor.card import card_from
 from auditor.metrics import roc
-from auditor.metrics.intervals import proportion, resample
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet, load_reference
 from auditor.report import Curve, Measurement
+from auditor.statistics.intervals import proportion, resample
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 HEADLINE = "identity_excess"

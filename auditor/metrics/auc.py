@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auditor.metrics.intervals import unseen_images
+from auditor.statistics.intervals import unseen_images
 
 Array = NDArray[np.float64]
 Pairs = Callable[[Array], tuple[Array, Array, Array]]

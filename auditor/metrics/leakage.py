@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auditor.metrics.intervals import unseen_images
+from auditor.statistics.intervals import unseen_images
 
 Array = NDArray[np.float64]
 Formula = Callable[[Array], Array]

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from auditor.metrics import intervals
 from auditor.metrics.auc import Areas
 from auditor.report import BOUNDS, Measurement
+from auditor.statistics import intervals
 
 Worse = Literal["higher", "lower"]
 Unit = Literal["fraction", "dB", "distance", "ratio"]

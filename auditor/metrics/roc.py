@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from auditor.errors import DataError
-from auditor.metrics.intervals import CONFIDENCE
+from auditor.statistics.intervals import CONFIDENCE
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy.linalg import block_diag
 
-from auditor.metrics.intervals import bootstrap, proportion, unseen_images
 from auditor.report import Measurement, Score
+from auditor.statistics.intervals import bootstrap, proportion, unseen_images
 
 Persons = Mapping[str, tuple[float, float]]
 

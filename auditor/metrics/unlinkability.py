@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 
 from auditor.errors import DataError
-from auditor.metrics.intervals import CONFIDENCE, proportion
+from auditor.statistics.intervals import CONFIDENCE, proportion
 
 FOLDS = 5
 GROUPS = 20

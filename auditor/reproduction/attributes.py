@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from auditor.errors import DataError
 from auditor.metrics import measure
-from auditor.metrics.intervals import unseen_images
 from auditor.models.extractor import CardedExtractor
 from auditor.reid import Recipe
 from auditor.reid.augment import augment
 from auditor.report import Measurement
+from auditor.statistics.intervals import unseen_images
 from auditor.training import fit, one_cycle
 from auditor.types import ReIDDataset, RunContext, Split
 

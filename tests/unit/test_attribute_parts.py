@@ -11,7 +11,7 @@ from attacks.attributes.rows import CANDIDATES, choose_neighbours, fit_whitening
 from attacks.attributes.scoring import attribute_measurements, inferred
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
-from auditor.metrics.intervals import proportion
+from auditor.statistics.intervals import proportion
 from auditor.types import Split
 
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from auditor.metrics import measure
 from auditor.metrics.auc import macro_auc
-from auditor.metrics.intervals import proportion
+from auditor.statistics.intervals import proportion
 
 
 def draw(classes, images=80, persons=15, seed=0):

@@ -13,8 +13,8 @@ from scipy import stats
 from auditor.commands.compare import lines
 from auditor.comparison import changes, compare
 from auditor.gates import exit_code
-from auditor.metrics.paired import paired, shared_people, unpaired
 from auditor.report import AuditReport, Measurement, Scenario
+from auditor.statistics.paired import paired, shared_people, unpaired
 from reports.comparison_markdown import render
 from tests.records import HOSTILE, example_record, hostile_record, identity, powerful_record
 

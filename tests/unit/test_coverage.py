@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auditor.metrics.intervals import rate_interval
+from auditor.statistics.intervals import rate_interval
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ import torch
 
 from auditor.exposure import exposure, worst_case
 from auditor.metrics import measure
-from auditor.metrics.intervals import proportion
 from auditor.report import Finding, Measurement, PowerOutcome
+from auditor.statistics.intervals import proportion
 from tests.records import certificate, identity, measured
 
 IMAGES = 4

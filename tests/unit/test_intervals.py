@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from auditor.metrics import measure
-from auditor.metrics.intervals import (
+from auditor.statistics.intervals import (
     bootstrap,
     by_person,
     exceeds,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from auditor.metrics.intervals import proportion
-from auditor.multiplicity import ALPHA, holm, tail, widened
+from auditor.statistics.intervals import proportion
+from auditor.statistics.multiplicity import ALPHA, holm, tail, widened
 
 p_values = st.lists(st.floats(0, 1), max_size=12)
 

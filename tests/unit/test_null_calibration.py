@@ -18,8 +18,8 @@ from auditor.gates import Gate, check
 from auditor.ladders import ladders
 from auditor.metrics import leakage, measure, scores
 from auditor.metrics.unlinkability import d_sys_interval, permutation_p
-from auditor.multiplicity import ALPHA
 from auditor.report import Measurement
+from auditor.statistics.multiplicity import ALPHA
 from auditor.subgroups import gaps
 from tests.records import certificate, identity
 from tests.unit.test_gates import holding, several

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.metrics import scores
-from auditor.metrics.intervals import proportion
 from auditor.metrics.scores import urr1, urr2
 from auditor.report import Measurement
+from auditor.statistics.intervals import proportion
 
 PEOPLE = 100
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from auditor.metrics import measure
-from auditor.metrics.intervals import rate_interval
 from auditor.report import SMALLEST_GROUP, Measurement
+from auditor.statistics.intervals import rate_interval
 from auditor.subgroups import gaps, subgroups
 from auditor.types import MISSING, Split
 from tests.records import measured

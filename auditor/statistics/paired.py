@@ -11,8 +11,8 @@ unrelated, and the paired interval is as wide as an unpaired one.
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.multiplicity import ALPHA
 from auditor.report import BOUNDS, Measurement
+from auditor.statistics.multiplicity import ALPHA
 
 RESAMPLES = 4000
 CELLS = 4_000_000
