@@ -15,7 +15,15 @@ from auditor.exposure import exposure
 from auditor.journal import Budget, Controls, Result, Utility, controls_of
 from auditor.ladders import comparable, families, ladder, ladders, strongest
 from auditor.metrics import scores
-from auditor.report import AuditReport, Finding, Ladder, Measurement, Power, Scenario, Score
+from auditor.report import (
+    AuditReport,
+    Finding,
+    Ladder,
+    Measurement,
+    Power,
+    Scenario,
+    Score,
+)
 from auditor.saturation import completed
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")

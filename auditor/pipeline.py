@@ -29,13 +29,7 @@ from auditor.metrics.similarity import Distance
 from auditor.progress import Display
 from auditor.proving import Prover, headline
 from auditor.quiz import STUDY
-from auditor.report import (
-    AuditReport,
-    Finding,
-    Measurement,
-    ProbeCheck,
-    dumps,
-)
+from auditor.report import AuditReport, Finding, Measurement, ProbeCheck, dumps
 from auditor.results import attacked, reason_of
 from auditor.retrained import Shelf
 from auditor.study_material import save_material

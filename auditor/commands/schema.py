@@ -15,7 +15,7 @@ def schema(
     ] = None,
 ) -> None:
     """Print the JSON Schema of report.json."""
-    from auditor.schema import record_schema
+    from auditor.report.schema import record_schema
 
     text = json.dumps(record_schema(), indent=2, ensure_ascii=False) + "\n"
     if out is None:

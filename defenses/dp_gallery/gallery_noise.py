@@ -12,7 +12,12 @@ from auditor.embedding import features_of
 from auditor.errors import UsageError
 from auditor.metrics.dp import verdict
 from auditor.releasing import Composed
-from auditor.report import AuditedEpsilon, PrivacyClaim, PrivacyVerdict, ReconstructionBound
+from auditor.report import (
+    AuditedEpsilon,
+    PrivacyClaim,
+    PrivacyVerdict,
+    ReconstructionBound,
+)
 from auditor.types import RunContext, Split, Target
 from defenses.dp_gallery import remarks
 from defenses.dp_gallery.measuring import Distances, experiment

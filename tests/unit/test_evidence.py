@@ -11,7 +11,14 @@ from auditor.comparison import compare
 from auditor.evidence import doubts, doubts_on
 from auditor.gates import Gate, check, outranked
 from auditor.ladders import ladders
-from auditor.report import AuditReport, Finding, Power, PowerOutcome, Scenario, Subgroup
+from auditor.report import (
+    AuditReport,
+    Finding,
+    Power,
+    PowerOutcome,
+    Scenario,
+    Subgroup,
+)
 from tests.records import certificate, example_record, identity, measured
 
 LADDER = "none/ladder/identity.top1"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from auditor.older_records import upgraded
 from auditor.report import SCHEMA, dumps, load, loads
+from auditor.report.older import upgraded
 
 STORED = Path(__file__).parents[1] / "older" / "schema_1.json"
 

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from auditor.report import dumps, loads
-from auditor.schema import record_schema
+from auditor.report.schema import record_schema
 from tests.records import (
     detailed_record,
     example_record,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from auditor import report
-from auditor.report import SCHEMA, AuditReport
+from auditor.report.audit_report import SCHEMA, AuditReport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 IDENTIFIER = f"urn:reid-privacy-auditor:report:{SCHEMA}"

@@ -1,0 +1,66 @@
+"""Records to JSON and back."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from auditor.errors import UsageError
+from auditor.report.audit_report import SCHEMA, AuditReport
+from auditor.report.older import upgraded
+
+_ADAPTER = TypeAdapter(AuditReport)
+
+
+def dumps(report: AuditReport) -> str:
+    """The record as strict JSON: no NaN, keys in the order of the fields."""
+    plain = _encodable(_ADAPTER.dump_python(report, mode="python"))
+    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _encodable(value: Any) -> Any:
+    """Plain data whose text survives UTF-8: a file name may hold bytes that are no text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_encodable(str(key)): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def loads(text: str | bytes, source: str = "report") -> AuditReport:
+    """Read a record back.
+
+    Raises:
+        UsageError: if it is not JSON of this schema.
+    """
+    try:
+        plain = json.loads(text)
+        schema = plain.get("schema") if isinstance(plain, dict) else None
+        if schema not in (None, *range(1, SCHEMA + 1)):
+            raise UsageError(f"{source} has schema {schema}; this version reads up to {SCHEMA}")
+        return _ADAPTER.validate_python(upgraded(plain))
+    except (ValueError, RecursionError) as error:
+        if not isinstance(error, ValidationError):
+            raise UsageError(f"{source} is not an audit record: {error}") from None
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top level"
+        raise UsageError(f"{source} is not an audit record: {place}: {first['msg']}") from None
+
+
+def load(path: Path) -> AuditReport:
+    """Read ``report.json``.
+
+    Raises:
+        UsageError: if the file is missing or is not an audit record.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file; give the report.json of an audit")
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return loads(text, str(path))
