@@ -12,11 +12,11 @@ from functools import partial
 
 import torch
 
+from auditor.console import trace
 from auditor.embedding import forget
 from auditor.errors import AuditError
 from auditor.journal import Budget, PartialCurve
 from auditor.report import Curve, Measurement
-from auditor.terminal import trace
 from auditor.types import Attack, Progress, RunContext, Split, Target
 
 log = logging.getLogger(__name__)

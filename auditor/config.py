@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from auditor import plain_yaml, plugins
 from auditor.chain import CHAIN, links_of, plugin_of
+from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
-from auditor.terminal import printable
 
 Layout = Literal[
     "auto",

@@ -12,8 +12,8 @@ from types import FrameType
 
 import typer
 
+from auditor.console import printable
 from auditor.errors import StrangerExitError
-from auditor.terminal import printable
 
 REPEATED = 2.0
 """Seconds within which the same request to stop, sent once more, is the same request."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from auditor import __version__, plugins
 from auditor.chain import Links, applied
 from auditor.config import DataConfig, ModelConfig
+from auditor.console import Display
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
 from auditor.errors import UsageError
@@ -26,7 +27,6 @@ from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
-from auditor.progress import Display
 from auditor.records import picture_digest
 from auditor.report import Measurement, PrivacyClaim
 from auditor.session import open_configured, open_data

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from auditor import __version__
+from auditor.console import pathless
 from auditor.errors import EnvironmentUnmetError
 from auditor.files import write
-from auditor.terminal import pathless
 
 PACKAGES = (
     "torch",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from auditor import claims, plugins
 from auditor.config import DataConfig, ModelConfig
+from auditor.console import Display
 from auditor.data.stored import StoredGallery, read_gallery
 from auditor.deploying import digests, gallery_bytes, plain_json, public_claim
 from auditor.embedding import released_split
@@ -26,7 +27,6 @@ from auditor.environment import pick_device
 from auditor.errors import UsageError
 from auditor.files import table, write
 from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
-from auditor.progress import Display
 from auditor.records import picture_digest
 from auditor.report import PrivacyClaim
 from auditor.session import open_configured, open_data

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.config import BARE
+from auditor.console import Display
 from auditor.files import write
-from auditor.progress import Display
 from auditor.report import (
     Curve,
     Finding,

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from auditor.console import printable
 from auditor.errors import UsageError
-from auditor.terminal import printable
 
 LARGEST = 2**20
 """Bytes of a file; the longest real policies have some ten thousand."""

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.console import pathless, printable
 from auditor.containment import contained
 from auditor.report import Curve, Measurement
-from auditor.terminal import pathless, printable
 from auditor.types import Attack, AttackResult, RunContext, Target
 from auditor.undisturbed import undisturbed
 

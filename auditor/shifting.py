@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from auditor import __version__, controls, plugins
+from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.environment import pick_device
 from auditor.errors import UsageError
 from auditor.files import write
 from auditor.handover import handover
-from auditor.progress import Display
 from auditor.types import Continuing, Exporter, RunContext
 
 PLUGIN = "pis"

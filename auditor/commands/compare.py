@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.terminal import printable
+from auditor.console import printable
 
 if TYPE_CHECKING:
     from auditor.comparison import Comparison, Difference

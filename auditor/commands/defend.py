@@ -80,7 +80,7 @@ def defend(
         return
     links = links_of("defended", resolved.defenses["defended"])
     from auditor import deploying  # torch starts here
-    from auditor.progress import Display
+    from auditor.console import Display
 
     job = deploying.Job(
         model=resolved.model,
@@ -102,7 +102,7 @@ def _add(resolved: "AuditConfig", out: Path) -> None:
     assert resolved.model is not None
     assert resolved.data is not None
     from auditor import growing  # torch starts here
-    from auditor.progress import Display
+    from auditor.console import Display
 
     job = growing.Growth(
         model=resolved.model,

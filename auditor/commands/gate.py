@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.console import printable
 from auditor.errors import UsageError
-from auditor.terminal import printable
 
 if TYPE_CHECKING:
     from auditor.gates import Gate, Verdict

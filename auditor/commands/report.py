@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.commands.gate import ConfigFile, PolicyFile, Today, verdicts_of
+from auditor.console import printable
 from auditor.errors import AuditError
-from auditor.terminal import printable
 
 if TYPE_CHECKING:
     from auditor.gates import Verdict

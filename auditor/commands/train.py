@@ -44,9 +44,9 @@ def train(
     given = {"epochs": epochs, "lr": lr, **_settings(settings or [])}
     chosen = {name: value for name, value in given.items() if value is not None}
     shape = _size(size)
+    from auditor.console import Display
     from auditor.environment import pick_device  # torch starts here
     from auditor.models.described import arch_for, card_for, described
-    from auditor.progress import Display
     from auditor.reid import run
     from auditor.reid.recipe import recipe_from
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from auditor.console import printable
 from auditor.errors import DataError
-from auditor.terminal import printable
 from auditor.types import Images, Selection
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")

@@ -10,11 +10,11 @@ import torch
 from pydantic import TypeAdapter
 
 from auditor.card import card_from
+from auditor.console import Display
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.files import write
 from auditor.models.described import described
 from auditor.models.reference import WEIGHTS
-from auditor.progress import Display
 from auditor.reid.recipe import recipe_from
 from auditor.reid.run import Job as Training
 from auditor.reid.run import train

@@ -137,7 +137,7 @@ def test_person_zero_is_not_dropped_as_nobody(audit, tmp_path):
 
 
 def test_a_forged_line_in_a_message_is_indented():
-    from auditor.terminal import pathless, printable
+    from auditor.console import pathless, printable
 
     assert "\n" not in printable("a\nverdict: PASS")
     assert pathless("at /home/ada/x.png") == "at …/x.png"
