@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from auditor import plain_yaml, plugins
+from auditor import plugins
+from auditor.artifacts import plain_yaml
 from auditor.chain import CHAIN, links_of, plugin_of
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean

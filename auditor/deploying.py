@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from auditor import __version__, plugins
+from auditor.artifacts.atomic import table, write
 from auditor.chain import Links, applied
 from auditor.config import DataConfig, ModelConfig
 from auditor.console import Display
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
 from auditor.errors import UsageError
-from auditor.files import table, write
 from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from auditor import __version__
+from auditor.artifacts.atomic import write
 from auditor.console import pathless
 from auditor.errors import EnvironmentUnmetError
-from auditor.files import write
 
 PACKAGES = (
     "torch",

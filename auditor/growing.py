@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from auditor import claims, plugins
+from auditor.artifacts.atomic import table, write
 from auditor.config import DataConfig, ModelConfig
 from auditor.console import Display
 from auditor.data.stored import StoredGallery, read_gallery
@@ -25,7 +26,6 @@ from auditor.deploying import digests, gallery_bytes, plain_json, public_claim
 from auditor.embedding import released_split
 from auditor.environment import pick_device
 from auditor.errors import UsageError
-from auditor.files import table, write
 from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.records import picture_digest
 from auditor.report import PrivacyClaim

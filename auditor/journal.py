@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.artifacts.atomic import write
 from auditor.config import BARE
 from auditor.console import Display
-from auditor.files import write
 from auditor.report import (
     Curve,
     Finding,

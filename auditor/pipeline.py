@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from auditor import journal, personal, plugins
+from auditor import journal, plugins
+from auditor.artifacts import pseudonyms as personal
+from auditor.artifacts.atomic import write
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
 from auditor.certificates import not_run
@@ -24,7 +26,6 @@ from auditor.console import Display, trace
 from auditor.containment import contained
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
-from auditor.files import write
 from auditor.journal import Budget, Controls, Result, Step, Utility, controls_of
 from auditor.metrics.similarity import Distance
 from auditor.proving import Prover, headline

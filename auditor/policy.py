@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from auditor import plain_yaml
+from auditor.artifacts import plain_yaml
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, Waiver
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from auditor.artifacts.pseudonyms import PERSONAL
 from auditor.errors import DataError, UsageError
-from auditor.personal import PERSONAL
 from auditor.report import AuditReport, load
 
 STUDY = "study"

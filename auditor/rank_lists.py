@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
 from auditor.metrics.retrieval import Retrieval
 from auditor.metrics.similarity import Similarities, Truth
 from auditor.report import LISTED, Ranked, RankList

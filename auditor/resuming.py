@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from auditor.artifacts.manifest import MANIFEST, PURGES, SIGNATURE, STEPS, verify
+from auditor.artifacts.pseudonyms import without_files
 from auditor.errors import UsageError
-from auditor.manifest import MANIFEST, PURGES, SIGNATURE, STEPS, verify
-from auditor.personal import without_files
 from auditor.report import AuditReport, dumps, load
 
 log = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from auditor.artifacts.atomic import write
 from auditor.embedding import embed
-from auditor.files import write
 from auditor.models.architectures.group_norm import with_group_norm
 from auditor.models.extractor import CardedExtractor
 from auditor.report import Finding, PrivacyClaim

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from auditor import __version__, controls, plugins
+from auditor.artifacts.atomic import write
 from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.environment import pick_device
 from auditor.errors import UsageError
-from auditor.files import write
 from auditor.handover import handover
 from auditor.types import Continuing, Exporter, RunContext
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from auditor.files import table, write, write_picture
+from auditor.artifacts.atomic import table, write, write_picture
 from auditor.quiz import CELL_RATIO, KEY
 from auditor.types import ReIDDataset, RunContext, Target
 

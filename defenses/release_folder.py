@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from auditor.files import table, write
+from auditor.artifacts.atomic import table, write
 from auditor.records import picture_digest
 from auditor.types import RunContext, Split, Target
 

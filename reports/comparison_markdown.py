@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from auditor.artifacts.atomic import write
 from auditor.comparison import Comparison, Difference
-from auditor.files import write
 from reports.markdown import MARKS, MOST, code, escape, table
 from reports.wording import number
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from openpyxl import Workbook
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
+from auditor.artifacts.pseudonyms import revealed
 from auditor.gates import Verdict
-from auditor.personal import revealed
 from auditor.report import AuditReport
 from reports import sheets, summary_sheets
 

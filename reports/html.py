@@ -16,9 +16,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
+from auditor.artifacts.pseudonyms import revealed
 from auditor.gates import Verdict, decimals, limit_text
-from auditor.personal import revealed
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Measurement
 from reports import (
     annexes,

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
 from auditor.gates import Verdict
 from auditor.report import AuditReport
 from reports.checks import Check, State, checks

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
 from auditor.gates import Verdict
 from auditor.report import AuditReport, Measurement, Scenario
 from reports import tables

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
 from auditor.report import Measurement
 from auditor.reproduction.record import Figure, Reproduction
 from reports.html import environment, styled

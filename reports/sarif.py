@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor import __version__
-from auditor.files import write
+from auditor.artifacts.atomic import write
 from auditor.gates import Verdict
 from auditor.report import AuditReport
 from reports.checks import Check, checks

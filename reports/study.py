@@ -5,7 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
 from auditor.quiz import Quiz
 from reports.html import environment, styled
 

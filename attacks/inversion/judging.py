@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from auditor.artifacts.atomic import write_picture
 from auditor.embedding import embed_pictures, features_of
-from auditor.files import write_picture
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr, ssim
 from auditor.metrics.retrieval import Retrieval, evaluate

@@ -13,7 +13,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an audit.
 
 def purge(folder: Folder) -> None:
     """Remove what names or shows people from an audit, and write down that it was done."""
-    from auditor import purging
+    from auditor.artifacts import purge as purging
 
     removed = purging.purge(folder).files
     if not removed:
@@ -34,7 +34,7 @@ def verify(
     ] = None,
 ) -> None:
     """Compare an audit's files with its manifest; exit code 3 names what is different."""
-    from auditor import manifest, signing
+    from auditor.artifacts import manifest, signing
 
     found = manifest.verify(folder)
     for what in ("changed", "missing", "added"):
@@ -57,7 +57,7 @@ def sign(
     key: Annotated[Path, typer.Option("--key", help="Ed25519 private key in PEM.")],
 ) -> None:
     """Sign an audit's manifest, offline; refuses a folder that differs from it."""
-    from auditor import manifest, signing
+    from auditor.artifacts import manifest, signing
 
     if not manifest.verify(folder).whole:
         raise UsageError(f"{folder} differs from its manifest; see: audit verify {folder}")

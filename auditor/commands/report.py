@@ -66,8 +66,8 @@ def render(
         reveal: whether real people are named and shown sharp.
     """
     from auditor import plugins
-    from auditor.files import owners_alone
-    from auditor.manifest import announce, seal
+    from auditor.artifacts.atomic import owners_alone
+    from auditor.artifacts.manifest import announce, seal
 
     revealing = reveal and record.real_people
     names = list(formats or plugins.installed("renderers"))

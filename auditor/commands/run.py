@@ -94,7 +94,7 @@ def run(
         "budget": _fractions(budget),
     }
     resolved = configuration.load(config, flags, settings or [])
-    from auditor.claiming import claimed
+    from auditor.artifacts.ownership import claimed
 
     with claimed(out):
         _prepare(out, overwrite=overwrite, resume=resume)
@@ -120,7 +120,7 @@ def demo(
 
     flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
-    from auditor.claiming import claimed
+    from auditor.artifacts.ownership import claimed
 
     with claimed(out):
         _prepare(out, overwrite=overwrite)
@@ -156,13 +156,13 @@ def _audit(
 
 def _prepare(out: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one."""
-    from auditor.claiming import FOLDERS, sweep
+    from auditor.artifacts.ownership import FOLDERS, sweep
 
     sweep(out)
     if resume or not (out / "report.json").exists():
         return
     from auditor import plugins
-    from auditor.manifest import OWN
+    from auditor.artifacts.manifest import OWN
 
     if not overwrite:
         raise UsageError(

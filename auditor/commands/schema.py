@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.files import write
+from auditor.artifacts.atomic import write
 
 
 def schema(

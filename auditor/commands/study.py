@@ -44,7 +44,7 @@ def make(
     Give people the folder 'handout' and keep 'key.csv' from them.
     """
     from auditor import plugins, quiz
-    from auditor.files import table, write
+    from auditor.artifacts.atomic import table, write
 
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; name another --out")

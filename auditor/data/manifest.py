@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from auditor.artifacts.atomic import write
 from auditor.data.rows import COLUMNS, SPLITS, Rows, locate
 from auditor.errors import DataError
-from auditor.files import write
 
 REQUIRED = ("path", "pid", "camid")
 UNKNOWN_CAMERA = frozenset({"", "-1", "unknown"})

@@ -14,10 +14,10 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
+from auditor.artifacts.atomic import write
 from auditor.card import Card, card_from
 from auditor.console import printable
 from auditor.errors import ModelError, ModelRefusedError, UsageError
-from auditor.files import write
 from auditor.models.architectures.registry import names_code
 
 KEY = "reid-privacy-auditor"

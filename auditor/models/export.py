@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from auditor.artifacts.atomic import write
 from auditor.embedding import embed
 from auditor.errors import ModelError
-from auditor.files import write
 from auditor.models.architectures.group_norm import ENDING
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor, reason

@@ -11,8 +11,8 @@ import yaml
 
 from auditor import config as configuration
 from auditor import session
-from auditor.claiming import claimed
-from auditor.files import write
+from auditor.artifacts.atomic import write
+from auditor.artifacts.ownership import claimed
 from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
 from auditor.reproduction.plan import RowPlan, block_of
 from auditor.reproduction.scene import Outcome, Scene

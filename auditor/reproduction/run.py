@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
+from auditor.artifacts.atomic import write
 from auditor.chain import links_of
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world, save_world
 from auditor.environment import describe, occasion
 from auditor.errors import UsageError
-from auditor.files import write
 from auditor.reproduction import audits, publications
 from auditor.reproduction.plan import (
     Block,

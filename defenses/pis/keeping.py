@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Generator, Tensor
 
+from auditor.artifacts.atomic import write
 from auditor.errors import DataError, UsageError
-from auditor.files import write
 
 FILE = "generator.safetensors"
 NETWORK, PARTNERS, KEY = "network.", "partners.", "shift"

@@ -6,10 +6,10 @@ import stat
 
 import pytest
 
-from auditor import purging
-from auditor.claiming import MARK, check, claimed, sweep
+from auditor.artifacts import purge
+from auditor.artifacts.atomic import TEMPORARY, write
+from auditor.artifacts.ownership import MARK, check, claimed, sweep
 from auditor.errors import UsageError
-from auditor.files import TEMPORARY, write
 from auditor.report import dumps
 from tests import records
 
@@ -72,7 +72,7 @@ def test_other_files_beside_an_audit_are_left_alone(tmp_path):
     with claimed(out):
         (out / "personal").mkdir()
         (out / "personal" / "pseudonyms.csv").write_text("P0001,7")
-    purging.purge(out)
+    purge.purge(out)
     assert (out / "notes.txt").read_text() == "mine"
     assert not (out / "personal").exists()
 
@@ -92,7 +92,7 @@ def test_two_audits_do_not_share_a_folder(tmp_path):
     with pytest.raises(UsageError, match="another audit is at work"), claimed(tmp_path / "out"):
         pass
     with pytest.raises(UsageError, match="another audit is at work"):
-        purging.purge(tmp_path / "out")
+        purge.purge(tmp_path / "out")
     go.set()
     other.join()
     with claimed(tmp_path / "out"):  # let go, however it ended

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from auditor import config, resuming
+from auditor.artifacts.manifest import seal
 from auditor.data.manifest import read_manifest
 from auditor.environment import occasion
 from auditor.errors import ModelRefusedError, UsageError
-from auditor.manifest import seal
 from auditor.models.sniff import sniff
 from auditor.report import dumps
 from tests import records

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor import plain_yaml
+from auditor.artifacts import plain_yaml
 from auditor.data.images import decode
 from auditor.errors import DataError, UsageError
 from auditor.report import dumps

@@ -7,7 +7,8 @@ from shutil import which
 
 import pytest
 
-from auditor import manifest, purging, signing
+from auditor.artifacts import manifest, signing
+from auditor.artifacts import purge as purging
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.report import dumps
 from tests.records import example_record

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from auditor import resuming
+from auditor.artifacts.atomic import write
 from auditor.errors import UsageError
-from auditor.files import write
 from auditor.report import AuditReport, ProbeCheck, dumps
 
 HEAD = AuditReport(

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from scipy import stats
 
+from auditor.artifacts.pseudonyms import PERSONAL
 from auditor.errors import DataError, UsageError
-from auditor.personal import PERSONAL
 from auditor.quiz import KEY, STUDY, Right, make, read_key
 from auditor.quiz_score import by_guessing, read_answers, score
 from auditor.report import dumps
@@ -241,7 +241,7 @@ class TestScore:
 
 
 def test_the_answer_sheet_is_read_back(record, tmp_path):
-    from auditor.files import table
+    from auditor.artifacts.atomic import table
     from auditor.quiz import COLUMNS, answer_sheet
 
     quiz, key = make(record, "none", 4)

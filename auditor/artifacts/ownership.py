@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from auditor.artifacts.atomic import TEMPORARY
+from auditor.artifacts.manifest import MARK, OWN, STEPS
+from auditor.artifacts.pseudonyms import PERSONAL
 from auditor.errors import EnvironmentUnmetError, UsageError
-from auditor.files import TEMPORARY
-from auditor.manifest import MARK, OWN, STEPS
-from auditor.personal import PERSONAL
 from auditor.report import load
 
 try:
@@ -103,7 +103,7 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a writer left that was killed in the middle; see `auditor.files.write`.
+    """Remove what a writer left that was killed in the middle; see `auditor.artifacts.atomic.write`.
 
     Only what lies where an audit writes, and is named as its temporary files are.
     """

@@ -1,7 +1,7 @@
 """What an audit's folder holds, file by file, so that whoever gets it can tell it is whole.
 
 ``manifest.json`` lists the record, everything rendered from it, the journal and what is personal,
-each with its size and SHA-256. It proves nothing about who wrote it; see `auditor.signing`.
+each with its size and SHA-256. It proves nothing about who wrote it; see `auditor.artifacts.signing`.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from auditor import __version__
+from auditor.artifacts.atomic import TEMPORARY, write
+from auditor.artifacts.pseudonyms import PERSONAL
 from auditor.errors import UsageError
-from auditor.files import TEMPORARY, write
-from auditor.personal import PERSONAL
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -27,7 +27,7 @@ NAMELESS = ("report.junit.xml", "report.md", "report.sarif")
 """What pipelines read, in which nobody is shown or named whatever was asked for."""
 OWN = (MANIFEST, SIGNATURE, PURGES)
 MARK = "audit.lock"
-"""Says that a folder is an audit's; see `auditor.claiming`."""
+"""Says that a folder is an audit's; see `auditor.artifacts.ownership`."""
 """Files about the folder's files, which the manifest cannot list."""
 TOP = ("report.*", "run.json")
 """What an audit writes beside its folders."""
@@ -61,7 +61,7 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Purge:
-    """What was removed from a folder, and what it was; see `auditor.purging`."""
+    """What was removed from a folder, and what it was; see `auditor.artifacts.purge`."""
 
     when: str
     auditor: str
@@ -128,7 +128,7 @@ def seal(folder: Path, written: Sequence[Path], *, revealed: bool) -> None:
 def announce(folder: Path, names: Iterable[str]) -> None:
     """Write down which files are about to show or name real people, before they do.
 
-    A writer that is killed in the middle must leave nothing that `auditor.purging` does not find.
+    A writer that is killed in the middle must leave nothing that `auditor.artifacts.purge` does not find.
     """
     if not (folder / "report.json").is_file():
         return

@@ -8,9 +8,7 @@ import shutil
 from pathlib import Path
 
 from auditor import __version__
-from auditor.claiming import claimed, made_by_audit, sweep
-from auditor.errors import EnvironmentUnmetError, UsageError
-from auditor.manifest import (
+from auditor.artifacts.manifest import (
     MANIFEST,
     MARK,
     NAMELESS,
@@ -23,7 +21,9 @@ from auditor.manifest import (
     read,
     save_purges,
 )
-from auditor.personal import PERSONAL
+from auditor.artifacts.ownership import claimed, made_by_audit, sweep
+from auditor.artifacts.pseudonyms import PERSONAL
+from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.report import load
 
 REMOVED = (PERSONAL, STEPS)

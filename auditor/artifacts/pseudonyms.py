@@ -1,7 +1,7 @@
 """What names or shows people lies in one folder of an audit, and is its owner's alone.
 
 The record and everything rendered from it carry pseudonyms. The table that undoes them, pictures of
-people and names of their files are below ``personal/``, which `auditor.purging` removes. Whoever
+people and names of their files are below ``personal/``, which `auditor.artifacts.purge` removes. Whoever
 has the dataset and the seed can draw the pseudonyms again: this is pseudonymisation, not
 anonymisation.
 """
@@ -15,8 +15,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from auditor.artifacts.atomic import table, write
 from auditor.errors import UsageError
-from auditor.files import table, write
 from auditor.report import AuditReport, Exposed, Match, Measurement, Ranked, RankList
 
 PERSONAL = "personal"

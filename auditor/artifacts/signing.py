@@ -10,9 +10,9 @@ The signature is the plain 64 bytes over ``manifest.json``, so other tools can c
 from pathlib import Path
 from types import ModuleType
 
+from auditor.artifacts.atomic import write
+from auditor.artifacts.manifest import MANIFEST, SIGNATURE
 from auditor.errors import EnvironmentUnmetError, UsageError
-from auditor.files import write
-from auditor.manifest import MANIFEST, SIGNATURE
 
 
 def sign(folder: Path, key: Path) -> None:
