@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from auditor import plugins
-from auditor.containment import contained
 from auditor.errors import UsageError
+from auditor.plugins.containment import contained
 
 if TYPE_CHECKING:
     from auditor.types import Defense, RunContext, Target
@@ -85,8 +85,8 @@ def applied(
 
     Claims that were made before and that it undoes are void in what comes out.
     """
-    from auditor import claims  # torch starts here
-    from auditor.undisturbed import undisturbed
+    from auditor.plugins import claims  # torch starts here
+    from auditor.plugins.undisturbed import undisturbed
 
     defense: Defense = plugins.build("defenses", name, params)
     alone = contained(f"the defense {name!r}")

@@ -27,8 +27,8 @@ from auditor.commands.shift import shift
 from auditor.commands.study import app as study_commands
 from auditor.commands.train import train
 from auditor.console import patient_output, printable
-from auditor.containment import interrupted, nobody, signals_heeded, stopped_by
 from auditor.errors import AuditError, EnvironmentUnmetError, UsageError
+from auditor.plugins.containment import interrupted, nobody, signals_heeded, stopped_by
 
 EPILOG = (
     "Exit codes: 0 every error-level gate proven; 1 internal error; 2 usage, configuration, "

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auditor import claims, plugins
+from auditor import plugins
 from auditor.artifacts.atomic import table, write
 from auditor.config import DataConfig, ModelConfig
 from auditor.console import Display
@@ -27,6 +27,7 @@ from auditor.embedding import released_split
 from auditor.environment import pick_device
 from auditor.errors import UsageError
 from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
+from auditor.plugins import claims
 from auditor.records import picture_digest
 from auditor.report import PrivacyClaim
 from auditor.session import open_configured, open_data

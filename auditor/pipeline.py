@@ -23,15 +23,15 @@ from auditor.certificates import not_run
 from auditor.chain import Links, applied, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
 from auditor.console import Display, trace
-from auditor.containment import contained
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case
 from auditor.journal import Budget, Controls, Result, Step, Utility, controls_of
 from auditor.metrics.similarity import Distance
+from auditor.plugins.containment import contained
+from auditor.plugins.results import attacked, reason_of
 from auditor.proving import Prover, headline
 from auditor.quiz import STUDY
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck, dumps
-from auditor.results import attacked, reason_of
 from auditor.retrained import Shelf
 from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups

@@ -21,12 +21,12 @@ from typing import Protocol, runtime_checkable
 from auditor import controls
 from auditor.certificates import certificates, not_run
 from auditor.console import trace
-from auditor.containment import contained
 from auditor.errors import UnsupportedTargetError
 from auditor.journal import Controls
 from auditor.planting import Planted, Size, plant
+from auditor.plugins.containment import contained
+from auditor.plugins.results import attacked, reason_of
 from auditor.report import Measurement, Power
-from auditor.results import attacked, reason_of
 from auditor.types import Attack, AttackResult, FeatureExtractor, Progress, RunContext, Target
 
 log = logging.getLogger(__name__)

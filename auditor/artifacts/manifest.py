@@ -1,7 +1,8 @@
 """What an audit's folder holds, file by file, so that whoever gets it can tell it is whole.
 
 ``manifest.json`` lists the record, everything rendered from it, the journal and what is personal,
-each with its size and SHA-256. It proves nothing about who wrote it; see `auditor.artifacts.signing`.
+each with its size and SHA-256. It proves nothing about who wrote it; `auditor.artifacts.signing`
+does.
 """
 
 import hashlib
@@ -128,7 +129,8 @@ def seal(folder: Path, written: Sequence[Path], *, revealed: bool) -> None:
 def announce(folder: Path, names: Iterable[str]) -> None:
     """Write down which files are about to show or name real people, before they do.
 
-    A writer that is killed in the middle must leave nothing that `auditor.artifacts.purge` does not find.
+    A writer that is killed in the middle must leave nothing that `auditor.artifacts.purge` does
+    not find.
     """
     if not (folder / "report.json").is_file():
         return

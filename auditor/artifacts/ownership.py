@@ -103,7 +103,7 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a writer left that was killed in the middle; see `auditor.artifacts.atomic.write`.
+    """Remove what a killed writer left; see `auditor.artifacts.atomic.write`.
 
     Only what lies where an audit writes, and is named as its temporary files are.
     """

@@ -1,8 +1,8 @@
 """What names or shows people lies in one folder of an audit, and is its owner's alone.
 
 The record and everything rendered from it carry pseudonyms. The table that undoes them, pictures of
-people and names of their files are below ``personal/``, which `auditor.artifacts.purge` removes. Whoever
-has the dataset and the seed can draw the pseudonyms again: this is pseudonymisation, not
+people and names of their files are below ``personal/``, which `auditor.artifacts.purge` removes.
+Whoever has the dataset and the seed can draw the pseudonyms again: this is pseudonymisation, not
 anonymisation.
 """
 

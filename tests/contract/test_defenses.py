@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from auditor import plugins
-from auditor.claims import kept
 from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.plugins.claims import kept
 from auditor.types import Exporter, Target
 from auditor.utility import search
 from defenses.release_folder import SECRET

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from auditor import containment
-from auditor.containment import contained, interrupted, signals_heeded
 from auditor.errors import StrangerExitError
+from auditor.plugins import containment
+from auditor.plugins.containment import contained, interrupted, signals_heeded
 from auditor.report import dumps
 from tests import records
 

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from auditor import chain, plugins
-from auditor.claims import kept
+from auditor.plugins.claims import kept
 from auditor.releasing import Composed, as_is
 from auditor.report import NoisyTraining, PrivacyVerdict
 from auditor.types import RunContext

@@ -13,13 +13,13 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
-from auditor.containment import contained
 from auditor.errors import ModelError
 from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
 from auditor.models.architectures.group_norm import ENDING, with_group_norm
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import begins_alike, is_head
+from auditor.plugins.containment import contained
 
 HEADS = ("fc", "classifier", "heads", "head")
 """Attributes under which torchvision keeps a network's classifier."""

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.console import pathless, printable
-from auditor.containment import contained
+from auditor.plugins.containment import contained
+from auditor.plugins.undisturbed import undisturbed
 from auditor.report import Curve, Measurement
 from auditor.types import Attack, AttackResult, RunContext, Target
-from auditor.undisturbed import undisturbed
 
 LONGEST = 1000
 """Letters of a reason or a note."""

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.console import printable
-from auditor.containment import contained
 from auditor.errors import UsageError, did_you_mean
+from auditor.plugins.containment import contained
 
 Kind = Literal[
     "attacks",

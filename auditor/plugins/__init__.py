@@ -1,0 +1,26 @@
+"""Attacks, defenses and renderers: found by entry point, contained, and held to what they return.
+
+What is imported here needs no torch; `results`, `claims` and `undisturbed` do.
+"""
+
+from auditor.plugins.registry import (
+    Kind,
+    build,
+    draw,
+    installed,
+    load,
+    parameters,
+    summary,
+    threat_model,
+)
+
+__all__ = [
+    "Kind",
+    "build",
+    "draw",
+    "installed",
+    "load",
+    "parameters",
+    "summary",
+    "threat_model",
+]
