@@ -10,8 +10,8 @@ from typing import Any
 from auditor import certificates, plugins
 from auditor.chain import CHAIN, Links, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
-from auditor.evidence import doubts
 from auditor.exposure import exposure
+from auditor.gates.evidence import doubts
 from auditor.journal import Budget, Controls, Result, Utility, controls_of
 from auditor.ladders import comparable, families, ladder, ladders, strongest
 from auditor.metrics import scores

@@ -106,7 +106,7 @@ class AuditConfig(_Strict):
             ways. Attacks rank plainly.
         rank_lists: of how many queries each scenario shows the best matches.
         study: how many questions each scenario with pictures of its own leaves for a study with
-            people; see `auditor.study_material`.
+            people; see `auditor.user_study.material`.
         tsne_people: of how many people each scenario draws the stored features.
         gates: limits; see `auditor.gates`.
         controls: whether every attack must prove its power; without, every gate on an attack is

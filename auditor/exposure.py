@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from auditor.evidence import doubts
+from auditor.gates.evidence import doubts
 from auditor.report import Exposed, Exposure, Finding, Measurement
 from auditor.statistics.intervals import high_end, low_end, proportion, simulate
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from auditor.evidence import NONE, Doubts, doubts, family_of, void
+from auditor.gates.evidence import NONE, Doubts, doubts, family_of, void
 from auditor.report import Finding, Ladder, Measurement
 from auditor.statistics.multiplicity import widened
 

@@ -30,12 +30,12 @@ from auditor.metrics.similarity import Distance
 from auditor.plugins.containment import contained
 from auditor.plugins.results import attacked, reason_of
 from auditor.proving import Prover, headline
-from auditor.quiz import STUDY
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck, dumps
 from auditor.retrained import Shelf
-from auditor.study_material import save_material
 from auditor.subgroups import gaps, subgroups
 from auditor.types import Attack, Progress, RunContext, Target
+from auditor.user_study.material import save_material
+from auditor.user_study.quiz import STUDY
 from auditor.utility import utility
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ The texts are paraphrased, never quoted, and nothing here says that a duty is me
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from auditor.evidence import family_of
+from auditor.gates.evidence import family_of
 from auditor.report import AuditReport, PrivacyClaim, Scenario
 from reports.coverage import figure, headlines, results
 from reports.promises import epsilons, neighbours

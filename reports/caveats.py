@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from auditor.evidence import covered, powerless
+from auditor.gates.evidence import covered, powerless
 from auditor.report import AuditReport, Finding
 from reports.wording import sentence
 

@@ -8,15 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from auditor.evidence import covered, powerless, unshown
-from auditor.gates import (
-    CLAIMS,
-    Verdict,
-    decimals,
-    limit_text,
-    shown_address,
-    unexcused,
-)
+from auditor.gates import CLAIMS, Verdict, decimals, limit_text, shown_address, unexcused
+from auditor.gates.evidence import covered, powerless, unshown
 from auditor.report import AuditReport, Finding, Scenario
 from reports.cleaning import clean
 from reports.discretion import discretion

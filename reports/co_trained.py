@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from auditor.evidence import family_of
+from auditor.gates.evidence import family_of
 from auditor.report import AFRESH, AuditReport, Finding, Measurement, Scenario
 
 SHOWN = ("top1", "reid_rank1", "reid_map", "ssim", "lpips")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditor.artifacts.atomic import write
-from auditor.comparison import Comparison, Difference
+from auditor.gates.comparison import Comparison, Difference
 from reports.markdown import MARKS, MOST, code, escape, table
 from reports.wording import number
 
@@ -15,7 +15,7 @@ def render(comparison: Comparison, path: Path) -> None:
     """Write the table.
 
     Args:
-        comparison: from `auditor.comparison.compare`.
+        comparison: from `auditor.gates.comparison.compare`.
         path: the file to write, whole or not at all.
     """
     write(path, ("\n".join(_lines(comparison)) + "\n").encode())

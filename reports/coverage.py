@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from auditor.evidence import family_of, powerless
+from auditor.gates.evidence import family_of, powerless
 from auditor.report import AuditReport, Finding, Measurement, Scenario
 from reports.wording import interval, label, listing, number, sentence
 

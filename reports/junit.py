@@ -26,7 +26,7 @@ def render(
 
     Args:
         report: the record.
-        verdicts: of the gates, from `auditor.gates.check` or `auditor.judging.judge`.
+        verdicts: of the gates, from `auditor.gates.check` or `auditor.gates.policy_check.judge`.
         path: the file to write, whole or not at all.
         root: not used; there are no pictures.
         reveal: not used, likewise.

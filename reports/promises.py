@@ -1,6 +1,6 @@
 """Privacy claims in words: one row of figures, and what stands beside them."""
 
-from auditor.evidence import family_of
+from auditor.gates.evidence import family_of
 from auditor.report import NoisyTraining, PrivacyClaim, ReconstructionBound, Scenario
 from reports.wording import label, number, quantity
 

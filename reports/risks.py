@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from auditor.evidence import family_of
+from auditor.gates.evidence import family_of
 from auditor.report import AuditReport
 from reports.tables import Family, by_family
 

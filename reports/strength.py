@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from auditor.evidence import doubts, family_of
+from auditor.gates.evidence import doubts, family_of
 from auditor.report import AuditReport, Measurement, Scenario
 from reports.drawing import ACCENT, SOFT, Drawing, mark_chance, plain, svg
 from reports.wording import label, number

@@ -6,7 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from auditor.artifacts.atomic import write
-from auditor.quiz import Quiz
+from auditor.user_study.quiz import Quiz
 from reports.html import environment, styled
 
 

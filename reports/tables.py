@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from auditor.evidence import covered, family_of, powerless, unshown
 from auditor.gates import Outcome, Verdict, overall
+from auditor.gates.evidence import covered, family_of, powerless, unshown
 from auditor.report import (
     AuditReport,
     Exposure,

@@ -8,7 +8,7 @@ import typer
 from auditor.console import printable
 
 if TYPE_CHECKING:
-    from auditor.comparison import Comparison, Difference
+    from auditor.gates.comparison import Comparison, Difference
 
 SHOWN = 20
 """Settings that differ; more are counted."""
@@ -47,8 +47,8 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two saved records, person by person where both know the same people."""
-    from auditor import comparison, plugins
-    from auditor.gates import exit_code
+    from auditor import plugins
+    from auditor.gates import comparison, exit_code
     from auditor.report import load
 
     made = comparison.compare(load(before), load(after), addresses or [], margin)

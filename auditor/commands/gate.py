@@ -79,13 +79,13 @@ def verdicts_of(
         return check(record, gates)
     if config is not None:
         raise UsageError("--config and --policy both set gates; give one of them")
-    from auditor import judging
-    from auditor import policy as policies
+    from auditor.gates import policy as policies
+    from auditor.gates import policy_check
 
     day = today.date() if today else date.today()
     asked = policies.load(policy)
-    verdicts = judging.judge(record, asked, day)
-    for waiver in judging.idle_waivers(asked, verdicts):
+    verdicts = policy_check.judge(record, asked, day)
+    for waiver in policy_check.idle_waivers(asked, verdicts):
         typer.echo(
             f"note: nothing needs the waiver on {printable(waiver.address)}; take it out", err=True
         )

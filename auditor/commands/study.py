@@ -43,8 +43,9 @@ def make(
 
     Give people the folder 'handout' and keep 'key.csv' from them.
     """
-    from auditor import plugins, quiz
+    from auditor import plugins
     from auditor.artifacts.atomic import table, write
+    from auditor.user_study import quiz
 
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; name another --out")
@@ -69,7 +70,7 @@ def score(
     key: Annotated[Path, typer.Option("--key", help="key.csv of the quiz.")],
 ) -> None:
     """Say how many answers are right, against guessing."""
-    from auditor import quiz_score
+    from auditor.user_study import score as quiz_score
 
     mark, truth = quiz_score.load_key(key)
     found = quiz_score.score(quiz_score.read_answers(answers, mark, truth), truth)

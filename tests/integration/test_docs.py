@@ -21,8 +21,9 @@ import torch
 import typer
 import yaml
 
-from auditor import config, policy
+from auditor import config
 from auditor.cli import app
+from auditor.gates import policy
 from auditor.models.architectures.registry import build
 from auditor.models.reference import WEIGHTS
 from auditor.report import dumps, load

@@ -16,8 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from auditor import policy
 from auditor.cli import app
+from auditor.gates import policy
 from auditor.report import dumps
 from tests.records import detailed_record, example_record, powerful_record
 

@@ -15,8 +15,8 @@ from jsonschema import Draft4Validator
 from markdown_it import MarkdownIt
 
 from auditor.gates import Gate, Waiver, check, exit_code, overall
-from auditor.judging import judge
-from auditor.policy import Policy
+from auditor.gates.policy import Policy
+from auditor.gates.policy_check import judge
 from auditor.report import AuditReport
 from reports import junit, markdown, sarif
 from reports.checks import checks

@@ -11,8 +11,8 @@ from markdown_it import MarkdownIt
 from scipy import stats
 
 from auditor.commands.compare import lines
-from auditor.comparison import changes, compare
 from auditor.gates import exit_code
+from auditor.gates.comparison import changes, compare
 from auditor.report import AuditReport, Measurement, Scenario
 from auditor.statistics.paired import paired, shared_people, unpaired
 from reports.comparison_markdown import render

@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.evidence import unshown
-from auditor.gates import (
-    Gate,
-    check,
-    decimals,
-    exit_code,
-    limit_text,
-    overall,
-    unmatched,
-)
+from auditor.gates import Gate, check, decimals, exit_code, limit_text, overall, unmatched
+from auditor.gates.evidence import unshown
 from auditor.report import AuditReport, Measurement
 from tests.records import (
     certificate,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.evidence import unshown
 from auditor.gates import Gate, check, overall
+from auditor.gates.evidence import unshown
 from auditor.ladders import ladders, strongest
 from auditor.report import AuditReport, Finding, Ladder, PowerOutcome, Scenario
 from tests.records import certificate, example_record, inversion, measured

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from auditor.errors import UsageError
 from auditor.gates import exit_code, overall
-from auditor.judging import idle_waivers, judge
-from auditor.policy import Policy, load
+from auditor.gates.policy import Policy, load
+from auditor.gates.policy_check import idle_waivers, judge
 from auditor.report import AuditReport, Subgroup
 from tests.records import (
     claim,

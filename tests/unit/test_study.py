@@ -14,11 +14,11 @@ from scipy import stats
 
 from auditor.artifacts.pseudonyms import PERSONAL
 from auditor.errors import DataError, UsageError
-from auditor.quiz import KEY, STUDY, Right, make, read_key
-from auditor.quiz_score import by_guessing, read_answers, score
 from auditor.report import dumps
-from auditor.study_material import CANDIDATES, candidates, save_material
 from auditor.types import Target
+from auditor.user_study.material import CANDIDATES, candidates, save_material
+from auditor.user_study.quiz import KEY, STUDY, Right, make, read_key
+from auditor.user_study.score import by_guessing, read_answers, score
 from reports.study import render
 from tests import worlds
 from tests.records import example_record
@@ -242,7 +242,7 @@ class TestScore:
 
 def test_the_answer_sheet_is_read_back(record, tmp_path):
     from auditor.artifacts.atomic import table
-    from auditor.quiz import COLUMNS, answer_sheet
+    from auditor.user_study.quiz import COLUMNS, answer_sheet
 
     quiz, key = make(record, "none", 4)
     rows = list(csv.DictReader(io.StringIO(table(COLUMNS, answer_sheet(quiz)).decode())))

@@ -1,8 +1,8 @@
 """A release policy as a file: limits with the reasons for them, limits on claims, and waivers.
 
 A policy is kept apart from an audit's configuration, because somebody else decides it. It says for
-every limit why it is there, and it is read to the letter or not at all. `auditor.judging` holds a
-record against it.
+every limit why it is there, and it is read to the letter or not at all.
+`auditor.gates.policy_check` holds a record against it.
 """
 
 from datetime import date
@@ -22,7 +22,7 @@ from pydantic import (
 
 from auditor.artifacts import plain_yaml
 from auditor.errors import UsageError, did_you_mean
-from auditor.gates import Gate, Waiver
+from auditor.gates.gate import Gate, Waiver
 
 
 def _number(value: Any) -> Any:

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from auditor.artifacts.atomic import table, write, write_picture
-from auditor.quiz import CELL_RATIO, KEY
 from auditor.types import ReIDDataset, RunContext, Target
+from auditor.user_study.quiz import CELL_RATIO, KEY
 
 CANDIDATES = 10
 FEWEST = 2

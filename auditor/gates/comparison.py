@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from auditor.evidence import doubts_on
-from auditor.gates import Outcome, decimals, limit_text
+from auditor.gates.evidence import doubts_on
+from auditor.gates.gate import Outcome, decimals, limit_text
 from auditor.report import AuditReport, Measurement
 from auditor.statistics.multiplicity import ALPHA, holm, tail
 from auditor.statistics.paired import paired, shared_people, unpaired

@@ -12,20 +12,20 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from auditor.errors import UsageError
-from auditor.evidence import unshown
-from auditor.gates import (
+from auditor.gates.evidence import unshown
+from auditor.gates.gate import (
     CLAIMS,
     WITHHELD,
     Gate,
     Outcome,
     Verdict,
     Waiver,
-    check,
     decimals,
     limit_text,
     shown_address,
 )
-from auditor.policy import ClaimLimit, Limit, Policy
+from auditor.gates.policy import ClaimLimit, Limit, Policy
+from auditor.gates.verdicts import check
 from auditor.report import AuditReport, PrivacyClaim
 
 

@@ -1,6 +1,6 @@
 """A study with people: which of these protected pictures shows the person of a clean one?
 
-The material was left by the audit, see `auditor.study_material`. What respondents get shows the
+The audit left the material (`auditor.user_study.material`). What respondents get shows the
 pictures; which candidate is right lies in a key that they must not see.
 """
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from auditor.errors import DataError
-from auditor.quiz import Right, read_key, rows_of, whole
 from auditor.statistics.intervals import proportion, rate_interval
+from auditor.user_study.quiz import Right, read_key, rows_of, whole
 
 Answers = Mapping[tuple[str, int], int]
 """(respondent, question) -> the candidate that was named."""
