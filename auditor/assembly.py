@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from auditor import certificates, plugins
-from auditor.chain import CHAIN, Links, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
+from auditor.config.chain import CHAIN, Links, links_of, plugin_of
 from auditor.exposure import exposure
 from auditor.gates.evidence import doubts
 from auditor.journal import Budget, Controls, Result, Utility, controls_of

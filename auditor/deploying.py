@@ -16,8 +16,8 @@ from torch import Tensor
 
 from auditor import __version__, plugins
 from auditor.artifacts.atomic import table, write
-from auditor.chain import Links, applied
 from auditor.config import DataConfig, ModelConfig
+from auditor.config.chain import Links, applied
 from auditor.console import Display
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device

@@ -20,8 +20,8 @@ from auditor.artifacts.atomic import write
 from auditor.assembly import assemble, blank_finding
 from auditor.budget import budget_curves
 from auditor.certificates import not_run
-from auditor.chain import Links, applied, links_of, plugin_of
 from auditor.config import BARE, AuditConfig
+from auditor.config.chain import Links, applied, links_of, plugin_of
 from auditor.console import Display, trace
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.exposure import worst_case

@@ -22,8 +22,8 @@ import torch
 from attacks.identity_retrieval import IdentityRetrieval
 from auditor import controls
 from auditor.card import card_from
-from auditor.chain import Links, applied
 from auditor.config import put
+from auditor.config.chain import Links, applied
 from auditor.data import open_dataset
 from auditor.models import open_model
 from auditor.report import Measurement

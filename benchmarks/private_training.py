@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from auditor.card import Card
-from auditor.chain import defenses_of, parse
+from auditor.config.chain import defenses_of, parse
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world
 from auditor.models.architectures.registry import build

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auditor.chain import applied
+from auditor.config.chain import applied
 from auditor.data.stored import read_gallery
 from auditor.errors import DataError, UsageError
 from auditor.handover import CLAIMS, GALLERY, ROWS, key_folder

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.chain import CHAIN, links_of, parse
+from auditor.config.chain import CHAIN, links_of, parse
 from auditor.errors import UsageError
 from auditor.handover import key_folder
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.chain import parse_all
 from auditor.commands.gate import conclude
 from auditor.commands.report import Reveal, render
+from auditor.config.chain import parse_all
 from auditor.errors import UsageError
 
 if TYPE_CHECKING:

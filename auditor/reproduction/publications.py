@@ -18,7 +18,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from auditor.chain import defenses_of
+from auditor.config.chain import defenses_of
 from auditor.embedding import features_of
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.metrics import measure

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from auditor.artifacts.atomic import write
-from auditor.chain import links_of
+from auditor.config.chain import links_of
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world, save_world
 from auditor.environment import describe, occasion

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from auditor import plugins
 from auditor.data import open_dataset
 from auditor.embedding import embed
 from auditor.models import open_model
 from auditor.models.described import described
 from auditor.models.extractor import CardedExtractor
+from auditor.plugins import registry
 from auditor.report import load
 
 
@@ -71,12 +71,12 @@ STRANGERS = {"softened": Softened, "rebuilt": Rebuilt, "relabelled": Relabelled,
 
 @pytest.fixture(autouse=True)
 def strangers(monkeypatch):
-    installed = plugins.load
+    installed = registry.load
 
     def load(kind, name):
         return STRANGERS[name] if name in STRANGERS else installed(kind, name)
 
-    monkeypatch.setattr(plugins, "load", load)
+    monkeypatch.setattr(registry, "load", load)
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from auditor import chain, config, plugins
+from auditor import config, plugins
 from auditor.assembly import assemble
+from auditor.config import chain
 from auditor.errors import UsageError
 from auditor.journal import Utility
 from auditor.pipeline import World

@@ -5,7 +5,8 @@ from typing import get_args
 
 import pytest
 
-from auditor import chain, plugins
+from auditor import plugins
+from auditor.config import chain
 from auditor.plugins.claims import kept
 from auditor.releasing import Composed, as_is
 from auditor.report import NoisyTraining, PrivacyVerdict

@@ -9,6 +9,7 @@ import pytest
 from auditor import config, plugins
 from auditor.errors import UsageError
 from auditor.gates import Gate
+from auditor.plugins import registry
 
 
 def write(folder, text, name="audit.yaml"):
@@ -59,7 +60,7 @@ class TestPlugins:
 
     def test_renderers_take_no_parameters(self, monkeypatch):
         entry = EntryPoint("json", "json:dumps", "auditor.renderers")
-        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
         with pytest.raises(UsageError, match="is not a dataclass"):
             plugins.build("renderers", "json", {})
         assert plugins.load("renderers", "json") is json.dumps
@@ -68,25 +69,25 @@ class TestPlugins:
         ours, theirs = (
             EntryPoint("identity", f"{module}:Attack", "auditor.attacks") for module in "ab"
         )
-        monkeypatch.setattr(plugins, "entry_points", lambda group: [theirs, ours])
+        monkeypatch.setattr(registry, "entry_points", lambda group: [theirs, ours])
         with pytest.raises(UsageError, match="claim the attack 'identity': a:Attack and b:Attack"):
             plugins.installed("attacks")
 
     def test_the_same_entry_twice_is_one_plug_in(self, monkeypatch):
         # an editable install lists its entry points twice
         entry = EntryPoint("identity", "a:Attack", "auditor.attacks")
-        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry, entry])
+        monkeypatch.setattr(registry, "entry_points", lambda group: [entry, entry])
         assert list(plugins.installed("attacks")) == ["identity"]
 
     def test_a_plug_in_that_does_not_import_is_named(self, monkeypatch):
         entry = EntryPoint("broken", "no_such_package_here:Attack", "auditor.attacks")
-        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
         with pytest.raises(UsageError, match="'broken' does not import: No module named"):
             plugins.load("attacks", "broken")
 
     def test_a_plug_in_whose_class_is_gone_is_named(self, monkeypatch):
         entry = EntryPoint("gone", "json:NoSuchAttack", "auditor.attacks")
-        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
         with pytest.raises(UsageError, match="'gone' does not import"):
             plugins.load("attacks", "gone")
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor import chain, pipeline, plugins
+from auditor import pipeline, plugins
+from auditor.config import chain
 from auditor.data.images import MemoryImages
 from auditor.models.extractor import CardedExtractor
 from auditor.retrained import Shelf

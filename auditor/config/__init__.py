@@ -1,0 +1,33 @@
+"""What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
+
+from auditor.config.audit import (
+    BARE,
+    LONGEST_LABEL,
+    PRESETS,
+    REQUIRED_EFFICIENCY,
+    AuditConfig,
+    DataConfig,
+    Layout,
+    ModelConfig,
+    RankingConfig,
+    is_label,
+)
+from auditor.config.reading import gates_in, load, preset_defaults, put, shift_parameters
+
+__all__ = [
+    "BARE",
+    "LONGEST_LABEL",
+    "PRESETS",
+    "REQUIRED_EFFICIENCY",
+    "AuditConfig",
+    "DataConfig",
+    "Layout",
+    "ModelConfig",
+    "RankingConfig",
+    "gates_in",
+    "is_label",
+    "load",
+    "preset_defaults",
+    "put",
+    "shift_parameters",
+]

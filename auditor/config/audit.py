@@ -1,0 +1,156 @@
+"""What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from auditor.gates import Gate
+
+Layout = Literal[
+    "auto",
+    "manifest",
+    "market1501",
+    "dukemtmc",
+    "cuhk03np",
+    "cuhk01",
+    "msmt17",
+    "veri",
+    "folder",
+]
+"""How a dataset may be laid out; `auditor.data.layouts` reads each."""
+
+PRESETS = ("quick", "full", "demo")
+REQUIRED_EFFICIENCY = 0.8
+LONGEST_LABEL = 100
+"""Bytes of a label, which names a folder."""
+BARE = "none"
+"""The scenario without a defense."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Strict):
+    """A model file and how to feed it; what is left out is what the file says about itself."""
+
+    path: Path
+    arch: str | None = None
+    card: str | dict[str, Any] | None = None
+
+
+class DataConfig(_Strict):
+    """A dataset on disk."""
+
+    path: Path
+    layout: Layout = "auto"
+    attributes: Path | None = None
+    cross_camera: bool = True
+    max_broken: float = Field(default=0.01, ge=0, le=1)
+    near_duplicates: Literal["error", "warn", "drop"] = "warn"
+    name: str = ""
+
+
+class RankingConfig(_Strict):
+    """What the deployment does to its ranking beyond the plain distance; nothing by default.
+
+    Attributes:
+        rerank: how the ranking is mended; see `auditor.metrics.reranking`.
+        k1: mutual neighbours of k-reciprocal re-ranking.
+        k2: entries whose neighbourhoods are averaged; 1 is off.
+        weight: ``lambda``, the weight of the plain distance; with 1 nothing changes.
+        expansion: how a query is averaged with its nearest entries before anything else.
+        neighbours: how many entries that takes in.
+        alpha: power of the cosine by which they weigh.
+    """
+
+    rerank: Literal["none", "k_reciprocal"] = "none"
+    k1: int = Field(default=20, ge=1)
+    k2: int = Field(default=6, ge=1)
+    weight: float = Field(default=0.3, ge=0, le=1, alias="lambda")
+    expansion: Literal["none", "average", "alpha"] = "none"
+    neighbours: int = Field(default=5, ge=1)
+    alpha: float = Field(default=3.0, ge=0)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the deployment ranks by the distance alone."""
+        return self.rerank == self.expansion == "none"
+
+
+class AuditConfig(_Strict):
+    """The whole audit; `resolved` is what the record keeps.
+
+    Attributes:
+        model: what is audited.
+        data: the people it is audited on.
+        judges: label -> an independent model that judges reconstructions.
+        attacks: label -> hyper-parameters; ``use`` names the plug-in if the label does not.
+        defenses: the same for defenses; each is a scenario beside ``none``. A block ``chain`` lists
+            several that are applied one after the other; see `auditor.config.chain`.
+        ranking: what the deployment does beyond the plain distance; then utility is measured both
+            ways. Attacks rank plainly.
+        rank_lists: of how many queries each scenario shows the best matches.
+        study: how many questions each scenario with pictures of its own leaves for a study with
+            people; see `auditor.user_study.material`.
+        tsne_people: of how many people each scenario draws the stored features.
+        gates: limits; see `auditor.gates`.
+        controls: whether every attack must prove its power; without, every gate on an attack is
+            inconclusive.
+        required_efficiency: the share of a faint planted leak that an attack must recover, of what
+            the best adversary could; see `auditor.certificates`.
+        budget: fractions of the auxiliary people, and of training, with which every attack is
+            repeated; empty: no budget curves.
+        budget_scenarios: the scenarios whose attacks are repeated.
+        force: go on although the sanity probe failed.
+        weights: folder with pretrained backbones (LPIPS).
+        preset: where the defaults come from.
+        seed: of everything random.
+        device: auto takes a GPU if there is one.
+    """
+
+    model: ModelConfig | None = None
+    data: DataConfig | None = None
+    judges: dict[str, ModelConfig] = Field(default_factory=dict)
+    attacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    ranking: RankingConfig = RankingConfig()
+    rank_lists: int = Field(default=6, ge=0, le=100)
+    study: int = Field(default=20, ge=0, le=50)
+    tsne_people: int = Field(default=10, ge=0, le=30)
+    gates: list[Gate] = Field(default_factory=list)
+    controls: bool = True
+    required_efficiency: float = Field(default=REQUIRED_EFFICIENCY, gt=0, le=1)
+    budget: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
+    budget_scenarios: list[str] = [BARE]
+    force: bool = False
+    weights: Path | None = None
+    preset: Literal["quick", "full", "demo"] = "quick"
+    seed: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain data for the record; paths by name only, for a report travels."""
+        plain = self.model_dump(mode="json", exclude={"gates"}, by_alias=True)
+        plain["gates"] = [asdict(gate) for gate in self.gates]
+        for block in (plain["model"], plain["data"], *plain["judges"].values()):
+            if block:
+                block["path"] = Path(block["path"]).name
+        if plain["data"] and plain["data"]["attributes"]:
+            plain["data"]["attributes"] = Path(plain["data"]["attributes"]).name
+        if plain["weights"]:
+            plain["weights"] = Path(plain["weights"]).name
+        return plain
+
+
+def is_label(text: str) -> bool:
+    """Whether a label can name a folder of its own, on any system and in any page."""
+    return (
+        0 < len(text.encode(errors="replace")) <= LONGEST_LABEL
+        and text.isprintable()
+        and text[0].isalnum()
+        and not set(text) & set('/\\:*?"<>|')
+        and text == text.strip(" .")
+    )
