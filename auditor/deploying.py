@@ -19,6 +19,7 @@ from auditor.artifacts.atomic import table, write
 from auditor.config import DataConfig, ModelConfig
 from auditor.config.chain import Links, applied
 from auditor.console import Display
+from auditor.data.records import picture_digest
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
 from auditor.errors import UsageError
@@ -27,7 +28,6 @@ from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
-from auditor.records import picture_digest
 from auditor.report import Measurement, PrivacyClaim
 from auditor.session import open_configured, open_data
 from auditor.types import Defense, Exporter, RunContext, Target

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from auditor.data.records import records_of
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.plugins.containment import contained
-from auditor.records import records_of
 from auditor.releasing import by_record, release_records, stored_rows, written_rows
 from auditor.types import FeatureExtractor, RunContext, Split, Target
 

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from auditor.card import Card, alternatives
 from auditor.embedding import embed
 from auditor.errors import ModelError
 from auditor.metrics.retrieval import evaluate
 from auditor.models import LoadedModel
+from auditor.models.card import Card, alternatives
 from auditor.report import ProbeCheck
 from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split
 

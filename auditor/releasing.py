@@ -32,7 +32,7 @@ class ByRecord(Protocol):
         ...
 
     def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
-        """The same of ``records (N, 32)``, see `auditor.records`; equal ones are one record."""
+        """The same of ``records (N, 32)`` (`auditor.data.records`); equal ones are one record."""
         ...
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 
 from auditor import resuming
-from auditor.card import Card
 from auditor.config import AuditConfig, DataConfig, ModelConfig
 from auditor.data import open_dataset
 from auditor.environment import describe, pick_device, save_occasion
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel, open_model
+from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, described
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import World, run_audit

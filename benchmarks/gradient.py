@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from attacks.gradient import Dlg, GradientInversion, Idlg
-from auditor.card import Card
 from auditor.data import open_dataset
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.loaders import open_model
 from auditor.models.reference import load_reference

@@ -26,9 +26,9 @@ from attacks.membership import (
     MembershipLira,
     MembershipSimilarity,
 )
-from auditor.card import card_from
 from auditor.data import open_dataset
 from auditor.models import open_model
+from auditor.models.card import card_from
 from auditor.models.extractor import CardedExtractor
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import ReIDDataset, RunContext, Split, Target

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from auditor.card import Card
 from auditor.config.chain import defenses_of, parse
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world
 from auditor.models.architectures.registry import build
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
 from auditor.reid.run import utility

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from auditor.card import card_from
 from auditor.data import open_dataset
 from auditor.embedding import features_of
 from auditor.metrics import measure
@@ -22,6 +21,7 @@ from auditor.metrics.reranking import expanded, k_reciprocal
 from auditor.metrics.retrieval import Retrieval, evaluate_scores
 from auditor.metrics.similarity import Scores, Similarities, Truth
 from auditor.models import open_model
+from auditor.models.card import card_from
 from auditor.report import Measurement
 from auditor.types import ReIDDataset, RunContext
 

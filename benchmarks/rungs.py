@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from auditor import plugins
-from auditor.card import card_from
 from auditor.data import open_dataset
 from auditor.embedding import features_of
 from auditor.models import open_model
+from auditor.models.card import card_from
 from auditor.types import ReIDDataset, RunContext, Target
 from defenses.dp_gallery import GalleryNoise
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from auditor.artifacts.atomic import table, write
-from auditor.records import picture_digest
+from auditor.data.records import picture_digest
 from auditor.types import RunContext, Split, Target
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -133,7 +133,7 @@ def pseudonyms(pids: Tensor, generator: Generator) -> Tensor:
 
 
 def source_hash(split: Split, row: int) -> str:
-    """See `auditor.records.picture_digest`."""
+    """See `auditor.data.records.picture_digest`."""
     return picture_digest(split, row).hex()
 
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from auditor.card import Card
 from auditor.errors import UnsupportedTargetError
 from auditor.models.architectures.branches import Branches, branches
+from auditor.models.card import Card
 from auditor.models.exported import ExportedNetwork
 from auditor.models.extractor import CardedExtractor
 from auditor.reid import Recipe

@@ -12,11 +12,11 @@ from tempfile import mkdtemp
 import torch
 
 from auditor import controls, plugins
-from auditor.card import Card
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
 from auditor.deploying import write_gallery
 from auditor.handover import CLAIMS, key_folder
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
 from auditor.types import Images, ReIDDataset, RunContext, Split, Target

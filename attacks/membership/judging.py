@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from attacks.membership.candidates import Candidates
-from auditor.card import card_from
 from auditor.metrics import roc
+from auditor.models.card import card_from
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet, load_reference
 from auditor.report import Curve, Measurement

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from auditor.card import card_from
 from auditor.embedding import BATCH
+from auditor.models.card import card_from
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet
 from auditor.training import Batches, fit, one_cycle

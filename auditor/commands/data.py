@@ -125,7 +125,7 @@ def _place(source: Path, out: Path) -> Path:
 
 def _write(rows: "Rows", file: Path, overwrite: bool) -> None:
     from auditor.data.check import count_splits, labelled
-    from auditor.data.manifest import write_manifest
+    from auditor.data.layouts.manifest import write_manifest
     from auditor.data.rows import JUNK
 
     write_manifest(rows, file, overwrite=overwrite)

@@ -1,6 +1,6 @@
 """Readers of re-ID datasets, and the drawn people of the demo.
 
-Every layout is turned into rows of a manifest (`auditor.data.rows`), and `auditor.data.assembly`
+Every layout is turned into rows of a manifest (`auditor.data.rows`), and `auditor.data.dataset`
 makes the dataset from rows.
 """
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import get_args
 
 from auditor.config import Layout
-from auditor.data.assembly import assemble
+from auditor.data.dataset import assemble
 from auditor.data.duplicates import OnCopies
 from auditor.data.layouts import read_rows
-from auditor.data.provenance import provenance
+from auditor.data.layouts.provenance import provenance
 from auditor.errors import DataError
 from auditor.types import ReIDDataset
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.data.assembly import encode_attributes, look_through, settle, too_many_broken
+from auditor.data.dataset import encode_attributes, look_through, settle, too_many_broken
 from auditor.data.duplicates import copies_across
 from auditor.data.rows import DISTRACTOR, JUNK, Rows, encode, in_order
 from auditor.data.splits import Division, count_lost

@@ -15,10 +15,10 @@ import safetensors.torch
 from torch import nn
 
 from auditor.artifacts.atomic import write
-from auditor.card import Card, card_from
 from auditor.console import printable
 from auditor.errors import ModelError, ModelRefusedError, UsageError
 from auditor.models.architectures.registry import names_code
+from auditor.models.card import Card, card_from
 
 KEY = "reid-privacy-auditor"
 """Under which the description stands in the file's metadata."""

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auditor.card import Card
 from auditor.errors import ModelError
+from auditor.models.card import Card
 
 
 class CardedExtractor(nn.Module):

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auditor.card import Card
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.architectures.registry import build, closest, names_code
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.onnx_network import OnnxNetwork
 from auditor.models.openvino_network import OpenVinoNetwork

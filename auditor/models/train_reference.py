@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from auditor.card import Card
 from auditor.data.synthetic import draw_world
 from auditor.metrics.retrieval import Retrieval
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
 from auditor.reid import Recipe, train_reid

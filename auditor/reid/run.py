@@ -8,12 +8,12 @@ from typing import Any
 import torch
 import typer
 
-from auditor.card import Card
 from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.errors import UsageError
 from auditor.models import open_model
 from auditor.models.architectures.registry import build, names_code
+from auditor.models.card import Card
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.people import rank

@@ -10,7 +10,8 @@ import torch
 from auditor.artifacts.atomic import write
 from auditor.config.chain import links_of
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world, save_world
+from auditor.data.synthetic import draw_world
+from auditor.data.synthetic.world import save_world
 from auditor.environment import describe, occasion
 from auditor.errors import UsageError
 from auditor.reproduction import audits, publications

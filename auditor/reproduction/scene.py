@@ -10,9 +10,9 @@ import torch
 from pydantic import TypeAdapter
 
 from auditor.artifacts.atomic import write
-from auditor.card import card_from
 from auditor.console import Display
 from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.models.card import card_from
 from auditor.models.described import described
 from auditor.models.reference import WEIGHTS
 from auditor.reid.recipe import recipe_from

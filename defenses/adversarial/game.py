@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from attacks.inversion.losses import feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter
-from auditor.card import Card
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.models.architectures.branches import Branches
+from auditor.models.card import Card
 from defenses.retraining import seen
 
 if TYPE_CHECKING:

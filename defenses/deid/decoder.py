@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from attacks.inversion.networks import SEED_SIZE, three_step_decoder
-from auditor.card import Card
 from auditor.models.architectures.branches import Branches
+from auditor.models.card import Card
 from defenses.retraining import seen
 
 Drawn = Literal["clean", "pixelated", "blurred", "obfuscated"]

@@ -5,8 +5,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auditor.card import Card
 from auditor.models.architectures.branches import Branches
+from auditor.models.card import Card
 from defenses.retraining import seen
 
 Rivalry = Literal["joint", "alternating"]

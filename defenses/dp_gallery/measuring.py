@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auditor.data.records import LENGTH
 from auditor.metrics.dp import LowerBound, Scores, lower_bound
-from auditor.records import LENGTH
 from auditor.report import DistanceEpsilon
 from defenses.dp_gallery.mechanism import Mechanism, StickyMechanism, bounded
 from defenses.dp_gallery.noise import Noise

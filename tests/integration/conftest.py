@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from auditor.data.synthetic import save_world
+from auditor.data.synthetic.world import save_world
 from auditor.models.reference import WEIGHTS
 from tests import worlds
 

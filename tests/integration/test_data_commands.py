@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from auditor.data import open_dataset
-from auditor.data.provenance import WITHDRAWN
-from auditor.data.synthetic import draw_world, save_world
+from auditor.data.layouts.provenance import WITHDRAWN
+from auditor.data.synthetic import draw_world
+from auditor.data.synthetic.world import save_world
 from auditor.models.reference import WEIGHTS
 from auditor.report import load
 from tests import worlds

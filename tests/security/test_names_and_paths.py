@@ -9,7 +9,7 @@ import torch
 
 from auditor import config, resuming
 from auditor.artifacts.manifest import seal
-from auditor.data.manifest import read_manifest
+from auditor.data.layouts.manifest import read_manifest
 from auditor.environment import occasion
 from auditor.errors import ModelRefusedError, UsageError
 from auditor.models.sniff import sniff

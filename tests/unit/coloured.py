@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from auditor.card import Card
 from auditor.data.images import MemoryImages
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.types import ReIDDataset, Split, Target
 

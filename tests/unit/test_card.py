@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.card import PRESETS, Card, alternatives, card_from
 from auditor.errors import UsageError
+from auditor.models.card import PRESETS, Card, alternatives, card_from
 
 
 @pytest.mark.parametrize("preset", PRESETS)

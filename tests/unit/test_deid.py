@@ -10,8 +10,8 @@ from torch import nn
 
 from attacks.identity import IdentityClassifier
 from auditor import plugins
-from auditor.card import Card
 from auditor.models.architectures.branches import Branches
+from auditor.models.card import Card
 from auditor.utility import search
 from defenses.deid import Deid
 from defenses.deid.decoder import Decoding, deidentified

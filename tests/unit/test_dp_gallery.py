@@ -13,10 +13,10 @@ from scipy.stats import norm
 from attacks.averaging import Averaging
 from auditor import plugins
 from auditor.data import open_dataset
-from auditor.data.synthetic import save_world
+from auditor.data.records import LENGTH, records_of
+from auditor.data.synthetic.world import save_world
 from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UsageError
-from auditor.records import LENGTH, records_of
 from auditor.releasing import release_records
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise

@@ -15,10 +15,10 @@ from opacus.optimizers import DPOptimizer
 from scipy.stats import kstest
 from torch import nn
 
-from auditor.card import Card
 from auditor.errors import UnsupportedTargetError, UsageError
 from auditor.metrics.dp import gaussian_epsilon
 from auditor.models.architectures.branches import Branches
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.reid.people import pictures
 from auditor.types import RunContext

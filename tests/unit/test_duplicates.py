@@ -15,7 +15,8 @@ from PIL import Image, ImageEnhance
 from auditor.data import open_dataset
 from auditor.data.alignment import aligned
 from auditor.data.duplicates import CORRELATED, POSSIBLE, find_copies, fingerprint
-from auditor.data.synthetic import draw_world, save_world
+from auditor.data.synthetic import draw_world
+from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError
 from reports.caveats import caveats
 from tests.records import example_record

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from auditor.card import Card
 from auditor.embedding import embed
 from auditor.errors import ModelError
 from auditor.models import open_model
 from auditor.models.architectures.registry import build
+from auditor.models.card import Card
 from auditor.models.described import described
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor

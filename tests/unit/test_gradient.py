@@ -15,9 +15,9 @@ from attacks.gradient.inverting import cosine_distance, total_variation, trainab
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.worlds import DenseExtractor, NoiseImages, in_the_clear, trained_on_noise
-from auditor.card import Card
 from auditor.controls import NullExtractor, PlantedLeak
 from auditor.errors import UnsupportedTargetError
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.loaders import ScriptNetwork
 from auditor.types import RunContext, Target

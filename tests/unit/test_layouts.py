@@ -7,9 +7,10 @@ from PIL import Image
 
 from auditor.config import DataConfig, load
 from auditor.data import open_dataset
-from auditor.data.layouts import FORMS, Layout, read_rows
-from auditor.data.msmt17 import TEST_FIRST
-from auditor.data.provenance import VEHICLES, WITHDRAWN
+from auditor.data.layouts import FORMS, read_rows
+from auditor.data.layouts.detect import Layout
+from auditor.data.layouts.msmt17 import TEST_FIRST
+from auditor.data.layouts.provenance import VEHICLES, WITHDRAWN
 from auditor.errors import DataError, UsageError
 
 BOXES = {

@@ -11,9 +11,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from auditor.card import PRESETS, Card, card_from
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models import open_model
+from auditor.models.card import PRESETS, Card, card_from
 from auditor.models.extractor import CardedExtractor
 from tests.real import real_weights
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from auditor.data import open_dataset
-from auditor.data.market1501 import read_market1501
+from auditor.data.layouts.market1501 import read_market1501
 from auditor.errors import DataError
 
 NAMES = {

@@ -6,7 +6,7 @@ from scipy.io import savemat
 
 from auditor.config import load
 from auditor.data import open_dataset
-from auditor.data.attributes import MAX_BYTES, read_attributes
+from auditor.data.layouts.attributes import MAX_BYTES, read_attributes
 from auditor.errors import DataError
 from tests.unit.test_layouts import DUKE, refused, tree
 

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from auditor.card import Card, card_from
 from auditor.errors import ModelError
 from auditor.models import open_model
 from auditor.models.architectures.agw import NonLocalResNet
@@ -16,6 +15,7 @@ from auditor.models.architectures.pcb import PCB
 from auditor.models.architectures.registry import build, closest
 from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.architectures.transreid import TransReID
+from auditor.models.card import Card, card_from
 from auditor.models.state_dict import fit
 
 SIZE = (64, 32)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from auditor.card import PRESETS, Card
 from auditor.embedding import embed
 from auditor.errors import EnvironmentUnmetError, ModelError, ModelRefusedError
 from auditor.models import open_model
+from auditor.models.card import PRESETS, Card
 from auditor.models.openvino_network import load_runtime
 from auditor.models.sniff import sniff
 from tests.real import real_weights

@@ -18,7 +18,8 @@ from auditor import plugins
 from auditor.cli import app
 from auditor.data import open_dataset
 from auditor.data.images import MemoryImages
-from auditor.data.synthetic import draw_world, save_world
+from auditor.data.synthetic import draw_world
+from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError, EnvironmentUnmetError, UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import RunContext, Target

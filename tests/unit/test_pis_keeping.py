@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from auditor import controls
 from auditor.cli import app
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world, save_world
+from auditor.data.synthetic import draw_world
+from auditor.data.synthetic.world import save_world
 from auditor.errors import UsageError
 from auditor.types import RunContext
 from defenses.image_deid import Blur

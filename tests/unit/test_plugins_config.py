@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from auditor import config, plugins
+from auditor.config.chain import plugin_of
 from auditor.errors import UsageError
 from auditor.gates import Gate
 from auditor.plugins import registry
@@ -112,7 +113,7 @@ class TestLayers:
         assert loaded.defenses
         for kind, blocks in (("attacks", loaded.attacks), ("defenses", loaded.defenses)):
             for label, block in blocks.items():
-                name, params = config.plugin_of(label, block)
+                name, params = plugin_of(label, block)
                 built = plugins.parameters(plugins.build(kind, name, params))
                 assert {key: built[key] for key in params} == {
                     key: tuple(value) if isinstance(value, list) else value
@@ -152,11 +153,11 @@ class TestLayers:
             "defenses: {mild: {use: dp_gallery, epsilon: 900}, strict: {use: dp_gallery}}\n",
         )
         loaded, preset = config.load(path, {}), config.preset_defaults("quick")["defenses"]
-        assert config.plugin_of("mild", loaded.defenses["mild"]) == (
+        assert plugin_of("mild", loaded.defenses["mild"]) == (
             "dp_gallery",
             {**preset["dp_gallery"], "epsilon": 900},
         )
-        assert config.plugin_of("strict", loaded.defenses["strict"])[1] == preset["dp_gallery"]
+        assert plugin_of("strict", loaded.defenses["strict"])[1] == preset["dp_gallery"]
 
     def test_settings_reach_into_nested_keys(self):
         loaded = config.load(None, {}, ["data.path=x", "data.cross_camera=false", "model.path=m"])

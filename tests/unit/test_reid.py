@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from auditor.card import Card
 from auditor.data.synthetic import draw_world
 from auditor.errors import DataError, UsageError
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.architectures.osnet import OSNet
+from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet
 from auditor.reid import Recipe, train_reid

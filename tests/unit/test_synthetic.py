@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from auditor.data.images import FileImages
-from auditor.data.synthetic import ATTRIBUTES, UPPER_COLOURS, draw_world, save_world
+from auditor.data.synthetic import ATTRIBUTES, draw_world
+from auditor.data.synthetic.world import UPPER_COLOURS, save_world
 from auditor.errors import DataError
 from auditor.types import Split
 

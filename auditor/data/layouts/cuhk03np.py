@@ -7,7 +7,7 @@ The new protocol (Zhong et al., CVPR 2017) divides CUHK03's 1,467 people into 76
 
 from pathlib import Path
 
-from auditor.data.market1501 import MARKER, read_boxes
+from auditor.data.layouts.market1501 import MARKER, read_boxes
 from auditor.data.rows import Rows
 from auditor.errors import DataError
 

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from auditor.data.figure import Colour, Person, Pose, View, draw_figure, shade
 from auditor.data.images import MemoryImages
-from auditor.data.scenery import MARGIN, Camera, make_camera
+from auditor.data.synthetic.figure import draw_figure
+from auditor.data.synthetic.pen import Colour, Person, Pose, View, shade
+from auditor.data.synthetic.scenery import MARGIN, Camera, make_camera
 from auditor.errors import DataError
 from auditor.types import ReIDDataset, Split
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from auditor.data import dukemtmc
+from auditor.data.layouts import dukemtmc
 
 WITHDRAWN = (
     "These pictures are called like DukeMTMC-reID's. Duke University withdrew that dataset in June "

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import get_args
 
 from auditor.config import Layout
-from auditor.data.attributes import with_attributes
-from auditor.data.cuhk01 import find_cuhk01, read_cuhk01
-from auditor.data.cuhk03np import find_cuhk03np, read_cuhk03np
-from auditor.data.dukemtmc import find_dukemtmc, read_dukemtmc
-from auditor.data.folder import read_folder
-from auditor.data.manifest import read_manifest
-from auditor.data.market1501 import find_market1501, read_market1501
-from auditor.data.msmt17 import find_msmt17, read_msmt17
-from auditor.data.provenance import provenance
+from auditor.data.layouts.attributes import with_attributes
+from auditor.data.layouts.cuhk01 import find_cuhk01, read_cuhk01
+from auditor.data.layouts.cuhk03np import find_cuhk03np, read_cuhk03np
+from auditor.data.layouts.dukemtmc import find_dukemtmc, read_dukemtmc
+from auditor.data.layouts.folder import read_folder
+from auditor.data.layouts.manifest import read_manifest
+from auditor.data.layouts.market1501 import find_market1501, read_market1501
+from auditor.data.layouts.msmt17 import find_msmt17, read_msmt17
+from auditor.data.layouts.provenance import provenance
+from auditor.data.layouts.veri import find_veri, read_veri
 from auditor.data.rows import Rows, list_folders, list_pictures
-from auditor.data.veri import find_veri, read_veri
 from auditor.errors import DataError, did_you_mean
 
 MANIFEST = "manifest.csv"

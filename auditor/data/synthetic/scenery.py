@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from auditor.data.figure import Colour, shade
+from auditor.data.synthetic.pen import Colour, shade
 
 MARGIN = 24
 """Pixels by which a scene is wider and taller than a picture, so that its crop can move."""

@@ -1,13 +1,13 @@
 """The layout of DukeMTMC-reID: Market-1501's three folders, files like ``0005_c2_f0046985.jpg``.
 
 It is read only so that existing models can be audited on what they were made with; the dataset
-itself was withdrawn, which `auditor.data.provenance` says wherever its pictures turn up.
+itself was withdrawn, which `auditor.data.layouts.provenance` says wherever its pictures turn up.
 """
 
 import re
 from pathlib import Path
 
-from auditor.data.market1501 import FOLDERS, find_market1501, read_boxes
+from auditor.data.layouts.market1501 import FOLDERS, find_market1501, read_boxes
 from auditor.data.rows import Rows, list_pictures
 from auditor.errors import DataError
 

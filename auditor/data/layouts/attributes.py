@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.data import mat_reader
+from auditor.data.layouts import mat_reader
 from auditor.data.rows import DISTRACTOR, Rows
 from auditor.errors import DataError
 
