@@ -22,8 +22,8 @@ from auditor.models.architectures.registry import build
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
-from auditor.reid.run import utility
 from auditor.report import PrivacyClaim
+from auditor.training.job import utility
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from defenses.dp_sgd.student import private_copy, unwrap_norms
 

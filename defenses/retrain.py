@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from auditor.reid import train_reid
-from auditor.reid.recipe import Weight
+from auditor.training import train_reid
+from auditor.training.recipe import Weight
 from auditor.types import RunContext, Target
 from defenses.retraining import Retraining, retrainable
 

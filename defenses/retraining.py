@@ -13,9 +13,9 @@ from auditor.models.architectures.branches import Branches, branches
 from auditor.models.card import Card
 from auditor.models.exported import ExportedNetwork
 from auditor.models.extractor import CardedExtractor
-from auditor.reid import Recipe
-from auditor.reid.learner import identity_dims
-from auditor.reid.recipe import Positive, Weight
+from auditor.training import Recipe
+from auditor.training.learner import identity_dims
+from auditor.training.recipe import Positive, Weight
 from auditor.types import Target
 
 PROGRAMS = (ExportedNetwork, torch.jit.ScriptModule)

@@ -47,8 +47,8 @@ def train(
     from auditor.console import Display
     from auditor.environment import pick_device  # torch starts here
     from auditor.models.described import arch_for, card_for, described
-    from auditor.reid import run
-    from auditor.reid.recipe import recipe_from
+    from auditor.training import job as run
+    from auditor.training.recipe import recipe_from
 
     said = None if weights is None else described(weights)
     job = run.Job(

@@ -1,7 +1,7 @@
 """The extractor that ships with the auditor: small, trained on drawn people alone.
 
 It gives demos and tests a model with something to leak, and, through `ReferenceNet.stages`, a
-perceptual network that needs no download. Made by `auditor.models.train_reference`.
+perceptual network that needs no download. Made by `auditor.training.train_reference`.
 """
 
 from pathlib import Path
@@ -99,7 +99,7 @@ def load_reference(path: Path = WEIGHTS) -> ReferenceNet:
     if not path.is_file():
         raise EnvironmentUnmetError(
             f"{path} is missing; reinstall the package, or make the file with "
-            "python -m auditor.models.train_reference"
+            "python -m auditor.training.train_reference"
         )
     weights = {name: _widen(w) for name, w in safetensors.torch.load_file(path).items()}
     # whoever audits with it must not see torch's generator move

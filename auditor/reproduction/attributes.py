@@ -19,11 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from auditor.errors import DataError
 from auditor.metrics import measure
 from auditor.models.extractor import CardedExtractor
-from auditor.reid import Recipe
-from auditor.reid.augment import augment
 from auditor.report import Measurement
 from auditor.statistics.intervals import unseen_images
-from auditor.training import fit, one_cycle
+from auditor.training import Recipe, fit, one_cycle
+from auditor.training.augment import augment
 from auditor.types import ReIDDataset, RunContext, Split
 
 BATCH = 64

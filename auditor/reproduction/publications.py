@@ -25,12 +25,12 @@ from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.scores import pu
 from auditor.models.extractor import CardedExtractor
-from auditor.reid import train_reid
-from auditor.reid.run import start
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
 from auditor.reproduction.plan import Block, block_of
 from auditor.reproduction.scene import Outcome, Scene, kept
+from auditor.training import train_reid
+from auditor.training.job import start
 from auditor.types import Defense, Memo, ReIDDataset, RunContext, Split, Target
 
 METRICS = ("map", "rank1")

@@ -15,11 +15,11 @@ from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.models.card import card_from
 from auditor.models.described import described
 from auditor.models.reference import WEIGHTS
-from auditor.reid.recipe import recipe_from
-from auditor.reid.run import Job as Training
-from auditor.reid.run import train
 from auditor.report import Measurement
 from auditor.reproduction.plan import Preset, TablePlan
+from auditor.training.job import Job as Training
+from auditor.training.job import train
+from auditor.training.recipe import recipe_from
 from auditor.types import ReIDDataset
 
 SHIPPED = "shipped"

@@ -9,9 +9,9 @@ from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import judged
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.reid import train_reid
-from auditor.reid.learner import identity_dims
 from auditor.report import Finding
+from auditor.training import train_reid
+from auditor.training.learner import identity_dims
 from auditor.types import RunContext, Target
 from defenses.adversarial.game import ReversalGame, Reverser
 from defenses.retraining import Retraining, Seen, retrainable

@@ -68,7 +68,7 @@ class _LinearGuess(nn.Module):
 
 
 class ReversalGame(nn.Module):
-    """Plays step A, then gives the extractor its loss of step B: a `auditor.reid.learner.Term`.
+    """Plays step A, then gives the extractor its loss of step B: a `auditor.training.learner.Term`.
 
     Args:
         dim: length of the feature.

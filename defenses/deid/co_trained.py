@@ -10,8 +10,8 @@ from attacks.identity import IdentityClassifier
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.people import pictures
 from auditor.report import AFRESH, Finding, Measurement
+from auditor.training.sampler import pictures
 from auditor.types import RunContext, Split, Target
 from defenses.retraining import Seen
 

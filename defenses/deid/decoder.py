@@ -49,7 +49,7 @@ def _covered(images: Tensor) -> Tensor:
 
 
 class Decoding(nn.Module):
-    """Squared error of a decoder that learns along; a `auditor.reid.learner.Term`.
+    """Squared error of a decoder that learns along; a `auditor.training.learner.Term`.
 
     The feature, filled up with zeros, is reshaped to ``(B, C, 8, 4)`` with the smallest C that
     holds it, and then three times up-sampled and convolved.

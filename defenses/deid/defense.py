@@ -8,9 +8,9 @@ from torch import nn
 
 from attacks.inversion.networks import doublings
 from auditor.models.extractor import CardedExtractor
-from auditor.reid import train_reid
-from auditor.reid.learner import identity_dims
-from auditor.reid.people import pictures
+from auditor.training import train_reid
+from auditor.training.learner import identity_dims
+from auditor.training.sampler import pictures
 from auditor.types import RunContext, Split, Target
 from defenses.deid.co_trained import co_trained
 from defenses.deid.decoder import Decoding, Drawn, Reduction

@@ -18,7 +18,7 @@ def cross_entropy_to_uniform(logits: Tensor) -> Tensor:
 
 
 class Naming(nn.Module):
-    """Pushes the head's identity distribution towards uniform; a `auditor.reid.learner.Term`.
+    """Pushes the head's identity distribution towards uniform; a `auditor.training.learner.Term`.
 
     Args:
         dim: length of the feature.

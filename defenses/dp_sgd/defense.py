@@ -6,8 +6,8 @@ from typing import Literal
 
 from auditor.errors import UsageError
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.people import Pictures, pictures
 from auditor.report import AuditedEpsilon
+from auditor.training.sampler import Pictures, pictures
 from auditor.types import RunContext, Target
 from defenses.dp_sgd.accounting import Steps, calibrated
 from defenses.dp_sgd.canaries import Canaries

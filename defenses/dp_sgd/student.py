@@ -10,7 +10,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.architectures.group_norm import with_group_norm
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.learner import identity_dims
+from auditor.training.learner import identity_dims
 from defenses.starting import draw_anew
 
 BatchNorm = nn.modules.batchnorm._BatchNorm

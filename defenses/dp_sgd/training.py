@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.augment import augment
-from auditor.reid.people import Pictures
-from auditor.reid.recipe import Recipe
+from auditor.training import Recipe
+from auditor.training.augment import augment
+from auditor.training.sampler import Pictures
 from auditor.types import RunContext
 from defenses.dp_sgd.accounting import Steps
 from defenses.dp_sgd.canaries import Canaries, WithCanaries

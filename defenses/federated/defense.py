@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor
-from auditor.reid import Recipe, train_reid
+from auditor.training import Recipe, train_reid
 from auditor.types import RunContext, Split, Target, silent
 from defenses.federated.averaging import Engine, averaging
 from defenses.retraining import retrainable

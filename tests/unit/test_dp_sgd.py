@@ -20,7 +20,7 @@ from auditor.metrics.dp import gaussian_epsilon
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.people import pictures
+from auditor.training.sampler import pictures
 from auditor.types import RunContext
 from defenses.dp_sgd import DpSgd
 from defenses.dp_sgd.accounting import Steps, calibrated

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auditor.errors import EnvironmentUnmetError, UnsupportedTargetError
-from auditor.reid import train_reid
+from auditor.training import train_reid
 from auditor.types import RunContext
 from defenses.federated import Federated, defense
 from defenses.federated.averaging import averaging, own_average

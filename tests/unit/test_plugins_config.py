@@ -190,7 +190,7 @@ class TestLayers:
         assert config.load(write(tmp_path, "# nothing\n"), {}) == config.load(None, {})
 
     def test_the_shipped_example_can_be_followed(self):
-        path = Path(config.__file__).parent / "presets" / "audit.yaml"
+        path = Path(config.__file__).parents[1] / "presets" / "audit.yaml"
         loaded = config.load(path, {})
         assert loaded.gates
         assert config.gates_in(path) == loaded.gates

@@ -6,10 +6,9 @@ from typer.testing import CliRunner
 
 from auditor.data.synthetic import draw_world
 from auditor.errors import EnvironmentUnmetError, ModelError
-from auditor.models import train_reference
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
-from auditor.models.train_reference import cross_camera_retrieval, train
-from auditor.reid import Recipe
+from auditor.training import Recipe, train_reference
+from auditor.training.train_reference import cross_camera_retrieval, train
 
 
 @pytest.fixture(scope="module")

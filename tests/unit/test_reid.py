@@ -12,12 +12,12 @@ from auditor.models.architectures.osnet import OSNet
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet
-from auditor.reid import Recipe, train_reid
-from auditor.reid.augment import GREY, augment
-from auditor.reid.learner import Learner, folded, identity_dims
-from auditor.reid.losses import batch_hard
-from auditor.reid.people import PeopleSampler, pictures
-from auditor.reid.run import utility
+from auditor.training import Recipe, train_reid
+from auditor.training.augment import GREY, augment
+from auditor.training.job import utility
+from auditor.training.learner import Learner, folded, identity_dims
+from auditor.training.losses import batch_hard
+from auditor.training.sampler import PeopleSampler, pictures
 from auditor.types import RunContext
 
 CARD = Card(height=64, width=32, l2_norm=True)

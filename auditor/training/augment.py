@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from auditor.reid.recipe import Recipe
+from auditor.training.recipe import Recipe
 
 GREY = 0.45
 """What an erased box is filled with: about the mean of a photograph."""

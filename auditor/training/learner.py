@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from auditor.errors import UsageError
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.augment import augment
-from auditor.reid.losses import batch_hard
-from auditor.reid.people import Pictures
-from auditor.reid.recipe import Recipe
+from auditor.training.augment import augment
+from auditor.training.losses import batch_hard
+from auditor.training.recipe import Recipe
+from auditor.training.sampler import Pictures
 
 
 class Term(Protocol):

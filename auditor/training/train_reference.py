@@ -1,4 +1,4 @@
-"""Train the shipped extractor on drawn people: ``python -m auditor.models.train_reference``.
+"""Train the shipped extractor on drawn people: ``python -m auditor.training.train_reference``.
 
 A strong re-ID baseline in small (Luo et al., CVPRW 2019): identity softmax with label smoothing on
 the neck, batch-hard triplets before it, P people × K cameras per batch, warm-up and cosine decay.
@@ -18,7 +18,7 @@ from auditor.metrics.retrieval import Retrieval
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
-from auditor.reid import Recipe, train_reid
+from auditor.training import Recipe, train_reid
 from auditor.types import ReIDDataset, RunContext, Target
 from auditor.utility import search
 

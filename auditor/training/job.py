@@ -16,10 +16,10 @@ from auditor.models.architectures.registry import build, names_code
 from auditor.models.card import Card
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.people import rank
-from auditor.reid.recipe import Recipe
-from auditor.reid.training import train_reid
 from auditor.report import Measurement
+from auditor.training.recipe import Recipe
+from auditor.training.reid import train_reid
+from auditor.training.sampler import rank
 from auditor.types import ReIDDataset, RunContext, Target
 from auditor.utility import measurements, search
 

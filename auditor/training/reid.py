@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from auditor.models.extractor import CardedExtractor
-from auditor.reid.learner import Learner
-from auditor.reid.people import PeopleSampler, Pictures, pictures
-from auditor.reid.recipe import Recipe
-from auditor.training import Precision, fit
+from auditor.training.learner import Learner
+from auditor.training.loop import Precision, fit
+from auditor.training.recipe import Recipe
+from auditor.training.sampler import PeopleSampler, Pictures, pictures
 from auditor.types import RunContext, Split
 
 WORKERS = min(8, os.cpu_count() or 1)
@@ -59,7 +59,7 @@ def train_reid(
         recipe: how.
         ctx: its device, seed and progress.
         name: of this training, for its randomness and its progress.
-        terms: name -> further loss that learns along; see `auditor.reid.learner.Term`.
+        terms: name -> further loss that learns along; see `auditor.training.learner.Term`.
         classifiers: of an earlier training on the same people, to go on from; left as they are.
         checkpoint: a ``.ckpt`` file kept up to date after every epoch, and resumed from if it is
             already there.
