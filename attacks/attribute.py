@@ -14,7 +14,7 @@ from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Learn, Reader, read_attributes
 from attacks.references import discriminate
 from attacks.standardising import Standardise
-from auditor.planting import Planted
+from auditor.certification.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import MISSING, AttackResult, RunContext, Target

@@ -14,7 +14,7 @@ from attacks.attributes.each import one_each
 from attacks.attributes.labels import MEASURABLE
 from attacks.attributes.learning import Known, Reader, read_attributes
 from attacks.references import discriminate
-from auditor.planting import Planted
+from auditor.certification.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

@@ -13,12 +13,12 @@ from attacks import adversaries
 from attacks.gaussian import Scale, fit_matcher, fit_wiener, learn_scale
 from attacks.matching import Blind, search, worse
 from attacks.publication import held_pictures, own_pictures
+from auditor.certification.planting import Planted
 from auditor.embedding import features_of, released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
 from auditor.metrics.retrieval import evaluate
-from auditor.planting import Planted
 from auditor.report import Adversary, Measurement, PrivacyClaim
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 

@@ -13,8 +13,8 @@ from attacks import adversaries
 from attacks.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
 from attacks.references import name_people
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target

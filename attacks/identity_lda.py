@@ -12,8 +12,8 @@ from attacks.attributes.rows import person_means
 from attacks.closed_set import Sides, named, split_gallery
 from attacks.publication import own_pictures
 from attacks.references import name_people
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

@@ -9,8 +9,8 @@ from attacks.identity_plda import name_by_model
 from attacks.metric import Contrast, learn_metric
 from attacks.plda import Own
 from attacks.references import name_people
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

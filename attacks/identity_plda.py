@@ -11,8 +11,8 @@ from attacks.gaussian import fit_people
 from attacks.plda import Own, Plda, Prepare, Suspects, study
 from attacks.references import name_people
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

@@ -9,7 +9,7 @@ from attacks import adversaries
 from attacks.closed_set import Sides
 from attacks.identity import probed
 from attacks.references import name_people
-from auditor.planting import Planted
+from auditor.certification.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

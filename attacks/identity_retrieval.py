@@ -9,11 +9,11 @@ from attacks import adversaries
 from attacks.matching import Blind, rated, search, worse_of_each
 from attacks.publication import held_pictures
 from attacks.references import find_people
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval
-from auditor.planting import Planted
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 

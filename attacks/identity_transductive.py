@@ -14,8 +14,8 @@ from attacks.identity_plda import suspected
 from attacks.plda import Own, Plda, Suspects
 from attacks.references import name_people
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

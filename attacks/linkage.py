@@ -11,11 +11,11 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.mapping import Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.publication import published
+from auditor.certification.planting import Planted
 from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
-from auditor.planting import Planted
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 

@@ -7,8 +7,8 @@ from attacks import adversaries
 from attacks.linkage import link_people
 from attacks.linkage_plda import link_by_model, own_people
 from attacks.metric import Contrast, learn_metric
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

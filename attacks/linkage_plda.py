@@ -9,9 +9,9 @@ from attacks import adversaries
 from attacks.linkage import link_people, linked, notes_on, second_release
 from attacks.plda import Own, Plda, Prepare, study
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

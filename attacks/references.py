@@ -2,7 +2,7 @@
 
 It is given exactly what the attack is given, asks the same questions and is scored by the same
 code, but it knows the true moments of people and pictures where an attack has to learn them. What
-an attack reaches, as a share of this, is its efficiency; see `auditor.certificates`.
+an attack reaches, as a share of this, is its efficiency; see `auditor.certification.certificates`.
 """
 
 import torch
@@ -14,8 +14,8 @@ from attacks.attributes.scoring import inferred
 from attacks.closed_set import Sides, named, split_gallery
 from attacks.matching import rated, search
 from attacks.publication import published
+from auditor.certification.planting import CELLS, Planted
 from auditor.embedding import stored_gallery
-from auditor.planting import CELLS, Planted
 from auditor.types import AttackResult, RunContext
 
 

@@ -17,11 +17,11 @@ from attacks.matching import matched
 from attacks.publication import published
 from attacks.references import find_people
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.releasing import Composed
 from auditor.report import Adversary, Curve, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is

@@ -12,7 +12,7 @@ from attacks.matching import matched, worse_of_each
 from attacks.mixing import Mixing
 from attacks.partners import Mixture, Pool, learn_mixture
 from attacks.publication import held_pictures, published
-from auditor import controls
+from auditor.certification import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure

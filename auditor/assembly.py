@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from auditor import certificates, plugins
+from auditor import plugins
+from auditor.certification import certificates
+from auditor.certification.proving import Controls
 from auditor.config import BARE, AuditConfig
 from auditor.config.chain import CHAIN, Links, links_of, plugin_of
-from auditor.exposure import exposure
+from auditor.evaluation.budget import Budget
+from auditor.evaluation.exposure import exposure
+from auditor.evaluation.ladders import comparable, families, ladder, ladders, strongest
+from auditor.evaluation.saturation import completed
+from auditor.evaluation.utility import Utility
 from auditor.gates.evidence import doubts
-from auditor.journal import Budget, Controls, Result, Utility, controls_of
-from auditor.ladders import comparable, families, ladder, ladders, strongest
+from auditor.journal import Result, controls_of
 from auditor.metrics import scores
 from auditor.report import (
     AuditReport,
@@ -24,7 +29,6 @@ from auditor.report import (
     Scenario,
     Score,
 )
-from auditor.saturation import completed
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
 """The figures that stand for a family's success in the PU-score."""

@@ -23,6 +23,7 @@ from auditor.data.records import picture_digest
 from auditor.embedding import stored_gallery
 from auditor.environment import pick_device
 from auditor.errors import UsageError
+from auditor.evaluation.utility import measurements, search
 from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
@@ -31,7 +32,6 @@ from auditor.models.extractor import CardedExtractor
 from auditor.report import Measurement, PrivacyClaim
 from auditor.session import open_configured, open_data
 from auditor.types import Defense, Exporter, RunContext, Target
-from auditor.utility import measurements, search
 
 PROGRAMS = ("torchscript", "onnx", "openvino")
 """Formats that bring their own architecture."""

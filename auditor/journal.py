@@ -10,70 +10,16 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.artifacts.atomic import write
+from auditor.certification.proving import Controls
 from auditor.config import BARE
 from auditor.console import Display
+from auditor.evaluation.budget import Budget
+from auditor.evaluation.utility import Utility
 from auditor.report import (
-    Curve,
     Finding,
-    Match,
-    Measurement,
-    Place,
-    Power,
-    PrivacyClaim,
     ProbeCheck,
-    RankList,
 )
 from auditor.types import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class Utility:
-    """What a scenario's utility step found, or why it found nothing."""
-
-    claims: tuple[PrivacyClaim, ...] = ()
-    co_trained: tuple[Finding, ...] = ()
-    measurements: tuple[Measurement, ...] = ()
-    matches: tuple[Match, ...] = ()
-    rank_lists: tuple[RankList, ...] = ()
-    embedding: tuple[Place, ...] = ()
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    bias: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartialCurve:
-    """A budget curve without its end, which is the main run's own figure.
-
-    Attributes:
-        curve: the points below the whole budget.
-        whole: the whole budget, on the same axis.
-    """
-
-    curve: Curve
-    whole: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What an attack comes to with less of everything, and which points could not be measured."""
-
-    curves: tuple[PartialCurve, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Controls:
-    """What an attack came to on its controls, in one scenario.
-
-    Attributes:
-        powers: one certificate per metric.
-        as_bare: whether those of the bare scenario hold here too, because nothing that the controls
-            pass through was changed.
-    """
-
-    powers: tuple[Power, ...] = ()
-    as_bare: bool = False
 
 
 def controls_of(scenario: str, attack: str) -> str:

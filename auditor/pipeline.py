@@ -18,25 +18,25 @@ from auditor import journal, plugins
 from auditor.artifacts import pseudonyms as personal
 from auditor.artifacts.atomic import write
 from auditor.assembly import assemble, blank_finding
-from auditor.budget import budget_curves
-from auditor.certificates import not_run
+from auditor.certification.certificates import not_run
+from auditor.certification.proving import Controls, Prover, headline
 from auditor.config import BARE, AuditConfig
 from auditor.config.chain import Links, applied, links_of, plugin_of
 from auditor.console import Display, trace
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
-from auditor.exposure import worst_case
-from auditor.journal import Budget, Controls, Result, Step, Utility, controls_of
+from auditor.evaluation.budget import Budget, budget_curves
+from auditor.evaluation.exposure import worst_case
+from auditor.evaluation.subgroups import gaps, subgroups
+from auditor.evaluation.utility import Utility, utility
+from auditor.journal import Result, Step, controls_of
 from auditor.metrics.similarity import Distance
 from auditor.plugins.containment import contained
 from auditor.plugins.results import attacked, reason_of
-from auditor.proving import Prover, headline
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck, dumps
 from auditor.retrained import Shelf
-from auditor.subgroups import gaps, subgroups
 from auditor.types import Attack, Progress, RunContext, Target
 from auditor.user_study.material import save_material
 from auditor.user_study.quiz import STUDY
-from auditor.utility import utility
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from auditor import resuming
+from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, DataConfig, ModelConfig
 from auditor.data import open_dataset
 from auditor.environment import describe, pick_device, save_occasion
@@ -16,7 +17,6 @@ from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, described
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import World, run_audit
-from auditor.probe import probe
 from auditor.report import AuditReport
 from auditor.types import ReIDDataset, RunContext, Target
 

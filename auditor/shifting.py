@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from auditor import __version__, controls, plugins
+from auditor import __version__, plugins
 from auditor.artifacts.atomic import write
+from auditor.certification import controls
 from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.environment import pick_device

@@ -311,9 +311,10 @@ class Attack(Protocol):
     ClassVar[str]`` (the metric its power is judged by), ``adversary: ClassVar[Adversary]`` (its
     threat model in a few words) and ``slow: ClassVar[bool]`` (its controls take part of the
     people). With ``reference(planted, ctx)`` it brings the adversary that its power on the faint
-    plant of `auditor.planting` is measured by, and with ``disguise(planted)`` a twist of that
-    plant. Where the plant does not suit what it recovers, it brings worlds of its own instead:
-    ``planted(target, ctx)`` and ``null(target, ctx)``, each a Target made from the audited one.
+    plant of `auditor.certification.planting` is measured by, and with ``disguise(planted)`` a twist
+    of that plant. Where the plant does not suit what it recovers, it brings worlds of its own
+    instead: ``planted(target, ctx)`` and ``null(target, ctx)``, each a Target made from the audited
+    one.
     """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

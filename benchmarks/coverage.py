@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attacks.membership.judging import Level
-from auditor.exposure import WORST, worst_case
+from auditor.evaluation.exposure import WORST, worst_case
 from auditor.metrics import leakage, measure
 from auditor.metrics.auc import macro_auc
 from auditor.metrics.scores import urr1

@@ -20,15 +20,15 @@ from typing import Any
 import torch
 
 from attacks.identity_retrieval import IdentityRetrieval
-from auditor import controls
+from auditor.certification import controls
 from auditor.config import put
 from auditor.config.chain import Links, applied
 from auditor.data import open_dataset
+from auditor.evaluation.utility import measurements, search
 from auditor.models import open_model
 from auditor.models.card import card_from
 from auditor.report import Measurement
 from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split, Target
-from auditor.utility import measurements, search
 
 SIZE = (64, 32)
 SMALL = ("downscale", {"image_size": SIZE})

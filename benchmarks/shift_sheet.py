@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torchvision.utils import make_grid, save_image
 
-from auditor import controls, plugins
+from auditor import plugins
+from auditor.certification import controls
 from auditor.config import put
 from auditor.data.synthetic import draw_world
 from auditor.types import RunContext

@@ -6,8 +6,8 @@ its gallery. Variants come from `dataclasses.replace`.
 
 from dataclasses import replace
 
-from auditor.exposure import exposure, worst_case
-from auditor.ladders import ladders
+from auditor.evaluation.exposure import exposure, worst_case
+from auditor.evaluation.ladders import ladders
 from auditor.report import (
     Adversary,
     AuditedEpsilon,

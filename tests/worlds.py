@@ -11,7 +11,8 @@ from tempfile import mkdtemp
 
 import torch
 
-from auditor import controls, plugins
+from auditor import plugins
+from auditor.certification import controls
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
 from auditor.deploying import write_gallery

@@ -8,8 +8,8 @@ from attacks.inversion.gan import ConditionalGan
 from attacks.inversion.networks import doublings
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from attacks.inversion.reference import draw_people
+from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, RunContext, Target

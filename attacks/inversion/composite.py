@@ -13,8 +13,8 @@ from attacks.asking import Asking, ask_every_way
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
 from attacks.pooling import pooled_gallery
+from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 

@@ -21,8 +21,8 @@ from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, 
 from attacks.inversion.reference import draw_people
 from attacks.pooling import pooled_gallery
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target

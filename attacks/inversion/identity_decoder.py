@@ -16,8 +16,8 @@ from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judged
 from attacks.inversion.reference import draw_people
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target

@@ -14,8 +14,8 @@ from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from attacks.inversion.reference import draw_people
 from attacks.standardising import Standardise
+from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target

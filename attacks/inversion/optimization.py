@@ -17,11 +17,11 @@ from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, 
 from attacks.inversion.reference import draw_people
 from attacks.mapping import Pairs, Refinement, learn_maps, views_of
 from attacks.pooling import pooled_gallery
-from auditor.controls import NullExtractor, null_target
+from auditor.certification.controls import NullExtractor, null_target
+from auditor.certification.planting import Planted
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -138,7 +138,7 @@ class _FlatNull(NullExtractor):
     differentiable = True
 
     def forward(self, images: Tensor) -> Tensor:
-        """See `auditor.controls.NullExtractor`."""
+        """See `auditor.certification.controls.NullExtractor`."""
         return super().forward(images.detach()) + 0 * images.flatten(1).sum(1, keepdim=True)
 
 

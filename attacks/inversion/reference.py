@@ -2,8 +2,8 @@
 
 from attacks.inversion.reconstruction import choose, judge_pictures
 from attacks.pooling import pooled_gallery
+from auditor.certification.planting import Planted, paint
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.planting import Planted, paint
 from auditor.types import AttackResult, RunContext
 
 POOLED = 16

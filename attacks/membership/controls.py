@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.membership.candidates import MIN_PEOPLE, members_of
-from auditor.controls import BAND, CELLS, NullExtractor, StampedImages
+from auditor.certification.controls import BAND, CELLS, NullExtractor, StampedImages
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Split, Target
 

@@ -17,7 +17,7 @@ from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
 from attacks.score_api.decoys import with_decoys
 from attacks.score_api.prior import eigen_pictures, eight_bit
 from attacks.score_api.verification import Verification
-from auditor.controls import planted_target
+from auditor.certification.controls import planted_target
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary, Curve

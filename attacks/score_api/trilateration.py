@@ -17,10 +17,10 @@ from attacks.publication import held_pictures, own_pictures
 from attacks.references import find_people
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
+from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
-from auditor.planting import Planted
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, RunContext, Target
 

@@ -100,7 +100,7 @@ class AuditConfig(_Strict):
         controls: whether every attack must prove its power; without, every gate on an attack is
             inconclusive.
         required_efficiency: the share of a faint planted leak that an attack must recover, of what
-            the best adversary could; see `auditor.certificates`.
+            the best adversary could; see `auditor.certification.certificates`.
         budget: fractions of the auxiliary people, and of training, with which every attack is
             repeated; empty: no budget curves.
         budget_scenarios: the scenarios whose attacks are repeated.

@@ -1,7 +1,8 @@
 """The preprocessing card: what an extractor expects of its input and how its output is read.
 
 A wrongly fed model still answers, only badly, and an audit of it would look reassuring. So nothing
-here is guessed: the user picks a preset or writes the card, and `auditor.probe` checks it.
+here is guessed: the user picks a preset or writes the card, and
+`auditor.certification.sanity_checks` checks it.
 """
 
 from collections.abc import Mapping

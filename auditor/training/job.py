@@ -11,6 +11,7 @@ import typer
 from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.errors import UsageError
+from auditor.evaluation.utility import measurements, search
 from auditor.models import open_model
 from auditor.models.architectures.registry import build, names_code
 from auditor.models.card import Card
@@ -21,7 +22,6 @@ from auditor.training.recipe import Recipe
 from auditor.training.reid import train_reid
 from auditor.training.sampler import rank
 from auditor.types import ReIDDataset, RunContext, Target
-from auditor.utility import measurements, search
 
 SHOWN = ("rank1", "map", "minp")
 

@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 
 from auditor.data.synthetic import draw_world
+from auditor.evaluation.utility import search
 from auditor.metrics.retrieval import Retrieval
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
-from auditor.training import Recipe, train_reid
+from auditor.training.recipe import Recipe
+from auditor.training.reid import train_reid
 from auditor.types import ReIDDataset, RunContext, Target
-from auditor.utility import search
 
 TRAIN_SEED, HELD_OUT_SEED = 90_001, 90_002
 """Worlds nobody draws by chance; demos and tests count from 0."""

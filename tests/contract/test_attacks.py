@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from auditor import plugins
-from auditor.certificates import REQUIRED
+from auditor.certification.certificates import REQUIRED
+from auditor.certification.proving import Prover, Referenced
 from auditor.config import preset_defaults
-from auditor.proving import Prover, Referenced
 from auditor.types import AttackResult, Target, silent
 from tests import worlds
 

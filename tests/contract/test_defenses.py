@@ -11,9 +11,9 @@ from auditor import plugins
 from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.evaluation.utility import search
 from auditor.plugins.claims import kept
 from auditor.types import Exporter, Target
-from auditor.utility import search
 from defenses.release_folder import SECRET
 from tests import worlds
 from tests.unit.test_claims import TRAINED

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from auditor import pipeline, proving
+from auditor import pipeline
+from auditor.certification import proving
 from auditor.config import AuditConfig
 from auditor.errors import AuditError
 from auditor.gates import Gate, Verdict, check

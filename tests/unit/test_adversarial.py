@@ -7,10 +7,10 @@ from sklearn.linear_model import RidgeCV
 
 from auditor.embedding import features_of
 from auditor.errors import UsageError
+from auditor.evaluation.utility import search
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
-from auditor.utility import search
 from defenses.adversarial import AdversarialRetraining
 from defenses.adversarial.game import ReversalGame
 from defenses.retraining import Seen

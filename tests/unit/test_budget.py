@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from auditor.budget import budget_curves, cost_of, scaled
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
+from auditor.evaluation.budget import budget_curves, cost_of, scaled
+from auditor.evaluation.saturation import completed, statement
 from auditor.report import Curve, Measurement
-from auditor.saturation import completed, statement
 from auditor.types import Memo
 from tests import worlds
 from tests.records import measured

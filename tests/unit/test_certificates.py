@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.certificates import behind, certificates, not_run
+from auditor.certification.certificates import behind, certificates, not_run
 from auditor.report import Measurement
 
 ADVERSARY = "whoever knows"

@@ -7,7 +7,7 @@ from auditor import config, plugins
 from auditor.assembly import assemble
 from auditor.config import chain
 from auditor.errors import UsageError
-from auditor.journal import Utility
+from auditor.evaluation.utility import Utility
 from auditor.pipeline import World
 from auditor.report import AuditReport
 from auditor.types import Target

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor import controls
-from auditor.controls import (
+from auditor.certification import controls
+from auditor.certification.controls import (
     CELLS,
     CODE,
     NullExtractor,

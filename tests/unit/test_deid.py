@@ -10,9 +10,9 @@ from torch import nn
 
 from attacks.identity import IdentityClassifier
 from auditor import plugins
+from auditor.evaluation.utility import search
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
-from auditor.utility import search
 from defenses.deid import Deid
 from defenses.deid.decoder import Decoding, deidentified
 from defenses.deid.identity import Naming, cross_entropy_to_uniform

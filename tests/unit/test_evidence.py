@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.commands.gate import conclude
+from auditor.evaluation.ladders import ladders
 from auditor.gates import Gate, check, outranked
 from auditor.gates.comparison import compare
 from auditor.gates.evidence import doubts, doubts_on
-from auditor.ladders import ladders
 from auditor.report import (
     AuditReport,
     Finding,

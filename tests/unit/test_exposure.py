@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor.exposure import exposure, worst_case
+from auditor.evaluation.exposure import exposure, worst_case
 from auditor.metrics import measure
 from auditor.report import Finding, Measurement, PowerOutcome
 from auditor.statistics.intervals import proportion

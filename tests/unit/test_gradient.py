@@ -15,7 +15,7 @@ from attacks.gradient.inverting import cosine_distance, total_variation, trainab
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.worlds import DenseExtractor, NoiseImages, in_the_clear, trained_on_noise
-from auditor.controls import NullExtractor, PlantedLeak
+from auditor.certification.controls import NullExtractor, PlantedLeak
 from auditor.errors import UnsupportedTargetError
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor

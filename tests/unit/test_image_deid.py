@@ -12,8 +12,8 @@ from attacks.identity_retrieval import IdentityRetrieval
 from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
 from auditor.data.joining import joined
 from auditor.errors import DataError
+from auditor.evaluation.utility import search
 from auditor.types import RunContext, Selection, Split, Target
-from auditor.utility import search
 from defenses.image_deid import Blur, Downscale, Pixelation, RandomImage, RemoveBody, RemoveHead
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from auditor.evaluation.ladders import ladders, strongest
 from auditor.gates import Gate, check, overall
 from auditor.gates.evidence import unshown
-from auditor.ladders import ladders, strongest
 from auditor.report import AuditReport, Finding, Ladder, PowerOutcome, Scenario
 from tests.records import certificate, example_record, inversion, measured
 

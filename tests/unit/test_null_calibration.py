@@ -13,14 +13,14 @@ import pytest
 import torch
 from scipy import stats
 
-from auditor.certificates import certificates
+from auditor.certification.certificates import certificates
+from auditor.evaluation.ladders import ladders
+from auditor.evaluation.subgroups import gaps
 from auditor.gates import Gate, check
-from auditor.ladders import ladders
 from auditor.metrics import leakage, measure, scores
 from auditor.metrics.unlinkability import d_sys_interval, permutation_p
 from auditor.report import Measurement
 from auditor.statistics.multiplicity import ALPHA
-from auditor.subgroups import gaps
 from tests.records import certificate, identity
 from tests.unit.test_gates import holding, several
 from tests.unit.test_subgroups import headline, world

@@ -21,9 +21,9 @@ from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError, EnvironmentUnmetError, UnsupportedTargetError
+from auditor.evaluation.utility import search
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import RunContext, Target
-from auditor.utility import search
 from defenses.image_deid import Blur
 from defenses.keypoints import Keypoints
 from defenses.pis import AppearanceInterpolation, IdentityShift

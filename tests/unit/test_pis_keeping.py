@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from auditor import controls
+from auditor.certification import controls
 from auditor.cli import app
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world

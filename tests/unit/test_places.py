@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import one_hot
 
-from auditor.places import ENTRIES, FEWEST, places
+from auditor.evaluation.projection import ENTRIES, FEWEST, places
 from auditor.types import RunContext
 
 PEOPLE, COPIES = 12, 10

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor.planting import AIM, DIM, Code, FaintLeak, PaintedCodes, Size, faint_code, plant
+from auditor.certification.planting import (
+    AIM,
+    DIM,
+    Code,
+    FaintLeak,
+    PaintedCodes,
+    Size,
+    faint_code,
+    plant,
+)
 from defenses.dp_gallery import GalleryNoise
 from defenses.image_deid import Blur
 from tests import worlds

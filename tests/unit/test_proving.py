@@ -7,7 +7,7 @@ import pytest
 from attacks.identity import IdentityClassifier
 from attacks.identity_lda import IdentityLda
 from attacks.linkage import Linkage
-from auditor.proving import SMALL, Prover
+from auditor.certification.proving import SMALL, Prover
 from auditor.types import AttackResult, silent
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
@@ -77,7 +77,7 @@ class Slow(IdentityLda):
 
 
 def test_a_slow_rung_is_tried_on_part_of_the_people_and_says_so(prover, monkeypatch):
-    monkeypatch.setattr("auditor.proving.SMALL", replace(SMALL, attacked=12))
+    monkeypatch.setattr("auditor.certification.proving.SMALL", replace(SMALL, attacked=12))
     power = proved(prover, Slow()).powers[0]
     assert power.planted.n == 12
     assert "tried on 12 of 24 people" in power.reason

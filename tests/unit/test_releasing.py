@@ -9,10 +9,10 @@ import torch
 from auditor import pipeline, plugins
 from auditor.embedding import stored_gallery
 from auditor.errors import ModelError
+from auditor.evaluation.utility import utility
 from auditor.gates import Gate, check, overall
 from auditor.releasing import as_is, checked, shared_rows
 from auditor.types import RunContext
-from auditor.utility import utility
 from tests import worlds
 from tests.unit.test_pipeline import Silent, world
 

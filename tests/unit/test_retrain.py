@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from auditor.errors import DataError
+from auditor.evaluation.utility import search
 from auditor.types import RunContext
-from auditor.utility import search
 from defenses.image_deid import Blur
 from defenses.retrain import Retrain
 from tests import worlds

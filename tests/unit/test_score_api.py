@@ -17,7 +17,7 @@ from attacks.score_api.decoys import Joined, with_decoys
 from attacks.score_api.prior import EigenPictures, eigen_pictures, eight_bit
 from attacks.score_api.trilateration import Prior, learn_prior
 from attacks.score_api.verification import Verification, impostor_scores
-from auditor.certificates import certificates
+from auditor.certification.certificates import certificates
 from auditor.data.images import MemoryImages
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from auditor.evaluation.subgroups import gaps, subgroups
 from auditor.metrics import measure
 from auditor.report import SMALLEST_GROUP, Measurement
 from auditor.statistics.intervals import rate_interval
-from auditor.subgroups import gaps, subgroups
 from auditor.types import MISSING, Split
 from tests.records import measured
 

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from auditor.config import AuditConfig, RankingConfig, load
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UsageError
+from auditor.evaluation.rank_lists import CELL, MARGIN, chosen
+from auditor.evaluation.utility import deployed, utility
 from auditor.metrics.reranking import expanded, k_reciprocal
 from auditor.metrics.retrieval import evaluate, evaluate_scores
 from auditor.metrics.similarity import Similarities, Truth
-from auditor.rank_lists import CELL, MARGIN, chosen
 from auditor.report import LISTED
 from auditor.types import Target
-from auditor.utility import deployed, utility
 from tests import worlds
 
 PLAIN = ["rank1", "rank5", "rank10", "map", "minp"]

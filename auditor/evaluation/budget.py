@@ -15,8 +15,10 @@ import torch
 from auditor.console import trace
 from auditor.embedding import forget
 from auditor.errors import AuditError
-from auditor.journal import Budget, PartialCurve
-from auditor.report import Curve, Measurement
+from auditor.report import (
+    Curve,
+    Measurement,
+)
 from auditor.types import Attack, Progress, RunContext, Split, Target
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,27 @@ COSTS = ("epochs", "steps", "iterations", "queries")
 
 Trial = Callable[[Attack, Target, Progress], Measurement]
 """Runs an attack and gives its headline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartialCurve:
+    """A budget curve without its end, which is the main run's own figure.
+
+    Attributes:
+        curve: the points below the whole budget.
+        whole: the whole budget, on the same axis.
+    """
+
+    curve: Curve
+    whole: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What an attack comes to with less of everything, and which points could not be measured."""
+
+    curves: tuple[PartialCurve, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +76,7 @@ def budget_curves(
     """The headline at every fraction of the auxiliary people, and of training if there is any.
 
     A point that crashes is left out, with a note. The main run's figure is added later, by
-    `auditor.saturation.completed`.
+    `auditor.evaluation.saturation.completed`.
     """
     axes = list(_axes(attack, target, fractions, ctx, trial))
     runs, done = sum(len(axis.amounts) for axis in axes), 0

@@ -1,22 +1,43 @@
 """What the re-identification itself is worth, ranked plainly and as the deployment ranks."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from auditor.config import AuditConfig, RankingConfig
 from auditor.embedding import features_of, stored_gallery
-from auditor.journal import Utility
+from auditor.evaluation.projection import places
+from auditor.evaluation.rank_lists import rank_lists
 from auditor.metrics import measure
 from auditor.metrics.reranking import expanded, k_reciprocal
 from auditor.metrics.retrieval import Retrieval, evaluate, evaluate_scores
 from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
-from auditor.places import places
-from auditor.rank_lists import rank_lists
 from auditor.releasing import shared_rows
-from auditor.report import Match, Measurement
+from auditor.report import (
+    Finding,
+    Match,
+    Measurement,
+    Place,
+    PrivacyClaim,
+    RankList,
+)
 from auditor.types import RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utility:
+    """What a scenario's utility step found, or why it found nothing."""
+
+    claims: tuple[PrivacyClaim, ...] = ()
+    co_trained: tuple[Finding, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    matches: tuple[Match, ...] = ()
+    rank_lists: tuple[RankList, ...] = ()
+    embedding: tuple[Place, ...] = ()
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    bias: str = ""
 
 
 def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Distance) -> Utility:

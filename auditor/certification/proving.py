@@ -1,12 +1,13 @@
 """Runs attacks on their controls: is a known leak found, and nothing where there is nothing?
 
-An attack that brings its reference adversary is tried on the faint plant of `auditor.planting`, in
-each scenario through that scenario's own release and published pictures. Where a scenario changes
-neither, the bare certificate holds. The null control is run once per attack: noise that has nothing
-to do with people has nothing to do with them behind any mechanism either.
+An attack that brings its reference adversary is tried on the faint plant of
+`auditor.certification.planting`, in each scenario through that scenario's own release and published
+pictures. Where a scenario changes neither, the bare certificate holds. The null control is run once
+per attack: noise that has nothing to do with people has nothing to do with them behind any
+mechanism either.
 
 An attack without a reference adversary is tried in a world without noise, its own or the strong
-leak of `auditor.controls`, where whoever knows how reaches certainty.
+leak of `auditor.certification.controls`, where whoever knows how reaches certainty.
 """
 
 import logging
@@ -18,15 +19,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
-from auditor import controls
-from auditor.certificates import certificates, not_run
+from auditor.certification import controls
+from auditor.certification.certificates import certificates, not_run
+from auditor.certification.planting import Planted, Size, plant
 from auditor.console import trace
 from auditor.errors import UnsupportedTargetError
-from auditor.journal import Controls
-from auditor.planting import Planted, Size, plant
 from auditor.plugins.containment import contained
 from auditor.plugins.results import attacked, reason_of
-from auditor.report import Measurement, Power
+from auditor.report import (
+    Measurement,
+    Power,
+)
 from auditor.types import Attack, AttackResult, FeatureExtractor, Progress, RunContext, Target
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,20 @@ log = logging.getLogger(__name__)
 FULL = Size()
 SMALL = Size(attacked=40, auxiliary=60, pictures=6)
 """The plant of a rung that says it is slow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """What an attack came to on its controls, in one scenario.
+
+    Attributes:
+        powers: one certificate per metric.
+        as_bare: whether those of the bare scenario hold here too, because nothing that the controls
+            pass through was changed.
+    """
+
+    powers: tuple[Power, ...] = ()
+    as_bare: bool = False
 
 
 @runtime_checkable
