@@ -13,8 +13,8 @@ from torch import Tensor
 from auditor.config.chain import applied
 from auditor.data.records import picture_digest
 from auditor.data.stored import read_gallery
+from auditor.deployment.handover import CLAIMS, GALLERY, ROWS, key_folder
 from auditor.errors import DataError, UsageError
-from auditor.handover import CLAIMS, GALLERY, ROWS, key_folder
 from auditor.releasing import Written
 from auditor.types import RunContext, Split, Target
 

@@ -15,7 +15,7 @@ from typing import Any
 from openpyxl import Workbook
 
 from auditor.artifacts.atomic import write
-from auditor.artifacts.pseudonyms import revealed
+from auditor.artifacts.personal import revealed
 from auditor.gates import Verdict
 from auditor.report import AuditReport
 from reports import sheets, summary_sheets

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from auditor.artifacts.atomic import write
-from auditor.artifacts.pseudonyms import revealed
+from auditor.artifacts.personal import revealed
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Measurement
 from reports import (

@@ -15,8 +15,8 @@ from auditor import plugins
 from auditor.certification import controls
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
-from auditor.deploying import write_gallery
-from auditor.handover import CLAIMS, key_folder
+from auditor.deployment.defend import write_gallery
+from auditor.deployment.handover import CLAIMS, key_folder
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor import __version__
 from auditor.artifacts.atomic import TEMPORARY, write
-from auditor.artifacts.pseudonyms import PERSONAL
+from auditor.artifacts.personal import PERSONAL
 from auditor.errors import UsageError
 
 MANIFEST = "manifest.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from auditor.artifacts.atomic import TEMPORARY
 from auditor.artifacts.manifest import MARK, OWN, STEPS
-from auditor.artifacts.pseudonyms import PERSONAL
+from auditor.artifacts.personal import PERSONAL
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.report import load
 

@@ -22,7 +22,7 @@ from auditor.artifacts.manifest import (
     save_purges,
 )
 from auditor.artifacts.ownership import claimed, made_by_audit, sweep
-from auditor.artifacts.pseudonyms import PERSONAL
+from auditor.artifacts.personal import PERSONAL
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.report import load
 

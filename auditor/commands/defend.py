@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor.config.chain import CHAIN, links_of, parse
+from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
-from auditor.handover import key_folder
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
@@ -79,8 +79,8 @@ def defend(
         _add(resolved, out)
         return
     links = links_of("defended", resolved.defenses["defended"])
-    from auditor import deploying  # torch starts here
     from auditor.console import Display
+    from auditor.deployment import defend as deploying  # torch starts here
 
     job = deploying.Job(
         model=resolved.model,
@@ -101,17 +101,17 @@ def _add(resolved: "AuditConfig", out: Path) -> None:
     """Let the gallery in ``out`` grow."""
     assert resolved.model is not None
     assert resolved.data is not None
-    from auditor import growing  # torch starts here
     from auditor.console import Display
+    from auditor.deployment import grow  # torch starts here
 
-    job = growing.Growth(
+    job = grow.Growth(
         model=resolved.model,
         data=resolved.data,
         out=out,
         device=resolved.device,
         weights=resolved.weights,
     )
-    rows = growing.add(job, Display(2))
+    rows = grow.add(job, Display(2))
     typer.echo(f"added {rows} rows to {out}; its key in {key_folder(out)} knows them too")
 
 

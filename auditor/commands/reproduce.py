@@ -46,7 +46,7 @@ def reproduce(
     folder = out or Path(f"audit-{table}")
     if (folder / "reproduction.json").exists() and not overwrite:
         raise UsageError(f"{folder} holds a finished table; name another --out or pass --overwrite")
-    from auditor.environment import pick_device  # torch starts here
+    from auditor.pipeline.environment import pick_device  # torch starts here
     from auditor.reproduction import run
 
     job = run.Job(

@@ -135,8 +135,10 @@ def _audit(
     reveal: bool = False,
     again: str = "",
 ) -> None:
-    from auditor import session  # torch starts here, after everything that may be wrong without it
     from auditor.gates import check
+    from auditor.pipeline import (
+        session,  # torch starts here, after everything that may be wrong without it
+    )
     from auditor.report import load
 
     try:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
-from auditor.handover import key_folder
 
 
 def shift(
@@ -45,12 +45,12 @@ def shift(
     if key is not None:
         if preset or settings:
             raise UsageError("--key brings the parameters of its shift; leave out --preset, --set")
-        from auditor import shifting  # torch starts here
+        from auditor.deployment import shift as shifting  # torch starts here
 
         facts = shifting.shift_more(data, out, key=key, seed=seed, device=device, weights=weights)
     else:
         params = configuration.shift_parameters(preset or "quick", settings or [])
-        from auditor import shifting  # torch starts here
+        from auditor.deployment import shift as shifting  # torch starts here
 
         facts = shifting.shift(data, out, params=params, seed=seed, device=device, weights=weights)
     typer.echo(f"wrote {out}: {facts['identities']} people, pose: {facts['pose']}")

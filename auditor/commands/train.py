@@ -45,8 +45,8 @@ def train(
     chosen = {name: value for name, value in given.items() if value is not None}
     shape = _size(size)
     from auditor.console import Display
-    from auditor.environment import pick_device  # torch starts here
     from auditor.models.described import arch_for, card_for, described
+    from auditor.pipeline.environment import pick_device  # torch starts here
     from auditor.training import job as run
     from auditor.training.recipe import recipe_from
 

@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from auditor import config as configuration
-from auditor import session
 from auditor.artifacts.atomic import write
 from auditor.artifacts.ownership import claimed
+from auditor.pipeline import session
+from auditor.pipeline.resume import AnotherRunError
 from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
 from auditor.reproduction.plan import RowPlan, block_of
 from auditor.reproduction.scene import Outcome, Scene
-from auditor.resuming import AnotherRunError
 
 
 def run(scene: Scene) -> Mapping[str, Outcome]:

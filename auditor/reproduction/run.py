@@ -12,8 +12,8 @@ from auditor.config.chain import links_of
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world
 from auditor.data.synthetic.world import save_world
-from auditor.environment import describe, occasion
 from auditor.errors import UsageError
+from auditor.pipeline.environment import describe, occasion
 from auditor.reproduction import audits, publications
 from auditor.reproduction.plan import (
     Block,

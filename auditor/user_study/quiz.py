@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from auditor.artifacts.pseudonyms import PERSONAL
+from auditor.artifacts.personal import PERSONAL
 from auditor.errors import DataError, UsageError
 from auditor.report import AuditReport, load
 

@@ -5,11 +5,12 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from auditor import pipeline
 from auditor.certification import proving
 from auditor.config import AuditConfig
 from auditor.errors import AuditError
 from auditor.gates import Gate, Verdict, check
+from auditor.pipeline.plan import run_audit
+from auditor.pipeline.steps import World
 from auditor.report import AuditReport
 from auditor.types import RunContext, Target, as_is
 from tests.fakes.systems import FAKES, HONEST
@@ -68,7 +69,7 @@ def audited(target: Target, workdir) -> AuditReport:
     """The record of a whole audit of ``target``."""
     settings = {"attacks": ATTACKS, "rank_lists": 0, "study": 0, "tsne_people": 0}
     config = AuditConfig.model_validate(settings)
-    world = pipeline.World(
+    world = World(
         config=config,
         target=target,
         ctx=RunContext(workdir=workdir),
@@ -76,7 +77,7 @@ def audited(target: Target, workdir) -> AuditReport:
         probe=lambda ctx: (),
         head=AuditReport(title="bag", config=config.resolved()),
     )
-    return pipeline.run_audit(world, Silent())
+    return run_audit(world, Silent())
 
 
 def judged(target: Target, workdir) -> list[Verdict]:

@@ -75,7 +75,7 @@ def shared_audit(drawn_folder, tmp_path_factory):
 
 def standing_in(shared):
     """`session.audit`, with the figures of the shared audit where it has them."""
-    from auditor import session
+    from auditor.pipeline import session
 
     audit_for_real, demo_for_real = session.audit, session.demo
     bare, defended, _ = load(shared / "report.json").scenarios
@@ -263,7 +263,7 @@ def test_the_commands_of_a_page_do_what_it_says(
     page, reader, drawn_folder, tmp_path, request, monkeypatch
 ):
     shared = request.getfixturevalue("shared_audit")
-    from auditor import session
+    from auditor.pipeline import session
 
     audit, demo = standing_in(shared)
     monkeypatch.setattr(session, "audit", audit)
@@ -281,7 +281,7 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
 ):
     if any(command.text.startswith("audit demo --overwrite") for command in page.commands):
         pytest.skip("the demo has a test of its own")
-    from auditor import session
+    from auditor.pipeline import session
 
     audit, open_named = session.audit, session.open_configured
 

@@ -71,7 +71,7 @@ def make():
 
 def test_who_names_the_code_themselves_still_has_the_files_card(tmp_path, monkeypatch):
     from auditor.config import ModelConfig
-    from auditor.session import open_configured
+    from auditor.pipeline.inputs import open_configured
 
     (tmp_path / "own_net.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)

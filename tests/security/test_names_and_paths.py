@@ -7,12 +7,13 @@ import zipfile
 import pytest
 import torch
 
-from auditor import config, resuming
+from auditor import config
 from auditor.artifacts.manifest import seal
 from auditor.data.layouts.manifest import read_manifest
-from auditor.environment import occasion
 from auditor.errors import ModelRefusedError, UsageError
 from auditor.models.sniff import sniff
+from auditor.pipeline import resume
+from auditor.pipeline.environment import occasion
 from auditor.report import dumps
 from tests import records
 
@@ -73,7 +74,7 @@ def test_a_step_that_was_edited_after_it_was_sealed_is_run_again(tmp_path):
     (tmp_path / "report.json").write_text(dumps(record))
     seal(tmp_path, [], revealed=False)
     (tmp_path / "steps" / "02-none-utility.json").write_text('{"edited": 1}')
-    assert resuming.resume(tmp_path, record)
+    assert resume.resume(tmp_path, record)
     assert [path.name for path in (tmp_path / "steps").iterdir()] == ["01-probe.json"]
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.assembly import assemble, grounded
 from auditor.certification.proving import Controls
 from auditor.config import AuditConfig
 from auditor.evaluation.exposure import worst_case
 from auditor.evaluation.utility import Utility
-from auditor.journal import controls_of
+from auditor.pipeline.assemble import assemble, grounded
+from auditor.pipeline.journal import controls_of
 from auditor.report import AuditReport, Finding, Measurement, PowerOutcome, Scenario
 from tests.records import certificate, inversion, persons
 

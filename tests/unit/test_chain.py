@@ -4,11 +4,11 @@ import pytest
 import yaml
 
 from auditor import config, plugins
-from auditor.assembly import assemble
 from auditor.config import chain
 from auditor.errors import UsageError
 from auditor.evaluation.utility import Utility
-from auditor.pipeline import World
+from auditor.pipeline.assemble import assemble
+from auditor.pipeline.steps import World
 from auditor.report import AuditReport
 from auditor.types import Target
 from tests import worlds

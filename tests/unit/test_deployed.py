@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from auditor.deployment.handover import key_folder
 from auditor.embedding import stored_gallery
 from auditor.errors import UsageError
-from auditor.handover import key_folder
 from auditor.types import RunContext
 from defenses.deployed import Deployed
 from defenses.dp_gallery import GalleryNoise

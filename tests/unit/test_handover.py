@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
+from auditor.deployment.handover import handover, key_folder
 from auditor.errors import EnvironmentUnmetError
-from auditor.handover import handover, key_folder
 
 
 @pytest.fixture

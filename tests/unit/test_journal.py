@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from auditor import journal
 from auditor.console import Display
 from auditor.errors import EnvironmentUnmetError
-from auditor.journal import Entry, Step
+from auditor.pipeline import journal
+from auditor.pipeline.journal import Entry, Step
 from auditor.report import Curve, Finding, Measurement, Power, ProbeCheck
 
 CHECKS = (ProbeCheck(name="repeatable", outcome="pass", detail="twice the same features"),)

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.artifacts import pseudonyms
 from auditor.errors import UsageError
 from auditor.report import Exposed, dumps, loads
 from tests.records import detailed_record, example_record

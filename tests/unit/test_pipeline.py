@@ -6,12 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from auditor import pipeline, plugins
-from auditor.artifacts import pseudonyms
-from auditor.assembly import assemble
+from auditor import plugins
 from auditor.config import AuditConfig
 from auditor.errors import AuditError, ModelError
 from auditor.gates import Gate, check, overall
+from auditor.pipeline.assemble import assemble
+from auditor.pipeline.plan import plan_steps, run_audit
+from auditor.pipeline.steps import World
 from auditor.report import AuditReport, ProbeCheck, loads
 from tests import worlds
 from tests.worlds import people
@@ -35,7 +36,7 @@ def world(tmp_path, probe=GOOD, **config):
         **config,
     }
     resolved = AuditConfig.model_validate(settings)
-    return pipeline.World(
+    return World(
         config=resolved,
         target=worlds.leaky(),
         ctx=worlds.context(tmp_path),
@@ -46,7 +47,7 @@ def world(tmp_path, probe=GOOD, **config):
 
 
 def test_the_plan_probes_first_and_certifies_before_it_attacks(tmp_path):
-    names = [step.name for step in pipeline.plan(world(tmp_path))]
+    names = [step.name for step in plan_steps(world(tmp_path))]
     assert names == [
         "probe",
         "none/utility",
@@ -56,22 +57,22 @@ def test_the_plan_probes_first_and_certifies_before_it_attacks(tmp_path):
         "dp_gallery/identity/controls",
         "dp_gallery/identity",
     ]
-    bare = pipeline.plan(world(tmp_path, controls=False))
+    bare = plan_steps(world(tmp_path, controls=False))
     assert "controls/identity" not in [step.name for step in bare]
 
 
 def test_budget_curves_follow_their_attack_on_the_scenarios_that_were_named(tmp_path):
     settings = {"budget": [0.5], "budget_scenarios": ["dp_gallery"]}
-    names = [step.name for step in pipeline.plan(world(tmp_path, **settings))]
+    names = [step.name for step in plan_steps(world(tmp_path, **settings))]
     assert names[-2:] == ["dp_gallery/identity", "dp_gallery/identity/budget"]
     assert "none/identity/budget" not in names
-    names = [step.name for step in pipeline.plan(world(tmp_path, budget=[0.5]))]
+    names = [step.name for step in plan_steps(world(tmp_path, budget=[0.5]))]
     assert names[2:5] == ["controls/identity", "none/identity", "none/identity/budget"]
 
 
 def test_a_run_with_a_budget_says_what_more_of_it_would_do(tmp_path):
     attacks = {name: worlds.QUICK[name] for name in ("identity", "attribute")}
-    record = pipeline.run_audit(
+    record = run_audit(
         world(tmp_path, attacks=attacks, budget=[0.2], defenses={}, controls=False), Silent()
     )
     identity, attribute = record.scenarios[0].findings
@@ -90,7 +91,7 @@ def test_a_run_with_a_budget_says_what_more_of_it_would_do(tmp_path):
 
 def test_an_interrupted_budget_leaves_the_finding_and_a_note(tmp_path):
     audited = world(tmp_path, budget=[0.5], defenses={})
-    steps = {step.name: step for step in pipeline.plan(audited)}
+    steps = {step.name: step for step in plan_steps(audited)}
     names = ("probe", "none/utility", "controls/identity", "none/identity")
     results = {name: steps[name].work(lambda f, d="": None) for name in names}
     (finding,) = (
@@ -103,7 +104,7 @@ def test_an_interrupted_budget_leaves_the_finding_and_a_note(tmp_path):
 
 def test_the_strongest_rung_goes_into_the_scores_and_worst_cases_are_measured(tmp_path):
     attacks = {"identity": worlds.QUICK["identity"], "identity_lda": {}}
-    record = pipeline.run_audit(world(tmp_path, attacks=attacks, defenses={}), Silent())
+    record = run_audit(world(tmp_path, attacks=attacks, defenses={}), Silent())
     bare = record.scenarios[0]
     values = {f.attack: f.measurements[0].value for f in bare.findings}
     ladder = bare.ladders[0]
@@ -122,14 +123,14 @@ def test_the_strongest_rung_goes_into_the_scores_and_worst_cases_are_measured(tm
 
 def test_a_model_that_fails_the_probe_is_not_attacked(tmp_path):
     with pytest.raises(ModelError, match="check the export"):
-        pipeline.run_audit(world(tmp_path, BAD), Silent())
+        run_audit(world(tmp_path, BAD), Silent())
     assert not (tmp_path / "report.json").exists()
-    forced = pipeline.run_audit(world(tmp_path, BAD, force=True, defenses={}), Silent())
+    forced = run_audit(world(tmp_path, BAD, force=True, defenses={}), Silent())
     assert forced.probe[0].outcome == "fail"
 
 
 def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
-    record = pipeline.run_audit(world(tmp_path, attacks={"identity_lda": {}}), Silent())
+    record = run_audit(world(tmp_path, attacks={"identity_lda": {}}), Silent())
     assert record.complete
     bare, noisy = record.scenarios
     for metric in ("top1", "top5"):
@@ -150,7 +151,7 @@ def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
 
 
 def test_nobody_is_named_outside_the_personal_folder(tmp_path):
-    record = pipeline.run_audit(world(tmp_path, controls=False), Silent())
+    record = run_audit(world(tmp_path, controls=False), Silent())
     named = pseudonyms.revealed(record, tmp_path)
     for stored, real in zip(record.scenarios, named.scenarios, strict=True):
         assert {m.query_id[0] for m in stored.matches} == {"P"}
@@ -176,7 +177,7 @@ def test_pseudonyms_repeat_under_a_seed_and_differ_under_another(tmp_path):
 
 def test_the_deployed_ranking_and_the_rank_lists_reach_the_record(tmp_path):
     audited = world(tmp_path, ranking={"rerank": "k_reciprocal", "k1": 4}, controls=False)
-    record = pipeline.run_audit(audited, Silent())
+    record = run_audit(audited, Silent())
     figures = dict(record.measurements())
     for scenario in record.scenarios:
         assert f"{scenario.defense}/utility/rank1_reranked" in figures
@@ -192,7 +193,7 @@ def test_the_deployed_ranking_and_the_rank_lists_reach_the_record(tmp_path):
 def test_a_defense_that_cannot_be_applied_makes_its_scenario_inconclusive(tmp_path):
     # δ above one row is refused by the defense itself, once it has seen the gallery
     defenses = {"dp_gallery": {"epsilon": 1.0, "delta": 0.5}}
-    record = pipeline.run_audit(world(tmp_path, defenses=defenses), Silent())
+    record = run_audit(world(tmp_path, defenses=defenses), Silent())
     broken = record.scenarios[1]
     assert broken.status == "failed"
     assert "delta" in broken.reason
@@ -240,7 +241,7 @@ def test_what_chains_begin_with_in_common_is_applied_once_and_fails_once(tmp_pat
 
 def test_missing_results_become_findings_that_did_not_run(tmp_path):
     audited = world(tmp_path)
-    steps = {step.name: step for step in pipeline.plan(audited)}
+    steps = {step.name: step for step in plan_steps(audited)}
     results = {name: steps[name].work(lambda f, d="": None) for name in ("probe", "none/utility")}
     record = assemble(audited.config, audited.head, results, complete=False)
     assert [s.defense for s in record.scenarios] == ["none"]
@@ -251,9 +252,9 @@ def test_missing_results_become_findings_that_did_not_run(tmp_path):
 
 
 def test_an_attack_does_not_change_another_ones_figure(tmp_path):
-    alone = pipeline.run_audit(world(tmp_path / "a", defenses={}), Silent())
+    alone = run_audit(world(tmp_path / "a", defenses={}), Silent())
     attacks = {"attribute": worlds.QUICK["attribute"], "identity": worlds.QUICK["identity"]}
-    both = pipeline.run_audit(world(tmp_path / "b", defenses={}, attacks=attacks), Silent())
+    both = run_audit(world(tmp_path / "b", defenses={}, attacks=attacks), Silent())
     first = dict(alone.measurements())["none/identity/top1"]
     second = dict(both.measurements())["none/identity/top1"]
     assert dataclasses.asdict(first) == dataclasses.asdict(second)

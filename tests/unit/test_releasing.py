@@ -6,11 +6,12 @@ import math
 import pytest
 import torch
 
-from auditor import pipeline, plugins
+from auditor import plugins
 from auditor.embedding import stored_gallery
 from auditor.errors import ModelError
 from auditor.evaluation.utility import utility
 from auditor.gates import Gate, check, overall
+from auditor.pipeline.plan import run_audit
 from auditor.releasing import as_is, checked, shared_rows
 from auditor.types import RunContext
 from tests import worlds
@@ -84,7 +85,7 @@ def test_one_bad_value_fails_the_scenario_and_every_finding_and_passes_no_gate(
         name: worlds.QUICK.get(name, {}) for name in ("identity_lda", "attribute", "linkage")
     }
     audited = world(tmp_path, attacks=attacks, defenses={"bad": {}}, controls=False)
-    report = pipeline.run_audit(audited, Silent())
+    report = run_audit(audited, Silent())
     scenario = report.scenario("bad")
     assert scenario.status == "failed"
     assert "NaN or infinity in 1 of" in scenario.reason

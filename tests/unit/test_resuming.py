@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from auditor import resuming
 from auditor.artifacts.atomic import write
 from auditor.errors import UsageError
+from auditor.pipeline import resume
 from auditor.report import AuditReport, ProbeCheck, dumps
 
 HEAD = AuditReport(
@@ -35,18 +35,18 @@ def files(folder):
 
 
 def test_the_same_run_is_gone_on_with_and_its_old_manifest_goes(interrupted):
-    assert resuming.resume(interrupted, HEAD)
+    assert resume.resume(interrupted, HEAD)
     assert files(interrupted) == ["report.json"]
 
 
 def test_an_empty_folder_holds_nothing_to_go_on_with(tmp_path):
-    assert not resuming.resume(tmp_path, HEAD)
-    assert not resuming.resume(tmp_path / "missing", HEAD)
+    assert not resume.resume(tmp_path, HEAD)
+    assert not resume.resume(tmp_path / "missing", HEAD)
 
 
 def test_steps_answer_for_the_settings_they_depend_on(interrupted):
     config = {**HEAD.config, "attacks": {"identity": {}, "linkage": {}}, "gates": [{"limit": 0.1}]}
-    assert resuming.resume(interrupted, replace(HEAD, config=config))
+    assert resume.resume(interrupted, replace(HEAD, config=config))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_steps_answer_for_the_settings_they_depend_on(interrupted):
 def test_another_run_is_refused_with_the_difference_and_left_alone(interrupted, changed, words):
     before = files(interrupted)
     with pytest.raises(UsageError) as error:
-        resuming.resume(interrupted, replace(HEAD, **changed))
+        resume.resume(interrupted, replace(HEAD, **changed))
     assert words in str(error.value)
     assert "--overwrite" in str(error.value)
     assert files(interrupted) == before
@@ -72,4 +72,4 @@ def test_another_run_is_refused_with_the_difference_and_left_alone(interrupted, 
 def test_a_purged_run_is_not_gone_on_with(interrupted):
     (interrupted / "purge.json").write_text("[]")
     with pytest.raises(UsageError, match="was purged"):
-        resuming.resume(interrupted, HEAD)
+        resume.resume(interrupted, HEAD)

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor import pipeline, plugins
+from auditor import plugins
 from auditor.config import chain
 from auditor.data.images import MemoryImages
 from auditor.models.extractor import CardedExtractor
-from auditor.retrained import Shelf
+from auditor.pipeline import steps
+from auditor.pipeline.plan import run_audit
+from auditor.pipeline.retrained import Shelf
 from tests import worlds
 from tests.unit import coloured
 from tests.unit.test_pipeline import Silent, world
@@ -45,7 +47,7 @@ def scene(folder, defenses):
 
 
 def run(folder, defenses, display=None, *, resume=False):
-    return pipeline.run_audit(scene(folder, defenses), display or Silent(), resume=resume)
+    return run_audit(scene(folder, defenses), display or Silent(), resume=resume)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def elsewhere(monkeypatch):
             made = defense.apply(target, replace(ctx, seed=ctx.seed + len(trained)))
         return defense, made
 
-    monkeypatch.setattr(pipeline, "applied", applied)
+    monkeypatch.setattr(steps, "applied", applied)
     return trained
 
 
@@ -69,11 +71,11 @@ def test_a_killed_run_goes_on_with_the_network_it_had(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", CHAINED, Killed("retrain/attribute"))
 
-    def applied(name, params, target, ctx, apply=pipeline.applied):
+    def applied(name, params, target, ctx, apply=steps.applied):
         assert name != "retrain", "it was trained again"
         return apply(name, params, target, ctx)
 
-    monkeypatch.setattr(pipeline, "applied", applied)
+    monkeypatch.setattr(steps, "applied", applied)
     resumed = run(tmp_path / "cut", CHAINED, display := Killed(), resume=True)
     assert display.kept == ["probe", *(f"none/{n}" for n in ("utility", *ATTACKS)),
                             "retrain/utility", "retrain/identity"]  # fmt: skip
@@ -117,7 +119,7 @@ def test_results_of_pictures_that_came_out_otherwise_are_not_kept(tmp_path, monk
         gallery = replace(target.data.gallery, images=MemoryImages(pixels))
         return None, replace(target, data=replace(target.data, gallery=gallery))
 
-    monkeypatch.setattr(pipeline, "applied", applied)
+    monkeypatch.setattr(steps, "applied", applied)
     run(tmp_path, {"blur": {}})
     next((tmp_path / "steps").glob("*blur-attribute*")).unlink()
     run(tmp_path, {"blur": {}}, display := Killed(), resume=True)

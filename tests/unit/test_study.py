@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy import stats
 
-from auditor.artifacts.pseudonyms import PERSONAL
+from auditor.artifacts.personal import PERSONAL
 from auditor.errors import DataError, UsageError
 from auditor.report import dumps
 from auditor.types import Target

@@ -20,17 +20,17 @@ from auditor.config import DataConfig, ModelConfig
 from auditor.config.chain import Links, applied
 from auditor.console import Display
 from auditor.data.records import picture_digest
+from auditor.deployment.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.embedding import stored_gallery
-from auditor.environment import pick_device
 from auditor.errors import UsageError
 from auditor.evaluation.utility import measurements, search
-from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
+from auditor.pipeline.environment import pick_device
+from auditor.pipeline.inputs import open_configured, open_data
 from auditor.report import Measurement, PrivacyClaim
-from auditor.session import open_configured, open_data
 from auditor.types import Defense, Exporter, RunContext, Target
 
 PROGRAMS = ("torchscript", "onnx", "openvino")

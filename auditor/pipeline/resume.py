@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.artifacts.manifest import MANIFEST, PURGES, SIGNATURE, STEPS, verify
-from auditor.artifacts.pseudonyms import without_files
+from auditor.artifacts.personal import without_files
 from auditor.errors import UsageError
 from auditor.report import AuditReport, dumps, load
 

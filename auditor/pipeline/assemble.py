@@ -18,8 +18,8 @@ from auditor.evaluation.ladders import comparable, families, ladder, ladders, st
 from auditor.evaluation.saturation import completed
 from auditor.evaluation.utility import Utility
 from auditor.gates.evidence import doubts
-from auditor.journal import Result, controls_of
 from auditor.metrics import scores
+from auditor.pipeline.journal import Result, controls_of
 from auditor.report import (
     AuditReport,
     Finding,

@@ -23,14 +23,14 @@ from auditor.config import DataConfig, ModelConfig
 from auditor.console import Display
 from auditor.data.records import picture_digest
 from auditor.data.stored import StoredGallery, read_gallery
-from auditor.deploying import digests, gallery_bytes, plain_json, public_claim
+from auditor.deployment.defend import digests, gallery_bytes, plain_json, public_claim
+from auditor.deployment.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.embedding import released_split
-from auditor.environment import pick_device
 from auditor.errors import UsageError
-from auditor.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
+from auditor.pipeline.environment import pick_device
+from auditor.pipeline.inputs import open_configured, open_data
 from auditor.plugins import claims
 from auditor.report import PrivacyClaim
-from auditor.session import open_configured, open_data
 from auditor.types import Growing, ReIDDataset, RunContext, Target
 
 

@@ -4,7 +4,7 @@ Training again need not give the same weights. So each target under a defense, o
 that works with another extractor or other pictures leaves a file in the private folder: its
 weights, where they are all that is needed to have it again, and what it makes of a few pictures,
 by which a mechanism that cannot be kept is recognised. Steps of the journal name the files' hashes:
-`auditor.journal` keeps no result of a target that is no longer there.
+`auditor.pipeline.journal` keeps no result of a target that is no longer there.
 """
 
 import hashlib

@@ -1,49 +1,48 @@
-"""From a target and a configuration to the record, as a plan of named steps.
-
-The plan: ``probe``; for ``none`` and each defense the utility and every attack, trained from
-scratch; before an attack runs, its controls; after it, its budget curves if any are asked for.
-"""
+"""The work of each step: what it hands to an attack, and what it takes back."""
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from auditor import journal, plugins
-from auditor.artifacts import pseudonyms as personal
-from auditor.artifacts.atomic import write
-from auditor.assembly import assemble, blank_finding
+from auditor import plugins
+from auditor.artifacts import personal
 from auditor.certification.certificates import not_run
 from auditor.certification.proving import Controls, Prover, headline
 from auditor.config import BARE, AuditConfig
 from auditor.config.chain import Links, applied, links_of, plugin_of
-from auditor.console import Display, trace
+from auditor.console import trace
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.evaluation.budget import Budget, budget_curves
 from auditor.evaluation.exposure import worst_case
 from auditor.evaluation.subgroups import gaps, subgroups
 from auditor.evaluation.utility import Utility, utility
-from auditor.journal import Result, Step, controls_of
 from auditor.metrics.similarity import Distance
+from auditor.pipeline.assemble import blank_finding
+from auditor.pipeline.journal import Result
+from auditor.pipeline.retrained import Shelf
 from auditor.plugins.containment import contained
 from auditor.plugins.results import attacked, reason_of
-from auditor.report import AuditReport, Finding, Measurement, ProbeCheck, dumps
-from auditor.retrained import Shelf
+from auditor.report import AuditReport, Finding, Measurement, ProbeCheck
 from auditor.types import Attack, Progress, RunContext, Target
 from auditor.user_study.material import save_material
 from auditor.user_study.quiz import STUDY
 
 log = logging.getLogger(__name__)
 
+
 RETRAINED = "retrained"
 """Folder, among what is personal, for what defenses have learned."""
 
+
 Probe = Callable[[RunContext], tuple[ProbeCheck, ...]]
+
+
 Work = Callable[[Progress], Result]
 
 
@@ -135,67 +134,7 @@ class World:
         return {"learned": hashes} if hashes else {}
 
 
-def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:
-    """Run the whole plan; ``report.json`` is up to date after every step.
-
-    Args:
-        world: what is audited.
-        display: told of every step.
-        resume: whether finished steps in the output folder are kept, where they were of the same
-            settings; that all else is the same is for `auditor.resuming` to see.
-
-    Raises:
-        ModelError: if the sanity probe fails and ``force`` is off.
-        KeyboardInterrupt: after the record of what is finished was written.
-    """
-    if not resume:
-        world.shelf.clear()
-    steps = plan(world)
-    display = display or Display(len(steps))
-    out = world.ctx.workdir
-    head = replace(
-        world.head,
-        data=personal.save_facts(out, world.head.data),
-        pseudonyms=personal.save_names(out, world.pseudonyms),
-    )
-
-    def save(results: Mapping[str, Result]) -> None:
-        complete = len(results) == len(steps)
-        report = assemble(world.config, head, results, complete=complete)
-        write(out / "report.json", dumps(report).encode())
-
-    results = journal.run(steps, out / "steps", display, save, resume=resume)
-    return assemble(world.config, head, results, complete=True)
-
-
-def plan(world: World) -> list[Step]:
-    """The steps of a run, in order; the name of each is its address."""
-    settings = world.config.resolved()
-    ranked = {key: settings[key] for key in ("ranking", "rank_lists", "study")}
-    steps = [Step("probe", partial(_probe, world))]
-    for scenario in (BARE, *world.config.defenses):
-        defended = {"defense": settings["defenses"].get(scenario)}
-        learned = partial(world.learned, scenario)
-        measure = partial(_utility, world, scenario)
-        steps.append(Step(f"{scenario}/utility", measure, defended | ranked, learned))
-        for attack in world.config.attacks:
-            attacked = {"attack": settings["attacks"][attack]}
-            both = defended | attacked
-            if world.config.controls:
-                certify = partial(_controls, world, scenario, attack)
-                inputs = both | {"required_efficiency": settings["required_efficiency"]}
-                steps.append(Step(controls_of(scenario, attack), certify, inputs))
-            run = partial(_attack, world, scenario, attack)
-            steps.append(Step(f"{scenario}/{attack}", run, both, learned))
-            if world.config.budget and scenario in world.config.budget_scenarios:
-                repeat = partial(_budget, world, scenario, attack)
-                fractions = {"budget": settings["budget"]}
-                steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions, learned))
-    rename = personal.under(world.pseudonyms)
-    return [replace(step, work=partial(_nameless, world, rename, step.work)) for step in steps]
-
-
-def _nameless(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
+def without_names(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
     """What a step came to, under pseudonyms; what it drew is locked away."""
     try:
         with contained():
@@ -204,7 +143,8 @@ def _nameless(world: World, rename: personal.Rename, work: Work, progress: Progr
         personal.lock(world.ctx.workdir)
 
 
-def _probe(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
+def ask(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
+    """Put the sanity questions; a wrongly fed model ends the audit unless it is forced."""
     checks = world.probe(replace(world.ctx, progress=progress))
     broken = [check for check in checks if check.outcome == "fail"]
     for check in checks:
@@ -215,7 +155,8 @@ def _probe(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:
     return checks
 
 
-def _utility(world: World, scenario: str, progress: Progress) -> Utility:
+def measure_utility(world: World, scenario: str, progress: Progress) -> Utility:
+    """Measure the scenario's re-identification, and take over what its defenses promise."""
     ctx = replace(world.ctx, progress=progress)
     workdir = personal.folder(world.ctx.workdir) / scenario / "utility"
     workdir.mkdir(parents=True, exist_ok=True)
@@ -246,7 +187,7 @@ def _utility(world: World, scenario: str, progress: Progress) -> Utility:
     )
 
 
-def _controls(world: World, scenario: str, label: str, progress: Progress) -> Controls:
+def certify(world: World, scenario: str, label: str, progress: Progress) -> Controls:
     """The attack's certificates in a scenario; one that cannot be made gives none."""
     attack = world.attack(label)
     try:
@@ -257,7 +198,8 @@ def _controls(world: World, scenario: str, label: str, progress: Progress) -> Co
     return world.prover.prove(attack, scenario, target, progress)
 
 
-def _attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
+def run_attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
+    """Attack the scenario from scratch; whatever goes wrong becomes part of the finding."""
     attack = world.attack(label)
     workdir = personal.folder(world.ctx.workdir) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
@@ -285,7 +227,7 @@ def _attack(world: World, scenario: str, label: str, progress: Progress) -> Find
     )
 
 
-def _budget(world: World, scenario: str, label: str, progress: Progress) -> Budget:
+def measure_budget(world: World, scenario: str, label: str, progress: Progress) -> Budget:
     """The attack's headline with less of everything; what it draws on the way nobody needs."""
     attack, ctx = world.attack(label), replace(world.ctx, progress=progress)
 

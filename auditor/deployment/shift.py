@@ -12,9 +12,9 @@ from auditor.artifacts.atomic import write
 from auditor.certification import controls
 from auditor.console import Display
 from auditor.data import open_dataset
-from auditor.environment import pick_device
+from auditor.deployment.handover import handover
 from auditor.errors import UsageError
-from auditor.handover import handover
+from auditor.pipeline.environment import pick_device
 from auditor.types import Continuing, Exporter, RunContext
 
 PLUGIN = "pis"

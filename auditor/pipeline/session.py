@@ -1,22 +1,20 @@
 """Opens what a configuration names and runs the audit: the part of the command that needs torch."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from auditor import resuming
 from auditor.certification.sanity_checks import probe
-from auditor.config import AuditConfig, DataConfig, ModelConfig
-from auditor.data import open_dataset
-from auditor.environment import describe, pick_device, save_occasion
+from auditor.config import AuditConfig, ModelConfig
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
-from auditor.models import LoadedModel, open_model
-from auditor.models.card import Card
-from auditor.models.described import Description, arch_for, card_for, described
+from auditor.models import LoadedModel
 from auditor.models.reference import WEIGHTS
-from auditor.pipeline import World, run_audit
+from auditor.pipeline import resume as resuming
+from auditor.pipeline.environment import describe, pick_device, save_occasion
+from auditor.pipeline.inputs import open_configured, open_data
+from auditor.pipeline.plan import run_audit
+from auditor.pipeline.steps import World
 from auditor.report import AuditReport
 from auditor.types import ReIDDataset, RunContext, Target
 
@@ -102,31 +100,3 @@ def _run(
     going_on = resume and resuming.resume(out, world.head)
     save_occasion(out / "run.json", going_on=going_on)
     return run_audit(world, resume=going_on)
-
-
-def open_data(config: DataConfig) -> ReIDDataset:
-    """The configured people."""
-    return open_dataset(
-        config.path,
-        layout=config.layout,
-        attributes=config.attributes,
-        cross_camera=config.cross_camera,
-        max_broken=config.max_broken,
-        name=config.name,
-        near_duplicates=config.near_duplicates,
-    )
-
-
-def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
-    """The configured model, fed as its file says where the configuration says nothing."""
-    said = described(config.path)
-    arch = arch_for(said, config.arch)
-    model = open_model(config.path, arch=arch, card=_card(config, said), device=device)
-    return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
-
-
-def _card(config: ModelConfig, said: Description | None) -> Card:
-    if config.card is None or isinstance(config.card, str):
-        return card_for(said, config.card, {})
-    overrides = dict(config.card)
-    return card_for(said, overrides.pop("preset", None), overrides)

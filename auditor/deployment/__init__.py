@@ -1,0 +1,1 @@
+"""What a team takes from an audit into service: protected models, galleries and pictures."""

@@ -1,0 +1,1 @@
+"""From a configuration to a record: what is opened, in which steps, and what survives a kill."""

@@ -1,0 +1,40 @@
+"""Opens the people and the model that a configuration names."""
+
+from dataclasses import replace
+
+import torch
+
+from auditor.config import DataConfig, ModelConfig
+from auditor.data import open_dataset
+from auditor.models import LoadedModel, open_model
+from auditor.models.card import Card
+from auditor.models.described import Description, arch_for, card_for, described
+from auditor.types import ReIDDataset
+
+
+def open_data(config: DataConfig) -> ReIDDataset:
+    """The configured people."""
+    return open_dataset(
+        config.path,
+        layout=config.layout,
+        attributes=config.attributes,
+        cross_camera=config.cross_camera,
+        max_broken=config.max_broken,
+        name=config.name,
+        near_duplicates=config.near_duplicates,
+    )
+
+
+def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
+    """The configured model, fed as its file says where the configuration says nothing."""
+    said = described(config.path)
+    arch = arch_for(said, config.arch)
+    model = open_model(config.path, arch=arch, card=_card(config, said), device=device)
+    return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
+
+
+def _card(config: ModelConfig, said: Description | None) -> Card:
+    if config.card is None or isinstance(config.card, str):
+        return card_for(said, config.card, {})
+    overrides = dict(config.card)
+    return card_for(said, overrides.pop("preset", None), overrides)

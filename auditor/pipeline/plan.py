@@ -1,0 +1,87 @@
+"""From a target and a configuration to the record, as a plan of named steps.
+
+The plan: ``probe``; for ``none`` and each defense the utility and every attack, trained from
+scratch; before an attack runs, its controls; after it, its budget curves if any are asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from auditor.artifacts import personal
+from auditor.artifacts.atomic import write
+from auditor.config import BARE
+from auditor.console import Display
+from auditor.pipeline import journal
+from auditor.pipeline.assemble import assemble
+from auditor.pipeline.journal import Result, Step, controls_of
+from auditor.pipeline.steps import (
+    World,
+    ask,
+    certify,
+    measure_budget,
+    measure_utility,
+    run_attack,
+    without_names,
+)
+from auditor.report import AuditReport, dumps
+
+
+def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:
+    """Run the whole plan; ``report.json`` is up to date after every step.
+
+    Args:
+        world: what is audited.
+        display: told of every step.
+        resume: whether finished steps in the output folder are kept, where they were of the same
+            settings; that all else is the same is for `auditor.pipeline.resume` to see.
+
+    Raises:
+        ModelError: if the sanity probe fails and ``force`` is off.
+        KeyboardInterrupt: after the record of what is finished was written.
+    """
+    if not resume:
+        world.shelf.clear()
+    steps = plan_steps(world)
+    display = display or Display(len(steps))
+    out = world.ctx.workdir
+    head = replace(
+        world.head,
+        data=personal.save_facts(out, world.head.data),
+        pseudonyms=personal.save_names(out, world.pseudonyms),
+    )
+
+    def save(results: Mapping[str, Result]) -> None:
+        complete = len(results) == len(steps)
+        report = assemble(world.config, head, results, complete=complete)
+        write(out / "report.json", dumps(report).encode())
+
+    results = journal.run(steps, out / "steps", display, save, resume=resume)
+    return assemble(world.config, head, results, complete=True)
+
+
+def plan_steps(world: World) -> list[Step]:
+    """The steps of a run, in order; the name of each is its address."""
+    settings = world.config.resolved()
+    ranked = {key: settings[key] for key in ("ranking", "rank_lists", "study")}
+    steps = [Step("probe", partial(ask, world))]
+    for scenario in (BARE, *world.config.defenses):
+        defended = {"defense": settings["defenses"].get(scenario)}
+        learned = partial(world.learned, scenario)
+        measure = partial(measure_utility, world, scenario)
+        steps.append(Step(f"{scenario}/utility", measure, defended | ranked, learned))
+        for attack in world.config.attacks:
+            attacked = {"attack": settings["attacks"][attack]}
+            both = defended | attacked
+            if world.config.controls:
+                prove = partial(certify, world, scenario, attack)
+                inputs = both | {"required_efficiency": settings["required_efficiency"]}
+                steps.append(Step(controls_of(scenario, attack), prove, inputs))
+            run = partial(run_attack, world, scenario, attack)
+            steps.append(Step(f"{scenario}/{attack}", run, both, learned))
+            if world.config.budget and scenario in world.config.budget_scenarios:
+                repeat = partial(measure_budget, world, scenario, attack)
+                fractions = {"budget": settings["budget"]}
+                steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions, learned))
+    rename = personal.under(world.pseudonyms)
+    return [replace(step, work=partial(without_names, world, rename, step.work)) for step in steps]
