@@ -1,6 +1,6 @@
 """`python -m auditor` is the command `audit`."""
 
-from auditor.supervision import entry
+from auditor.cli.supervision import entry
 
 if __name__ == "__main__":
     entry()

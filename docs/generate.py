@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from auditor import plugins
-from auditor.cli import app
+from auditor.cli.main import app
 from reports.risks import FAMILIES as RISKS
 from reports.risks import MEANINGS
 

@@ -108,7 +108,7 @@ def test_modules_of_the_core_form_no_cycle():
 )
 def test_helping_and_listing_import_no_torch(arguments):
     script = (
-        "import sys\nfrom auditor.cli import main\n"
+        "import sys\nfrom auditor.cli.main import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )

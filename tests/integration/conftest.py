@@ -25,7 +25,7 @@ def drawn_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory, drawn_folder):
     """The folder of a run with blurred pictures; the people of a folder count as real."""
-    from auditor.cli import main
+    from auditor.cli.main import main
 
     out = tmp_path_factory.mktemp("finished") / "out"
     config = {
@@ -64,7 +64,7 @@ def write_config(tmp_path, drawn_folder):
 @pytest.fixture
 def audit(capsys):
     """Run the command in this process; gives exit code, standard output and standard error."""
-    from auditor.cli import main
+    from auditor.cli.main import main
 
     def run(*arguments):
         with pytest.raises(SystemExit) as stop:

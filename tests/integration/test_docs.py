@@ -22,7 +22,7 @@ import typer
 import yaml
 
 from auditor import config
-from auditor.cli import app
+from auditor.cli.main import app
 from auditor.gates import policy
 from auditor.models.architectures.registry import build
 from auditor.models.reference import WEIGHTS
@@ -53,7 +53,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=by_name)
 @pytest.fixture(scope="session")
 def shared_audit(drawn_folder, tmp_path_factory):
     """The one audit of the quick tests: its folder, as `audit run` leaves it."""
-    from auditor.cli import main
+    from auditor.cli.main import main
 
     home = tmp_path_factory.mktemp("shared")
     settings = {

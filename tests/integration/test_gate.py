@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from auditor.commands.gate import conclude
+from auditor.cli.gate import conclude
 from auditor.gates import Gate, check
 from auditor.report import dumps
 from tests.records import HOSTILE, hostile_record, powerful_record
@@ -137,7 +137,7 @@ def test_judging_imports_no_torch(record, policy, tmp_path):
     arguments += ["--junit", str(tmp_path / "j"), "--sarif", str(tmp_path / "s")]
     arguments += ["--markdown", str(tmp_path / "m")]
     script = (
-        "import sys\nfrom auditor.cli import main\n"
+        "import sys\nfrom auditor.cli.main import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert stop.code == 3\n"
         "assert not {'torch', 'numpy', 'scipy'} & set(sys.modules), 'something heavy is imported'\n"
     )

@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from auditor.cli import app
+from auditor.cli.main import app
 from auditor.gates import policy
 from auditor.report import dumps
 from tests.records import detailed_record, example_record, powerful_record
@@ -216,7 +216,7 @@ class Fence:
         if name.partition(".")[0] in {barred!r}:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Fence())
-from auditor.cli import main
+from auditor.cli.main import main
 for arguments in (
     ["gate", "a", "--policy", {str(CI / "policy.yaml")!r}, "--junit", "j", "--sarif", "s",
      "--markdown", "m"],

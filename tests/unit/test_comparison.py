@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from auditor.commands.compare import lines
+from auditor.cli.compare import lines
 from auditor.gates import exit_code
 from auditor.gates.comparison import changes, compare
 from auditor.report import AuditReport, Measurement, Scenario
@@ -312,7 +312,7 @@ class TestShown:
 
 
 def test_the_command_gives_the_exit_code(tmp_path, capsys):
-    from auditor.cli import main
+    from auditor.cli.main import main
     from auditor.report import dumps
 
     for name, hits in (("a", 0.4), ("b", 0.8)):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.commands.gate import conclude
+from auditor.cli.gate import conclude
 from auditor.evaluation.ladders import ladders
 from auditor.gates import Gate, check, outranked
 from auditor.gates.comparison import compare

@@ -5,23 +5,24 @@ from dataclasses import replace
 
 import pytest
 
+from auditor.artifacts import personal
 from auditor.errors import UsageError
 from auditor.report import Exposed, dumps, loads
 from tests.records import detailed_record, example_record
 from tests.safety import assert_names_nobody
 
-NAMES = pseudonyms.pseudonyms(["100", "101", "400"], [2, 0, 1])
+NAMES = personal.pseudonyms(["100", "101", "400"], [2, 0, 1])
 
 
 def test_people_are_numbered_in_the_drawn_order():
     assert NAMES == {"400": "P0001", "100": "P0002", "101": "P0003"}
-    many = pseudonyms.pseudonyms([str(n) for n in range(12_000)], range(12_000))
+    many = personal.pseudonyms([str(n) for n in range(12_000)], range(12_000))
     assert len(set(many.values())) == 12_000
 
 
 def test_every_identity_in_a_record_is_renamed():
-    rename = pseudonyms.under(NAMES)
-    record = pseudonyms.renamed(detailed_record(), rename)
+    rename = personal.under(NAMES)
+    record = personal.renamed(detailed_record(), rename)
     bare = record.scenarios[0]
     real = {m.query_id for s in detailed_record().scenarios for m in s.matches}
     assert real & {"100", "101"}
@@ -45,7 +46,7 @@ def test_every_identity_in_a_record_is_renamed():
 
 
 def test_a_distractor_stays_nobody_and_strangers_get_one_number_each():
-    rename = pseudonyms.under(NAMES)
+    rename = personal.under(NAMES)
     assert [rename(name) for name in ("0", "x", "y", "x", "100")] == [
         "0",
         "U0001",
@@ -56,38 +57,36 @@ def test_a_distractor_stays_nobody_and_strangers_get_one_number_each():
 
 
 def test_the_order_of_people_tells_nothing():
-    forward = pseudonyms.renamed(example_record(), pseudonyms.under(NAMES))
+    forward = personal.renamed(example_record(), personal.under(NAMES))
     matches = forward.scenarios[0].matches
     assert [m.query_id for m in matches] == sorted(m.query_id for m in matches)
-    persons = (
-        pseudonyms.renamed(detailed_record(), pseudonyms.under(NAMES)).scenarios[0].findings[0]
-    )
+    persons = personal.renamed(detailed_record(), personal.under(NAMES)).scenarios[0].findings[0]
     assert list(persons.measurements[0].persons) == sorted(persons.measurements[0].persons)
 
 
 def test_the_table_names_everybody_again(tmp_path):
-    key = pseudonyms.save_names(tmp_path, NAMES)
-    assert (tmp_path / pseudonyms.NAMES).stat().st_mode & 0o777 == 0o600
+    key = personal.save_names(tmp_path, NAMES)
+    assert (tmp_path / personal.NAMES).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "personal").stat().st_mode & 0o777 == 0o700
-    named = pseudonyms.renamed(example_record(), pseudonyms.under(NAMES))
+    named = personal.renamed(example_record(), personal.under(NAMES))
     named = replace(named, pseudonyms=key)
-    again = pseudonyms.revealed(loads(dumps(named)), tmp_path)
+    again = personal.revealed(loads(dumps(named)), tmp_path)
     known = {m.query_id for m in again.scenarios[0].matches}
     assert {"100", "101"} <= known
     assert "P0002" not in known
 
 
 def test_a_record_without_pseudonyms_needs_no_table(tmp_path):
-    assert pseudonyms.revealed(example_record(), tmp_path) == example_record()
+    assert personal.revealed(example_record(), tmp_path) == example_record()
 
 
 def test_a_missing_or_foreign_table_names_nobody(tmp_path):
     record = replace(example_record(), pseudonyms="ab" * 8)
     with pytest.raises(UsageError, match="leave out --reveal"):
-        pseudonyms.revealed(record, tmp_path)
-    pseudonyms.save_names(tmp_path, NAMES)
+        personal.revealed(record, tmp_path)
+    personal.save_names(tmp_path, NAMES)
     with pytest.raises(UsageError, match="belongs to another record"):
-        pseudonyms.revealed(record, tmp_path)
+        personal.revealed(record, tmp_path)
 
 
 def test_files_named_after_people_leave_the_record(tmp_path):
@@ -96,20 +95,20 @@ def test_files_named_after_people_leave_the_record(tmp_path):
         "near_duplicates": {"count": 1, "pairs": [{"path": "0012_c1.jpg", "of": "0013_c1.jpg"}]},
         "cameras": ["1"],
     }
-    kept = pseudonyms.save_facts(tmp_path, facts)
+    kept = personal.save_facts(tmp_path, facts)
     assert kept == {
         "broken": {"count": 1, "share": 0.1},
         "near_duplicates": {"count": 1},
         "cameras": ["1"],
     }
     assert facts["broken"]["files"]
-    apart = json.loads((tmp_path / pseudonyms.FACTS).read_text())
+    apart = json.loads((tmp_path / personal.FACTS).read_text())
     assert apart["broken"]["files"] == {"0012_c1.jpg": "truncated"}
-    assert (tmp_path / pseudonyms.FACTS).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / personal.FACTS).stat().st_mode & 0o777 == 0o600
 
 
 def test_facts_without_files_leave_nothing_behind(tmp_path):
-    assert pseudonyms.save_facts(tmp_path, {"broken": {"count": 0, "files": {}}}) == {
+    assert personal.save_facts(tmp_path, {"broken": {"count": 0, "files": {}}}) == {
         "broken": {"count": 0, "files": {}}
     }
     assert list(tmp_path.iterdir()) == []
@@ -122,7 +121,7 @@ def test_everything_personal_is_its_owners_alone(tmp_path):
     (deep / "a.png").chmod(0o644)
     (deep / "out").symlink_to(tmp_path)
     tmp_path.chmod(0o755)
-    pseudonyms.lock(tmp_path)
+    personal.lock(tmp_path)
     assert deep.stat().st_mode & 0o777 == 0o700
     assert (deep / "a.png").stat().st_mode & 0o777 == 0o600
     assert tmp_path.stat().st_mode & 0o777 == 0o755
@@ -139,4 +138,4 @@ def test_the_check_on_texts_sees_names_and_pictures(text):
 
 def test_a_listed_person_is_renamed_too():
     person = Exposed(pseudonym="100", leakage=1.0, attack="a", images=1, average=1.0)
-    assert pseudonyms.renamed((person,), pseudonyms.under(NAMES))[0].pseudonym == "P0002"
+    assert personal.renamed((person,), personal.under(NAMES))[0].pseudonym == "P0002"

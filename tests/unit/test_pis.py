@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from attacks.identity_retrieval import IdentityRetrieval
 from auditor import plugins
-from auditor.cli import app
+from auditor.cli.main import app
 from auditor.data import open_dataset
 from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world

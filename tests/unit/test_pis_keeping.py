@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from auditor.certification import controls
-from auditor.cli import app
+from auditor.cli.main import app
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world
 from auditor.data.synthetic.world import save_world

@@ -96,7 +96,7 @@ def test_readers_are_told_what_the_fields_mean():
 
 
 def test_the_command_prints_it(tmp_path, capsys):
-    from auditor.cli import main
+    from auditor.cli.main import main
 
     for arguments in ([], ["--out", str(tmp_path / "schema.json")]):
         with pytest.raises(SystemExit) as stop:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.commands.gate import ConfigFile, PolicyFile, Today, verdicts_of
+from auditor.cli.gate import ConfigFile, PolicyFile, Today, verdicts_of
 from auditor.console import printable
 from auditor.errors import AuditError
 

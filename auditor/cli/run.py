@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.commands.gate import conclude
-from auditor.commands.report import Reveal, render
+from auditor.cli.gate import conclude
+from auditor.cli.report import Reveal, render
 from auditor.config.chain import parse_all
 from auditor.errors import UsageError
 

@@ -36,7 +36,7 @@ def entry() -> NoReturn:
 
 
 def _command(heard: Callable[[], None]) -> int:
-    from auditor.cli import execute  # everything that takes time to import starts here
+    from auditor.cli.main import execute  # everything that takes time to import starts here
 
     return execute(heard=heard)
 

@@ -14,18 +14,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from auditor import __version__
-from auditor.commands.compare import compare
-from auditor.commands.data import app as data_commands
-from auditor.commands.defend import defend
-from auditor.commands.gate import gate
-from auditor.commands.keeping import purge, sign, verify
-from auditor.commands.report import report
-from auditor.commands.reproduce import reproduce
-from auditor.commands.run import demo, run
-from auditor.commands.schema import schema
-from auditor.commands.shift import shift
-from auditor.commands.study import app as study_commands
-from auditor.commands.train import train
+from auditor.cli.artifacts import purge, sign, verify
+from auditor.cli.compare import compare
+from auditor.cli.data import app as data_commands
+from auditor.cli.defend import defend
+from auditor.cli.gate import gate
+from auditor.cli.report import report
+from auditor.cli.reproduce import reproduce
+from auditor.cli.run import demo, run
+from auditor.cli.schema import schema
+from auditor.cli.shift import shift
+from auditor.cli.study import app as study_commands
+from auditor.cli.train import train
 from auditor.console import patient_output, printable
 from auditor.errors import AuditError, EnvironmentUnmetError, UsageError
 from auditor.plugins.containment import interrupted, nobody, signals_heeded, stopped_by
@@ -66,7 +66,7 @@ def root(
 
 def list_plugins() -> None:
     """List the installed attacks, defenses and renderers."""
-    from auditor.listing import summaries
+    from auditor.cli.listing import summaries
 
     for kind, rows in summaries().items():
         typer.echo(f"{kind}:")
