@@ -18,7 +18,7 @@ from tests import records
 
 SCRIPT = """
 import os, signal, subprocess, sys, time
-from auditor import supervision
+from auditor.cli import supervision
 supervision.UNHEARD = 0.4
 def work(heard):
 {body}

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from auditor.console import Display
 from auditor.errors import EnvironmentUnmetError
+from auditor.evaluation.budget import PartialCurve
 from auditor.pipeline import journal
 from auditor.pipeline.journal import Entry, Step
 from auditor.report import Curve, Finding, Measurement, Power, ProbeCheck
@@ -43,7 +44,7 @@ UTILITY = journal.Utility(reason="the defense crashed")
 CURVE = Curve(
     name="training", metric="top1", x="epochs", points=((4.0, 0.3, 0.2, 0.4),), log_x=True
 )
-BUDGET = journal.Budget(curves=(journal.PartialCurve(curve=CURVE, whole=40),), notes=("slow",))
+BUDGET = journal.Budget(curves=(PartialCurve(curve=CURVE, whole=40),), notes=("slow",))
 NO_BUDGET = journal.Budget(curves=(), notes=("it crashed",))
 ALL = {
     "budget/identity": BUDGET,
