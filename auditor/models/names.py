@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from auditor.models.architectures.backbones import Stem
-
-PARALLEL = re.compile(r"^(module|model)\.")
-"""What distributed training puts before every name."""
+from auditor.models.wrappers import candidates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,24 +111,41 @@ CODE_BASES = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Reading:
-    """A file's weights under the names one code base stands for.
+class Naming:
+    """One network of a file, its weights under the names one code base stands for.
 
     Attributes:
-        code_base: whose names they were.
-        prefix: what was taken off them beside its renamings.
-        given: name -> weight, without counters of training steps.
-        fitting: those of ``given`` that a network has by name and shape.
+        key: what the network's names begin with in the file.
+        code_base: whose names they are taken for.
+        weights: name here -> weight, without counters of training steps.
+        taken: the names in the file that belong to the network.
     """
 
+    key: str
     code_base: CodeBase
+    weights: dict[str, Tensor]
+    taken: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """How a naming meets a network.
+
+    Attributes:
+        naming: what is read.
+        prefix: what was taken off the names beside the naming's key and renamings.
+        given: name -> weight, of the naming.
+        fitting: those of ``given`` that the network has by name and shape.
+    """
+
+    naming: Naming
     prefix: str
     given: dict[str, Tensor]
     fitting: dict[str, Tensor]
 
 
-Renamed = Sequence[tuple[CodeBase, dict[str, Tensor]]]
-"""A file's weights under the names of each code base."""
+Renamed = Sequence[Naming]
+"""Everything a file's weights may be called."""
 
 
 def counts(name: str) -> bool:
@@ -139,28 +154,50 @@ def counts(name: str) -> bool:
 
 
 def renamings(state: Mapping[str, Tensor]) -> Renamed:
-    """The weights of ``state`` under the names of each code base, those left out missing."""
+    """The networks in ``state`` under the names of each code base, those left out missing."""
     weights = {name: tensor for name, tensor in state.items() if counts(name)}
-    return [(base, _renamed(weights, base)) for base in CODE_BASES]
+    return [
+        Naming(
+            key=candidate.key,
+            code_base=base,
+            weights=_renamed(candidate.weights, base),
+            taken=frozenset(_full(candidate.key, name) for name in candidate.weights),
+        )
+        for candidate in candidates(weights)
+        for base in CODE_BASES
+    ]
+
+
+def _full(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
 
 
 def read(renamed: Renamed, wanted: Mapping[str, Tensor]) -> Reading:
-    """The reading of a file under which most of its weights fit.
+    """The reading of a file under which most of its weights fit, and fewest are left.
 
     Args:
         renamed: the file's `renamings`.
         wanted: name -> parameter of the network.
     """
-    readings = [_reading(base, given, wanted) for base, given in renamed]
-    return max(readings, key=lambda reading: len(reading.fitting))
+    return best(readings(renamed, wanted))
 
 
-def _reading(base: CodeBase, given: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Reading:
-    prefix = _prefix(given, wanted)
-    given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
+def readings(renamed: Renamed, wanted: Mapping[str, Tensor]) -> list[Reading]:
+    """Every reading of a file for a network with the parameters ``wanted``."""
+    return [_reading(naming, wanted) for naming in renamed]
+
+
+def best(found: Sequence[Reading]) -> Reading:
+    """The reading with most weights that fit; of equal ones, that with fewest others."""
+    return max(found, key=lambda reading: (len(reading.fitting), -len(reading.given)))
+
+
+def _reading(naming: Naming, wanted: Mapping[str, Tensor]) -> Reading:
+    prefix = _prefix(naming.weights, wanted)
+    given = {name.removeprefix(prefix): tensor for name, tensor in naming.weights.items()}
     shaped = {n: _shaped(t, wanted[n]) for n, t in given.items() if n in wanted}
     fitting = {name: tensor for name, tensor in shaped.items() if tensor is not None}
-    return Reading(code_base=base, prefix=prefix, given=given, fitting=fitting)
+    return Reading(naming=naming, prefix=prefix, given=given, fitting=fitting)
 
 
 def _renamed(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
@@ -171,8 +208,6 @@ def _renamed(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
 
 
 def _rename(name: str, base: CodeBase) -> str | None:
-    while PARALLEL.match(name):
-        name = PARALLEL.sub("", name)
     for pattern, replacement in base.renamings:
         if re.search(pattern, name):
             return None if replacement is None else re.sub(pattern, replacement, name)

@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.extractor import reason
-from auditor.models.names import CodeBase, counts, read, renamings
-
-WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
-"""Keys under which training scripts keep the weights, beside epoch and optimizer."""
+from auditor.models.names import CodeBase, Reading, best, counts, readings, renamings
+from auditor.models.wrappers import flatten, grouped, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
 NECKS = ("bottleneck", "neck", "bn", "running_")
@@ -45,6 +43,7 @@ class Fit:
     Attributes:
         code_base: whose names the weights have; empty where they are the network's own.
         prefix: what was taken off the names.
+        left_out: what the file holds beside the network, such as a loss, and how much of it.
         classifier: what was left out of it, for the reader; empty if nothing was.
         dropped: the classifier's weights, which a feature extractor does not use.
         unfilled: parameters of the network's own classifier that the file has no weights for.
@@ -52,13 +51,14 @@ class Fit:
 
     code_base: str
     prefix: str
+    left_out: tuple[str, ...]
     classifier: str
     dropped: tuple[str, ...]
     unfilled: tuple[str, ...]
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file written by torch.save.
+    """Every tensor in a file written by torch.save, those in nested dicts under dotted names.
 
     Raises:
         ModelRefusedError: if the file holds more than tensors and plain values.
@@ -72,13 +72,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelRefusedError(_refusal(path, str(error))) from None
     except Exception as error:  # damage shows itself in many ways
         raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if isinstance(content, Mapping):
-        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if state:
-            return state
+    state = flatten(content) if isinstance(content, Mapping) else {}
+    if state:
+        return state
     raise ModelError(
         f"{path} holds {_described(content)}, no state dict; "
         "save the network's weights with torch.save(model.state_dict(), ...)"
@@ -100,46 +96,68 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def fit(network: nn.Module, state: Mapping[str, Tensor], what: str) -> Fit:
-    """Load ``state`` into ``network``, all of it but a classifier.
+def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | None = None) -> Fit:
+    """Load the network in ``state`` into ``network``, all of it but a classifier.
 
     Args:
         network: gets the weights.
-        state: name -> weight.
+        state: dotted name -> tensor.
         what: file and architecture, for the message.
+        key: which of several networks in the file is meant; None: there is one that fits.
 
     Raises:
-        ModelError: if anything else is missing, superfluous or of another shape.
+        ModelError: if anything else is missing, superfluous or of another shape, or if several
+            networks fit.
     """
     wanted = {name: tensor for name, tensor in network.state_dict().items() if counts(name)}
-    reading = read(renamings(state), wanted)
+    weights, left_out = part(state, key)
+    found = readings(renamings(weights), wanted)
+    reading = _only([r for r in found if r.fitting and not any(_faults(r, wanted).values())], what)
+    if reading is None:
+        raise ModelError(_wrong(best(found), wanted, what))
+    base = reading.naming.code_base
+    _check_stem(network, base, what)
+    network.load_state_dict(reading.fitting, strict=False)
+    dropped = [n for n in reading.given if n not in reading.fitting]
+    others = [n for n in weights if counts(n) and n not in reading.naming.taken]
+    return Fit(
+        code_base=base.name,
+        prefix=".".join(filter(None, (key, reading.naming.key, reading.prefix.rstrip(".")))),
+        left_out=(*left_out, *grouped(others)),
+        classifier=_left_out([reading.given[name] for name in dropped]),
+        dropped=tuple(dropped),
+        unfilled=tuple(n for n in wanted if n not in reading.fitting),
+    )
+
+
+def _only(fitting: list[Reading], what: str) -> Reading | None:
+    """The best of the readings of one network; None if there is none."""
+    networks = {reading.naming.taken: reading.naming.key for reading in fitting}
+    if len(networks) > 1:
+        keys = " and ".join(map(repr, sorted(networks.values())))
+        raise ModelError(
+            f"{what}: the file holds {len(networks)} networks that fit, {keys}; "
+            "name the one that is deployed with --weights-key"
+        )
+    return best(fitting) if fitting else None
+
+
+def _faults(reading: Reading, wanted: Mapping[str, Tensor]) -> dict[str, list[str]]:
     given, fitting = reading.given, reading.fitting
-    mismatched = [n for n in wanted if n in given and n not in fitting]
-    missing = [n for n in wanted if n not in given]
-    unexpected = [n for n in given if n not in wanted]
-    faults = {
-        "missing": [n for n in missing if not is_head(n)],
-        "unexpected": [n for n in unexpected if not is_head(n)],
+    mismatched = [n for n in wanted if n in given and n not in fitting and not is_head(n)]
+    return {
+        "missing": [n for n in wanted if n not in given and not is_head(n)],
+        "unexpected": [n for n in given if n not in wanted and not is_head(n)],
         "of another shape": [
-            f"{n} {tuple(given[n].shape)} instead of {tuple(wanted[n].shape)}"
-            for n in mismatched
-            if not is_head(n)
+            f"{n} {tuple(given[n].shape)} instead of {tuple(wanted[n].shape)}" for n in mismatched
         ],
     }
-    if any(faults.values()) or not fitting:
-        read_as = reading.code_base.name
-        names = f"; names read as those of {read_as}" if read_as else ""
-        raise ModelError(f"{what}: wrong architecture: {_listed(faults)}{names}")
-    _check_stem(network, reading.code_base, what)
-    network.load_state_dict(fitting, strict=False)
-    dropped = (*unexpected, *mismatched)
-    return Fit(
-        code_base=reading.code_base.name,
-        prefix=reading.prefix,
-        classifier=_left_out([given[name] for name in dropped]),
-        dropped=dropped,
-        unfilled=(*missing, *mismatched),
-    )
+
+
+def _wrong(reading: Reading, wanted: Mapping[str, Tensor], what: str) -> str:
+    read_as = reading.naming.code_base.name
+    names = f"; names read as those of {read_as}" if read_as else ""
+    return f"{what}: wrong architecture: {_listed(_faults(reading, wanted))}{names}"
 
 
 def begins_alike(network: nn.Module, code_base: CodeBase) -> bool:

@@ -20,6 +20,7 @@ from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
 from auditor.models.architectures.group_norm import ENDING, with_group_norm
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import begins_alike, is_head
+from auditor.models.wrappers import part
 
 HEADS = ("fc", "classifier", "heads", "head")
 """Attributes under which torchvision keeps a network's classifier."""
@@ -53,12 +54,12 @@ def names_code(arch: str) -> bool:
     return ":" in arch and not arch.startswith("timm:")
 
 
-def closest(state: Mapping[str, Tensor]) -> str | None:
+def closest(state: Mapping[str, Tensor], key: str | None = None) -> str | None:
     """The architecture that shares nearly all parameters, by name and shape, with ``state``.
 
-    The names may be those of any code base in `auditor.models.names`.
+    The names may be those of any code base in `auditor.models.names`, in any wrapper.
     """
-    renamed = renamings(state)
+    renamed = renamings(part(state, key)[0])
     best, score = _best([*(arch for arch in CATALOGUE if not _ending(arch)), *PLAIN], renamed)
     variants = [arch for arch in CATALOGUE if _ending(arch) and arch.startswith(f"{best}_")]
     best, score = max((best, score), _best(variants, renamed), key=lambda pair: pair[1])
@@ -85,7 +86,7 @@ def _likeness(arch: str, renamed: Renamed) -> float:
     network = _outline(arch)
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
     reading = read(renamed, wanted)
-    if not begins_alike(network, reading.code_base):
+    if not begins_alike(network, reading.naming.code_base):
         return 0.0
     return len(reading.fitting) / len(wanted.keys() | {n for n in reading.given if not is_head(n)})
 
@@ -98,7 +99,7 @@ def _outline(arch: str) -> nn.Module:
 
 
 def _sides(renamed: Renamed) -> str:
-    found = [given["side_embed"] for _, given in renamed if "side_embed" in given]
+    found = [n.weights["side_embed"] for n in renamed if "side_embed" in n.weights]
     return f"_sie{len(found[0])}" if found else ""
 
 
