@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from auditor.models.architectures.backbones import Stem
+from auditor.models.architectures.backbones import LAYUMI, Stem
 from auditor.models.wrappers import candidates
 
 
@@ -22,12 +22,17 @@ class CodeBase:
         name: as users call it.
         renamings: pattern and replacement; the first that matches is applied, and None leaves the
             weight out, since it does not reach the features.
-        stem: how its ResNets begin, which the names do not show.
+        stems: how its ResNets may begin, which the names do not show; empty: in any way.
+        ibn_stems: the same for those with IBN; empty: as the others.
+        own: whether its networks differ from others of the same names and shapes in more than the
+            stem, so that only those ``made_for`` it will do.
     """
 
     name: str
     renamings: tuple[tuple[str, str | None], ...] = ()
-    stem: Stem | None = None
+    stems: tuple[Stem, ...] = ()
+    ibn_stems: tuple[Stem, ...] = ()
+    own: bool = False
 
 
 HERE = CodeBase(name="")
@@ -57,17 +62,17 @@ CODE_BASES = (
             (r"^conv5\.layers\.0\.", "reduce.conv."),
             (r"^conv5\.layers\.1\.", "reduce.bn."),
         ),
-        stem="torchvision",
+        stems=("torchvision",),
     ),
     CodeBase(
         name="fast-reid before 1.0",
         renamings=((r"^heads\.bnneck\.", "neck."), *FASTREID),
-        stem="torchvision",
+        stems=("torchvision",),
     ),
     CodeBase(
         name="fast-reid",
         renamings=((r"^heads\.bottleneck\.0\.", "neck."), *FASTREID),
-        stem="ceil pool",
+        stems=("ceil pool",),
     ),
     CodeBase(
         name="fast-reid with an embedding",
@@ -76,7 +81,7 @@ CODE_BASES = (
             (r"^heads\.bottleneck\.1\.", "neck."),
             *FASTREID,
         ),
-        stem="ceil pool",
+        stems=("ceil pool",),
     ),
     CodeBase(
         name="the strong baseline or AGW",
@@ -84,8 +89,22 @@ CODE_BASES = (
             (r"^base\.", "backbone."),
             (r"^bottleneck\.", "neck."),
             (r"^global_pool\.", "pool."),
+            (r"^fcneck\.", "embed."),
         ),
-        stem="no relu",
+        stems=("no relu", "with relu"),
+        ibn_stems=("torchvision",),
+    ),
+    CodeBase(
+        name=LAYUMI,
+        renamings=(
+            (r"^model\.(fc|classifier)\.", None),
+            (r"^model\.", "backbone."),
+            (r"^classifier\.add_block\.0\.", "embed."),
+            (r"^classifier\.add_block\.1\.", "neck."),
+            (r"^classifier(\d)\.add_block\.", r"reduce.\1."),
+            (r"^classifier(\d)\.classifier\.0\.", r"classifier.\1."),
+        ),
+        own=True,
     ),
     CodeBase(
         name="TransReID",

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
+from auditor.models.architectures.backbones import InstanceBatchNorm
 from auditor.models.extractor import reason
 from auditor.models.names import CodeBase, Reading, best, counts, readings, renamings
 from auditor.models.wrappers import flatten, grouped, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
-NECKS = ("bottleneck", "neck", "bn", "running_")
+NECKS = ("bottleneck", "neck", "bn", "running_", "add_block")
 
 # torchreid stores its best rank-1 beside the weights as a NumPy number, which is two constructors
 # and a class per number type. A name as well as an object stands for files older than NumPy 2.
@@ -116,7 +117,11 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | N
     if reading is None:
         raise ModelError(_wrong(best(found), wanted, what))
     base = reading.naming.code_base
-    _check_stem(network, base, what)
+    if difference := _difference(network, base):
+        raise ModelError(
+            f"{what}: the weights are from {base.name}, whose networks {difference}; they would "
+            "load and see another picture"
+        )
     network.load_state_dict(reading.fitting, strict=False)
     dropped = [n for n in reading.given if n not in reading.fitting]
     others = [n for n in weights if counts(n) and n not in reading.naming.taken]
@@ -160,18 +165,24 @@ def _wrong(reading: Reading, wanted: Mapping[str, Tensor], what: str) -> str:
     return f"{what}: wrong architecture: {_listed(_faults(reading, wanted))}{names}"
 
 
-def begins_alike(network: nn.Module, code_base: CodeBase) -> bool:
-    """Whether a ResNet begins as the code base's do, which names and shapes do not show."""
+def works_alike(network: nn.Module, code_base: CodeBase) -> bool:
+    """Whether a network does what the code base's do, which names and shapes do not show."""
+    return not _difference(network, code_base)
+
+
+def _difference(network: nn.Module, code_base: CodeBase) -> str:
+    """What sets a network apart from those of a code base; empty if nothing is known to."""
+    made_for = getattr(network, "made_for", "")
+    if code_base.name and (made_for or code_base.own) and made_for != code_base.name:
+        return f"are not made as this one is, which is for {made_for or 'others'}"
     stem = getattr(getattr(network, "backbone", None), "stem", None)
-    return code_base.stem is None or stem in (None, code_base.stem)
+    stems = _stems(network, code_base)
+    return "" if not stems or stem in (None, *stems) else f"begin in another way ({stems[0]})"
 
 
-def _check_stem(network: nn.Module, code_base: CodeBase, what: str) -> None:
-    if not begins_alike(network, code_base):
-        raise ModelError(
-            f"{what}: the weights are from {code_base.name}, whose networks begin in another way "
-            f"({code_base.stem}); they would load and see another picture"
-        )
+def _stems(network: nn.Module, code_base: CodeBase) -> tuple[str, ...]:
+    ibn = any(isinstance(module, InstanceBatchNorm) for module in network.modules())
+    return code_base.ibn_stems if ibn and code_base.ibn_stems else code_base.stems
 
 
 def _left_out(weights: list[Tensor]) -> str:

@@ -8,10 +8,14 @@ from typing import Any
 from torch import nn
 
 from auditor.models.architectures.agw import NonLocalResNet
-from auditor.models.architectures.backbones import Stem, feature_map
+from auditor.models.architectures.backbones import LAYUMI, Stem, feature_map
 from auditor.models.architectures.dual_attention import DualAttention
+from auditor.models.architectures.hacnn import HACNN
 from auditor.models.architectures.isp import ISP
+from auditor.models.architectures.mlfn import MLFN
+from auditor.models.architectures.mobilenetv2 import MobileNetV2
 from auditor.models.architectures.osnet import WIDTHS, OSNet
+from auditor.models.architectures.osnet_ain import OSNetAIN
 from auditor.models.architectures.pcb import PCB
 from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.architectures.transreid import TransReID
@@ -25,6 +29,10 @@ DIMS = {"": None, "_128": 128, "_512": 512}
 
 def _osnet(width: str) -> Maker:
     return lambda size: OSNet(width)
+
+
+def _osnet_ain(width: str) -> Maker:
+    return lambda size: OSNetAIN(width)
 
 
 def _reference(size: tuple[int, int]) -> nn.Module:
@@ -42,6 +50,14 @@ def _strong(
 
 def _torchreid_fc512(backbone: str) -> Maker:
     return lambda size: StrongBaseline(feature_map(backbone), 512, relu=True)
+
+
+def _layumi(backbone: str, stem: Stem = "torchvision", last_stride: int = 2) -> Maker:
+    def make(size: tuple[int, int]) -> nn.Module:
+        trunk = feature_map(backbone, stem, last_stride=last_stride)
+        return StrongBaseline(trunk, 512, bias=True, made_for=LAYUMI)
+
+    return make
 
 
 THIRD = {"resnet18": 2, "resnet50": 3, "resnet101": 9}
@@ -74,6 +90,12 @@ def _vit(vit: str, **options: Any) -> Maker:
 
 CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     **{width: _osnet(width) for width in WIDTHS},
+    "osnet_ibn_x1_0": lambda size: OSNet("osnet_x1_0", ibn=True),
+    **{width.replace("osnet_", "osnet_ain_"): _osnet_ain(width) for width in WIDTHS},
+    "mobilenetv2_x1_0": lambda size: MobileNetV2(1.0),
+    "mobilenetv2_x1_4": lambda size: MobileNetV2(1.4),
+    "mlfn": lambda size: MLFN(),
+    "hacnn": lambda size: HACNN(),
     "reference": _reference,
     **{
         f"reid_{name}{ending}": _strong(backbone, dim)
@@ -90,6 +112,13 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     "resnet50_fc512": _torchreid_fc512("resnet50"),
     "densenet121_fc512": _torchreid_fc512("densenet121"),
     "bot_resnet50": _strong("resnet50", stem="no relu"),
+    "bot_resnet50_ibn": _strong("resnet50", ibn=True),
+    "bot_resnet101_ibn": _strong("resnet101", ibn=True),
+    "transreid_ssl_resnet50": _strong("resnet50", stem="with relu"),
+    "layumi_resnet50": _layumi("resnet50"),
+    "layumi_resnet50_stride1": _layumi("resnet50", last_stride=1),
+    "layumi_densenet121": _layumi("densenet121", "no relu"),
+    "layumi_pcb_resnet50": _pcb("resnet50", shared=False, made_for=LAYUMI),
     **{
         f"fastreid_{depth}{ending}": _strong(depth, stem="ceil pool", ibn=bool(ending))
         for depth in ("resnet50", "resnet101")
@@ -103,6 +132,9 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     "agw_resnet18": _agw("resnet18"),
     "agw_resnet50": _agw("resnet50"),
     "bot_agw_resnet50": _agw("resnet50", "no relu"),
+    "bot_gem_resnet50_ibn": lambda size: StrongBaseline(
+        feature_map("resnet50", ibn=True), pool=GeM()
+    ),
     "attention_resnet18": _attentive("resnet18"),
     "attention_resnet50": _attentive("resnet50"),
     "pcb_resnet18": _pcb("resnet18"),
@@ -123,7 +155,10 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
 
 - reid_: the strong baseline on a library's backbone; bot_ and fastreid_: the same with the stem
   that the weights of those code bases expect (`Stem`), with ``agw_`` also for fast-reid's SBS.
-- resnet50_fc512, densenet121_fc512: torchreid's; its plain ones are torchvision's own names.
+- osnet_, mobilenetv2_, mlfn, hacnn, resnet50_fc512, densenet121_fc512: torchreid's; its plain ones
+  are torchvision's own names.
+- layumi_: Person_reID_baseline_pytorch's, whose ``--stride 1`` leaves no trace in the names.
+- bot_..._ibn: also AGW's and TransReID-SSL's ResNets with IBN; with ``gem_``, learned pooling.
 - transreid_: with the jigsaw; vit_reid_: without. A transformer's name may end with ``_sie`` and a
   number: so many cameras or viewpoints have an embedding.
 """

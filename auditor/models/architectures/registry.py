@@ -5,6 +5,7 @@ Names are looked up in this order: the catalogue of re-ID networks, torchvision,
 network with group in the place of batch normalisation. Nothing is ever downloaded.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache, partial
@@ -19,11 +20,14 @@ from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
 from auditor.models.architectures.group_norm import ENDING, with_group_norm
 from auditor.models.names import Renamed, counts, read, renamings
-from auditor.models.state_dict import begins_alike, is_head
+from auditor.models.state_dict import is_head, works_alike
 from auditor.models.wrappers import part
 
 HEADS = ("fc", "classifier", "heads", "head")
 """Attributes under which torchvision keeps a network's classifier."""
+
+LIKE = 0.9
+"""Share of weights that must agree for a network to be recognised."""
 
 PLAIN = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "densenet121")
 """Of torchvision's, those that re-ID code bases train."""
@@ -63,7 +67,7 @@ def closest(state: Mapping[str, Tensor], key: str | None = None) -> str | None:
     best, score = _best([*(arch for arch in CATALOGUE if not _ending(arch)), *PLAIN], renamed)
     variants = [arch for arch in CATALOGUE if _ending(arch) and arch.startswith(f"{best}_")]
     best, score = max((best, score), _best(variants, renamed), key=lambda pair: pair[1])
-    return best + _sides(renamed) if score > 0.9 else None
+    return best + _sides(renamed) if score > LIKE else None
 
 
 def _ending(arch: str) -> str:
@@ -85,10 +89,23 @@ def _likeness(arch: str, renamed: Renamed) -> float:
     """Share of fitting weights among all that the file and the network have together."""
     network = _outline(arch)
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
+    if not _may_fit(_shapes(renamed[0].weights), _shapes(wanted)):
+        return 0.0
     reading = read(renamed, wanted)
-    if not begins_alike(network, reading.naming.code_base):
+    if not works_alike(network, reading.naming.code_base):
         return 0.0
     return len(reading.fitting) / len(wanted.keys() | {n for n in reading.given if not is_head(n)})
+
+
+def _may_fit(held: Counter[tuple[int, ...]], wanted: Counter[tuple[int, ...]]) -> bool:
+    """Whether enough shapes agree, whatever the weights are called; much faster than the names."""
+    return (held & wanted).total() > LIKE * wanted.total()
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
+    # a 1×1 convolution may be a linear layer
+    shapes = (tuple(tensor.shape) for tensor in weights.values())
+    return Counter(s[:-2] if s[2:] == (1, 1) else s for s in shapes)
 
 
 @cache

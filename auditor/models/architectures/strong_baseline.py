@@ -36,7 +36,9 @@ class StrongBaseline(nn.Module):
         backbone: images to maps ``(B, channels, h, w)``.
         dim: length of a linear embedding between pooling and neck; None: there is none.
         pool: map to ``(B, channels, 1, 1)``; None: the average.
+        bias: whether the embedding, and the neck, have a bias.
         relu: torchreid's form of the embedding, which has a bias and ends with a ReLU.
+        made_for: the code base whose weights alone may be loaded; empty: any that fit.
 
     Attributes:
         feature_dim: ``dim``, or else the backbone's channels.
@@ -48,15 +50,17 @@ class StrongBaseline(nn.Module):
         dim: int | None = None,
         *,
         pool: nn.Module | None = None,
+        bias: bool = False,
         relu: bool = False,
+        made_for: str = "",
     ) -> None:
         super().__init__()
         channels = backbone.channels
         self.feature_dim = channels if dim is None else dim
-        self.backbone = backbone
+        self.backbone, self.made_for = backbone, made_for
         self.pool = nn.AdaptiveAvgPool2d(1) if pool is None else pool
-        self.embed = nn.Identity() if dim is None else nn.Linear(channels, dim, bias=relu)
-        self.neck = bn_neck(self.feature_dim, free=relu)
+        self.embed = nn.Identity() if dim is None else nn.Linear(channels, dim, bias=bias or relu)
+        self.neck = bn_neck(self.feature_dim, free=bias or relu)
         self.relu = nn.ReLU() if relu else nn.Identity()
 
     def pooled(self, images: Tensor) -> Tensor:
