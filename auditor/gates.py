@@ -165,8 +165,20 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
             address=gate.address,
             observed=None,
             outcome="inconclusive",
-            reason="no measurement has this address, so nothing was shown",
+            reason=_why_nothing(report, gate),
         )
+
+
+def _why_nothing(report: AuditReport, gate: Gate) -> str:
+    """Why no figure has a gate's address."""
+    _, attack, metric = (*gate.address.split("/", 2), "", "")[:3]
+    for score in report.scores:
+        if attack == "scores" and fnmatchcase(score.name, metric):
+            return (
+                f"{score.name} sums up all scenarios and has no interval, so it shows nothing that "
+                "a gate could rest on; set a gate on urr1 of each scenario"
+            )
+    return "no measurement has this address, so nothing was shown"
 
 
 def _corrected(
