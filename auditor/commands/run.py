@@ -62,7 +62,7 @@ def run(
         str | None,
         typer.Option(
             "--card",
-            help="Preprocessing: torchreid, fastreid, transreid, imagenet "
+            help="Preprocessing: torchreid, fastreid, transreid, openvino, imagenet, arcface "
             "(default: the file's own, else torchreid).",
         ),
     ] = None,

@@ -43,13 +43,18 @@ FASTREID = (
     (r"^heads\.(weight|classifier\.weight)$", "classifier.weight"),
     (r"^pixel_(mean|std)$", None),
 )
+MGN_HEADS = ("1", "2", "3", "21", "22", "31", "32", "33")
+"""fast-reid's heads in the order of the vectors here: the wholes, the halves, the thirds."""
+
 TRANSREID = (
-    (r"^base\.(cls_token|pos_embed|patch_embed\.)", r"\1"),
+    (r"^base\.(cls_token|pos_embed|patch_embed\.|cls_pos|part_token|part\d_pos)", r"\1"),
     (r"^base\.sie_embed$", "side_embed"),
     (r"^base\.fc\.", None),
     (r"^bottleneck\.", "necks.0."),
     (r"^bottleneck_(\d)\.", r"necks.\1."),
 )
+
+CLIP_BLOCK = r"^image_encoder\.transformer\.resblocks\.(\d+)\."
 
 CODE_BASES = (
     HERE,
@@ -84,12 +89,43 @@ CODE_BASES = (
         stems=("ceil pool",),
     ),
     CodeBase(
+        name="fast-reid's MGN",
+        renamings=(
+            (r"^backbone\.", "backone."),
+            (r"^b(\d)\.", r"p\1."),
+            *(
+                (rf"^b{head}_head\.{theirs}", f"{ours.format(i)}")
+                for i, head in enumerate(MGN_HEADS)
+                for theirs, ours in (
+                    (r"pool_layer\.", "pool_{}."),
+                    (r"bottleneck\.", "reduction_{}."),
+                    (r"weight$", "classifier.{}.weight"),
+                )
+            ),
+            *FASTREID,
+        ),
+    ),
+    CodeBase(
+        name="fast-reid's ViT",
+        renamings=(
+            (r"^backbone\.(cls_token|pos_embed|patch_embed\.)", r"\1"),
+            (r"^backbone\.sie_embed$", "side_embed"),
+            (r"^backbone\.blocks\.11\.", "whole.0."),
+            (r"^backbone\.norm\.", "whole.1."),
+            (r"^backbone\.blocks\.", "blocks."),
+            (r"^heads\.bottleneck\.0\.", "necks.0."),
+            *FASTREID,
+        ),
+    ),
+    CodeBase(
         name="the strong baseline or AGW",
         renamings=(
-            (r"^base\.", "backbone."),
             (r"^bottleneck\.", "neck."),
             (r"^global_pool\.", "pool."),
             (r"^fcneck\.", "embed."),
+            # of Swin transformers, which say themselves which pixel is where
+            (r"\.relative_position_index$", None),
+            (r"^base\.", "backbone."),
         ),
         stems=("no relu", "with relu"),
         ibn_stems=("torchvision",),
@@ -113,6 +149,26 @@ CODE_BASES = (
             (r"^base\.blocks\.11\.", "whole.0."),
             (r"^base\.norm\.", "whole.1."),
             (r"^base\.blocks\.", "blocks."),
+        ),
+    ),
+    CodeBase(
+        name="CLIP-ReID",
+        renamings=(
+            (r"^(prompt_learner|text_encoder)\.", None),
+            (r"^image_encoder\.class_embedding$", "cls_token"),
+            (r"^image_encoder\.positional_embedding$", "pos_embed"),
+            (r"^image_encoder\.conv1\.", "patch_embed.proj."),
+            (r"^image_encoder\.ln_pre\.", "norm_pre."),
+            (r"^image_encoder\.ln_post\.", "norm."),
+            (r"^image_encoder\.proj$", "proj"),
+            (CLIP_BLOCK + r"attn\.in_proj_", r"blocks.\1.attn.qkv."),
+            (CLIP_BLOCK + r"attn\.out_proj\.", r"blocks.\1.attn.proj."),
+            (CLIP_BLOCK + r"ln_(\d)\.", r"blocks.\1.norm\2."),
+            (CLIP_BLOCK + r"mlp\.c_fc\.", r"blocks.\1.mlp.fc1."),
+            (CLIP_BLOCK + r"mlp\.c_proj\.", r"blocks.\1.mlp.fc2."),
+            (r"^cv_embed$", "side_embed"),
+            (r"^bottleneck\.", "neck."),
+            (r"^bottleneck_proj\.", "neck_proj."),
         ),
     ),
     CodeBase(
@@ -235,9 +291,16 @@ def _rename(name: str, base: CodeBase) -> str | None:
 
 def _shaped(tensor: Tensor, parameter: Tensor) -> Tensor | None:
     """The weight as the parameter's shape asks for it, or None where it cannot be had."""
-    if tensor.shape == (*parameter.shape, 1, 1):
-        return tensor[..., 0, 0]  # a 1×1 convolution is a linear layer
-    return tensor if tensor.shape == parameter.shape else None
+    if tensor.shape == parameter.shape:
+        return tensor
+    # a 1×1 convolution is a linear layer, and CLIP's tokens have no axis for the batch
+    if _long_axes(tensor) == _long_axes(parameter):
+        return tensor.reshape(parameter.shape)
+    return None
+
+
+def _long_axes(tensor: Tensor) -> list[int]:
+    return [length for length in tensor.shape if length > 1]
 
 
 def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:

@@ -24,6 +24,7 @@ from auditor.models.names import CodeBase, Reading, best, counts, readings, rena
 from auditor.models.wrappers import flatten, grouped, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
+HEAD_BEGINNINGS = ("classifier_", "fc_id_")
 NECKS = ("bottleneck", "neck", "bn", "running_", "add_block")
 
 # torchreid stores its best rank-1 beside the weights as a NumPy number, which is two constructors
@@ -196,7 +197,7 @@ def is_head(name: str) -> bool:
     """Whether a weight belongs to the classifier."""
     # a normalisation neck beside the classifier shapes the features, so it is no mere head
     parts = name.split(".")
-    head = any(part in HEADS or part.startswith("classifier_") for part in parts[:3])
+    head = any(part in HEADS or part.startswith(HEAD_BEGINNINGS) for part in parts[:3])
     return head and not any(part.startswith(NECKS) for part in parts)
 
 

@@ -34,6 +34,31 @@ PUBLIC = {
     # michuanhaohao/reid-strong-baseline 3da7e6f
     "bot_resnet50": ("bot_resnet50", (256, 128)),
     "bot_resnet50_ibn_a": ("bot_resnet50_ibn", (256, 128)),
+    # mangye16/ReID-Survey 38f5912
+    "agw_resnet50_nl": ("bot_agw_resnet50", (256, 128)),
+    "agw_resnet50_ibn_a": ("bot_gem_resnet50_ibn", (256, 128)),
+    # JDAI-CV/fast-reid c9bc3ce
+    "fastreid_bot_R50": ("fastreid_resnet50", (256, 128)),
+    "fastreid_agw_R50": ("fastreid_agw_resnet50", (256, 128)),
+    "fastreid_sbs_R50_ibn": ("fastreid_sbs_resnet50_ibn", (384, 128)),
+    "fastreid_mgn_R50_ibn": ("fastreid_mgn_resnet50_ibn", (384, 128)),
+    "fastreid_vit": ("vit_reid_base_stride16", (256, 128)),
+    # damo-cv/TransReID dec5504, damo-cv/TransReID-SSL fc39e88, CASIA-IVA-Lab/PASS-reID 5b84b42
+    "transreid_vit_base": ("transreid_base_sie6", (256, 128)),
+    "transreid_ssl_vit_small": ("transreid_ssl_small", (256, 128)),
+    "transreid_ssl_vit_base": ("transreid_ssl_base", (256, 128)),
+    "transreid_ssl_resnet50_ibn_a": ("bot_resnet50_ibn", (256, 128)),
+    "pass_vit_small": ("pass_small", (256, 128)),
+    # tinyvision/SOLIDER-REID 8c08e1c
+    "solider_swin_tiny": ("solider_tiny", (384, 128)),
+    # Syliz517/CLIP-ReID eb1898b
+    "clip_reid_vit": ("clip_reid", (256, 128)),
+    "clip_reid_vit_sie": ("clip_reid_stride12_sie6", (256, 128)),
+    # jixunbo/LightMBN 1f4ec0d, whose MGN has the names of seathiefwang/MGN-pytorch
+    "mgn": ("mgn", (384, 128)),
+    "lmbn_n": ("light_mbn", (384, 128)),
+    # deepinsight/insightface
+    "iresnet50": ("iresnet50", (112, 112)),
 }
 
 

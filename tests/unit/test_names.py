@@ -321,9 +321,9 @@ def transreid_name(name):
             .replace("neck.", "fc.1.")),
         ("reid_resnet50_128", str),
         ("fastreid_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")),
-        ("fastreid_agw_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")
+        ("fastreid_sbs_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")
             .replace("pool.p", "heads.pool_layer.p")),
-        ("fastreid_agw_resnet101_ibn", lambda n: n.replace("neck.", "heads.bottleneck.0.")
+        ("fastreid_sbs_resnet101_ibn", lambda n: n.replace("neck.", "heads.bottleneck.0.")
             .replace("pool.p", "heads.pool_layer.p")),
         ("bot_resnet50", lambda n: n.replace("backbone.", "base.").replace("neck.", "bottleneck.")),
         ("bot_agw_resnet50", lambda n: n.replace("backbone.", "module.base.")

@@ -9,16 +9,23 @@ from torch import nn
 
 from auditor.models.architectures.agw import NonLocalResNet
 from auditor.models.architectures.backbones import LAYUMI, Stem, feature_map
+from auditor.models.architectures.clip_reid import ClipReID
 from auditor.models.architectures.dual_attention import DualAttention
 from auditor.models.architectures.hacnn import HACNN
+from auditor.models.architectures.iresnet import DEPTHS as FACE_DEPTHS
+from auditor.models.architectures.iresnet import IResNet
 from auditor.models.architectures.isp import ISP
+from auditor.models.architectures.light_mbn import LightMBN
+from auditor.models.architectures.mgn import MGN
 from auditor.models.architectures.mlfn import MLFN
 from auditor.models.architectures.mobilenetv2 import MobileNetV2
 from auditor.models.architectures.osnet import WIDTHS, OSNet
 from auditor.models.architectures.osnet_ain import OSNetAIN
 from auditor.models.architectures.pcb import PCB
+from auditor.models.architectures.solider import SIZES as SOLIDER_SIZES
+from auditor.models.architectures.solider import Swin
 from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
-from auditor.models.architectures.transreid import TransReID
+from auditor.models.architectures.transreid import PASS, TransReID
 
 Maker = Callable[[tuple[int, int]], nn.Module]
 """From the (height, width) of the images to a network with fresh weights."""
@@ -64,10 +71,13 @@ THIRD = {"resnet18": 2, "resnet50": 3, "resnet101": 9}
 """Non-local blocks in the third stage, as public code bases have them; ResNet-18 has room for 2."""
 
 
-def _agw(backbone: str, stem: Stem = "torchvision", *, ibn: bool = False) -> Maker:
+def _agw(
+    backbone: str, stem: Stem = "torchvision", *, ibn: bool = False, learned: bool = True
+) -> Maker:
     def make(size: tuple[int, int]) -> nn.Module:
         trunk = feature_map(backbone, stem, ibn=ibn)
-        return StrongBaseline(NonLocalResNet(trunk, third=THIRD[backbone]), pool=GeM())
+        non_local = NonLocalResNet(trunk, third=THIRD[backbone])
+        return StrongBaseline(non_local, pool=GeM(learned=learned))
 
     return make
 
@@ -86,6 +96,18 @@ def _isp(backbone: str) -> Maker:
 
 def _vit(vit: str, **options: Any) -> Maker:
     return partial(TransReID, vit=f"vit_{vit}_patch16_224", **options)
+
+
+def _pass(vit: str) -> Maker:
+    return partial(PASS, vit=f"vit_{vit}_patch16_224")
+
+
+def _solider(size_of_net: str) -> Maker:
+    return lambda size: StrongBaseline(Swin(size_of_net), after_neck=False)
+
+
+def _iresnet(depth: str) -> Maker:
+    return partial(IResNet, depth=depth)
 
 
 CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
@@ -125,7 +147,10 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
         for ending in ("", "_ibn")
     },
     **{
-        f"fastreid_agw_{depth}{ending}": _agw(depth, "ceil pool", ibn=bool(ending))
+        f"fastreid_{name}_{depth}{ending}": _agw(
+            depth, "ceil pool", ibn=bool(ending), learned=name == "sbs"
+        )
+        for name in ("agw", "sbs")
         for depth in ("resnet50", "resnet101")
         for ending in ("", "_ibn")
     },
@@ -147,6 +172,17 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     "transreid_base": _vit("base"),
     "transreid_base_stride16": _vit("base", stride=16),
     "transreid_small_stride16": _vit("small", stride=16),
+    "transreid_ssl_base": _vit("base", jigsaw=False, stem=True),
+    "transreid_ssl_small": _vit("small", jigsaw=False, stem=True),
+    "pass_base": _pass("base"),
+    "pass_small": _pass("small"),
+    "clip_reid": ClipReID,
+    "clip_reid_stride12": partial(ClipReID, stride=12),
+    **{f"solider_{size}": _solider(size) for size in SOLIDER_SIZES},
+    "mgn": lambda size: MGN(),
+    "fastreid_mgn_resnet50_ibn": lambda size: MGN(fastreid=True),
+    "light_mbn": lambda size: LightMBN(),
+    **{depth: _iresnet(depth) for depth in FACE_DEPTHS},
     "vit_reid_base": _vit("base", jigsaw=False),
     "vit_reid_base_stride16": _vit("base", stride=16, jigsaw=False),
     "vit_reid_small_stride16": _vit("small", stride=16, jigsaw=False),
@@ -159,11 +195,12 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
   are torchvision's own names.
 - layumi_: Person_reID_baseline_pytorch's, whose ``--stride 1`` leaves no trace in the names.
 - bot_..._ibn: also AGW's and TransReID-SSL's ResNets with IBN; with ``gem_``, learned pooling.
+- mgn, light_mbn, clip_reid, pass_, solider_, transreid_ssl_: as their papers; iresnet: faces.
 - transreid_: with the jigsaw; vit_reid_: without. A transformer's name may end with ``_sie`` and a
   number: so many cameras or viewpoints have an embedding.
 """
 
-SIDES = re.compile(r"((?:transreid|vit_reid)_\w+)_sie(\d+)")
+SIDES = re.compile(r"((?:transreid|vit_reid|clip_reid)\w*)_sie(\d+)")
 
 
 def maker(arch: str) -> Maker | None:

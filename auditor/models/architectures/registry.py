@@ -1,8 +1,8 @@
 """Finds the network an architecture name stands for, and guesses the name from a state dict.
 
 Names are looked up in this order: the catalogue of re-ID networks, torchvision, timm, and
-``package.module:factory`` for the user's own code. A name followed by ``+groupnorm`` is the same
-network with group in the place of batch normalisation. Nothing is ever downloaded.
+``package.module:factory`` for the user's own code. What follows a ``+`` changes the network that
+the name stands for (`CHANGES`). Nothing is ever downloaded.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ from auditor.errors import ModelError
 from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
 from auditor.models.architectures.group_norm import ENDING, with_group_norm
+from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import is_head, works_alike
 from auditor.models.wrappers import part
@@ -39,7 +40,7 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
     torch's global generator is left as it was.
 
     Args:
-        arch: a name, ``timm:NAME``, or ``package.module:factory``; then, maybe, ``+groupnorm``.
+        arch: a name, ``timm:NAME``, or ``package.module:factory``; then, maybe, ``+`` and changes.
         size: (height, width) of the images, for the networks that must know.
         seed: of the weights it starts with.
 
@@ -48,9 +49,46 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        name = arch.removesuffix(ENDING)
+        name, *changes = arch.split("+")
         network = _maker(name, size)()
-        return with_group_norm(network) if name != arch else network
+        for change in changes:
+            if change not in CHANGES:
+                raise ModelError(
+                    f"architecture {arch!r}: after + there may be {', '.join(CHANGES)}"
+                )
+            network = CHANGES[change](network)
+        return network
+
+
+def _read_neck(network: nn.Module, *, after: bool) -> nn.Module:
+    if not hasattr(network, "after_neck"):
+        raise ModelError("this network has no neck before or after which features could be read")
+    setattr(network, "after_neck", after)  # noqa: B010
+    return network
+
+
+def _fixed_gem(network: nn.Module) -> nn.Module:
+    if not isinstance(network, StrongBaseline):
+        raise ModelError("this network has no pooling that could be exchanged")
+    network.pool = GeM(learned=False)
+    return network
+
+
+def _learned_gem(network: nn.Module) -> nn.Module:
+    changed = _fixed_gem(network)
+    changed.pool = GeM()
+    return changed
+
+
+CHANGES: Mapping[str, Callable[[nn.Module], nn.Module]] = {
+    ENDING.removeprefix("+"): with_group_norm,
+    "before_neck": partial(_read_neck, after=False),
+    "after_neck": partial(_read_neck, after=True),
+    "gem": _learned_gem,
+    "gem3": _fixed_gem,
+}
+"""What may follow a name: group in the place of batch normalisation; where features are read; the
+generalised mean, its exponent learned or 3, in the place of the strong baseline's pooling."""
 
 
 def names_code(arch: str) -> bool:
