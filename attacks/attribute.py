@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attacks import adversaries
 from attacks.attributes.labels import MEASURABLE
-from attacks.attributes.learning import Known, Learn, Reader, read_attributes
+from attacks.attributes.learning import Known, Learn, Reader, pooled_with, read_attributes
 from attacks.references import discriminate
 from attacks.standardising import Standardise
 from auditor.certification.planting import Planted
@@ -69,7 +69,7 @@ class AttributeClassifier:
             target,
             ctx,
             min_people=self.min_people,
-            neighbours=self.neighbours,
+            prepare=pooled_with(self.neighbours),
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:

@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks import adversaries
 from attacks.attributes.each import one_each
 from attacks.attributes.labels import MEASURABLE
-from attacks.attributes.learning import Known, Reader, read_attributes
+from attacks.attributes.learning import Known, Reader, pooled_with, read_attributes
 from attacks.references import discriminate
 from auditor.certification.planting import Planted
 from auditor.report import Adversary
@@ -57,7 +57,11 @@ class AttributeBoosting:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return read_attributes(
-            self.learn, target, ctx, min_people=self.min_people, neighbours=self.neighbours
+            self.learn,
+            target,
+            ctx,
+            min_people=self.min_people,
+            prepare=pooled_with(self.neighbours),
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:

@@ -1,20 +1,15 @@
 """Is this the same person? Linking two releases by a metric that auxiliary people taught."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
-from attacks import adversaries
-from attacks.linkage import link_people
-from attacks.linkage_plda import link_by_model, own_people
+from attacks.linkage_plda import LinkageByModel, link_by_model, own_people
 from attacks.metric import Contrast, learn_metric
-from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkageMetric:
+class LinkageMetric(LinkageByModel):
     """Links a person's entries across two releases by a metric learned from other people.
 
     Threat model: holds two stored galleries of the same people that were released independently, as
@@ -33,18 +28,9 @@ class LinkageMetric:
         weight_decay: of AdamW.
     """
 
-    pairs: int = 50_000
     steps: int = 300
     lr: float = 1e-3
     weight_decay: float = 0.05
-
-    family: ClassVar[str] = "linkage"
-    adversary: ClassVar[Adversary] = adversaries.INFORMED_LINKER
-    headline: ClassVar[str] = "linkage_rank1"
-
-    def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ValueError("pairs must be at least 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -54,7 +40,3 @@ class LinkageMetric:
         metric = learn_metric(own, stored, contrast, ctx, name)
         result = link_by_model(self.pairs, metric.prepare, own, target, ctx)
         return replace(result, notes=(*result.notes, metric.note))
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each entry of either release, compared by cosine."""
-        return link_people(planted, planted.target.extractor, self.pairs, ctx)

@@ -17,7 +17,30 @@ from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkagePlda:
+class LinkageByModel:
+    """What rungs share that learn from auxiliary people how a person's entries differ.
+
+    Attributes:
+        pairs: at most so many mated, and so many non-mated, pairs are scored for ``d_sys``.
+    """
+
+    pairs: int = 50_000
+
+    family: ClassVar[str] = "linkage"
+    adversary: ClassVar[Adversary] = adversaries.INFORMED_LINKER
+    headline: ClassVar[str] = "linkage_rank1"
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ValueError("pairs must be at least 1")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry of either release, compared by cosine."""
+        return link_people(planted, planted.target.extractor, self.pairs, ctx)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkagePlda(LinkageByModel):
     """Links a person's entries across two releases in the directions in which people differ.
 
     Threat model: holds two stored galleries of the same people that were released independently, as
@@ -34,25 +57,11 @@ class LinkagePlda:
         pairs: at most so many mated, and so many non-mated, pairs are scored for ``d_sys``.
     """
 
-    pairs: int = 50_000
-
-    family: ClassVar[str] = "linkage"
-    adversary: ClassVar[Adversary] = adversaries.INFORMED_LINKER
-    headline: ClassVar[str] = "linkage_rank1"
-
-    def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ValueError("pairs must be at least 1")
-
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         own = own_people(target, ctx, "attacks.linkage_plda")
         prepare = Standardise(stored_gallery(target, ctx))
         return link_by_model(self.pairs, prepare, own, target, ctx)
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each entry of either release, compared by cosine."""
-        return link_people(planted, planted.target.extractor, self.pairs, ctx)
 
 
 def own_people(target: Target, ctx: RunContext, name: str) -> Own:

@@ -23,7 +23,7 @@ from attacks.membership.judging import Level
 from auditor.evaluation.exposure import WORST, worst_case
 from auditor.metrics import leakage, measure
 from auditor.metrics.auc import macro_auc
-from auditor.metrics.scores import urr1
+from auditor.metrics.scores import pu, pu_score, urr1
 from auditor.metrics.unlinkability import d_sys_interval
 from auditor.report import Measurement
 from auditor.statistics.intervals import exceeds, proportion, rate_interval
@@ -44,6 +44,7 @@ SIMULATED_REPETITIONS = 300
 WIDTHS = 15
 """Samples of which the median width is taken."""
 CHUNK = 100
+FPR = 0.1
 FOLDER = Path(__file__).parent
 
 
@@ -115,9 +116,7 @@ def pictures_of(
     return rng.choice(UNEQUAL, shape)
 
 
-def rates(
-    people: int, pictures: int, rate: float, kind: str, repetitions: int = REPETITIONS
-) -> Cell:
+def rates(name: str, people: int, pictures: int, rate: float, kind: str, repetitions: int) -> Cell:
     """Rates of people: rank-1, top-1, success attack rates, CMC and shares of all sorts."""
     rng = np.random.default_rng(0)
     counts = pictures_of(rng, (repetitions, people), pictures)
@@ -143,7 +142,7 @@ def rates(
         low, high = proportion((h / c).sum(), people)
         exact.append(high - low)
     return Cell(
-        estimator="rate",
+        estimator=name,
         people=people,
         pictures=pictures,
         rate=rate,
@@ -292,8 +291,11 @@ def difference(people: int, before: float, after: float, kind: str) -> Draw:
 
 
 def ratio_of_scores(people: int, before: float, after: float) -> Draw:
-    """URR-1 of a defense that keeps utility at 0.8 and reversal, over floors of 5 %."""
-    truth = (after - 0.05) / (before - 0.05)
+    """URR-1 of a defense that keeps utility at 0.8 and reversal, over floors of 5 %.
+
+    As defined, reversal counts for no less than so few people could show.
+    """
+    truth = max(after - 0.05, proportion(0, people)[1]) / (before - 0.05)
 
     def draw(rng: np.random.Generator) -> tuple[float, float, float]:
         counts = np.ones(people, int)
@@ -364,18 +366,55 @@ def members(people: int, distance: float) -> Draw:
     return draw
 
 
-def rate_cells(fast: bool) -> Iterator[Cell]:
-    """Rates over the whole grid."""
-    people_grid, pictures_grid = ((20,), (5, 0)) if fast else (PEOPLE, PICTURES)
-    for people, pictures in product(people_grid, pictures_grid):
-        for rate, kind in product((0.01, 0.5) if fast else RATES, KINDS):
-            # one picture of a person cannot disagree with another
-            if pictures > 1 or pictures == 0 or kind == "independent":
-                yield rates(people, pictures, rate, kind, 300 if fast else REPETITIONS)
+def members_found(people: int, distance: float) -> Draw:
+    """TPR at a tenth of false positives, of membership scores, one for each person."""
+    truth = float(stats.norm.sf(stats.norm.isf(FPR) - distance))
+
+    def draw(rng: np.random.Generator) -> tuple[float, float, float]:
+        member = np.arange(people) % 2 == 1
+        scores = torch.from_numpy(rng.normal(size=people) + distance * member)
+        blind = {"blind": torch.zeros(people)}
+        m = Level("identity", scores, blind, member, np.arange(people))._rate("m", FPR)
+        return m.low, m.high, truth
+
+    return draw
 
 
+def harmonic_mean(people: int, used: float, leaked: float) -> Draw:
+    """PU-score of two rates of the same people, neither of which tells of the other."""
+    truth = pu_score(used, leaked)
+
+    def draw(rng: np.random.Generator) -> tuple[float, float, float]:
+        counts = np.full(people, 5)
+        measured = [
+            _measured(sample(rng, rate, "moderate", counts), counts) for rate in (used, leaked)
+        ]
+        found = pu("pu", *measured).measurement
+        assert found is not None
+        return found.low, found.high, truth
+
+    return draw
+
+
+def _measured(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> Measurement:
+    """A rate with its interval."""
+    value, persons = float(hits.sum() / counts.sum()), _persons(hits, counts)
+    low, high = rate_interval(persons)
+    ends = {"low": min(low, value), "high": max(high, value)}
+    return Measurement(metric="m", value=value, n=len(hits), persons=persons, **ends)
+
+
+Rate = tuple[int, int, float, str]
+"""(people, pictures, truth, kind)"""
 Setting = tuple[int, int, float, str, Draw]
-"""(people, pictures, truth, kind, draw)"""
+"""The same and how a sample is drawn."""
+
+
+def _rates() -> Iterator[Rate]:
+    for people, pictures, rate, kind in product(PEOPLE, PICTURES, RATES, KINDS):
+        # one picture of a person cannot disagree with another
+        if pictures != 1 or kind == "independent":
+            yield people, pictures, rate, kind
 
 
 def _means() -> Iterator[Setting]:
@@ -430,37 +469,66 @@ def _members() -> Iterator[Setting]:
         yield people, 1, truth, "normal scores", members(people, distance)
 
 
-SIMULATED: dict[str, Callable[[], Iterator[Setting]]] = {
-    "mean": _means,
-    "worst_5_percent": _tails,
-    "balanced_accuracy": lambda: _tables(leakage.balanced_accuracy),
-    "f1": lambda: _tables(leakage.f1),
-    "auc": _areas,
-    "membership_auc": _members,
-    "difference": _differences,
-    "urr1": _ratios,
-    "ladder": _ladders,
-    "d_sys": _links,
+def _found_members() -> Iterator[Setting]:
+    for people, distance in product((40, 200), (0.0, 1.0, 3.0)):
+        truth = float(stats.norm.sf(stats.norm.isf(FPR) - distance))
+        yield people, 1, truth, "normal scores", members_found(people, distance)
+
+
+def _harmonic_means() -> Iterator[Setting]:
+    shares = ((0.9, 0.01), (0.5, 0.5), (0.05, 0.99), (0.99, 0.1))
+    for people, (used, leaked) in product((5, 20, 100), shares):
+        truth = pu_score(used, leaked)
+        yield people, 5, truth, "moderate", harmonic_mean(people, used, leaked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The cells of one estimator.
+
+    Attributes:
+        settings: every cell's.
+        measure: makes a cell of the estimator's name, a setting and how many samples are drawn.
+        repetitions: that number.
+        few: the number where it has to be fast, of one setting in so many.
+    """
+
+    settings: Callable[[], Iterator[Rate] | Iterator[Setting]]
+    measure: Callable[..., Cell] = repeated
+    repetitions: int = SIMULATED_REPETITIONS
+    few: tuple[int, int] = (40, 5)
+
+
+PARTS = {
+    "rate": Part(settings=_rates, measure=rates, repetitions=REPETITIONS, few=(300, 23)),
+    "mean": Part(settings=_means),
+    "balanced_accuracy": Part(settings=lambda: _tables(leakage.balanced_accuracy)),
+    "auc": Part(settings=_areas),
+    "difference": Part(settings=_differences),
+    "pu": Part(settings=_harmonic_means),
+    "membership_auc": Part(settings=_members),
+    "membership_tpr": Part(settings=_found_members),
+    "f1": Part(settings=lambda: _tables(leakage.f1)),
+    "worst_5_percent": Part(settings=_tails),
+    "urr1": Part(settings=_ratios),
+    "ladder": Part(settings=_ladders),
+    "d_sys": Part(settings=_links),
 }
-ESTIMATORS = ("rate", *SIMULATED)
 
 
 def study(name: str, *, fast: bool = False) -> Iterator[Cell]:
     """All cells of an estimator; a few, of fewer samples, where it has to be ``fast``."""
-    if name == "rate":
-        yield from rate_cells(fast)
-        return
-    settings = SIMULATED[name]()
-    for people, pictures, rate, kind, draw in islice(settings, 0, None, 5) if fast else settings:
-        count = 40 if fast else SIMULATED_REPETITIONS
-        yield repeated(name, people, pictures, rate, kind, draw, count)
+    part = PARTS[name]
+    count, step = part.few if fast else (part.repetitions, 1)
+    for setting in islice(part.settings(), 0, None, step):
+        yield part.measure(name, *setting, count)
 
 
 def main(names: Sequence[str]) -> None:
     """Run the named parts of the study, or all, and write both files."""
     path, columns = FOLDER / "coverage.csv", [field.name for field in fields(Cell)]
-    cells = {name: [] for name in ESTIMATORS} | read(path)
-    for name in names or ESTIMATORS:
+    cells = {name: [] for name in PARTS} | read(path)
+    for name in names or PARTS:
         cells[name] = list(study(name))
         with path.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

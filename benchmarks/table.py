@@ -3,20 +3,24 @@
 import sys
 from pathlib import Path
 
-from auditor.report import AuditReport, Measurement, load
+from auditor.report import AuditReport, Measurement, Power, Scenario, load
 
 ROWS = (
     ("utility", "rank1", "re-ID rank-1"),
     ("utility", "map", "re-ID mAP"),
     ("identity", "top1", "identity: top-1, closed set"),
     ("identity_lda", "top1", "identity: top-1 by LDA"),
+    ("identity_plda", "top1", "identity: top-1, knowing how people differ"),
+    ("identity_cross_camera", "top1", "identity: top-1 by LDA, other cameras than known"),
     ("linkage", "linkage_rank1", "linkage of two releases: rank-1"),
+    ("linkage_plda", "linkage_rank1", "linkage, knowing how people differ: rank-1"),
     ("linkage", "d_sys", "linkage of two releases: D_sys"),
     ("averaging", "matched_rank1", "person found after averaging 16 releases"),
     ("translation", "translated_rank1", "person found after translation to clean features"),
     ("score_trilateration", "matched_rank1", "person found from similarity scores alone"),
     ("attribute", "mean_balanced_accuracy", "attributes: mean balanced accuracy"),
     ("attribute_logistic", "mean_balanced_accuracy", "attributes: by logistic regression"),
+    ("attribute_expansion", "mean_balanced_accuracy", "attributes: by magnitudes and products"),
     ("attribute", "gender.balanced_accuracy", "· gender, balanced accuracy"),
     ("attribute", "hair.balanced_accuracy", "· hair length, balanced accuracy"),
     ("attribute", "backpack.balanced_accuracy", "· backpack, balanced accuracy"),
@@ -75,19 +79,33 @@ def table(report: AuditReport) -> str:
 
 
 def certificates(report: AuditReport) -> str:
-    """The power certificates, one row per attack."""
-    lines = [
-        "| attack | planted leak | nothing to find | chance | power |",
-        "|---|---|---|---|---|",
-    ]
-    for finding in report.scenarios[0].findings:
+    """The power certificates of headlines, one row per attack; defenses by efficiency alone."""
+    bare, *defended = report.scenarios
+    heads = ["attack", "planted leak", "best adversary", "efficiency", "nothing to find", "chance"]
+    heads += [f"`{scenario.defense}`" for scenario in defended]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for finding in bare.findings:
         power = finding.power()
         if power and power.planted and power.null:
-            cells = f"{shown(power.planted)} | {shown(power.null)} | {chance(power.null)}"
-            lines.append(
-                f"| {finding.attack} | {cells} | {'shown' if power.shown else 'NOT shown'} |"
-            )
+            best = "–" if power.reference is None else f"{power.reference:.1%}"
+            cells = [finding.attack, shown(power.planted), best, efficiency(power)]
+            cells += [shown(power.null), chance(power.null)]
+            cells += [efficiency(of(scenario, finding.attack)) for scenario in defended]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def of(scenario: Scenario, attack: str) -> Power | None:
+    """The certificate of the attack's headline in the scenario."""
+    return next((f.power() for f in scenario.findings if f.attack == attack), None)
+
+
+def efficiency(power: Power | None) -> str:
+    """The share of what the best adversary finds; what else came out, if power was not shown."""
+    if power is None:
+        return "–"
+    share = "" if power.efficiency is None else f"{power.efficiency:.2f}"
+    return share if power.shown and share else f"{share} {power.outcome}".strip()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ QUICK = {
     "identity_mlp": {"epochs": 30, "hidden": 128},
     "attribute": {"epochs": 25, "batch_size": 64, "min_people": 5},
     "attribute_logistic": {"min_people": 5},
+    "attribute_expansion": {"min_people": 5},
     "attribute_boosting": {"iterations": 20, "neighbours": 0, "min_people": 5},
     "inversion": {"image_size": (32, 16), "width": 8, "epochs": 1, "per_person": 2},
     "fully_connected_gan": {"epochs": 2, "hidden": 128, "critic_hidden": 16},

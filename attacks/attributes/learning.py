@@ -65,44 +65,45 @@ Reader = Callable[[Tensor], list[Tensor]]
 Learn = Callable[[Known], Reader]
 
 
+Prepare = Callable[[Known, Tensor, RunContext], tuple[Known, Tensor, str]]
+"""Own and stored rows as they are released to those that are read, and what was done to them."""
+
+
 def read_attributes(
-    learn: Learn,
-    target: Target,
-    ctx: RunContext,
-    *,
-    min_people: int,
-    neighbours: int | None,
+    learn: Learn, target: Target, ctx: RunContext, *, min_people: int, prepare: Prepare
 ) -> AttackResult:
     """Learn from auxiliary people, read the stored gallery; the same protocol for every rung."""
     data = target.data
     auxiliary, gallery = with_colours(data.auxiliary, data.gallery)
     codes = attackable(auxiliary, gallery, min_people)
-    sizes = tuple(map(len, codes.values()))
-    known, stored, pooling = _prepare(target, recode(auxiliary, codes), sizes, neighbours, ctx)
-    held_out = folds(known.pids, FOLDS, ctx.generator("attacks.attributes.folds"))
-    scores = calibrated(learn, known, held_out, stored)
-    annotated = set(data.gallery.attributes)
-    return inferred(scores, gallery, codes, annotated, (_note(pooling),))
-
-
-def _prepare(
-    target: Target,
-    labels: Tensor,
-    sizes: tuple[int, ...],
-    neighbours: int | None,
-    ctx: RunContext,
-) -> tuple[Known, Tensor, int]:
-    """Own rows with ``labels (N, A)``, the gallery's rows, and how many neighbours were pooled."""
-    pids = target.data.auxiliary.pids
     own = own_pictures(target, ctx).features
     released = target.release(own, ctx.generator("attacks.attributes.release"))
-    whiten = fit_whitening(released, pids)
-    rows = whiten(released)
-    if neighbours is None:
-        generator = ctx.generator("attacks.attributes.neighbours")
-        neighbours = choose_neighbours(rows, labels, pids, sizes, generator)
-    known = Known(pooled(rows, neighbours), labels, pids, sizes)
-    return known, pooled(whiten(stored_gallery(target, ctx)), neighbours), neighbours
+    sizes = tuple(map(len, codes.values()))
+    own_people = Known(released, recode(auxiliary, codes), data.auxiliary.pids, sizes)
+    known, stored, note = prepare(own_people, stored_gallery(target, ctx), ctx)
+    held_out = folds(known.pids, FOLDS, ctx.generator("attacks.attributes.folds"))
+    scores = calibrated(learn, known, held_out, stored)
+    return inferred(scores, gallery, codes, set(data.gallery.attributes), (note,))
+
+
+def as_stored(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
+    """Every entry by itself, on the scale on which it is stored."""
+    return own, stored, "each stored entry is read by itself"
+
+
+def pooled_with(neighbours: int | None) -> Prepare:
+    """Whitened entries, averaged with so many nearest ones; none: as held-out people have it."""
+
+    def prepare(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
+        whiten = fit_whitening(own.rows, own.pids)
+        rows, count = whiten(own.rows), neighbours
+        if count is None:
+            generator = ctx.generator("attacks.attributes.neighbours")
+            count = choose_neighbours(rows, own.labels, own.pids, own.sizes, generator)
+        known = replace(own, rows=pooled(rows, count))
+        return known, pooled(whiten(stored), count), _note(count)
+
+    return prepare
 
 
 def calibrated(learn: Learn, known: Known, held_out: Tensor, asked: Tensor) -> list[Tensor]:

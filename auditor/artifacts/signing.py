@@ -8,11 +8,14 @@ The signature is the plain 64 bytes over ``manifest.json``, so other tools can c
 """
 
 from pathlib import Path
-from types import ModuleType
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from auditor.artifacts.atomic import write
 from auditor.artifacts.manifest import MANIFEST, SIGNATURE
-from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.errors import UsageError
 
 
 def sign(folder: Path, key: Path) -> None:
@@ -24,9 +27,7 @@ def sign(folder: Path, key: Path) -> None:
 
     Raises:
         UsageError: if the key is none.
-        EnvironmentUnmetError: if the package `cryptography` is missing.
     """
-    serialization, ed25519 = _cryptography()
     content = _read(key)
     try:
         private = serialization.load_pem_private_key(content, password=None)
@@ -50,9 +51,7 @@ def signed(folder: Path, key: Path) -> bool:
 
     Raises:
         UsageError: if the key is none, or there is no signature.
-        EnvironmentUnmetError: if the package `cryptography` is missing.
     """
-    serialization, ed25519 = _cryptography()
     content = _read(key)
     try:
         public = serialization.load_pem_public_key(content)
@@ -60,25 +59,11 @@ def signed(folder: Path, key: Path) -> bool:
         raise UsageError(f"{key} is no public key in PEM: {_first_line(error)}") from None
     if not isinstance(public, ed25519.Ed25519PublicKey):
         raise UsageError(f"{key} is no Ed25519 key, so it signed nothing here")
-    from cryptography.exceptions import InvalidSignature
-
     try:
         public.verify(_read(folder / SIGNATURE), _read(folder / MANIFEST))
     except InvalidSignature:
         return False
     return True
-
-
-def _cryptography() -> tuple[ModuleType, ModuleType]:
-    """The two modules needed of a package that only signing needs."""
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError:
-        raise EnvironmentUnmetError(
-            "signing needs the package cryptography; pip install 'reid-privacy-auditor[sign]'"
-        ) from None
-    return serialization, ed25519
 
 
 def _read(path: Path) -> bytes:

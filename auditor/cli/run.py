@@ -31,6 +31,14 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
 ]
 
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-key",
+        help="Which of several networks in a checkpoint is deployed: state_dict_ema, teacher, …",
+    ),
+]
+
 Budget = Annotated[
     str | None,
     typer.Option(
@@ -49,11 +57,12 @@ def run(
         str | None,
         typer.Option("--arch", help="Architecture of a state dict: osnet_x0_25, resnet50, pkg:fn."),
     ] = None,
+    weights_key: WeightsKey = None,
     card: Annotated[
         str | None,
         typer.Option(
             "--card",
-            help="Preprocessing: torchreid, fastreid, transreid, imagenet "
+            help="Preprocessing: torchreid, fastreid, transreid, openvino, imagenet, arcface "
             "(default: the file's own, else torchreid).",
         ),
     ] = None,
@@ -85,7 +94,7 @@ def run(
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
     flags = {
-        "model": {"path": _text(model), "arch": arch, "card": card},
+        "model": {"path": _text(model), "arch": arch, "weights_key": weights_key, "card": card},
         "data": {"path": _text(data)},
         "preset": preset,
         "defenses": parse_all(defend) if defend else None,

@@ -38,6 +38,7 @@ class ModelConfig(_Strict):
 
     path: Path
     arch: str | None = None
+    weights_key: str | None = None
     card: str | dict[str, Any] | None = None
 
 

@@ -69,3 +69,15 @@ def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[s
         for scenario in report.scenarios
         for other in scenario.findings
     )
+
+
+def why_nothing(report: AuditReport, gate: Gate) -> str:
+    """Why no figure has a gate's address."""
+    _, attack, metric = (*gate.address.split("/", 2), "", "")[:3]
+    for score in report.scores:
+        if attack == "scores" and fnmatchcase(score.name, metric):
+            return (
+                f"{score.name} sums up all scenarios and has no interval, so it shows nothing that "
+                "a gate could rest on; set a gate on urr1 of each scenario"
+            )
+    return "no measurement has this address, so nothing was shown"

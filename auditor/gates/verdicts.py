@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from auditor.gates.evidence import Doubts, doubts_on
 from auditor.gates.gate import Gate, Outcome, Verdict, decimals, limit_text
-from auditor.gates.missing import explain_missing
+from auditor.gates.missing import explain_missing, why_nothing
 from auditor.gates.outranked import unexcused
 from auditor.report import AuditReport, Measurement
 from auditor.statistics.multiplicity import ALPHA, holm, tail
@@ -58,7 +58,7 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
             address=gate.address,
             observed=None,
             outcome="inconclusive",
-            reason="no measurement has this address, so nothing was shown",
+            reason=why_nothing(report, gate),
         )
 
 

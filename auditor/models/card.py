@@ -67,6 +67,8 @@ PRESETS: Mapping[str, Card] = {
     # Open Model Zoo IRs carry their mean and scale, and take pixels as OpenCV reads them
     "openvino": Card(colour="bgr", value_range="0..255", mean=_ZERO, std=_ONE),
     "imagenet": Card(height=224, width=224),
+    # InsightFace's networks: aligned faces
+    "arcface": Card(height=112, width=112, mean=_HALF, std=_HALF),
 }
 
 _ADAPTER: TypeAdapter[Card] = TypeAdapter(Card)

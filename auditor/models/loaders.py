@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.onnx_network import OnnxNetwork
 from auditor.models.openvino_network import OpenVinoNetwork
 from auditor.models.sniff import Format, sniff
-from auditor.models.state_dict import fit, read_checkpoint, read_safetensors
+from auditor.models.state_dict import Fit, fit, read_checkpoint, read_safetensors
 
 REFUSED: Mapping[Format, str] = {
     "pt2": "an exported program (.pt2), whose loader unpickles objects; "
@@ -32,6 +33,9 @@ REFUSED: Mapping[Format, str] = {
     "legacy-pickle": "a plain pickle, which runs code of its author's choosing when opened; "
     "save the weights alone: safetensors.torch.save_file(model.state_dict(), ...)",
 }
+
+PIXEL_TOLERANCE = 0.01
+"""Relative difference of two normalisations that are the same, written with fewer digits."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +59,12 @@ class LoadedModel:
 
 
 def open_model(
-    path: Path, *, arch: str | None, card: Card, device: torch.device = torch.device("cpu")
+    path: Path,
+    *,
+    arch: str | None,
+    card: Card,
+    weights_key: str | None = None,
+    device: torch.device = torch.device("cpu"),
 ) -> LoadedModel:
     """Open the model file ``path``.
 
@@ -64,6 +73,7 @@ def open_model(
             name.
         arch: the architecture of a state dict; None for formats that bring their own.
         card: how to feed it.
+        weights_key: which of several networks in a checkpoint is meant; None: one fits.
         device: where to run it.
 
     Raises:
@@ -74,10 +84,11 @@ def open_model(
     form = sniff(path)
     if form in REFUSED:
         raise ModelRefusedError(f"{path} is {REFUSED[form]}")
-    if form in {"torchscript", "onnx", "openvino"} and arch is not None:
-        raise ModelError(
-            f"{path} is {form} and brings its own architecture; leave out the architecture {arch!r}"
-        )
+    for given, what in ((arch, "architecture"), (weights_key, "weights key")):
+        if form in {"torchscript", "onnx", "openvino"} and given is not None:
+            raise ModelError(
+                f"{path} is {form} and brings its own architecture; leave out the {what} {given!r}"
+            )
     facts: dict[str, Any] = {"file": path.name, "format": form, "trust": "data", **_identity(path)}
     if form == "onnx":
         network: nn.Module = OnnxNetwork(path, device)
@@ -89,7 +100,7 @@ def open_model(
         network = _open_script(path, device)
         facts |= {"arch": getattr(network, "original_name", "torchscript"), "trust": "program"}
     else:
-        network, fitting = _open_weights(path, form, arch, card)
+        network, fitting = _open_weights(path, form, arch, card, weights_key)
         network.to(device)
         facts |= {"arch": arch, **fitting}
         if arch is not None and names_code(arch):
@@ -118,29 +129,46 @@ def _open_script(path: Path, device: torch.device) -> nn.Module:
 
 
 def _open_weights(
-    path: Path, form: Format, arch: str | None, card: Card
+    path: Path, form: Format, arch: str | None, card: Card, key: str | None
 ) -> tuple[nn.Module, dict[str, Any]]:
     state = read_safetensors(path) if form == "safetensors" else read_checkpoint(path)
     if arch is None:
-        guess = closest(state)
+        guess = closest(state, key)
         hint = f"--arch {guess} fits" if guess else "give it with --arch"
         raise ModelError(f"{path} holds weights alone, without their architecture; {hint}")
     network = build(arch, (card.height, card.width))
     try:
-        result = fit(network, state, f"{path} as {arch}")
+        result = fit(network, state, f"{path} as {arch}", key)
     except ModelError as error:
-        guess = closest(state)
+        guess = closest(state, key)
         if guess is None or guess == arch:
             raise
         raise ModelError(f"{error}; --arch {guess} fits") from None
+    _check_pixels(path, state, result, card)
+    # 1.5 times the speed of the default layout for convolutions on a processor
+    network.to(memory_format=torch.channels_last)
+    return network, asdict(result)
+
+
+def _check_pixels(path: Path, state: Mapping[str, Tensor], result: Fit, card: Card) -> None:
+    """Compare the card with the normalisation that fast-reid keeps inside its model."""
     if result.code_base.startswith("fast-reid") and card.std == (1.0, 1.0, 1.0):
         raise ModelError(
             f"{path}: fast-reid normalises images inside its model, and weights alone come without "
             "that; use the preprocessing preset torchreid"
         )
-    # 1.5 times the speed of the default layout for convolutions on a processor
-    network.to(memory_format=torch.channels_last)
-    return network, asdict(result)
+    for statistic, unit in (("mean", card.mean), ("std", card.std)):
+        stored = [t for name, t in state.items() if name.rpartition(".")[2] == f"pixel_{statistic}"]
+        scale = 255.0 if card.value_range == "0..1" else 1.0
+        on_card = [scale * value for value in (unit if card.colour == "rgb" else unit[::-1])]
+        for tensor in stored:
+            in_file = [round(value, 3) for value in tensor.flatten().tolist()]
+            if not np.allclose(in_file, on_card, rtol=PIXEL_TOLERANCE, atol=PIXEL_TOLERANCE):
+                raise ModelError(
+                    f"{path} was trained with a pixel {statistic} of {in_file} and the card says "
+                    f"{[round(value, 3) for value in on_card]} (of 255, RGB); set "
+                    f"model.card.value_range=0..255 and model.card.{statistic}={in_file}"
+                )
 
 
 class ScriptNetwork(nn.Module):

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from auditor.models.architectures.backbones import Stem
-
-PARALLEL = re.compile(r"^(module|model)\.")
-"""What distributed training puts before every name."""
+from auditor.models.architectures.backbones import LAYUMI, Stem
+from auditor.models.wrappers import candidates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +22,17 @@ class CodeBase:
         name: as users call it.
         renamings: pattern and replacement; the first that matches is applied, and None leaves the
             weight out, since it does not reach the features.
-        stem: how its ResNets begin, which the names do not show.
+        stems: how its ResNets may begin, which the names do not show; empty: in any way.
+        ibn_stems: the same for those with IBN; empty: as the others.
+        own: whether its networks differ from others of the same names and shapes in more than the
+            stem, so that only those ``made_for`` it will do.
     """
 
     name: str
     renamings: tuple[tuple[str, str | None], ...] = ()
-    stem: Stem | None = None
+    stems: tuple[Stem, ...] = ()
+    ibn_stems: tuple[Stem, ...] = ()
+    own: bool = False
 
 
 HERE = CodeBase(name="")
@@ -40,13 +43,18 @@ FASTREID = (
     (r"^heads\.(weight|classifier\.weight)$", "classifier.weight"),
     (r"^pixel_(mean|std)$", None),
 )
+MGN_HEADS = ("1", "2", "3", "21", "22", "31", "32", "33")
+"""fast-reid's heads in the order of the vectors here: the wholes, the halves, the thirds."""
+
 TRANSREID = (
-    (r"^base\.(cls_token|pos_embed|patch_embed\.)", r"\1"),
+    (r"^base\.(cls_token|pos_embed|patch_embed\.|cls_pos|part_token|part\d_pos)", r"\1"),
     (r"^base\.sie_embed$", "side_embed"),
     (r"^base\.fc\.", None),
     (r"^bottleneck\.", "necks.0."),
     (r"^bottleneck_(\d)\.", r"necks.\1."),
 )
+
+CLIP_BLOCK = r"^image_encoder\.transformer\.resblocks\.(\d+)\."
 
 CODE_BASES = (
     HERE,
@@ -59,17 +67,17 @@ CODE_BASES = (
             (r"^conv5\.layers\.0\.", "reduce.conv."),
             (r"^conv5\.layers\.1\.", "reduce.bn."),
         ),
-        stem="torchvision",
+        stems=("torchvision",),
     ),
     CodeBase(
         name="fast-reid before 1.0",
         renamings=((r"^heads\.bnneck\.", "neck."), *FASTREID),
-        stem="torchvision",
+        stems=("torchvision",),
     ),
     CodeBase(
         name="fast-reid",
         renamings=((r"^heads\.bottleneck\.0\.", "neck."), *FASTREID),
-        stem="ceil pool",
+        stems=("ceil pool",),
     ),
     CodeBase(
         name="fast-reid with an embedding",
@@ -78,16 +86,61 @@ CODE_BASES = (
             (r"^heads\.bottleneck\.1\.", "neck."),
             *FASTREID,
         ),
-        stem="ceil pool",
+        stems=("ceil pool",),
+    ),
+    CodeBase(
+        name="fast-reid's MGN",
+        renamings=(
+            (r"^backbone\.", "backone."),
+            (r"^b(\d)\.", r"p\1."),
+            *(
+                (rf"^b{head}_head\.{theirs}", f"{ours.format(i)}")
+                for i, head in enumerate(MGN_HEADS)
+                for theirs, ours in (
+                    (r"pool_layer\.", "pool_{}."),
+                    (r"bottleneck\.", "reduction_{}."),
+                    (r"weight$", "classifier.{}.weight"),
+                )
+            ),
+            *FASTREID,
+        ),
+    ),
+    CodeBase(
+        name="fast-reid's ViT",
+        renamings=(
+            (r"^backbone\.(cls_token|pos_embed|patch_embed\.)", r"\1"),
+            (r"^backbone\.sie_embed$", "side_embed"),
+            (r"^backbone\.blocks\.11\.", "whole.0."),
+            (r"^backbone\.norm\.", "whole.1."),
+            (r"^backbone\.blocks\.", "blocks."),
+            (r"^heads\.bottleneck\.0\.", "necks.0."),
+            *FASTREID,
+        ),
     ),
     CodeBase(
         name="the strong baseline or AGW",
         renamings=(
-            (r"^base\.", "backbone."),
             (r"^bottleneck\.", "neck."),
             (r"^global_pool\.", "pool."),
+            (r"^fcneck\.", "embed."),
+            # of Swin transformers, which say themselves which pixel is where
+            (r"\.relative_position_index$", None),
+            (r"^base\.", "backbone."),
         ),
-        stem="no relu",
+        stems=("no relu", "with relu"),
+        ibn_stems=("torchvision",),
+    ),
+    CodeBase(
+        name=LAYUMI,
+        renamings=(
+            (r"^model\.(fc|classifier)\.", None),
+            (r"^model\.", "backbone."),
+            (r"^classifier\.add_block\.0\.", "embed."),
+            (r"^classifier\.add_block\.1\.", "neck."),
+            (r"^classifier(\d)\.add_block\.", r"reduce.\1."),
+            (r"^classifier(\d)\.classifier\.0\.", r"classifier.\1."),
+        ),
+        own=True,
     ),
     CodeBase(
         name="TransReID",
@@ -96,6 +149,26 @@ CODE_BASES = (
             (r"^base\.blocks\.11\.", "whole.0."),
             (r"^base\.norm\.", "whole.1."),
             (r"^base\.blocks\.", "blocks."),
+        ),
+    ),
+    CodeBase(
+        name="CLIP-ReID",
+        renamings=(
+            (r"^(prompt_learner|text_encoder)\.", None),
+            (r"^image_encoder\.class_embedding$", "cls_token"),
+            (r"^image_encoder\.positional_embedding$", "pos_embed"),
+            (r"^image_encoder\.conv1\.", "patch_embed.proj."),
+            (r"^image_encoder\.ln_pre\.", "norm_pre."),
+            (r"^image_encoder\.ln_post\.", "norm."),
+            (r"^image_encoder\.proj$", "proj"),
+            (CLIP_BLOCK + r"attn\.in_proj_", r"blocks.\1.attn.qkv."),
+            (CLIP_BLOCK + r"attn\.out_proj\.", r"blocks.\1.attn.proj."),
+            (CLIP_BLOCK + r"ln_(\d)\.", r"blocks.\1.norm\2."),
+            (CLIP_BLOCK + r"mlp\.c_fc\.", r"blocks.\1.mlp.fc1."),
+            (CLIP_BLOCK + r"mlp\.c_proj\.", r"blocks.\1.mlp.fc2."),
+            (r"^cv_embed$", "side_embed"),
+            (r"^bottleneck\.", "neck."),
+            (r"^bottleneck_proj\.", "neck_proj."),
         ),
     ),
     CodeBase(
@@ -113,24 +186,41 @@ CODE_BASES = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Reading:
-    """A file's weights under the names one code base stands for.
+class Naming:
+    """One network of a file, its weights under the names one code base stands for.
 
     Attributes:
-        code_base: whose names they were.
-        prefix: what was taken off them beside its renamings.
-        given: name -> weight, without counters of training steps.
-        fitting: those of ``given`` that a network has by name and shape.
+        key: what the network's names begin with in the file.
+        code_base: whose names they are taken for.
+        weights: name here -> weight, without counters of training steps.
+        taken: the names in the file that belong to the network.
     """
 
+    key: str
     code_base: CodeBase
+    weights: dict[str, Tensor]
+    taken: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """How a naming meets a network.
+
+    Attributes:
+        naming: what is read.
+        prefix: what was taken off the names beside the naming's key and renamings.
+        given: name -> weight, of the naming.
+        fitting: those of ``given`` that the network has by name and shape.
+    """
+
+    naming: Naming
     prefix: str
     given: dict[str, Tensor]
     fitting: dict[str, Tensor]
 
 
-Renamed = Sequence[tuple[CodeBase, dict[str, Tensor]]]
-"""A file's weights under the names of each code base."""
+Renamed = Sequence[Naming]
+"""Everything a file's weights may be called."""
 
 
 def counts(name: str) -> bool:
@@ -139,28 +229,50 @@ def counts(name: str) -> bool:
 
 
 def renamings(state: Mapping[str, Tensor]) -> Renamed:
-    """The weights of ``state`` under the names of each code base, those left out missing."""
+    """The networks in ``state`` under the names of each code base, those left out missing."""
     weights = {name: tensor for name, tensor in state.items() if counts(name)}
-    return [(base, _renamed(weights, base)) for base in CODE_BASES]
+    return [
+        Naming(
+            key=candidate.key,
+            code_base=base,
+            weights=_renamed(candidate.weights, base),
+            taken=frozenset(_full(candidate.key, name) for name in candidate.weights),
+        )
+        for candidate in candidates(weights)
+        for base in CODE_BASES
+    ]
+
+
+def _full(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
 
 
 def read(renamed: Renamed, wanted: Mapping[str, Tensor]) -> Reading:
-    """The reading of a file under which most of its weights fit.
+    """The reading of a file under which most of its weights fit, and fewest are left.
 
     Args:
         renamed: the file's `renamings`.
         wanted: name -> parameter of the network.
     """
-    readings = [_reading(base, given, wanted) for base, given in renamed]
-    return max(readings, key=lambda reading: len(reading.fitting))
+    return best(readings(renamed, wanted))
 
 
-def _reading(base: CodeBase, given: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Reading:
-    prefix = _prefix(given, wanted)
-    given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
+def readings(renamed: Renamed, wanted: Mapping[str, Tensor]) -> list[Reading]:
+    """Every reading of a file for a network with the parameters ``wanted``."""
+    return [_reading(naming, wanted) for naming in renamed]
+
+
+def best(found: Sequence[Reading]) -> Reading:
+    """The reading with most weights that fit; of equal ones, that with fewest others."""
+    return max(found, key=lambda reading: (len(reading.fitting), -len(reading.given)))
+
+
+def _reading(naming: Naming, wanted: Mapping[str, Tensor]) -> Reading:
+    prefix = _prefix(naming.weights, wanted)
+    given = {name.removeprefix(prefix): tensor for name, tensor in naming.weights.items()}
     shaped = {n: _shaped(t, wanted[n]) for n, t in given.items() if n in wanted}
     fitting = {name: tensor for name, tensor in shaped.items() if tensor is not None}
-    return Reading(code_base=base, prefix=prefix, given=given, fitting=fitting)
+    return Reading(naming=naming, prefix=prefix, given=given, fitting=fitting)
 
 
 def _renamed(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
@@ -171,8 +283,6 @@ def _renamed(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
 
 
 def _rename(name: str, base: CodeBase) -> str | None:
-    while PARALLEL.match(name):
-        name = PARALLEL.sub("", name)
     for pattern, replacement in base.renamings:
         if re.search(pattern, name):
             return None if replacement is None else re.sub(pattern, replacement, name)
@@ -181,9 +291,16 @@ def _rename(name: str, base: CodeBase) -> str | None:
 
 def _shaped(tensor: Tensor, parameter: Tensor) -> Tensor | None:
     """The weight as the parameter's shape asks for it, or None where it cannot be had."""
-    if tensor.shape == (*parameter.shape, 1, 1):
-        return tensor[..., 0, 0]  # a 1×1 convolution is a linear layer
-    return tensor if tensor.shape == parameter.shape else None
+    if tensor.shape == parameter.shape:
+        return tensor
+    # a 1×1 convolution is a linear layer, and CLIP's tokens have no axis for the batch
+    if _long_axes(tensor) == _long_axes(parameter):
+        return tensor.reshape(parameter.shape)
+    return None
+
+
+def _long_axes(tensor: Tensor) -> list[int]:
+    return [length for length in tensor.shape if length > 1]
 
 
 def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
+from auditor.models.architectures.backbones import InstanceBatchNorm
 from auditor.models.extractor import reason
-from auditor.models.names import CodeBase, counts, read, renamings
-
-WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
-"""Keys under which training scripts keep the weights, beside epoch and optimizer."""
+from auditor.models.names import CodeBase, Reading, best, counts, readings, renamings
+from auditor.models.wrappers import flatten, grouped, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
-NECKS = ("bottleneck", "neck", "bn", "running_")
+HEAD_BEGINNINGS = ("classifier_", "fc_id_")
+NECKS = ("bottleneck", "neck", "bn", "running_", "add_block")
 
 # torchreid stores its best rank-1 beside the weights as a NumPy number, which is two constructors
 # and a class per number type. A name as well as an object stands for files older than NumPy 2.
@@ -45,6 +45,7 @@ class Fit:
     Attributes:
         code_base: whose names the weights have; empty where they are the network's own.
         prefix: what was taken off the names.
+        left_out: what the file holds beside the network, such as a loss, and how much of it.
         classifier: what was left out of it, for the reader; empty if nothing was.
         dropped: the classifier's weights, which a feature extractor does not use.
         unfilled: parameters of the network's own classifier that the file has no weights for.
@@ -52,13 +53,14 @@ class Fit:
 
     code_base: str
     prefix: str
+    left_out: tuple[str, ...]
     classifier: str
     dropped: tuple[str, ...]
     unfilled: tuple[str, ...]
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file written by torch.save.
+    """Every tensor in a file written by torch.save, those in nested dicts under dotted names.
 
     Raises:
         ModelRefusedError: if the file holds more than tensors and plain values.
@@ -72,13 +74,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ModelRefusedError(_refusal(path, str(error))) from None
     except Exception as error:  # damage shows itself in many ways
         raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if isinstance(content, Mapping):
-        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if state:
-            return state
+    state = flatten(content) if isinstance(content, Mapping) else {}
+    if state:
+        return state
     raise ModelError(
         f"{path} holds {_described(content)}, no state dict; "
         "save the network's weights with torch.save(model.state_dict(), ...)"
@@ -100,60 +98,92 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def fit(network: nn.Module, state: Mapping[str, Tensor], what: str) -> Fit:
-    """Load ``state`` into ``network``, all of it but a classifier.
+def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | None = None) -> Fit:
+    """Load the network in ``state`` into ``network``, all of it but a classifier.
 
     Args:
         network: gets the weights.
-        state: name -> weight.
+        state: dotted name -> tensor.
         what: file and architecture, for the message.
+        key: which of several networks in the file is meant; None: there is one that fits.
 
     Raises:
-        ModelError: if anything else is missing, superfluous or of another shape.
+        ModelError: if anything else is missing, superfluous or of another shape, or if several
+            networks fit.
     """
     wanted = {name: tensor for name, tensor in network.state_dict().items() if counts(name)}
-    reading = read(renamings(state), wanted)
-    given, fitting = reading.given, reading.fitting
-    mismatched = [n for n in wanted if n in given and n not in fitting]
-    missing = [n for n in wanted if n not in given]
-    unexpected = [n for n in given if n not in wanted]
-    faults = {
-        "missing": [n for n in missing if not is_head(n)],
-        "unexpected": [n for n in unexpected if not is_head(n)],
-        "of another shape": [
-            f"{n} {tuple(given[n].shape)} instead of {tuple(wanted[n].shape)}"
-            for n in mismatched
-            if not is_head(n)
-        ],
-    }
-    if any(faults.values()) or not fitting:
-        read_as = reading.code_base.name
-        names = f"; names read as those of {read_as}" if read_as else ""
-        raise ModelError(f"{what}: wrong architecture: {_listed(faults)}{names}")
-    _check_stem(network, reading.code_base, what)
-    network.load_state_dict(fitting, strict=False)
-    dropped = (*unexpected, *mismatched)
+    weights, left_out = part(state, key)
+    found = readings(renamings(weights), wanted)
+    reading = _only([r for r in found if r.fitting and not any(_faults(r, wanted).values())], what)
+    if reading is None:
+        raise ModelError(_wrong(best(found), wanted, what))
+    base = reading.naming.code_base
+    if difference := _difference(network, base):
+        raise ModelError(
+            f"{what}: the weights are from {base.name}, whose networks {difference}; they would "
+            "load and see another picture"
+        )
+    network.load_state_dict(reading.fitting, strict=False)
+    dropped = [n for n in reading.given if n not in reading.fitting]
+    others = [n for n in weights if counts(n) and n not in reading.naming.taken]
     return Fit(
-        code_base=reading.code_base.name,
-        prefix=reading.prefix,
-        classifier=_left_out([given[name] for name in dropped]),
-        dropped=dropped,
-        unfilled=(*missing, *mismatched),
+        code_base=base.name,
+        prefix=".".join(filter(None, (key, reading.naming.key, reading.prefix.rstrip(".")))),
+        left_out=(*left_out, *grouped(others)),
+        classifier=_left_out([reading.given[name] for name in dropped]),
+        dropped=tuple(dropped),
+        unfilled=tuple(n for n in wanted if n not in reading.fitting),
     )
 
 
-def begins_alike(network: nn.Module, code_base: CodeBase) -> bool:
-    """Whether a ResNet begins as the code base's do, which names and shapes do not show."""
-    stem = getattr(getattr(network, "backbone", None), "stem", None)
-    return code_base.stem is None or stem in (None, code_base.stem)
-
-
-def _check_stem(network: nn.Module, code_base: CodeBase, what: str) -> None:
-    if not begins_alike(network, code_base):
+def _only(fitting: list[Reading], what: str) -> Reading | None:
+    """The best of the readings of one network; None if there is none."""
+    networks = {reading.naming.taken: reading.naming.key for reading in fitting}
+    if len(networks) > 1:
+        keys = " and ".join(map(repr, sorted(networks.values())))
         raise ModelError(
-            f"{what}: the weights are from {code_base.name}, whose networks begin in another way "
-            f"({code_base.stem}); they would load and see another picture"
+            f"{what}: the file holds {len(networks)} networks that fit, {keys}; "
+            "name the one that is deployed with --weights-key"
         )
+    return best(fitting) if fitting else None
+
+
+def _faults(reading: Reading, wanted: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    given, fitting = reading.given, reading.fitting
+    mismatched = [n for n in wanted if n in given and n not in fitting and not is_head(n)]
+    return {
+        "missing": [n for n in wanted if n not in given and not is_head(n)],
+        "unexpected": [n for n in given if n not in wanted and not is_head(n)],
+        "of another shape": [
+            f"{n} {tuple(given[n].shape)} instead of {tuple(wanted[n].shape)}" for n in mismatched
+        ],
+    }
+
+
+def _wrong(reading: Reading, wanted: Mapping[str, Tensor], what: str) -> str:
+    read_as = reading.naming.code_base.name
+    names = f"; names read as those of {read_as}" if read_as else ""
+    return f"{what}: wrong architecture: {_listed(_faults(reading, wanted))}{names}"
+
+
+def works_alike(network: nn.Module, code_base: CodeBase) -> bool:
+    """Whether a network does what the code base's do, which names and shapes do not show."""
+    return not _difference(network, code_base)
+
+
+def _difference(network: nn.Module, code_base: CodeBase) -> str:
+    """What sets a network apart from those of a code base; empty if nothing is known to."""
+    made_for = getattr(network, "made_for", "")
+    if code_base.name and (made_for or code_base.own) and made_for != code_base.name:
+        return f"are not made as this one is, which is for {made_for or 'others'}"
+    stem = getattr(getattr(network, "backbone", None), "stem", None)
+    stems = _stems(network, code_base)
+    return "" if not stems or stem in (None, *stems) else f"begin in another way ({stems[0]})"
+
+
+def _stems(network: nn.Module, code_base: CodeBase) -> tuple[str, ...]:
+    ibn = any(isinstance(module, InstanceBatchNorm) for module in network.modules())
+    return code_base.ibn_stems if ibn and code_base.ibn_stems else code_base.stems
 
 
 def _left_out(weights: list[Tensor]) -> str:
@@ -167,7 +197,7 @@ def is_head(name: str) -> bool:
     """Whether a weight belongs to the classifier."""
     # a normalisation neck beside the classifier shapes the features, so it is no mere head
     parts = name.split(".")
-    head = any(part in HEADS or part.startswith("classifier_") for part in parts[:3])
+    head = any(part in HEADS or part.startswith(HEAD_BEGINNINGS) for part in parts[:3])
     return head and not any(part.startswith(NECKS) for part in parts)
 
 

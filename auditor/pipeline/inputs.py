@@ -29,7 +29,13 @@ def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
     """The configured model, fed as its file says where the configuration says nothing."""
     said = described(config.path)
     arch = arch_for(said, config.arch)
-    model = open_model(config.path, arch=arch, card=_card(config, said), device=device)
+    model = open_model(
+        config.path,
+        arch=arch,
+        card=_card(config, said),
+        weights_key=config.weights_key,
+        device=device,
+    )
     return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
 
 

@@ -136,8 +136,10 @@ def _words(text: Any) -> str:
 def _inside(place: Any, workdir: Path) -> Path:
     if not isinstance(place, str | Path):
         raise UnfitResultError(f"an exhibit is {_kind(place)}, no path")
-    path = Path(os.path.abspath(workdir / place))  # noqa: PTH100 -- links are not followed
-    root = Path(os.path.abspath(workdir))  # noqa: PTH100
+    root = Path(os.path.abspath(workdir))  # noqa: PTH100 -- links are not followed
+    path = Path(os.path.abspath(place))  # noqa: PTH100
+    if not path.is_relative_to(root):
+        path = Path(os.path.abspath(root / place))  # noqa: PTH100 -- named from the folder on
     try:
         whole = path.resolve(strict=True).is_relative_to(root.resolve()) and path.is_file()
     except (OSError, RuntimeError, ValueError):

@@ -14,9 +14,17 @@ from auditor.artifacts.atomic import write
 from auditor.artifacts.ownership import claimed
 from auditor.pipeline import session
 from auditor.pipeline.resume import AnotherRunError
-from auditor.report import AuditReport, Measurement, PrivacyClaim, Scenario
+from auditor.report import AuditReport, Measurement, PowerOutcome, PrivacyClaim, Scenario
 from auditor.reproduction.plan import RowPlan, block_of
 from auditor.reproduction.scene import Outcome, Scene
+
+UNSHOWN: Mapping[PowerOutcome, str] = {
+    "weak": "has not shown its power",
+    "self-deceived": "fools itself",
+    "nothing-to-find": "has nothing to find",
+    "not-run": "was not tried on its controls",
+}
+"""How a row says of an attack which certificate it lacks."""
 
 
 def run(scene: Scene) -> Mapping[str, Outcome]:
@@ -100,7 +108,7 @@ def _unshown(scenario: Scenario, row: RowPlan) -> tuple[str, ...]:
         if finding.status != "done":
             notes.append(f"{finding.attack}: {finding.status}: {finding.reason}.")
         elif (power := finding.power()) is not None and not power.shown:
-            notes.append(f"{finding.attack} failed its controls: {power.reason}.")
+            notes.append(f"{finding.attack} {UNSHOWN[power.outcome]}: {power.reason}.")
     return tuple(notes)
 
 

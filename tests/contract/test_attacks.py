@@ -140,6 +140,7 @@ SHORT = {
     "optimization": "its grid of colours is coarser than what is painted",
     "attribute": "twenty-four people are too few to tell by",
     "attribute_logistic": "the same",
+    "attribute_expansion": "the same",
     "attribute_boosting": "the same, and trees are poor at faint linear directions",
 }
 """Attacks that may miss what the reference adversary finds in this small world, and why."""

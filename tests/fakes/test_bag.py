@@ -22,6 +22,7 @@ ATTACKS = {
     "identity_metric": {"steps": 60},
     "attribute_boosting": {"iterations": 20, "neighbours": 0, "min_people": 10},
     "attribute_logistic": {"min_people": 10},
+    "attribute_expansion": {"min_people": 10},
     "linkage": {},
     "averaging": {"releases": 8},
 }
@@ -94,11 +95,6 @@ def concerned(verdicts: list[Verdict], addresses: tuple[str, ...]) -> list[Verdi
     return [v for v in verdicts if any(fnmatchcase(v.address, a) for a in addresses)]
 
 
-HOLES = {
-    "leaks_one_rare_attribute": "attribute rungs whiten a faint coordinate away",
-    "leaks_an_attribute_by_parity": "no attribute rung looks at products of coordinates",
-}
-"""Fakes that still pass, and why; each is a fault to be mended, not a limit of the method."""
 QUICK = {"open_book", "code_in_products", "leaks_one_person_in_twenty", "not_a_number"}
 QUICK |= {"shuffled_labels", "noise_of_the_picture", "random_bits"}
 """Those that the fast suite tries."""
@@ -107,10 +103,7 @@ QUICK |= {"shuffled_labels", "noise_of_the_picture", "random_bits"}
 def trials(names):
     """Each name as a case of its own."""
     for name in names:
-        marks = [] if name in QUICK else [pytest.mark.slow]
-        if name in HOLES:
-            marks.append(pytest.mark.xfail(reason=HOLES[name]))
-        yield pytest.param(name, marks=marks)
+        yield pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
 
 
 @pytest.mark.parametrize("name", list(trials(FAKES)))

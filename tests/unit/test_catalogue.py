@@ -78,6 +78,30 @@ def test_sizes(arch, parameters):
         assert sum(p.numel() for p in build(arch, (256, 128)).parameters()) == parameters
 
 
+@torch.no_grad()
+def test_what_follows_a_plus_changes_the_network():
+    after, before = (
+        build(f"reid_resnet18{change}", (64, 32)).eval() for change in ("", "+before_neck")
+    )
+    after.neck.running_mean.fill_(1.0)
+    images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    expected = (before(images) - 1) / (1 + after.neck.eps) ** 0.5
+    torch.testing.assert_close(after(images), expected)
+    learned, fixed = (build(f"reid_resnet18+{gem}", (64, 32)).eval() for gem in ("gem", "gem3"))
+    torch.testing.assert_close(learned(images), fixed(images))
+    assert "pool.p" in learned.state_dict()
+    assert "pool.p" not in fixed.state_dict()
+    with torch.device("meta"):
+        assert build("vit_reid_small_stride16+after_neck", (64, 32)).after_neck
+        for arch, said in (
+            ("osnet_x0_25+before_neck", "no neck"),
+            ("osnet_x0_25+gem", "no pooling"),
+            ("osnet_x0_25+gmp", r"after \+ there may be groupnorm, before_neck"),
+        ):
+            with pytest.raises(ModelError, match=said):
+                build(arch, (64, 32))
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [

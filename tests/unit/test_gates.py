@@ -35,6 +35,14 @@ def holding(measurement: Measurement) -> AuditReport:
     return replace(report, scenarios=(replace(report.scenarios[0], findings=(finding,)),))
 
 
+@pytest.mark.parametrize("how", ["pessimistic", "value"])
+@pytest.mark.parametrize("limit", [0.0, 0.9])
+def test_a_score_over_all_scenarios_has_no_interval_and_decides_nothing(limit, how):
+    outcome, reason = judge(example_record(), "*/scores/urr2", limit, judge=how)
+    assert outcome == "inconclusive"
+    assert reason.startswith("urr2 sums up all scenarios and has no interval")
+
+
 class TestOneGate:
     @pytest.mark.parametrize(
         ("limit", "outcome"),

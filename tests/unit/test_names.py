@@ -135,8 +135,8 @@ def test_fastreid(resnet, images):
 def test_fastreid_before_its_first_release(tmp_path, resnet, images):
     state = trunk(resnet, "backbone.") | norm("heads.bnneck", 512) | {
         "heads.classifier.weight": weights(702, 512),
-        "pixel_mean": torch.full((1, 3, 1, 1), 120.0),
-        "pixel_std": torch.full((1, 3, 1, 1), 58.0),
+        "pixel_mean": torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1),
+        "pixel_std": torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1),
     }  # fmt: skip
     net, result = loaded(StrongBaseline(feature_map("resnet18")), state)
     pooled = last_map(resnet, images).mean((2, 3))
@@ -321,9 +321,9 @@ def transreid_name(name):
             .replace("neck.", "fc.1.")),
         ("reid_resnet50_128", str),
         ("fastreid_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")),
-        ("fastreid_agw_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")
+        ("fastreid_sbs_resnet50", lambda n: n.replace("neck.", "heads.bottleneck.0.")
             .replace("pool.p", "heads.pool_layer.p")),
-        ("fastreid_agw_resnet101_ibn", lambda n: n.replace("neck.", "heads.bottleneck.0.")
+        ("fastreid_sbs_resnet101_ibn", lambda n: n.replace("neck.", "heads.bottleneck.0.")
             .replace("pool.p", "heads.pool_layer.p")),
         ("bot_resnet50", lambda n: n.replace("backbone.", "base.").replace("neck.", "bottleneck.")),
         ("bot_agw_resnet50", lambda n: n.replace("backbone.", "module.base.")

@@ -1,5 +1,8 @@
 """Repeating a table: who is protected and who attacks, what is averaged, what is written."""
 
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import openpyxl
 import pytest
@@ -8,14 +11,16 @@ from sklearn.metrics import f1_score
 
 from auditor.data.synthetic import draw_world
 from auditor.errors import DataError, ModelError
-from auditor.report import Measurement
+from auditor.report import Measurement, PowerOutcome, Scenario
 from auditor.reproduction.attributes import _counts, _f1, _mean_f1
-from auditor.reproduction.plan import table
+from auditor.reproduction.audits import UNSHOWN, _unshown
+from auditor.reproduction.plan import RowPlan, table
 from auditor.reproduction.publications import owner_of, require_learners
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps, load
 from auditor.reproduction.run import _model
 from auditor.types import RunContext
 from reports import reproduction_excel, reproduction_html
+from tests.records import certificate, identity
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +146,21 @@ def test_the_workbook_holds_both_figures(record, tmp_path):
     tidy = list(book["Figures"].values)
     assert tidy[1][:6] == ("Baseline", "mAP", 0.55, 0.5, 0.4, 0.6)
     assert tidy[4][9] == "no <luck>"
+
+
+@pytest.mark.parametrize("outcome", UNSHOWN)
+def test_a_row_says_which_certificate_an_attack_lacks(outcome):
+    power = replace(certificate("top1", 0.01, outcome=outcome), reason="because")
+    scenario = Scenario(
+        defense="none",
+        plugin="",
+        summary="",
+        params={},
+        utility=(),
+        findings=(replace(identity(0.5, 0.9), powers=(power,)),),
+    )
+    assert _unshown(scenario, RowPlan(label="")) == (f"identity {UNSHOWN[outcome]}: because.",)
+
+
+def test_every_outcome_but_the_good_one_has_words():
+    assert {*UNSHOWN, "shown"} == set(get_args(PowerOutcome))

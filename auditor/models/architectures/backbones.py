@@ -1,7 +1,7 @@
 """Networks of torchvision and timm up to their last feature map, as re-ID uses them.
 
-ResNets lose the last down-sampling, which doubles the map's height and width (Luo et al., CVPRW
-2019, "last stride 1"); the others are left as their library has them.
+ResNets usually lose the last down-sampling, which doubles the map's height and width (Luo et al.,
+CVPRW 2019, "last stride 1"); the others are left as their library has them.
 """
 
 from collections import OrderedDict
@@ -13,14 +13,19 @@ from torch import Tensor, nn
 
 ZOO: Any = torchvision.models  # it exports its names without declaring them
 
-Stem = Literal["torchvision", "no relu", "ceil pool"]
+Stem = Literal["torchvision", "no relu", "with relu", "ceil pool"]
 """How a ResNet begins. Code bases share the names of the weights, and differ here:
 
 - torchvision: convolution, normalisation, ReLU, pooling padded by one. So does torchreid.
-- no relu: the strong baseline's and AGW's leave the ReLU out.
+- no relu: the strong baseline's and AGW's leave the ReLU out, but for those with IBN.
+- with relu: torchvision's, where the weights have the strong baseline's names: TransReID-SSL's and
+  SOLIDER's ResNets put the ReLU back.
 - ceil pool: fast-reid pools without padding, in ceil mode, which moves the map by a pixel. It does
   so since version 1.0; before, its stem was torchvision's.
 """
+
+LAYUMI = "layumi's baseline"
+"""A code base whose networks say that they are made for it; see `auditor.models.names.CodeBase`."""
 
 
 class Backbone(nn.Module):
@@ -61,22 +66,26 @@ class InstanceBatchNorm(nn.Module):
         return torch.cat([self.IN(per_image), self.BN(per_batch)], dim=1)
 
 
-def feature_map(name: str, stem: Stem = "torchvision", *, ibn: bool = False) -> FeatureMap:
+def feature_map(
+    name: str, stem: Stem = "torchvision", *, ibn: bool = False, last_stride: int = 1
+) -> FeatureMap:
     """The backbone ``name``, freshly initialised.
 
     Args:
         name: a ResNet, densenet121 or mobilenet_v2 of torchvision, or a convolutional network of
             timm.
-        stem: of a ResNet.
+        stem: of a ResNet; for densenet121, "no relu" leaves out the ReLU at its end.
         ibn: whether the first normalisation in each block of a ResNet's first three stages is
             `InstanceBatchNorm`.
+        last_stride: of a ResNet's last stage.
     """
     if name.startswith("resnet"):
-        return _resnet(name, stem, ibn)
+        return _resnet(name, stem, ibn, last_stride)
     if name == "densenet121":
         network: Any = ZOO.densenet121(weights=None)
         # torchvision applies this ReLU in `forward`
-        layers = OrderedDict(features=network.features, relu=nn.ReLU(inplace=True))
+        relu = nn.Identity() if stem == "no relu" else nn.ReLU(inplace=True)
+        layers = OrderedDict(features=network.features, relu=relu)
         return FeatureMap(layers, network.classifier.in_features, stem)
     if name == "mobilenet_v2":
         network = ZOO.mobilenet_v2(weights=None)
@@ -100,13 +109,13 @@ def unfuse(network: nn.Module) -> None:
             module.fused_attn = False
 
 
-def _resnet(name: str, stem: Stem, ibn: bool) -> FeatureMap:
+def _resnet(name: str, stem: Stem, ibn: bool, last_stride: int) -> FeatureMap:
     network: Any = ZOO.get_model(name, weights=None)
     layers: OrderedDict[str, nn.Module] = OrderedDict(network.named_children())
     del layers["avgpool"], layers["fc"]
     for module in layers["layer4"].modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)
+        if isinstance(module, nn.Conv2d) and module.stride != (1, 1):
+            module.stride = (last_stride, last_stride)
     if ibn:
         for block in (*network.layer1, *network.layer2, *network.layer3):
             block.bn1 = InstanceBatchNorm(block.bn1.num_features)

@@ -19,14 +19,32 @@ GATE_REDUCTION = 16
 
 
 class ConvNorm(nn.Module):
-    """Convolution and batch normalisation, then ReLU unless it feeds a sum."""
+    """Convolution and normalisation, then ReLU unless it feeds a sum.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: side of the convolution.
+        stride: of the convolution.
+        relu: whether the ReLU follows.
+        per_image: whether each image is normalised by itself, not the batch.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, relu: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        relu: bool = True,
+        *,
+        per_image: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)
+        self.bn: nn.Module = (
+            nn.InstanceNorm2d(outputs, affine=True) if per_image else nn.BatchNorm2d(outputs)
+        )
         self.activation = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,9 +89,15 @@ class Gate(nn.Module):
 
 
 class OmniScaleBlock(nn.Module):
-    """The residual bottleneck with its four gated streams."""
+    """The residual bottleneck with its four gated streams.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Args:
+        inputs: channels.
+        outputs: channels.
+        per_image: whether what it gives is normalised per image before the last ReLU.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, per_image: bool = False) -> None:
         super().__init__()
         middle = outputs // 4
         self.conv1 = ConvNorm(inputs, middle)
@@ -86,6 +110,7 @@ class OmniScaleBlock(nn.Module):
         self.downsample: ConvNorm | None = None
         if inputs != outputs:
             self.downsample = ConvNorm(inputs, outputs, relu=False)
+        self.IN = nn.InstanceNorm2d(outputs, affine=True) if per_image else nn.Identity()
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +119,7 @@ class OmniScaleBlock(nn.Module):
         streams = [self.gate(self.get_submodule(f"conv2{s}")(squeezed)) for s in "abcd"]
         mixed = self.conv3(streams[0] + streams[1] + streams[2] + streams[3])
         shortcut = x if self.downsample is None else self.downsample(x)
-        out: Tensor = self.relu(mixed + shortcut)
+        out: Tensor = self.relu(self.IN(mixed + shortcut))
         return out
 
 
@@ -104,15 +129,18 @@ class OSNet(nn.Module):
     Args:
         width: one of `WIDTHS`.
         feature_dim: length of the feature.
+        ibn: whether stem and first stage normalise per image, which forgets a camera's style.
     """
 
-    def __init__(self, width: str = "osnet_x1_0", feature_dim: int = 512) -> None:
+    def __init__(
+        self, width: str = "osnet_x1_0", feature_dim: int = 512, *, ibn: bool = False
+    ) -> None:
         super().__init__()
         stem, *stages = WIDTHS[width]
         self.feature_dim = feature_dim
-        self.conv1 = ConvNorm(3, stem, kernel=7, stride=2)
+        self.conv1 = ConvNorm(3, stem, kernel=7, stride=2, per_image=ibn)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.conv2 = _stage(stem, stages[0], halve=True)
+        self.conv2 = _stage(stem, stages[0], halve=True, per_image=ibn)
         self.conv3 = _stage(stages[0], stages[1], halve=True)
         self.conv4 = _stage(stages[1], stages[2], halve=False)
         self.conv5 = ConvNorm(stages[2], stages[2])
@@ -129,9 +157,16 @@ class OSNet(nn.Module):
         return features
 
 
-def _stage(inputs: int, outputs: int, *, halve: bool) -> nn.Sequential:
+def _stage(inputs: int, outputs: int, *, halve: bool, per_image: bool = False) -> nn.Sequential:
     """Two blocks, and between stages a transition that halves height and width."""
-    layers: list[nn.Module] = [OmniScaleBlock(inputs, outputs), OmniScaleBlock(outputs, outputs)]
+    layers: list[nn.Module] = [
+        OmniScaleBlock(width, outputs, per_image=per_image) for width in (inputs, outputs)
+    ]
     if halve:
-        layers.append(nn.Sequential(ConvNorm(outputs, outputs), nn.AvgPool2d(2, stride=2)))
+        layers.append(transition(outputs))
     return nn.Sequential(*layers)
+
+
+def transition(channels: int) -> nn.Sequential:
+    """Mixes the channels and halves height and width."""
+    return nn.Sequential(ConvNorm(channels, channels), nn.AvgPool2d(2, stride=2))

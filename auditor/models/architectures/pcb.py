@@ -8,6 +8,7 @@ load; torchreid's dropout before it is left out.
 from collections import OrderedDict
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,8 +23,10 @@ class PCB(nn.Module):
         backbone: images to maps ``(B, channels, h, w)``.
         parts: stripes from top to bottom.
         reduced: length of a stripe's vector that its classifier sees.
+        shared: whether one reduction serves all stripes; else each has a linear one without a ReLU.
         descriptor: what retrieval uses. The paper tries both: the stripes as they are pooled (the
             better one, and torchreid's; each stripe at length one), or reduced.
+        made_for: the code base whose weights alone may be loaded; empty: any that fit.
 
     Attributes:
         feature_dim: ``parts`` times the backbone's channels, or times ``reduced``.
@@ -35,7 +38,9 @@ class PCB(nn.Module):
         parts: int = 6,
         reduced: int = 256,
         *,
+        shared: bool = True,
         descriptor: Literal["pooled", "reduced"] = "pooled",
+        made_for: str = "",
     ) -> None:
         super().__init__()
         channels = backbone.channels
@@ -43,11 +48,10 @@ class PCB(nn.Module):
         self.descriptor = descriptor
         self.backbone = backbone
         self.pool = nn.AdaptiveAvgPool2d((parts, 1))
-        layers: OrderedDict[str, nn.Module] = OrderedDict(
-            conv=nn.Conv2d(channels, reduced, 1, bias=False), bn=nn.BatchNorm2d(reduced)
+        self.made_for = made_for
+        self.reduce: nn.Module = (
+            _reduction(channels, reduced) if shared else StripeReductions(parts, channels, reduced)
         )
-        layers["relu"] = nn.ReLU()
-        self.reduce = nn.Sequential(layers)
 
     def branches(self, images: Tensor) -> Branches:
         """A classifier's view per stripe; the paper trains without triplets."""
@@ -63,3 +67,28 @@ class PCB(nn.Module):
         if self.descriptor == "reduced":
             stripes = self.reduce(stripes)
         return F.normalize(stripes, dim=1).flatten(1)
+
+
+class StripeReductions(nn.ModuleList):
+    """A linear layer and a normalisation per stripe."""
+
+    def __init__(self, parts: int, channels: int, reduced: int) -> None:
+        super().__init__(
+            nn.Sequential(nn.Linear(channels, reduced), nn.BatchNorm1d(reduced))
+            for _ in range(parts)
+        )
+
+    def forward(self, stripes: Tensor) -> Tensor:
+        """``(B, channels, parts, 1)`` to ``(B, reduced, parts, 1)``."""
+        rows = stripes.squeeze(3).unbind(2)
+        return torch.stack([one(row) for one, row in zip(self, rows, strict=True)], dim=2)[
+            ..., None
+        ]
+
+
+def _reduction(channels: int, reduced: int) -> nn.Sequential:
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(channels, reduced, 1, bias=False), bn=nn.BatchNorm2d(reduced)
+    )
+    layers["relu"] = nn.ReLU()
+    return nn.Sequential(layers)

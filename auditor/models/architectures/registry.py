@@ -1,10 +1,11 @@
 """Finds the network an architecture name stands for, and guesses the name from a state dict.
 
 Names are looked up in this order: the catalogue of re-ID networks, torchvision, timm, and
-``package.module:factory`` for the user's own code. A name followed by ``+groupnorm`` is the same
-network with group in the place of batch normalisation. Nothing is ever downloaded.
+``package.module:factory`` for the user's own code. What follows a ``+`` changes the network that
+the name stands for (`CHANGES`). Nothing is ever downloaded.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache, partial
@@ -17,12 +18,17 @@ from auditor.errors import ModelError
 from auditor.models.architectures.backbones import ZOO, unfuse
 from auditor.models.architectures.catalogue import CATALOGUE, DIMS, maker
 from auditor.models.architectures.group_norm import ENDING, with_group_norm
+from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.names import Renamed, counts, read, renamings
-from auditor.models.state_dict import begins_alike, is_head
+from auditor.models.state_dict import is_head, works_alike
+from auditor.models.wrappers import part
 from auditor.plugins.containment import contained
 
 HEADS = ("fc", "classifier", "heads", "head")
 """Attributes under which torchvision keeps a network's classifier."""
+
+LIKE = 0.9
+"""Share of weights that must agree for a network to be recognised."""
 
 PLAIN = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "densenet121")
 """Of torchvision's, those that re-ID code bases train."""
@@ -34,7 +40,7 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
     torch's global generator is left as it was.
 
     Args:
-        arch: a name, ``timm:NAME``, or ``package.module:factory``; then, maybe, ``+groupnorm``.
+        arch: a name, ``timm:NAME``, or ``package.module:factory``; then, maybe, ``+`` and changes.
         size: (height, width) of the images, for the networks that must know.
         seed: of the weights it starts with.
 
@@ -43,9 +49,46 @@ def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        name = arch.removesuffix(ENDING)
+        name, *changes = arch.split("+")
         network = _maker(name, size)()
-        return with_group_norm(network) if name != arch else network
+        for change in changes:
+            if change not in CHANGES:
+                raise ModelError(
+                    f"architecture {arch!r}: after + there may be {', '.join(CHANGES)}"
+                )
+            network = CHANGES[change](network)
+        return network
+
+
+def _read_neck(network: nn.Module, *, after: bool) -> nn.Module:
+    if not hasattr(network, "after_neck"):
+        raise ModelError("this network has no neck before or after which features could be read")
+    setattr(network, "after_neck", after)  # noqa: B010
+    return network
+
+
+def _fixed_gem(network: nn.Module) -> nn.Module:
+    if not isinstance(network, StrongBaseline):
+        raise ModelError("this network has no pooling that could be exchanged")
+    network.pool = GeM(learned=False)
+    return network
+
+
+def _learned_gem(network: nn.Module) -> nn.Module:
+    changed = _fixed_gem(network)
+    changed.pool = GeM()
+    return changed
+
+
+CHANGES: Mapping[str, Callable[[nn.Module], nn.Module]] = {
+    ENDING.removeprefix("+"): with_group_norm,
+    "before_neck": partial(_read_neck, after=False),
+    "after_neck": partial(_read_neck, after=True),
+    "gem": _learned_gem,
+    "gem3": _fixed_gem,
+}
+"""What may follow a name: group in the place of batch normalisation; where features are read; the
+generalised mean, its exponent learned or 3, in the place of the strong baseline's pooling."""
 
 
 def names_code(arch: str) -> bool:
@@ -53,16 +96,16 @@ def names_code(arch: str) -> bool:
     return ":" in arch and not arch.startswith("timm:")
 
 
-def closest(state: Mapping[str, Tensor]) -> str | None:
+def closest(state: Mapping[str, Tensor], key: str | None = None) -> str | None:
     """The architecture that shares nearly all parameters, by name and shape, with ``state``.
 
-    The names may be those of any code base in `auditor.models.names`.
+    The names may be those of any code base in `auditor.models.names`, in any wrapper.
     """
-    renamed = renamings(state)
+    renamed = renamings(part(state, key)[0])
     best, score = _best([*(arch for arch in CATALOGUE if not _ending(arch)), *PLAIN], renamed)
     variants = [arch for arch in CATALOGUE if _ending(arch) and arch.startswith(f"{best}_")]
     best, score = max((best, score), _best(variants, renamed), key=lambda pair: pair[1])
-    return best + _sides(renamed) if score > 0.9 else None
+    return best + _sides(renamed) if score > LIKE else None
 
 
 def _ending(arch: str) -> str:
@@ -84,10 +127,23 @@ def _likeness(arch: str, renamed: Renamed) -> float:
     """Share of fitting weights among all that the file and the network have together."""
     network = _outline(arch)
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
+    if not _may_fit(_shapes(renamed[0].weights), _shapes(wanted)):
+        return 0.0
     reading = read(renamed, wanted)
-    if not begins_alike(network, reading.code_base):
+    if not works_alike(network, reading.naming.code_base):
         return 0.0
     return len(reading.fitting) / len(wanted.keys() | {n for n in reading.given if not is_head(n)})
+
+
+def _may_fit(held: Counter[tuple[int, ...]], wanted: Counter[tuple[int, ...]]) -> bool:
+    """Whether enough shapes agree, whatever the weights are called; much faster than the names."""
+    return (held & wanted).total() > LIKE * wanted.total()
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
+    # a 1×1 convolution may be a linear layer
+    shapes = (tuple(tensor.shape) for tensor in weights.values())
+    return Counter(s[:-2] if s[2:] == (1, 1) else s for s in shapes)
 
 
 @cache
@@ -98,7 +154,7 @@ def _outline(arch: str) -> nn.Module:
 
 
 def _sides(renamed: Renamed) -> str:
-    found = [given["side_embed"] for _, given in renamed if "side_embed" in given]
+    found = [n.weights["side_embed"] for n in renamed if "side_embed" in n.weights]
     return f"_sie{len(found[0])}" if found else ""
 
 

@@ -2,7 +2,7 @@
 
 Luo et al., "Bag of Tricks and a Strong Baseline for Deep Person Re-identification", CVPRW 2019.
 Triplets compare what is before the neck, the classifier sees what is after it; retrieval uses the
-latter.
+latter, unless a configuration says otherwise.
 """
 
 import torch
@@ -16,11 +16,16 @@ class GeM(nn.Module):
     """Generalised mean over a map, its exponent learned (Radenović et al., TPAMI 2019, eq. 3).
 
     An exponent of 1 gives the mean, a large one the maximum.
+
+    Args:
+        p: the exponent.
+        floor: the smallest value that counts.
+        learned: whether the exponent is a parameter.
     """
 
-    def __init__(self, p: float = 3.0, floor: float = 1e-6) -> None:
+    def __init__(self, p: float = 3.0, floor: float = 1e-6, *, learned: bool = True) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.full((1,), p))
+        self.p = nn.Parameter(torch.full((1,), p)) if learned else p
         self.floor = floor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +41,10 @@ class StrongBaseline(nn.Module):
         backbone: images to maps ``(B, channels, h, w)``.
         dim: length of a linear embedding between pooling and neck; None: there is none.
         pool: map to ``(B, channels, 1, 1)``; None: the average.
+        bias: whether the embedding, and the neck, have a bias.
         relu: torchreid's form of the embedding, which has a bias and ends with a ReLU.
+        after_neck: whether features are read after the neck.
+        made_for: the code base whose weights alone may be loaded; empty: any that fit.
 
     Attributes:
         feature_dim: ``dim``, or else the backbone's channels.
@@ -48,15 +56,19 @@ class StrongBaseline(nn.Module):
         dim: int | None = None,
         *,
         pool: nn.Module | None = None,
+        bias: bool = False,
         relu: bool = False,
+        after_neck: bool = True,
+        made_for: str = "",
     ) -> None:
         super().__init__()
         channels = backbone.channels
         self.feature_dim = channels if dim is None else dim
-        self.backbone = backbone
+        self.backbone, self.made_for = backbone, made_for
+        self.after_neck = after_neck
         self.pool = nn.AdaptiveAvgPool2d(1) if pool is None else pool
-        self.embed = nn.Identity() if dim is None else nn.Linear(channels, dim, bias=relu)
-        self.neck = bn_neck(self.feature_dim, free=relu)
+        self.embed = nn.Identity() if dim is None else nn.Linear(channels, dim, bias=bias or relu)
+        self.neck = bn_neck(self.feature_dim, free=bias or relu)
         self.relu = nn.ReLU() if relu else nn.Identity()
 
     def pooled(self, images: Tensor) -> Tensor:
@@ -71,7 +83,8 @@ class StrongBaseline(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
-        features: Tensor = self.relu(self.neck(self.pooled(images)))
+        before = self.pooled(images)
+        features: Tensor = self.relu(self.neck(before)) if self.after_neck else before
         return features
 
 

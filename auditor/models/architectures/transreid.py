@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auditor.models.architectures.backbones import unfuse
+from auditor.models.architectures.backbones import InstanceBatchNorm, unfuse
 from auditor.models.architectures.branches import Branches
 from auditor.models.architectures.strong_baseline import bn_neck
 
@@ -27,6 +27,13 @@ PARTS = 4
 SIDE_WEIGHT = 3.0
 """The paper's λ."""
 
+PASS_PARTS = 3
+PART_TOKENS = (
+    *("cls_pos", *(f"part{i + 1}_pos" for i in range(PASS_PARTS))),
+    *(f"part_token{i + 1}" for i in range(PASS_PARTS)),
+)
+"""PASS's own parameters: places of its first tokens, and the tokens of its parts."""
+
 
 class OverlappingPatches(nn.Module):
     """Cuts an image into patches whose stride may be smaller than their side (section 3.1).
@@ -37,6 +44,7 @@ class OverlappingPatches(nn.Module):
         stride: from a patch to the next.
         in_chans: channels of the images.
         embed_dim: length of a token.
+        bias: whether the projection has one.
         **ignored: what timm tells its own patches beside this.
 
     Attributes:
@@ -51,17 +59,47 @@ class OverlappingPatches(nn.Module):
         stride: int,
         in_chans: int = 3,
         embed_dim: int = 768,
+        bias: bool = True,
         **ignored: Any,
     ) -> None:
         super().__init__()
         rows, columns = ((side - patch_size) // stride + 1 for side in img_size)
         self.grid_size, self.num_patches = (rows, columns), rows * columns
-        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride)
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
         patches: Tensor = self.proj(images)
         return patches.flatten(2).transpose(1, 2)
+
+
+class StemPatches(OverlappingPatches):
+    """Patches cut from the map of three convolutions; two of them forget an image's style.
+
+    Luo et al., "Self-Supervised Pre-Training for Transformer-Based Person Re-Identification", 2021.
+    """
+
+    def __init__(
+        self,
+        img_size: tuple[int, int],
+        patch_size: int = 16,
+        *,
+        in_chans: int = 3,
+        embed_dim: int = 768,
+        **ignored: Any,
+    ) -> None:
+        super().__init__(img_size, patch_size, stride=patch_size)
+        hidden, half = 64, patch_size // 2
+        layers: list[nn.Module] = [nn.Conv2d(in_chans, hidden, 7, 2, 3, bias=False)]
+        layers += [InstanceBatchNorm(hidden), nn.ReLU(inplace=True)]
+        for norm in (InstanceBatchNorm(hidden), nn.BatchNorm2d(hidden)):
+            layers += [nn.Conv2d(hidden, hidden, 3, 1, 1, bias=False), norm, nn.ReLU(inplace=True)]
+        self.conv = nn.Sequential(*layers)
+        self.proj = nn.Conv2d(hidden, embed_dim, half, half)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
+        return super().forward(self.conv(images))
 
 
 class TransReID(nn.Module):
@@ -75,6 +113,9 @@ class TransReID(nn.Module):
         sides: cameras, viewpoints, or pairs of both that have an embedding of their own (section
             3.3); 0: none has.
         drop_path: chance that a block's residual is skipped in training.
+        stem: whether convolutions come before the patches, whose stride is then their side.
+        gem: whether the patches' generalised mean is added to the class token.
+        after_neck: whether features are read after the necks.
 
     Attributes:
         feature_dim: length of a token, times five with the jigsaw.
@@ -89,9 +130,14 @@ class TransReID(nn.Module):
         jigsaw: bool = True,
         sides: int = 0,
         drop_path: float = 0.1,
+        stem: bool = False,
+        gem: bool = False,
+        after_neck: bool = False,
     ) -> None:
         super().__init__()
-        trunk = _timm(vit, size, stride, drop_path)
+        patches = StemPatches if stem else partial(OverlappingPatches, stride=stride)
+        trunk = _timm(vit, size, patches, drop_path)
+        self.gem, self.after_neck = gem, after_neck
         self.cls_token, self.pos_embed = trunk.cls_token, trunk.pos_embed
         self.patch_embed = trunk.patch_embed
         self.side_embed = nn.Parameter(torch.zeros(sides, 1, trunk.embed_dim)) if sides else None
@@ -116,8 +162,11 @@ class TransReID(nn.Module):
         tokens = self._tokens(images, sides)
         for block in self.blocks:
             tokens = block(tokens)
-        whole = [self.whole(tokens)[:, 0]]
-        return whole if self.parts is None else whole + self._parts(tokens)
+        seen = self.whole(tokens)
+        whole = seen[:, 0]
+        if self.gem:
+            whole = whole + generalised_mean(seen[:, 1:].transpose(1, 2))
+        return [whole] if self.parts is None else [whole, *self._parts(tokens)]
 
     def branches(self, images: Tensor, sides: Tensor | None = None) -> Branches:
         """Triplets before the necks, a classifier per vector after them."""
@@ -131,6 +180,8 @@ class TransReID(nn.Module):
         The parts together weigh as much as the whole.
         """
         whole, *parts = self.vectors(images, sides)
+        if self.after_neck:
+            whole, *parts = (n(v) for n, v in zip(self.necks, (whole, *parts), strict=True))
         return torch.cat([whole, *(part / PARTS for part in parts)], dim=1)
 
     def _tokens(self, images: Tensor, sides: Tensor | None) -> Tensor:
@@ -153,6 +204,43 @@ class TransReID(nn.Module):
         return list(self.parts(together)[:, 0].chunk(PARTS))
 
 
+class PASS(TransReID):
+    """Images ``(B, 3, H, W)`` to the class token and the mean of three tokens of parts.
+
+    Zhu et al., "PASS: Part-Aware Self-Supervised Pre-Training for Person Re-Identification", ECCV
+    2022.
+
+    Args:
+        size: (height, width) of the images; the position embedding is laid out for it.
+        vit: a plain vision transformer of timm.
+
+    Attributes:
+        feature_dim: twice the length of a token.
+    """
+
+    def __init__(self, size: tuple[int, int], vit: str = "vit_base_patch16_224") -> None:
+        super().__init__(size, vit, stride=16, jigsaw=False)
+        width = self.cls_token.shape[2]
+        self.feature_dim = 2 * width
+        self.necks = nn.ModuleList([bn_neck(self.feature_dim)])
+        self.pos_embed = nn.Parameter(self.pos_embed[:, 1:].detach().clone())
+        for name in PART_TOKENS:
+            setattr(self, name, nn.Parameter(torch.zeros(1, 1, width)))
+
+    def vectors(self, images: Tensor, sides: Tensor | None = None) -> list[Tensor]:
+        """The one vector ``(B, feature_dim)`` before the neck."""
+        patches = self.patch_embed(images)
+        names = PART_TOKENS[: PASS_PARTS + 1]
+        own = [self.cls_token, *(getattr(self, f"part_token{i + 1}") for i in range(PASS_PARTS))]
+        own = [token + getattr(self, name) for token, name in zip(own, names, strict=True)]
+        first = torch.cat(own, dim=1).expand(len(patches), -1, -1)
+        tokens = torch.cat([first, patches + self.pos_embed], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        seen = self.whole(tokens)
+        return [torch.cat([seen[:, 0], seen[:, 1 : PASS_PARTS + 1].mean(1)], dim=1)]
+
+
 def jigsaw_order(patches: int, shift: int = SHIFT, groups: int = GROUPS) -> Tensor:
     """Which patch goes where: the first ones move to the end, then groups are dealt like cards.
 
@@ -164,17 +252,23 @@ def jigsaw_order(patches: int, shift: int = SHIFT, groups: int = GROUPS) -> Tens
     return torch.cat([order[:even].view(groups, -1).T.flatten(), order[even:]])
 
 
-def _timm(name: str, size: tuple[int, int], stride: int, drop_path: float) -> Any:
+def generalised_mean(x: Tensor, p: float = 3.0, floor: float = 1e-6) -> Tensor:
+    """Over the last axis; values below the floor count as the floor."""
+    return x.clamp(min=floor).pow(p).mean(-1).pow(1 / p)
+
+
+def _timm(
+    name: str, size: tuple[int, int], patches: Callable[..., nn.Module], drop_path: float
+) -> Any:
     # some seconds of import, paid only by those who ask for it
     import timm
 
-    embed: Callable[..., nn.Module] = partial(OverlappingPatches, stride=stride)
     network = timm.create_model(
         name,
         pretrained=False,
         num_classes=0,
         img_size=size,
-        embed_layer=embed,
+        embed_layer=patches,
         drop_path_rate=drop_path,
     )
     unfuse(network)
