@@ -257,7 +257,8 @@ class RunContext:
         weights: folder with pretrained backbones (LPIPS), if the user has one.
         progress: told how far the step has come.
         memo: features already computed in this run; see `auditor.embedding`.
-        publications: pictures that adversaries protected in this run; see `attacks.publication`.
+        publications: pictures that adversaries protected in this run; see
+        `attacks.protocol.publication`.
     """
 
     seed: int = 0

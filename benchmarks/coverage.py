@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from attacks.membership.judging import Level
+from attacks.membership.scoring import Level
 from auditor.evaluation.exposure import WORST, worst_case
 from auditor.metrics import leakage, measure
 from auditor.metrics.auc import macro_auc

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from attacks.identity_retrieval import IdentityRetrieval
+from attacks.identity import IdentityRetrieval
 from auditor.certification import controls
 from auditor.config import put
 from auditor.config.chain import Links, applied

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
 from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
@@ -54,7 +54,7 @@ class GradientInversion:
     threshold_db: float = 18.0
 
     family: ClassVar[str] = "gradient"
-    adversary: ClassVar[Adversary] = adversaries.PARTICIPANT
+    adversary: ClassVar[Adversary] = threat_models.PARTICIPANT
     headline: ClassVar[str] = "recovered"
     name: ClassVar[str] = "gradient_inversion"
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
@@ -61,7 +61,7 @@ class Dlg:
     threshold_db: float = 30.0
 
     family: ClassVar[str] = "gradient"
-    adversary: ClassVar[Adversary] = adversaries.PARTICIPANT
+    adversary: ClassVar[Adversary] = threat_models.PARTICIPANT
     headline: ClassVar[str] = "recovered"
     name: ClassVar[str] = "dlg"
 

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.inversion.judging import CHUNK, alike, save_strip
+from attacks.adaptive.restoring import learn_restoring
 from attacks.inversion.reconstruction import choose
-from attacks.matching import worse_of_each
-from attacks.restoring import learn_restoring
+from attacks.inversion.scoring import CHUNK, alike, save_strip
+from attacks.protocol.matching import worse_of_each
 from auditor.embedding import embed
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure

@@ -1,7 +1,7 @@
 """Reconstruction of pictures from stored embeddings, as a ladder of rungs."""
 
-from attacks.inversion.attack import GanInversion
 from attacks.inversion.composite import Composite
+from attacks.inversion.conditional_gan import GanInversion
 from attacks.inversion.diffusion import Diffusion
 from attacks.inversion.fully_connected import FullyConnectedGan
 from attacks.inversion.identity_decoder import IdentityDecoder

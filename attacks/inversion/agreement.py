@@ -9,8 +9,8 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from attacks.attributes.labels import MEASURABLE, attackable, recode
-from attacks.inversion.judging import Trial
+from attacks.attribute.labels import MEASURABLE, attackable, recode
+from attacks.inversion.scoring import Trial
 from auditor.embedding import embed_pictures, features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import leakage, measure

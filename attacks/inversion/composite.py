@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import adversaries
-from attacks.asking import Asking, ask_every_way
+from attacks import threat_models
+from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
-from attacks.pooling import pooled_gallery
+from attacks.protocol.asking import Asking, ask_every_way
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
@@ -55,7 +55,7 @@ class Composite:
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.COMPOSER
+    adversary: ClassVar[Adversary] = threat_models.COMPOSER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

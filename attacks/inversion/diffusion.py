@@ -11,16 +11,16 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from attacks import adversaries
-from attacks.asking import ways_of_asking
-from attacks.inversion.judging import CHUNK
+from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import doublings
+from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
-from attacks.pooling import pooled_gallery
-from attacks.standardising import Standardise
+from attacks.inversion.scoring import CHUNK
+from attacks.learners.standardising import Standardise
+from attacks.protocol.asking import ways_of_asking
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
@@ -57,7 +57,7 @@ class Diffusion:
             (SDEdit; Meng et al., ICLR 2022); 1 starts from noise alone.
         guidance: weight of the condition in sampling; 1 is no guidance.
         samples: pictures sampled per entry, of which the extractor chooses one.
-        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.inversion.pooling`.
         per_person: reconstructions per attacked person.
     """
 
@@ -76,7 +76,7 @@ class Diffusion:
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.DECODER
+    adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from attacks.inversion.reference import draw_people
 from auditor.certification.planting import Planted
@@ -53,7 +53,7 @@ class FullyConnectedGan:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.DECODER
+    adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
 

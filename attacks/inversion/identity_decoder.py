@@ -8,14 +8,14 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judged
 from attacks.inversion.reference import draw_people
 from attacks.inversion.surrogate import Surrogate, train_surrogate
-from attacks.standardising import Standardise
+from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
@@ -44,7 +44,7 @@ class IdentityDecoder:
         batch_size: pictures per step.
         lr: peak learning rate of AdamW under a one-cycle schedule, for both networks.
         consistency: weight of the feature that the re-ID network imitates.
-        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.inversion.pooling`.
         per_person: reconstructions per attacked person.
     """
 
@@ -59,7 +59,7 @@ class IdentityDecoder:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.DECODER
+    adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
 

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judged
 from attacks.inversion.reference import draw_people
-from attacks.standardising import Standardise
+from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary
@@ -52,7 +52,7 @@ class MseDecoder:
     per_person: int = 2
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.DECODER
+    adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
 

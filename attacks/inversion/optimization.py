@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import total_variation
 
-from attacks import adversaries
-from attacks.asking import Asking, ask_every_way
+from attacks import threat_models
 from attacks.inversion.lookalike import nearest
 from attacks.inversion.losses import feature_consistency
+from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
-from attacks.mapping import Pairs, Refinement, learn_maps, views_of
-from attacks.pooling import pooled_gallery
+from attacks.learners.mapping import Pairs, Refinement, learn_maps, views_of
+from attacks.protocol.asking import Asking, ask_every_way
 from auditor.certification.controls import NullExtractor, null_target
 from auditor.certification.planting import Planted
 from auditor.embedding import differentiable, embed_with_gradient
@@ -51,7 +51,7 @@ class Optimization:
         batch_size: pictures that are changed at a time.
         lr: of Adam, in logits of pixel values.
         total_variation: weight of the mean absolute difference of neighbouring pixels.
-        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.inversion.pooling`.
         per_person: reconstructions per attacked person.
     """
 
@@ -65,7 +65,7 @@ class Optimization:
     per_person: int = 1
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.WHITE_BOX
+    adversary: ClassVar[Adversary] = threat_models.WHITE_BOX
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
 

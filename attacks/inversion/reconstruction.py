@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from attacks.inversion.agreement import agreement
-from attacks.inversion.judging import CHUNK, Trial, alike, identified, save_strip
-from attacks.pooling import pooled_gallery
-from attacks.publication import some_own_pictures
+from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.scoring import CHUNK, Trial, alike, identified, save_strip
+from attacks.protocol.publication import some_own_pictures
 from auditor.embedding import features_of
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import AttackResult, FeatureExtractor, Images, RunContext, Target
@@ -56,7 +56,7 @@ def judged(
     Args:
         inverter: stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1].
         per_person: reconstructions per attacked person.
-        pool: how many neighbours each stored entry is pooled with; see `attacks.pooling`.
+        pool: how many neighbours each stored entry is pooled with; see `attacks.inversion.pooling`.
         target: what was attacked.
         ctx: with the judges; see `judge_pictures`.
         distance: the perceptual distance to report.

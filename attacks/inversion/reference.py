@@ -1,13 +1,13 @@
 """The best inverter of the faint plant; see `attacks.references`."""
 
+from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.reconstruction import choose, judge_pictures
-from attacks.pooling import pooled_gallery
 from auditor.certification.planting import Planted, paint
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import AttackResult, RunContext
 
 POOLED = 16
-"""Neighbours that a picture is drawn with; see `attacks.pooling`."""
+"""Neighbours that a picture is drawn with; see `attacks.inversion.pooling`."""
 
 
 def draw_people(

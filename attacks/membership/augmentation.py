@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, compared
+from attacks.membership.scoring import HEADLINE, Scores, compared
 from attacks.membership.statistics import CHANGES, consistency, per_person
 from attacks.membership.views import in_every_view
 from auditor.report import Adversary
@@ -32,7 +32,7 @@ class MembershipAugmentation:
     per_person: int = 6
 
     family: ClassVar[str] = "membership"
-    adversary: ClassVar[Adversary] = adversaries.PERTURBER
+    adversary: ClassVar[Adversary] = threat_models.PERTURBER
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

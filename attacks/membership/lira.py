@@ -7,10 +7,10 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.membership.candidates import Candidates, candidates_of, strangers_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, compared
+from attacks.membership.scoring import HEADLINE, Scores, compared
 from attacks.membership.shadows import trained_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
 from attacks.membership.views import in_every_view
@@ -56,7 +56,7 @@ class MembershipLira:
     per_person: int = 6
 
     family: ClassVar[str] = "membership"
-    adversary: ClassVar[Adversary] = adversaries.SHADOW_TRAINER
+    adversary: ClassVar[Adversary] = threat_models.SHADOW_TRAINER
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

@@ -10,10 +10,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from attacks import adversaries
+from attacks import threat_models
 from attacks.membership.candidates import candidates_of, divided
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import HEADLINE, Scores, compared
+from attacks.membership.scoring import HEADLINE, Scores, compared
 from attacks.membership.statistics import per_person
 from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
@@ -53,7 +53,7 @@ class MembershipSimilarity:
     inverse_penalty: float = 0.01
 
     family: ClassVar[str] = "membership"
-    adversary: ClassVar[Adversary] = adversaries.PARTLY_TOLD
+    adversary: ClassVar[Adversary] = threat_models.PARTLY_TOLD
     headline: ClassVar[str] = HEADLINE
 
     def __post_init__(self) -> None:

@@ -11,8 +11,8 @@ from functools import reduce
 
 import torch
 
-from attacks.asking import worse_result
-from attacks.publication import publish_pictures
+from attacks.protocol.asking import worse_result
+from attacks.protocol.publication import publish_pictures
 from auditor.data.joining import joined
 from auditor.types import AttackResult, Memo, ReIDDataset, RunContext, Target
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks import adversaries
-from attacks.asking import Asking, ask_every_way
-from attacks.inversion.judging import Trial, identified
+from attacks import threat_models
 from attacks.inversion.reconstruction import choose, judge_pictures
+from attacks.inversion.scoring import Trial, identified
+from attacks.protocol.asking import Asking, ask_every_way
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
 from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
@@ -67,7 +67,7 @@ class ScoreClimbing:
     step: float = 0.3
 
     family: ClassVar[str] = "inversion"
-    adversary: ClassVar[Adversary] = adversaries.CUSTOMER
+    adversary: ClassVar[Adversary] = threat_models.CUSTOMER
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:

@@ -11,10 +11,10 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from attacks import adversaries
-from attacks.averaging import found_by
-from attacks.publication import held_pictures, own_pictures
-from attacks.references import find_people
+from attacks import threat_models
+from attacks.adaptive.averaging import found_by
+from attacks.protocol.publication import held_pictures, own_pictures
+from attacks.protocol.reference import find_people
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
 from auditor.certification.planting import Planted
@@ -58,7 +58,7 @@ class ScoreTrilateration:
     top_k: int | None = None
 
     family: ClassVar[str] = "score_api"
-    adversary: ClassVar[Adversary] = adversaries.INFORMED_CUSTOMER
+    adversary: ClassVar[Adversary] = threat_models.INFORMED_CUSTOMER
     headline: ClassVar[str] = "matched_rank1"
 
     def __post_init__(self) -> None:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.asking import Asking
-from attacks.publication import held_pictures, own_pictures
+from attacks.protocol.asking import Asking
+from attacks.protocol.publication import held_pictures, own_pictures
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure

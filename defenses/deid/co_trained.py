@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from attacks.closed_set import named, split_gallery
 from attacks.identity import IdentityClassifier
+from attacks.protocol.closed_set import named, split_gallery
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from attacks.mixing import partner_rows
+from attacks.adaptive.mixing import partner_rows
 from auditor.types import RunContext, Selection, Split, Target
 from defenses.publishing import KEYED, protect
 from defenses.release_folder import write_published

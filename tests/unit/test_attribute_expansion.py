@@ -6,9 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from attacks.attribute_logistic import AttributeLogistic
-from attacks.attributes.expansion import AttributeExpansion
-from attacks.expansion import Expansion, _chance_of
+from attacks.attribute import AttributeExpansion, AttributeLogistic
+from attacks.learners.expansion import Expansion, _chance_of
 from auditor.types import ReIDDataset, RunContext, Target
 from tests.unit.test_rungs import Table, split
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.attributes.colours import palettes, with_colours
-from attacks.attributes.labels import MEASURABLE, attackable, recode
-from attacks.attributes.learning import FOLDS, Known, calibrate, calibrated
-from attacks.attributes.rows import CANDIDATES, choose_neighbours, fit_whitening, folds, pooled
-from attacks.attributes.scoring import attribute_measurements, inferred
+from attacks.attribute.colours import palettes, with_colours
+from attacks.attribute.labels import MEASURABLE, attackable, recode
+from attacks.attribute.learning import FOLDS, Known, calibrate, calibrated
+from attacks.attribute.pooling import CANDIDATES, choose_neighbours, fit_whitening, folds, pooled
+from attacks.attribute.scoring import attribute_measurements, inferred
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.statistics.intervals import proportion

@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.averaging import Averaging, Pool, averages, budgets, study_release
-from attacks.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
+from attacks.adaptive import Averaging
+from attacks.adaptive.averaging import Pool, averages, budgets, study_release
+from attacks.learners.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
 from auditor.embedding import stored_gallery
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate

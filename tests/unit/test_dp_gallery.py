@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import yaml
 from scipy.stats import norm
 
-from attacks.averaging import Averaging
+from attacks.adaptive import Averaging
 from auditor import plugins
 from auditor.data import open_dataset
 from auditor.data.records import LENGTH, records_of

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacks.identity_retrieval import IdentityRetrieval
-from attacks.matching import Blind
-from attacks.mixing import Mixing
+from attacks.adaptive.mixing import Mixing
+from attacks.identity import IdentityRetrieval
+from attacks.protocol.matching import Blind
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
 from auditor.types import ReIDDataset, RunContext, Split, Target

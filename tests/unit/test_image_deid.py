@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import convolve1d
 
-from attacks.identity_retrieval import IdentityRetrieval
+from attacks.identity import IdentityRetrieval
 from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
 from auditor.data.joining import joined
 from auditor.errors import DataError

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from attacks.inversion import agreement
-from attacks.inversion.judging import FALSE_MATCH_RATES, Trial, identified
 from attacks.inversion.reconstruction import judge_pictures
+from attacks.inversion.scoring import FALSE_MATCH_RATES, Trial, identified
 from auditor.metrics.perceptual import PerceptualDistance
 from tests import worlds
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.linkage import (
+from attacks.linkage import Linkage
+from attacks.linkage.cosine import (
     Entries,
-    Linkage,
     mated_pairs,
     non_mated_pairs,
     person_scores,

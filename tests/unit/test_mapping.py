@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import Ridge
 
-from attacks import mapping
-from attacks.mapping import Pairs, Refinement, learn_maps
+from attacks.learners import mapping
+from attacks.learners.mapping import Pairs, Refinement, learn_maps
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.types import RunContext, as_is
 

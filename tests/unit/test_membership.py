@@ -15,7 +15,7 @@ from attacks.membership import (
 )
 from attacks.membership.candidates import candidates_of, divided, strangers_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.judging import blind_extractors
+from attacks.membership.scoring import blind_extractors
 from attacks.membership.shadows import trained_shadow
 from attacks.membership.similarity import LEVELS, quantiles
 from attacks.membership.statistics import (

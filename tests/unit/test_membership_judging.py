@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from attacks.membership.judging import Level, Scores, blind_extractors, judged
+from attacks.membership.scoring import Level, Scores, blind_extractors, judged
 
 
 def people(members, others, pictures=3):

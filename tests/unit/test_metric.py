@@ -6,17 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.closed_set import put_aside
-from attacks.expansion import Expansion, variance_ratio
-from attacks.identity_lda import IdentityLda
-from attacks.identity_metric import IdentityMetric
-from attacks.identity_plda import IdentityPlda
-from attacks.identity_transductive import IdentityTransductive
-from attacks.linkage import Linkage
-from attacks.linkage_metric import LinkageMetric
-from attacks.linkage_plda import LinkagePlda
-from attacks.metric import Contrast, contrast_of, learn_metric
-from attacks.plda import Own
+from attacks.identity import IdentityLda, IdentityMetric, IdentityPlda, IdentityTransductive
+from attacks.learners.expansion import Expansion, variance_ratio
+from attacks.learners.metric import Contrast, contrast_of, learn_metric
+from attacks.learners.plda import Own
+from attacks.linkage import Linkage, LinkageMetric, LinkagePlda
+from attacks.protocol.closed_set import put_aside
 from auditor.types import ReIDDataset, RunContext, Target
 from tests.unit.test_rungs import Table, split
 

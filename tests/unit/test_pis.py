@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 from typer.testing import CliRunner
 
-from attacks.identity_retrieval import IdentityRetrieval
+from attacks.identity import IdentityRetrieval
 from auditor import plugins
 from auditor.cli.main import app
 from auditor.data import open_dataset

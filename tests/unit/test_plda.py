@@ -7,11 +7,9 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from attacks.identity_lda import IdentityLda
-from attacks.identity_plda import IdentityPlda
-from attacks.linkage import Linkage
-from attacks.linkage_plda import LinkagePlda
-from attacks.plda import Own, Plda, Suspects, study, study_draws
+from attacks.identity import IdentityLda, IdentityPlda
+from attacks.learners.plda import Own, Plda, Suspects, study, study_draws
+from attacks.linkage import Linkage, LinkagePlda
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Target
 from tests.unit.test_rungs import Table, split

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.pooling import Pooling, fit_pooling, pooled_gallery
+from attacks.inversion.pooling import Pooling, fit_pooling, pooled_gallery
 from auditor.data.images import MemoryImages
 from auditor.types import ReIDDataset, RunContext, Split, Target
 

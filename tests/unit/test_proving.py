@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from attacks.identity import IdentityClassifier
-from attacks.identity_lda import IdentityLda
+from attacks.identity import IdentityClassifier, IdentityLda
 from attacks.linkage import Linkage
 from auditor.certification.proving import SMALL, Prover
 from auditor.types import AttackResult, silent

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks.asking import ask_every_way, ways_of_asking
-from attacks.matching import worse
-from attacks.mixing import Mixing
-from attacks.publication import held_pictures, own_pictures
-from attacks.restoring import learn_restoring
+from attacks.adaptive.mixing import Mixing
+from attacks.adaptive.restoring import learn_restoring
+from attacks.protocol.asking import ask_every_way, ways_of_asking
+from attacks.protocol.matching import worse
+from attacks.protocol.publication import held_pictures, own_pictures
 from auditor.embedding import features_of, forget
 from auditor.errors import DataError
 from auditor.report import Measurement

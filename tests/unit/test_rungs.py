@@ -5,13 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks.attribute_logistic import AttributeLogistic
-from attacks.closed_set import named, split_by_camera, split_by_image
-from attacks.identity import IdentityClassifier
-from attacks.identity_lda import IdentityLda
-from attacks.identity_plda import IdentityPlda
-from attacks.identity_probes import IdentityLinear, IdentityMlp
-from attacks.identity_transductive import IdentityTransductive
+from attacks.attribute import AttributeLogistic
+from attacks.identity import (
+    IdentityClassifier,
+    IdentityLda,
+    IdentityLinear,
+    IdentityMlp,
+    IdentityPlda,
+    IdentityTransductive,
+)
+from attacks.protocol.closed_set import named, split_by_camera, split_by_image
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Split, Target

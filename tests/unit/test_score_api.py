@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.asking import ways_of_asking
+from attacks.protocol.asking import ways_of_asking
 from attacks.score_api import ScoreClimbing, ScoreTrilateration
 from attacks.score_api.api import ScoreApi
 from attacks.score_api.budget import halvings

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from attacks.identity import IdentityClassifier
-from attacks.identity_plda import IdentityPlda
-from attacks.linkage_plda import LinkagePlda
-from attacks.mapping import Pairs, Refinement, learn_maps
-from attacks.standardising import LIMIT, Standardise
+from attacks.identity import IdentityClassifier, IdentityPlda
+from attacks.learners.mapping import Pairs, Refinement, learn_maps
+from attacks.learners.standardising import LIMIT, Standardise
+from attacks.linkage import LinkagePlda
 from auditor.types import RunContext
 from tests.unit.test_plda import crowd
 from tests.unit.test_rungs import Table, clouds, world

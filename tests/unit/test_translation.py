@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.mixing import Mixing
-from attacks.translation import Translation, auxiliary_pairs, saturation, spread, turn
+from attacks.adaptive import Translation
+from attacks.adaptive.mixing import Mixing
+from attacks.adaptive.translation import auxiliary_pairs, saturation, spread, turn
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate

@@ -7,13 +7,14 @@ from itertools import product
 import pytest
 import torch
 
-from attacks.identity_retrieval import IdentityRetrieval
+from attacks.adaptive import Unshift
+from attacks.adaptive.mixing import Mixing, partner_rows
+from attacks.adaptive.partners import Mixture, Pool
+from attacks.adaptive.unshift import halves, own_publications
+from attacks.identity import IdentityRetrieval
+from attacks.learners.mapping import Map
 from attacks.linkage import Linkage
-from attacks.mapping import Map
-from attacks.mixing import Mixing, partner_rows
-from attacks.partners import Mixture, Pool
-from attacks.publication import published
-from attacks.unshift import Unshift, halves, own_publications
+from attacks.protocol.publication import published
 from auditor.data.images import MemoryImages
 from auditor.errors import DataError, UnsupportedTargetError
 from auditor.types import RunContext, Split, Target
@@ -80,7 +81,7 @@ class TestPartners:
             forward.weight.copy_(matrix.T)
         whiten = torch.randn(4, 4, generator=draw)
         means, stored = torch.randn(people, dim, generator=draw), torch.randn(9, 4, generator=draw)
-        monkeypatch.setattr("attacks.partners.CELLS", 2 * people**2)
+        monkeypatch.setattr("attacks.adaptive.partners.CELLS", 2 * people**2)
         pool = Pool(torch.arange(1, people + 1), means)
         found = Mixture(Map("ridge", forward), whiten).partners(stored, pool)
         wanted = torch.full((9, people), torch.inf)

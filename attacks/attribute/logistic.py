@@ -1,0 +1,62 @@
+"""What are they like, with one linear boundary each: the rung below the attribute network."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sklearn.linear_model import LogisticRegression
+
+from attacks import threat_models
+from attacks.attribute.labels import MEASURABLE
+from attacks.attribute.learning import Known, Reader, pooled_with, read_attributes
+from attacks.attribute.reference import discriminate
+from attacks.attribute.sklearn_learners import one_each
+from auditor.certification.planting import Planted
+from auditor.report import Adversary
+from auditor.types import AttackResult, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeLogistic:
+    """Reads annotated attributes off stored embeddings by logistic regression.
+
+    Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
+    people, about as many of each as the gallery has; may query the extractor on those and knows how
+    the gallery is protected and released; infers each attribute of every stored entry. People
+    learned from and people attacked are disjoint.
+
+    Source: logistic regression with equal weight on classes and people, the usual linear probe, on
+    features whitened by the spread within people (Fisher, 1936). Entries are averaged with their
+    nearest ones, which are mostly of the same person, before they are read.
+
+    Attributes:
+        inverse_penalty: scikit-learn's C on rows of unit length.
+        neighbours: how many nearest entries each entry is averaged with; none: chosen on own people
+            who are held out.
+        min_people: an attribute value carried by fewer people on either side is not measured.
+    """
+
+    inverse_penalty: float = 0.3
+    neighbours: int | None = None
+    min_people: int = MEASURABLE
+
+    family: ClassVar[str] = "attribute"
+    adversary: ClassVar[Adversary] = threat_models.ANNOTATOR
+    headline: ClassVar[str] = "mean_balanced_accuracy"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        return read_attributes(
+            self.learn,
+            target,
+            ctx,
+            min_people=self.min_people,
+            prepare=pooled_with(self.neighbours),
+        )
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The linear discriminant with the true means and covariance, entry by entry."""
+        return discriminate(planted, ctx, min_people=self.min_people)
+
+    def learn(self, known: Known) -> Reader:
+        """One regression per attribute."""
+        return one_each(known, lambda: LogisticRegression(C=self.inverse_penalty, max_iter=500))

@@ -1,0 +1,43 @@
+"""The best adversary of attributes, on the faint plant whose parameters it knows."""
+
+import torch
+from torch import Tensor
+
+from attacks.attribute.colours import with_colours
+from attacks.attribute.labels import attackable
+from attacks.attribute.scoring import inferred
+from attacks.protocol.publication import published
+from auditor.certification.planting import Planted
+from auditor.embedding import stored_gallery
+from auditor.types import AttackResult, RunContext
+
+
+def discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> AttackResult:
+    """The linear discriminant with the true covariance reads each entry by itself.
+
+    The means of the values are those of the adversary's own people: how they differ is what no
+    adversary can know better than their pictures tell.
+    """
+    target, truth = planted.target, planted.truth(ctx)
+    auxiliary, gallery = with_colours(target.data.auxiliary, target.data.gallery)
+    codes = {
+        name: values
+        for name, values in attackable(auxiliary, gallery, min_people).items()
+        if name in truth.labels
+    }
+    _, own = published(target, target.data.auxiliary, ctx, "attacks.references.key")
+    released = target.release(own, ctx.generator("attacks.references.release")).double()
+    people = auxiliary.pids.unique(return_inverse=True)[1]
+    each = 1 / people.bincount()[people].double()
+    stored, scores = stored_gallery(target, ctx), []
+    for name, values in codes.items():
+        means = torch.stack(
+            [_mean(released, each * (auxiliary.attributes[name] == value)) for value in values]
+        )
+        scores.append(truth.reading(name, values, means, stored))
+    return inferred(scores, gallery, codes, set(target.data.gallery.attributes))
+
+
+def _mean(rows: Tensor, weights: Tensor) -> Tensor:
+    mean: Tensor = (weights[:, None] * rows).sum(0) / weights.sum()
+    return mean

@@ -1,1 +1,0 @@
-"""What the rungs of the attribute ladder share: labels, features, calibration and figures."""

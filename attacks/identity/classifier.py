@@ -1,0 +1,189 @@
+"""Who is this? Closed-set identification of stored embeddings."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from attacks import threat_models
+from attacks.identity.reference import name_people
+from attacks.learners.standardising import Standardise
+from attacks.protocol.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
+from auditor.certification.planting import Planted
+from auditor.embedding import stored_gallery
+from auditor.report import Adversary
+from auditor.training import Batches, fit, one_cycle
+from auditor.types import AttackResult, RunContext, Target
+
+SOONER = 4
+"""Training for one in so many of the epochs is tried as well."""
+FIRM = 1.0
+"""A weight decay as strong as this is tried as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityClassifier:
+    """Names the person behind a stolen embedding with a softmax classifier.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries
+    (from a data breach, or because they were there); may query nothing; names the remaining
+    entries. This is the one closed-set attack: the same people are learned and named.
+
+    Source: the ID figure of PEPR-Net (Kansal et al., WACV 2024, §5.2), which trains a softmax on
+    held-out test features. Differences: features are standardised, the logits are scaled cosines,
+    which a small number of images per person needs, and the split is half and half per person.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+        epochs: passes over them, at most; fewer where names put aside are then told better.
+        batch_size: features per step.
+        lr: peak learning rate of AdamW under a one-cycle schedule.
+        weight_decay: of AdamW; more where names put aside are then told better.
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+    epochs: int = 150
+    batch_size: int = 256
+    lr: float = 1e-2
+    weight_decay: float = 1e-3
+
+    family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = threat_models.INSIDER
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        return probed(self, target, ctx, "attacks.identity")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
+
+    def network(self, dim: int, classes: int) -> nn.Module:
+        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        return _CosineSoftmax(dim, classes)
+
+
+class _Probing(Protocol):
+    """What `probed` asks of an attack beside its network; see `IdentityClassifier`."""
+
+    @property
+    def train_share(self) -> float: ...
+    @property
+    def split(self) -> Sides: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    def network(self, dim: int, classes: int) -> nn.Module: ...
+
+
+def probed(attack: _Probing, target: Target, ctx: RunContext, name: str) -> AttackResult:
+    """Train the attack's network on standardised known features, and name the others.
+
+    Randomness is drawn under ``name``.
+    """
+    features, pids = stored_gallery(target, ctx), target.data.gallery.pids
+    known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
+    people, labels = pids[known].unique(return_inverse=True)
+    features = Standardise(features)(features)
+    course = _choose(attack, features[known], labels, ctx, name)
+    probe = _train(attack, course, features[known], labels, ctx, name)
+    result = named_by(probe.score, features[asked], people, pids[asked], attack.split)
+    note = (
+        f"trained for {course.epochs} epochs with a weight decay of {course.weight_decay:g}, "
+        "as known names that were put aside at first had it"
+    )
+    return replace(result, notes=(*result.notes, note))
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How long a probe is trained, and how strongly it is held back."""
+
+    epochs: int
+    weight_decay: float
+
+
+def _choose(attack: _Probing, rows: Tensor, labels: Tensor, ctx: RunContext, name: str) -> _Course:
+    """The course by which half of the known names teach most of the other half.
+
+    Training stops early, and is held back more strongly, where that helps: noise is learned by
+    heart sooner than people are.
+    """
+    asked = _Course(attack.epochs, attack.weight_decay)
+    kept = put_aside(labels)
+    if kept.all():
+        return asked
+    sooner = _Course(-(-attack.epochs // SOONER), attack.weight_decay)
+    firmer = _Course(attack.epochs, max(FIRM, attack.weight_decay))
+
+    def serve(course: _Course) -> float:
+        probe = _train(attack, course, rows[kept], labels[kept], ctx, f"{name}.trial")
+        found = [probe.score(block).argmax(1) for block in rows[~kept].split(BLOCK)]
+        return float((torch.cat(found) == labels[~kept]).double().mean())
+
+    return max((asked, firmer, sooner), key=serve)
+
+
+def _train(
+    attack: _Probing, course: _Course, rows: Tensor, labels: Tensor, ctx: RunContext, name: str
+) -> "_Probe":
+    with ctx.randomness(name):
+        probe = _Probe(attack, course, rows.shape[1], int(labels.max()) + 1)
+        batches = Batches((rows, labels), attack.batch_size, ctx.generator(name))
+        fit(probe, batches, epochs=course.epochs, ctx=ctx, detail="identity probe")
+    return probe
+
+
+class _Probe(pl.LightningModule):
+    """Softmax over people."""
+
+    def __init__(self, attack: _Probing, course: _Course, dim: int, classes: int) -> None:
+        super().__init__()
+        self.lr, self.weight_decay = attack.lr, course.weight_decay
+        self.network = attack.network(dim, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(B, D)`` to logits ``(B, P)``."""
+        logits: Tensor = self.network(features)
+        return logits
+
+    def score(self, features: Tensor) -> Tensor:
+        """The same without a graph."""
+        with torch.no_grad():
+            logits: Tensor = self(features)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        features, labels = batch
+        return F.cross_entropy(self(features), labels)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        return one_cycle(self, self.lr, self.weight_decay)
+
+
+class _CosineSoftmax(nn.Module):
+    """Scaled cosines to one direction per person."""
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, dim) / dim**0.5)
+        self.scale = nn.Parameter(torch.tensor(16.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(B, D)`` to logits ``(B, P)``."""
+        logits: Tensor = (
+            self.scale * F.normalize(features, dim=1) @ F.normalize(self.weight, dim=1).T
+        )
+        return logits

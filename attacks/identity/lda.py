@@ -1,0 +1,80 @@
+"""Who is this, in closed form: the rung below the trained identity classifiers."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks import threat_models
+from attacks.identity.reference import name_people
+from attacks.learners.people import person_means
+from attacks.protocol.closed_set import Sides, named, split_gallery
+from attacks.protocol.publication import own_pictures
+from auditor.certification.planting import Planted
+from auditor.embedding import stored_gallery
+from auditor.report import Adversary
+from auditor.types import AttackResult, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityLda:
+    """Names the person behind a stolen embedding by linear discriminant analysis.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    holds own pictures of other people, may query the extractor on those and knows how the gallery
+    is protected and released; names the remaining entries. Closed set, as for `identity`.
+
+    Source: people as Gaussian clouds of one shape (Fisher, 1936), their covariance shrunk towards a
+    ball because there are few images per person. Differences: the spread within auxiliary people is
+    pooled with that of the known entries, and a person's mean is compared by cosine where that
+    spread is a ball (Dehak et al., IEEE TASLP 19(4), 2011), which forgives a change of camera. No
+    training, so no hyper-parameter can hide a leak; under noise it is often the stronger rung.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+        shrinkage: weight of the ball in the covariance, in (0, 1).
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+    shrinkage: float = 0.6
+
+    family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = threat_models.INFORMED_INSIDER
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        data = target.data
+        features, pids = stored_gallery(target, ctx).double(), data.gallery.pids
+        known, asked = split_gallery(data.gallery, self.split, self.train_share, ctx)
+        own = own_pictures(target, ctx).features
+        released = target.release(own, ctx.generator("attacks.identity_lda")).double()
+        shapes = [(features[known], pids[known]), (released, data.auxiliary.pids)]
+        axes = _axes(shapes, self.shrinkage)
+        people, labels = pids[known].unique(return_inverse=True)
+        means = torch.zeros(len(people), features.shape[1]).double()
+        means.index_add_(0, labels, features[known])
+        means /= labels.bincount()[:, None]
+        centre = means.mean(0)
+        clouds, entries = (F.normalize((x - centre) @ axes) for x in (means, features[asked]))
+        return named(entries @ clouds.T, people, pids[asked], self.split)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
+
+
+def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
+    """Axes ``(D, D)`` in which the pooled spread about people's means is a ball."""
+    steps = torch.cat([rows - person_means(rows, pids) for rows, pids in shapes])
+    freedom = len(steps) - sum(len(pids.unique()) for _, pids in shapes)
+    within = steps.T @ steps / max(1, freedom)
+    # without any spread a ball is all that is left
+    ball = within.diagonal().mean().clamp_min(1e-12) * torch.eye(len(within), dtype=within.dtype)
+    variances, columns = torch.linalg.eigh((1 - shrinkage) * within + shrinkage * ball)
+    axes: Tensor = columns * variances.clamp_min(1e-18).rsqrt()
+    return axes

@@ -1,0 +1,84 @@
+"""Who is this, by a model of how people differ: the rung beside linear discriminant analysis."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from attacks import threat_models
+from attacks.identity.reference import name_people
+from attacks.learners.gaussian import fit_people
+from attacks.learners.plda import Own, Plda, Prepare, Suspects, study
+from attacks.learners.standardising import Standardise
+from attacks.protocol.closed_set import Sides, named_by, split_gallery
+from auditor.certification.planting import Planted
+from auditor.embedding import stored_gallery
+from auditor.report import Adversary
+from auditor.types import AttackResult, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityPlda:
+    """Names the person behind a stolen embedding by how people differ from one another.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    holds own pictures of other people, may query the extractor on those and knows how pictures are
+    protected and how the gallery is released; names the remaining entries. Closed set, as for
+    `identity`.
+
+    Source: the two-covariance model of speaker verification (Brümmer and de Villiers, Odyssey 2010;
+    Ioffe, ECCV 2006). Where `identity_lda` knows the spread within people alone, this knows the
+    directions in which people differ as well, and trusts a noisy entry in those only. Differences:
+    the model is that of released features, and that of the known people counts beside that of the
+    auxiliary ones. No training, so no hyper-parameter can hide a leak.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+
+    family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = threat_models.INFORMED_INSIDER
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        own = Own.of(target, ctx, "attacks.identity_plda")
+        prepare = Standardise(stored_gallery(target, ctx))
+        return name_by_model(self, prepare, own, target, ctx)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
+
+
+class _Naming(Protocol):
+    """What the rungs that name by the two-covariance model have in common."""
+
+    @property
+    def train_share(self) -> float: ...
+    @property
+    def split(self) -> Sides: ...
+
+
+def name_by_model(
+    attack: _Naming, prepare: Prepare, own: Own, target: Target, ctx: RunContext
+) -> AttackResult:
+    """Name the entries asked for by the model of whatever ``prepare`` makes of entries."""
+    entries, pids = prepare(stored_gallery(target, ctx)), target.data.gallery.pids
+    known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
+    people, labels = pids[known].unique(return_inverse=True)
+    suspects = suspected(entries[known], labels, prepare, own, ctx)
+    return named_by(suspects.log_likelihood, entries[asked], people, pids[asked], attack.split)
+
+
+def suspected(
+    known: Tensor, labels: Tensor, prepare: Prepare, own: Own, ctx: RunContext
+) -> Suspects:
+    """What known entries ``(N, E)`` of persons ``labels (N,)`` lead to expect of the others."""
+    auxiliary = study(own, prepare, ctx.generator("attacks.identity_plda.release"))
+    crowds = [auxiliary] if auxiliary else []
+    return Suspects.of(Plda.of([*crowds, fit_people(known, labels)]), known, labels)

@@ -1,0 +1,110 @@
+"""Who is this, by the plain probes of the field: a linear one and one with a hidden layer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from attacks import threat_models
+from attacks.identity.classifier import probed
+from attacks.identity.reference import name_people
+from attacks.protocol.closed_set import Sides
+from auditor.certification.planting import Planted
+from auditor.report import Adversary
+from auditor.types import AttackResult, RunContext, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityLinear:
+    """Names the person behind a stolen embedding by softmax regression.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    may query nothing; names the remaining entries. Closed set, as for `identity`.
+
+    Source: the linear probe (Alain and Bengio, 2016) on standardised features; plain logits where
+    `identity` has scaled cosines.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+        epochs: passes over them, at most; see `identity`.
+        batch_size: features per step.
+        lr: peak learning rate of AdamW under a one-cycle schedule.
+        weight_decay: of AdamW, at least.
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+    epochs: int = 40
+    batch_size: int = 256
+    lr: float = 1e-2
+    weight_decay: float = 1e-2
+
+    family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = threat_models.INSIDER
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        return probed(self, target, ctx, "attacks.identity_probes")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
+
+    def network(self, dim: int, classes: int) -> nn.Module:
+        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        return nn.Linear(dim, classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityMlp:
+    """Names the person behind a stolen embedding by a network with one hidden layer.
+
+    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    may query nothing; names the remaining entries. Closed set, as for `identity`.
+
+    Source: the non-linear probe beside `identity_linear`, with dropout, because a person has few
+    images.
+
+    Attributes:
+        train_share: share of each person's images, or of the cameras, whose names are known.
+        split: whether half of the images or half of the cameras is known.
+        hidden: width of the hidden layer.
+        dropout: on features and hidden units.
+        epochs: passes over them, at most; see `identity`.
+        batch_size: features per step.
+        lr: peak learning rate of AdamW under a one-cycle schedule.
+        weight_decay: of AdamW, at least.
+    """
+
+    train_share: float = 0.5
+    split: Sides = "image"
+    hidden: int = 512
+    dropout: float = 0.3
+    epochs: int = 60
+    batch_size: int = 256
+    lr: float = 5e-3
+    weight_decay: float = 1e-2
+
+    family: ClassVar[str] = "identity"
+    adversary: ClassVar[Adversary] = threat_models.INSIDER
+    headline: ClassVar[str] = "top1"
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        return probed(self, target, ctx, "attacks.identity_probes")
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The Bayes classifier of the two-covariance model."""
+        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
+
+    def network(self, dim: int, classes: int) -> nn.Module:
+        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        return nn.Sequential(
+            nn.Dropout(self.dropout),
+            nn.Linear(dim, self.hidden),
+            nn.ReLU(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.hidden, classes),
+        )

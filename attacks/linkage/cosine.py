@@ -1,0 +1,339 @@
+"""Is this the same person? Linking the entries of two releases."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks import threat_models
+from attacks.learners.mapping import Maps, Pairs, Refinement, learn_maps, views_of
+from attacks.protocol.publication import published
+from auditor.certification.planting import Planted
+from auditor.embedding import released_split, stored_gallery
+from auditor.errors import UnsupportedTargetError
+from auditor.metrics import measure, unlinkability
+from auditor.metrics.retrieval import evaluate
+from auditor.report import Adversary, Measurement
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
+
+BLOCK = 4096
+MAX_PEOPLE = 2000
+"""As many people take part in the permutation test; it compares each with each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linkage:
+    """Links a person's entries across two independently protected releases of the gallery.
+
+    Threat model: holds two stored galleries of the same people that were released independently (a
+    second draw of noise, another key under which the pictures were protected, another day, another
+    version of the model); knows no names; ranks the second release by cosine to each entry of the
+    first. May query nothing, but with `second_model`: then both models on own pictures of other
+    people, protected like the gallery's under keys of their own, to learn the way from the first
+    one's features to the second one's.
+
+    Source: unlinkability of protected templates (ISO/IEC 24745), measured as ``d_sys`` after
+    Gomez-Barrero et al. (TIFS 2018). Differences: the likelihood ratio is an isotonic regression,
+    not a histogram, and the releases hold different images of a person, from different cameras
+    where cameras are known. So nothing matches itself, and the figures of a bare release are those
+    of re-identification: what a defense is worth here is how far it gets below them.
+
+    Attributes:
+        pairs: at most so many mated, and so many non-mated, pairs are scored for ``d_sys``.
+        second_model: label of the judge whose features form the second release; by default it is
+            the audited extractor again. ``target`` is the audited model before its defense.
+    """
+
+    pairs: int = 50_000
+    second_model: str = ""
+
+    family: ClassVar[str] = "linkage"
+    adversary: ClassVar[Adversary] = threat_models.LINKER
+    headline: ClassVar[str] = "linkage_rank1"
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ValueError("pairs must be at least 1")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        second_extractor = self._second_extractor(target, ctx)
+        first, second = stored_gallery(target, ctx), second_release(target, second_extractor, ctx)
+        notes = notes_on(target, self.second_model, same=torch.equal(first, second))
+        if self.second_model:
+            maps = self._translation(target, second_extractor, ctx)
+            first, second = maps.clearest(first) - maps.centre, second - maps.centre
+        return linked(first, second, self.pairs, notes, target, ctx)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The expected person behind each entry of either release, compared by cosine."""
+        return link_people(planted, self._second_extractor(planted.target, ctx), self.pairs, ctx)
+
+    def _second_extractor(self, target: Target, ctx: RunContext) -> FeatureExtractor:
+        if not self.second_model:
+            return target.extractor
+        if self.second_model not in ctx.judges:
+            known = ", ".join(sorted(ctx.judges)) or "none"
+            raise UnsupportedTargetError(
+                f"second_model {self.second_model!r} is no judge of this audit (known: {known}); "
+                "add it under judges"
+            )
+        return ctx.judges[self.second_model]
+
+    def _translation(self, target: Target, second: FeatureExtractor, ctx: RunContext) -> Maps:
+        """From the first model's stored features to the second one's, learned on own pictures."""
+        auxiliary = target.data.auxiliary
+        if not len(auxiliary):
+            raise UnsupportedTargetError(
+                "the adversary has no auxiliary pictures to learn from how the two models relate"
+            )
+        _, seen = published(target, auxiliary, ctx, "attacks.linkage.own_key")
+        again = replace(target, extractor=second)
+        _, wanted = published(again, auxiliary, ctx, "attacks.linkage.second_own_key")
+        pairs = Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
+        return learn_maps(pairs, Refinement(), ctx, "attacks.linkage.models")
+
+
+def link_people(
+    planted: Planted, second: FeatureExtractor, pairs: int, ctx: RunContext
+) -> AttackResult:
+    """What whoever knows the moments of the faint plant links; see `attacks.references`."""
+    target, truth = planted.target, planted.truth(ctx)
+    entries = (stored_gallery(target, ctx), second_release(target, second, ctx))
+    first, other = map(truth.centre_of, entries)
+    return linked(first, other, pairs, (), target, ctx)
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The entries an adversary holds from one release.
+
+    Attributes:
+        features: ``(N, D)`` as released.
+        pids: ``(N,)``, for the score only.
+        camids: ``(N,)``; −1 where not known.
+    """
+
+    features: Tensor
+    pids: Tensor
+    camids: Tensor
+
+
+def linked(
+    first: Tensor,
+    second: Tensor,
+    pairs: int,
+    notes: tuple[str, ...],
+    target: Target,
+    ctx: RunContext,
+) -> AttackResult:
+    """How well the rows ``(N, E)`` of one release find their people's in the other, by cosine.
+
+    Args:
+        first: what the adversary makes of the gallery's entries in the first release.
+        second: the same of the second.
+        pairs: as many are scored for ``d_sys``.
+        notes: what a reader must know besides.
+        target: whose gallery it is.
+        ctx: the run; all rungs divide the gallery alike.
+    """
+    generator = ctx.generator("attacks.linkage")
+    gallery = target.data.gallery
+    unknown = torch.full_like(gallery.camids, -1)
+    camids = gallery.camids if target.data.cross_camera else unknown
+    ours, theirs = split_by_camera(gallery.pids, camids, generator)
+    a = Entries(first[ours], gallery.pids[ours], camids[ours])
+    b = Entries(second[theirs], gallery.pids[theirs], camids[theirs])
+    rank1, mean_ap = _ranked(a, b)
+    separation = _separated(a, b, pairs, generator)
+    return AttackResult((rank1, mean_ap, *separation), notes=(_people(a, b), *notes))
+
+
+def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
+    """The gallery ``(N, D)`` released once more: under another key, and with another draw."""
+    generator = ctx.generator("attacks.linkage.second")
+    if target.publish is None:
+        return released_split(target, target.data.gallery, ctx, generator, extractor)
+    again = replace(target, extractor=extractor)
+    _, clean = published(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
+    return target.release(clean, generator)
+
+
+def split_by_camera(
+    pids: Tensor, camids: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Gallery rows for the first release and, from other cameras, for the second.
+
+    Images without a known camera (−1) count as one camera each. People seen by one camera, and
+    distractors, are in the second release only: they are there to be confused with.
+
+    Raises:
+        UnsupportedTargetError: if fewer than two people can be in both.
+    """
+    in_first = torch.zeros(len(pids), dtype=torch.bool)
+    for pid in pids[pids > 0].unique():
+        rows = (pids == pid).nonzero().flatten()
+        cameras = torch.where(camids[rows] >= 0, camids[rows], -1 - rows)
+        seen = cameras.unique()
+        seen = seen[torch.randperm(len(seen), generator=generator)]
+        in_first[rows] = torch.isin(cameras, seen[: len(seen) // 2])
+    linkable = len(pids[in_first].unique())
+    if linkable < 2:
+        raise UnsupportedTargetError(
+            f"{linkable} people have gallery images from two cameras (or two images, where cameras "
+            "are unknown or ignored); linking two releases needs two such people"
+        )
+    return in_first.nonzero().flatten(), (~in_first).nonzero().flatten()
+
+
+def _ranked(a: Entries, b: Entries) -> tuple[Measurement, Measurement]:
+    """Rank-1 and mAP of finding each entry's person in the other release."""
+    found = evaluate(a.features, b.features, a.pids, b.pids, a.camids, b.camids)
+    pids, size = a.pids[found.query_index], len(b.pids)
+    people, counts = b.pids.unique(return_counts=True)
+    matches = counts[torch.searchsorted(people, pids)].double()
+    # expected precision at a match in a random order of `size` entries
+    harmonic = sum(1 / place for place in range(1, size + 1))
+    blind = (harmonic + (matches - 1) / max(1, size - 1) * (size - harmonic)) / size
+    rank1 = float((matches / size).mean())
+    return (
+        measure.rate("linkage_rank1", found.hit(1), pids, chance=rank1),
+        measure.mean("linkage_map", found.average_precision, pids, chance=float(blind.mean())),
+    )
+
+
+def _separated(
+    a: Entries, b: Entries, limit: int, generator: torch.Generator
+) -> tuple[Measurement, ...]:
+    """D_sys, or nothing where all pairs of two people share a camera."""
+    mated = _some(mated_pairs(a, b), limit, generator)
+    others = non_mated_pairs(a, b, limit, generator)
+    if not len(others):
+        return ()
+    scores, impostors = _cosines(a, b, mated), _cosines(a, b, others)
+    pids = a.pids[mated[:, 0]].numpy()
+    value = unlinkability.d_sys(scores, impostors, persons=pids)
+    pairs_of = torch.stack([a.pids[others[:, 0]], b.pids[others[:, 1]]], 1).numpy()
+    low, high = unlinkability.d_sys_interval(scores, impostors, pids, pairs_of)
+    usual = unlinkability.d_sys_histogram(scores, impostors)
+    measurement = Measurement(
+        metric="d_sys",
+        value=value,
+        n=len(np.unique(pids)),
+        low=min(low, value),
+        high=max(high, value),
+        chance=0.0,
+        note=(
+            f"the usual 100-bin histogram would say {usual:.3f}; "
+            f"permutation over people: p = {_permuted(a, b, generator):.3f}"
+        ),
+    )
+    return (measurement,)
+
+
+def mated_pairs(a: Entries, b: Entries) -> Tensor:
+    """All pairs ``(M, 2)`` of a row of ``a`` and a row of ``b`` of one person."""
+    pairs = [
+        torch.cartesian_prod((a.pids == pid).nonzero()[:, 0], (b.pids == pid).nonzero()[:, 0])
+        for pid in a.pids.unique()
+    ]
+    return torch.cat(pairs)
+
+
+def non_mated_pairs(a: Entries, b: Entries, limit: int, generator: torch.Generator) -> Tensor:
+    """At most ``limit`` pairs ``(N, 2)`` of rows of two people, from two cameras like the mated.
+
+    Distractors, and people who are in one release only, take no part.
+    """
+    total = len(a.pids) * len(b.pids)
+    flat = torch.arange(min(total, 4 * limit))
+    if total > len(flat):
+        flat = torch.randint(total, flat.shape, generator=generator).unique()
+    rows, columns = flat // len(b.pids), flat % len(b.pids)
+    camera = b.camids[columns]
+    kept = torch.isin(b.pids, a.pids)[columns] & (a.pids[rows] != b.pids[columns])
+    kept &= (camera < 0) | (a.camids[rows] != camera)
+    return _some(torch.stack([rows, columns], dim=1)[kept], limit, generator)
+
+
+def _some(pairs: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """At most ``limit`` of the rows of ``pairs``, drawn at random."""
+    if len(pairs) <= limit:
+        return pairs
+    return pairs[torch.randperm(len(pairs), generator=generator)[:limit]]
+
+
+def _cosines(a: Entries, b: Entries, pairs: Tensor) -> unlinkability.Array:
+    """The cosine ``(M,)`` of each pair."""
+    blocks = [
+        F.cosine_similarity(a.features[block[:, 0]], b.features[block[:, 1]])
+        for block in pairs.split(BLOCK)
+    ]
+    return torch.cat(blocks).double().cpu().numpy()
+
+
+def _permuted(a: Entries, b: Entries, generator: torch.Generator) -> float:
+    """The chance of mean scores like these if the second release's people were shuffled."""
+    people = a.pids.unique()
+    people = people[torch.randperm(len(people), generator=generator)[:MAX_PEOPLE]].sort().values
+    scores = person_scores(a, b, people).numpy()
+    mated = np.eye(len(people), dtype=bool)
+    others = ~mated & np.isfinite(scores)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return unlinkability.permutation_p(scores[mated], scores[others], np.random.default_rng(seed))
+
+
+def person_scores(a: Entries, b: Entries, people: Tensor) -> Tensor:
+    """Mean cosine ``(P, P)`` of each person's entries in ``a`` with each person's in ``b``.
+
+    ``people (P,)`` ascend. Pairs from one camera are left out; NaN where that leaves none.
+    """
+    totals, counts = _products(a, b, people, None)
+    for camera in a.camids[a.camids >= 0].unique():
+        same_totals, same_counts = _products(a, b, people, int(camera))
+        totals, counts = totals - same_totals, counts - same_counts
+    return torch.where(counts > 0, totals / counts, torch.nan)
+
+
+def _products(a: Entries, b: Entries, people: Tensor, camera: int | None) -> tuple[Tensor, Tensor]:
+    """Sum of cosines, and number of pairs, ``(P, P)`` over people, within one camera or all."""
+    sums, counts = [], []
+    for entries in (a, b):
+        kept = torch.isin(entries.pids, people)
+        if camera is not None:
+            kept &= entries.camids == camera
+        person = torch.searchsorted(people, entries.pids[kept])
+        unit = F.normalize(entries.features[kept].double(), dim=1)
+        sums.append(torch.zeros(len(people), unit.shape[1]).double().index_add_(0, person, unit))
+        counts.append(person.bincount(minlength=len(people)).double())
+    return sums[0] @ sums[1].T, torch.outer(*counts)
+
+
+def _people(a: Entries, b: Entries) -> str:
+    linkable = len(a.pids.unique())
+    people = len(b.pids[b.pids > 0].unique())
+    note = (
+        f"{len(a.pids)} entries of {linkable} people were looked for among {len(b.pids)} entries "
+        "of a second release, other images than the first's"
+    )
+    if people > linkable:
+        note += f"; {people - linkable} people are in the second release only"
+    return note
+
+
+def notes_on(target: Target, second_model: str, *, same: bool) -> tuple[str, ...]:
+    """What the two releases differ in."""
+    notes = []
+    if target.publish is not None:
+        notes.append("the second release is of pictures that were protected under another key")
+    if second_model:
+        notes.append(
+            f"the second release holds features of the model {second_model}; the first one's are "
+            "translated to them by a map learned on auxiliary pictures"
+        )
+    if same:
+        notes.append("the release draws nothing at random, so both releases are protected alike")
+    return tuple(notes)
