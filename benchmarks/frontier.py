@@ -14,7 +14,7 @@ from pathlib import Path
 
 from auditor.metrics.scores import trade_off
 from auditor.report import AuditReport, Measurement, Scenario, load
-from reports.scatter import ON_FRONT, standings
+from reports.plots.trade_off import ON_FRONT, standings
 
 
 def table(reports: Sequence[AuditReport]) -> str:

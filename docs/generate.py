@@ -15,8 +15,8 @@ import typer
 
 from auditor import plugins
 from auditor.cli.main import app
-from reports.risks import FAMILIES as RISKS
-from reports.risks import MEANINGS
+from reports.content.risks import FAMILIES as RISKS
+from reports.content.risks import MEANINGS
 
 HERE = Path(__file__).parent
 MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)

@@ -1,6 +1,6 @@
 """Adversarial retraining as a plug-in; its own reverser is judged beside the audit's fresh ones."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -13,8 +13,8 @@ from auditor.report import Finding
 from auditor.training import train_reid
 from auditor.training.learner import identity_dims
 from auditor.types import RunContext, Target
-from defenses.adversarial.game import ReversalGame, Reverser
-from defenses.retraining import Retraining, Seen, retrainable
+from defenses.adversarial.game import ReversalGame, Reverser, Rules
+from defenses.retrain import Retraining, Seen, retrainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class AdversarialRetraining(Retraining):
         extractor = retrainable(target)
         with ctx.randomness("defenses.adversarial"):
             dim = sum(identity_dims(extractor))
-            game = ReversalGame(dim, extractor.card, self, PerceptualDistance(ctx.weights))
+            game = ReversalGame(dim, extractor.card, self.rules, PerceptualDistance(ctx.weights))
         trained = train_reid(
             extractor,
             target.data.train,
@@ -104,6 +104,11 @@ class AdversarialRetraining(Retraining):
         seen = Target(Seen(trained.extractor), target.data, originals=target.originals)
         found = _co_trained(game.reverser.eval(), seen, target, ctx)
         return replace(defended, co_trained=(*target.co_trained, found))
+
+    @property
+    def rules(self) -> Rules:
+        """Its own fields that the game is played by."""
+        return Rules(**{field.name: getattr(self, field.name) for field in fields(Rules)})
 
     def _check_played(self, game: ReversalGame) -> None:
         """Refuse a training that was too short to be anything but plain fine-tuning."""

@@ -14,7 +14,8 @@ that this reverser can read.
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +26,7 @@ from attacks.inversion.networks import Critic, Inverter
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
-from defenses.retraining import seen
-
-if TYPE_CHECKING:
-    from defenses.adversarial.defense import AdversarialRetraining
+from defenses.retrain import seen
 
 GUESS = (16, 8)
 """(height, width) of the learned linear guess that the inverter refines."""
@@ -67,13 +65,30 @@ class _LinearGuess(nn.Module):
         return F.interpolate(small, self.size, mode="bilinear")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the game is played by; `AdversarialRetraining` says what each field is."""
+
+    goal: Literal["wrong", "mean"]
+    strength: float
+    period: int
+    turns: int
+    image_size: tuple[int, int]
+    width: int
+    reverser_lr: float
+    pixel: float
+    perceptual: float
+    matching: float
+    realness: float
+
+
 class ReversalGame(nn.Module):
     """Plays step A, then gives the extractor its loss of step B: a `auditor.training.learner.Term`.
 
     Args:
         dim: length of the feature.
         card: how the extractor answers.
-        settings: of the game.
+        rules: of the game.
         distance: the perceptual distance.
 
     Attributes:
@@ -86,15 +101,13 @@ class ReversalGame(nn.Module):
 
     mean: Tensor
 
-    def __init__(
-        self, dim: int, card: Card, settings: "AdversarialRetraining", distance: PerceptualDistance
-    ) -> None:
+    def __init__(self, dim: int, card: Card, rules: Rules, distance: PerceptualDistance) -> None:
         super().__init__()
-        self.card, self.settings, self.distance = card, settings, distance
-        self.reverser = Reverser(dim, settings.image_size, settings.width)
-        self.critic = Critic(dim, settings.image_size, settings.width)
+        self.card, self.rules, self.distance = card, rules, distance
+        self.reverser = Reverser(dim, rules.image_size, rules.width)
+        self.critic = Critic(dim, rules.image_size, rules.width)
         self.slow = deepcopy(self.reverser).requires_grad_(False).eval()
-        self.register_buffer("mean", torch.full((3, *settings.image_size), 0.5))
+        self.register_buffer("mean", torch.full((3, *rules.image_size), 0.5))
         self.batches = self.refreshes = 0
         self.optimizers: Sequence[torch.optim.Optimizer] = ()
 
@@ -110,22 +123,22 @@ class ReversalGame(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             features = seen(views, self.card)
             wanted = F.interpolate(
-                images.float(), self.settings.image_size, mode="bilinear", antialias=True
+                images.float(), self.rules.image_size, mode="bilinear", antialias=True
             )
-            for _ in range(self.settings.turns):
+            for _ in range(self.rules.turns):
                 self._update_reverser(features.detach(), wanted)
             self.batches += 1
             self.mean.lerp_(wanted.mean(0), 1 / self.batches)
-            if self.batches % self.settings.period == 0:
+            if self.batches % self.rules.period == 0:
                 self.slow.load_state_dict(self.reverser.state_dict())
                 self.refreshes += 1
-            if not self.refreshes or self.settings.strength == 0:
+            if not self.refreshes or self.rules.strength == 0:
                 return features.new_zeros(())
-            return self.settings.strength * self._from_goal(self.slow(features), wanted)
+            return self.rules.strength * self._from_goal(self.slow(features), wanted)
 
     def _from_goal(self, drawn: Tensor, wanted: Tensor) -> Tensor:
         """What the extractor makes as small as it can, on pictures that the slow copy drew."""
-        if self.settings.goal == "wrong":
+        if self.rules.goal == "wrong":
             return -self.error(drawn, wanted)
         return self.error(drawn, self.mean.expand_as(drawn))
 
@@ -133,13 +146,13 @@ class ReversalGame(nn.Module):
         """How far pictures ``(B, 3, H, W)`` are from those wanted: L1 and perceptual distance."""
         pixels = F.l1_loss(drawn, wanted)
         perceived = self.distance(drawn, wanted).mean()
-        total: Tensor = self.settings.pixel * pixels + self.settings.perceptual * perceived
+        total: Tensor = self.rules.pixel * pixels + self.rules.perceptual * perceived
         return total
 
     def _update_reverser(self, features: Tensor, wanted: Tensor) -> None:
         if not self.optimizers:  # only now are the networks where they will be trained
             self.optimizers = [
-                torch.optim.Adam(network.parameters(), self.settings.reverser_lr, (0.5, 0.99))
+                torch.optim.Adam(network.parameters(), self.rules.reverser_lr, (0.5, 0.99))
                 for network in (self.reverser, self.critic)
             ]
         paint, judge = self.optimizers
@@ -152,7 +165,7 @@ class ReversalGame(nn.Module):
         self.critic.requires_grad_(False)
         realness, _, activations = self.critic(drawn, condition)
         matched = feature_matching(wanted_activations, activations)
-        fooled = self.settings.matching * matched - self.settings.realness * realness.mean()
+        fooled = self.rules.matching * matched - self.rules.realness * realness.mean()
         _step(paint, self.error(drawn, wanted) + fooled)
         self.critic.requires_grad_(True)
 

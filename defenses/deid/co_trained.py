@@ -13,7 +13,7 @@ from auditor.models.extractor import CardedExtractor
 from auditor.report import AFRESH, Finding, Measurement
 from auditor.training.sampler import pictures
 from auditor.types import RunContext, Split, Target
-from defenses.retraining import Seen
+from defenses.retrain import Seen
 
 
 def co_trained(

@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from attacks.inversion.networks import SEED_SIZE, three_step_decoder
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
-from defenses.retraining import seen
+from defenses.retrain import seen
 
 Drawn = Literal["clean", "pixelated", "blurred", "obfuscated"]
 Reduction = Literal["mean", "sum"]

@@ -15,7 +15,7 @@ from auditor.types import RunContext, Split, Target
 from defenses.deid.co_trained import co_trained
 from defenses.deid.decoder import Decoding, Drawn, Reduction
 from defenses.deid.identity import Naming, Rivalry
-from defenses.retraining import Retraining, retrainable
+from defenses.retrain import Retraining, retrainable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
-from defenses.retraining import seen
+from defenses.retrain import seen
 
 Rivalry = Literal["joint", "alternating"]
 

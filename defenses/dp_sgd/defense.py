@@ -15,7 +15,7 @@ from defenses.dp_sgd.claim import Promise
 from defenses.dp_sgd.randomness import SecretStream, seeded_secret, system_secret
 from defenses.dp_sgd.student import Student, private_copy, unwrap_norms
 from defenses.dp_sgd.training import Settings, Units, learn
-from defenses.retraining import retrainable
+from defenses.retrain import retrainable
 
 NO_TRIPLETS = (
     "triplet must be 0: a triplet compares a picture with other people's, so the loss is no sum "

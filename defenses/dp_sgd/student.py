@@ -11,7 +11,7 @@ from auditor.models.architectures.branches import Branches, branches
 from auditor.models.architectures.group_norm import with_group_norm
 from auditor.models.extractor import CardedExtractor
 from auditor.training.learner import identity_dims
-from defenses.starting import draw_anew
+from defenses.retrain.reset import draw_anew
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 

@@ -13,8 +13,8 @@ from auditor.models.extractor import CardedExtractor
 from auditor.training import Recipe, train_reid
 from auditor.types import RunContext, Split, Target, silent
 from defenses.federated.averaging import Engine, averaging
-from defenses.retraining import retrainable
-from defenses.starting import draw_anew
+from defenses.retrain import retrainable
+from defenses.retrain.reset import draw_anew
 
 
 @dataclass(frozen=True, kw_only=True)

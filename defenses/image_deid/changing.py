@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.types import Images, RunContext, Split, Target
-from defenses.release_folder import write_published
+from defenses.publish.folder import write_published
 
 Change = Callable[[Tensor, Images, Sequence[int]], Tensor]
 """Clean pictures ``(B, 3, H, W)``, where they come from and their rows there, to changed ones."""

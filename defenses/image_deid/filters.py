@@ -9,7 +9,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from auditor.types import Images, RunContext, Target
 from defenses.image_deid.changing import Changed, Exported, check_size
-from defenses.publishing import protect
+from defenses.publish.publish import protect
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ import torch
 
 from attacks.adaptive.mixing import partner_rows
 from auditor.types import RunContext, Selection, Split, Target
-from defenses.publishing import KEYED, protect
-from defenses.release_folder import write_published
+from defenses.publish.folder import write_published
+from defenses.publish.publish import KEYED, protect
 
 
 @dataclass(frozen=True, kw_only=True)

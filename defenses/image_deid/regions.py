@@ -10,8 +10,8 @@ from torch import Tensor
 
 from auditor.types import Images, RunContext, Target
 from defenses.image_deid.changing import Changed, Exported, check_size
-from defenses.keypoints import Keypoints, shoulder_line
-from defenses.publishing import protect
+from defenses.publish.keypoints import Keypoints, shoulder_line
+from defenses.publish.publish import protect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class _Removal(Exported):
     Attributes:
         head: share of the picture's height that lies above the shoulders. It assumes crops that
             fit the person from top to toe.
-        keypoints: CSV or JSON file with the shoulders of each picture; see `defenses.keypoints`.
+        keypoints: CSV or JSON file with the shoulders of each picture; see
+        `defenses.publish.keypoints`.
             Pictures without keypoints are cut at ``head``. None: all are.
         image_size: (height, width) of the published pictures.
     """
@@ -67,7 +68,8 @@ class RemoveHead(_Removal):
     Attributes:
         head: share of the picture's height that lies above the shoulders. It assumes crops that
             fit the person from top to toe.
-        keypoints: CSV or JSON file with the shoulders of each picture; see `defenses.keypoints`.
+        keypoints: CSV or JSON file with the shoulders of each picture; see
+        `defenses.publish.keypoints`.
             Pictures without keypoints are cut at ``head``. None: all are.
         image_size: (height, width) of the published pictures.
     """
@@ -85,7 +87,8 @@ class RemoveBody(_Removal):
     Attributes:
         head: share of the picture's height that lies above the shoulders. It assumes crops that
             fit the person from top to toe.
-        keypoints: CSV or JSON file with the shoulders of each picture; see `defenses.keypoints`.
+        keypoints: CSV or JSON file with the shoulders of each picture; see
+        `defenses.publish.keypoints`.
             Pictures without keypoints are cut at ``head``. None: all are.
         image_size: (height, width) of the published pictures.
     """

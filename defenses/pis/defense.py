@@ -20,7 +20,7 @@ from defenses.pis.mixing import check_weights
 from defenses.pis.network import ConditionalVae, resolutions
 from defenses.pis.pose import Pose, Source, pose_from
 from defenses.pis.shift import Shift
-from defenses.publishing import KEYED, protect
+from defenses.publish.publish import KEYED, protect
 
 KEY = "defenses.pis"
 """Name of the randomness that the key of gallery and query is drawn with."""
@@ -50,7 +50,7 @@ class IdentityShift:
         noise: ``partners``, or Laplace noise of the same mean size in their place (Table 8).
         pose: where poses come from; ``auto`` takes keypoints, the estimator or the silhouette;
             ``grey`` is the picture without colours.
-        keypoints: CSV or JSON file of keypoints; see `defenses.keypoints`.
+        keypoints: CSV or JSON file of keypoints; see `defenses.publish.keypoints`.
         image_size: (height, width) of the published pictures.
         width: channels of the network at its finest resolution.
         blocks: residual blocks per resolution.

@@ -13,8 +13,8 @@ from defenses.pis.keeping import KeptShift
 from defenses.pis.mixing import Key
 from defenses.pis.pose import complete
 from defenses.pis.shift import Shift
-from defenses.publishing import Chain
-from defenses.release_folder import SECRET, Part, source_hash, write_release
+from defenses.publish.folder import SECRET, Part, source_hash, write_release
+from defenses.publish.publish import Chain
 
 
 def export_shifted(

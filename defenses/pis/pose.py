@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from auditor.errors import EnvironmentUnmetError
 from auditor.types import Images, RunContext
-from defenses.keypoints import COCO, Keypoints
+from defenses.publish.keypoints import COCO, Keypoints
 
 WEIGHTS = "keypointrcnn_resnet50_fpn*.pth"
 """What torchvision's keypoint network is called in the folder of weights."""

@@ -14,7 +14,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.evaluation.utility import search
 from auditor.plugins.claims import kept
 from auditor.types import Exporter, Target
-from defenses.release_folder import SECRET
+from defenses.publish.folder import SECRET
 from tests import worlds
 from tests.unit.test_claims import TRAINED
 

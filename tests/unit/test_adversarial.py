@@ -13,7 +13,7 @@ from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
 from defenses.adversarial import AdversarialRetraining
 from defenses.adversarial.game import ReversalGame
-from defenses.retraining import Seen
+from defenses.retrain import Seen
 from tests import worlds
 
 SMALL = {"image_size": (32, 16), "width": 8}
@@ -23,7 +23,7 @@ def game(**changes):
     settings = AdversarialRetraining(**{**SMALL, "period": 3, **changes})
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        return ReversalGame(12, Card(), settings, PerceptualDistance(None)).train()
+        return ReversalGame(12, Card(), settings.rules, PerceptualDistance(None)).train()
 
 
 def play(term, batches, pictures=None):

@@ -8,9 +8,9 @@ import pytest
 from auditor.gates import Gate, check
 from auditor.plugins import installed, load
 from auditor.report import AuditReport
-from reports.annexes import CONTROLLER, NOT_MEASURED, annexes
-from reports.caveats import DISCLAIMER
-from reports.coverage import CLASSES, coverage
+from reports.content.caveats import DISCLAIMER
+from reports.content.compliance import CONTROLLER, NOT_MEASURED, annexes
+from reports.content.coverage import CLASSES, coverage
 from reports.html import page
 from tests.records import (
     HOSTILE,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.blurring import ROWS, blurred
+from reports.redaction.blur import ROWS, blurred
 
 
 def png(pixels):

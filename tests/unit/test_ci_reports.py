@@ -18,8 +18,8 @@ from auditor.gates import Gate, Waiver, check, exit_code, overall
 from auditor.gates.policy import Policy
 from auditor.gates.policy_check import judge
 from auditor.report import AuditReport
-from reports import junit, markdown, sarif
-from reports.checks import checks
+from reports.ci import junit, markdown, sarif
+from reports.ci.checks import checks
 from tests.records import (
     HOSTILE,
     detailed_record,

@@ -13,7 +13,7 @@ from auditor.report import NoisyTraining, PrivacyVerdict
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
 from defenses.image_deid import Blur
-from reports.promises import OUTCOME
+from reports.content.claims import OUTCOME
 from tests import worlds
 from tests.records import claim
 

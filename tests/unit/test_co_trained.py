@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from auditor.report import Finding, dumps, loads
-from reports.co_trained import pairs
+from reports.content.co_trained import pairs
 from reports.html import page
 from tests.records import example_record, measured
 

@@ -15,7 +15,7 @@ from auditor.gates import exit_code
 from auditor.gates.comparison import changes, compare
 from auditor.report import AuditReport, Measurement, Scenario
 from auditor.statistics.paired import paired, shared_people, unpaired
-from reports.comparison_markdown import render
+from reports.ci.comparison import render
 from tests.records import HOSTILE, example_record, hostile_record, identity, powerful_record
 
 SEVERITY = {"pass": 0, "inconclusive": 1, "fail": 2}

@@ -16,7 +16,7 @@ from auditor.models.card import Card
 from defenses.deid import Deid
 from defenses.deid.decoder import Decoding, deidentified
 from defenses.deid.identity import Naming, cross_entropy_to_uniform
-from defenses.retraining import seen
+from defenses.retrain import seen
 from tests import worlds
 
 CARD = Card()

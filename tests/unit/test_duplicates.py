@@ -18,7 +18,7 @@ from auditor.data.duplicates import CORRELATED, POSSIBLE, find_copies, fingerpri
 from auditor.data.synthetic import draw_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError
-from reports.caveats import caveats
+from reports.content.caveats import caveats
 from tests.records import example_record
 
 

@@ -16,8 +16,8 @@ from openpyxl import Workbook, load_workbook
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
 from auditor.report import Adversary, AuditReport
-from reports.cells import LONGEST, write_cell
 from reports.excel import render
+from reports.excel.cells import LONGEST, write_cell
 from tests.records import (
     ATTRIBUTES,
     HOSTILE,

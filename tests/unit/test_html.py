@@ -19,8 +19,8 @@ from PIL import Image
 from auditor.errors import EnvironmentUnmetError
 from auditor.gates import Gate, check
 from auditor.report import Adversary, AuditReport, dumps
-from reports.exhibits import BLURRED
 from reports.html import page, render
+from reports.html.exhibits import BLURRED
 from tests.records import (
     HOSTILE,
     detailed_record,

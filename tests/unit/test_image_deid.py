@@ -17,8 +17,8 @@ from auditor.types import RunContext, Selection, Split, Target
 from defenses.image_deid import Blur, Downscale, Pixelation, RandomImage, RemoveBody, RemoveHead
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged
-from defenses.keypoints import COCO, Keypoints, shoulder_line
-from defenses.publishing import KEYED, Chain, protect
+from defenses.publish.keypoints import COCO, Keypoints, shoulder_line
+from defenses.publish.publish import KEYED, Chain, protect
 from tests import worlds
 
 

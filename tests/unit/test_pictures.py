@@ -8,13 +8,13 @@ import pytest
 
 from auditor.metrics.scores import pu, pu_score
 from auditor.report import Curve, Place
-from reports import curves, scatter, strength, weights
-from reports.constellation import constellations, together
-from reports.curves import curve_plots
-from reports.drawing import COLOURS, Drawing, svg
-from reports.scatter import front
-from reports.strength import BARS, picked, strength_plots
-from reports.weights import APART, spread, weight_plots
+from reports.plots import curves, pu_weights, similarity, trade_off
+from reports.plots.curves import curve_plots
+from reports.plots.drawing import COLOURS, Drawing, svg
+from reports.plots.projection import constellations, together
+from reports.plots.pu_weights import APART, spread, weight_plots
+from reports.plots.similarity import BARS, picked, strength_plots
+from reports.plots.trade_off import front
 from tests.records import detailed_record, measured, pictured_record
 
 
@@ -23,7 +23,7 @@ def drawings() -> list[Drawing]:
     members = [("none", report.scenarios[0].findings[0])]
     return [
         *curve_plots(members, "curve"),
-        *scatter.plots(report),
+        *trade_off.plots(report),
         *weight_plots(report),
         *constellations(report),
         *strength_plots(report),
@@ -33,7 +33,7 @@ def drawings() -> list[Drawing]:
 class TestMarkup:
     def test_the_same_record_gives_the_same_bytes(self):
         first = drawings()
-        for module in (curves, strength, weights):
+        for module in (curves, similarity, pu_weights):
             module._draw.cache_clear()
         assert drawings() == first
 
@@ -96,7 +96,7 @@ class TestFront:
         worse = replace(noisy, defense="worse", utility=tuple(
             replace(m, value=m.value / 2, low=0.0) for m in noisy.utility
         ))  # fmt: skip
-        (plot, *_) = scatter.plots(replace(report, scenarios=(bare, noisy, worse)))
+        (plot, *_) = trade_off.plots(replace(report, scenarios=(bare, noisy, worse)))
         assert plot.statement.endswith("worse")
         assert [row[-1] for row in plot.rows] == ["on the front", "on the front", "dominated"]
         assert plot.svg.count('class="stroke-accent" fill-opacity="0"') == 1
@@ -107,7 +107,7 @@ class TestFront:
         better = replace(noisy, defense="keyed", utility_bias="the key knows", utility=tuple(
             replace(m, value=m.value * 1.01) for m in noisy.utility
         ))  # fmt: skip
-        (plot, *_) = scatter.plots(replace(report, scenarios=(bare, noisy, better)))
+        (plot, *_) = trade_off.plots(replace(report, scenarios=(bare, noisy, better)))
         assert [row[-1] for row in plot.rows] == ["on the front", "on the front", "not compared"]
         assert plot.statement.endswith("not compared, for biased utility: keyed")
 

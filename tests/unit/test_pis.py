@@ -25,14 +25,14 @@ from auditor.evaluation.utility import search
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import RunContext, Target
 from defenses.image_deid import Blur
-from defenses.keypoints import Keypoints
 from defenses.pis import AppearanceInterpolation, IdentityShift
 from defenses.pis.learning import Recipe
 from defenses.pis.losses import Critic, adversarial_loss, perceptual_loss, ramp, unit_kl
 from defenses.pis.mixing import check_weights, draw_key, laplace, mixed
 from defenses.pis.network import ConditionalVae, double, resolutions, sample
 from defenses.pis.pose import Estimator, Silhouette, Skeletons, complete, pose_from
-from defenses.publishing import KEYED
+from defenses.publish.keypoints import Keypoints
+from defenses.publish.publish import KEYED
 from tests import worlds
 
 

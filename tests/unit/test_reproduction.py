@@ -19,7 +19,8 @@ from auditor.reproduction.publications import owner_of, require_learners
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps, load
 from auditor.reproduction.run import _model
 from auditor.types import RunContext
-from reports import reproduction_excel, reproduction_html
+from reports.excel import reproduction as workbook
+from reports.html import reproduction as web_page
 from tests.records import certificate, identity
 
 
@@ -124,7 +125,7 @@ def test_a_record_survives_the_file(record, tmp_path):
 
 
 def test_the_page_shows_both_figures_and_nothing_runs(record, tmp_path):
-    reproduction_html.render(record, tmp_path / "page.html")
+    web_page.render(record, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<strong>50.0</strong>" in page
     assert "40.0 to 60.0" in page
@@ -136,7 +137,7 @@ def test_the_page_shows_both_figures_and_nothing_runs(record, tmp_path):
 
 
 def test_the_workbook_holds_both_figures(record, tmp_path):
-    reproduction_excel.render(record, tmp_path / "book.xlsx")
+    workbook.render(record, tmp_path / "book.xlsx")
     book = openpyxl.load_workbook(tmp_path / "book.xlsx")
     assert book.sheetnames == ["Table", "Figures", "Reading"]
     rows = list(book["Table"].values)

@@ -19,7 +19,7 @@ from auditor.types import Target
 from auditor.user_study.material import CANDIDATES, candidates, save_material
 from auditor.user_study.quiz import KEY, STUDY, Right, make, read_key
 from auditor.user_study.score import by_guessing, read_answers, score
-from reports.study import render
+from reports.html.user_study import render
 from tests import worlds
 from tests.records import example_record
 

@@ -1,0 +1,1 @@
+"""What a build server reads: JUnit, SARIF and Markdown."""

@@ -1,0 +1,1 @@
+"""What every rendering says: tables, caveats, threat models, claims and risks."""

@@ -1,0 +1,5 @@
+"""The workbook."""
+
+from reports.excel.workbook import render
+
+__all__ = ["render"]

@@ -1,0 +1,5 @@
+"""The page."""
+
+from reports.html.page import render
+
+__all__ = ["render"]

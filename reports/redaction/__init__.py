@@ -1,0 +1,1 @@
+"""Nothing of a person gets out unasked: names replaced, pictures blurred, text sanitized."""
