@@ -16,7 +16,7 @@ from auditor.plugins.claims import kept
 from auditor.types import Exporter, Target
 from defenses.publish.folder import SECRET
 from tests import worlds
-from tests.unit.test_claims import TRAINED
+from tests.unit.auditor.plugins.test_claims import TRAINED
 
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}

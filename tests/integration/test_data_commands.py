@@ -14,8 +14,8 @@ from auditor.report import load
 from tests import worlds
 from tests.integration.conftest import CARD
 from tests.integration.test_bad_input import one_line
-from tests.unit.test_layouts import BOXES, CAMPUS, DUKE, VERI, msmt17, tree
-from tests.unit.test_mat_attributes import MARKET, mat
+from tests.unit.auditor.data.test_layouts import BOXES, CAMPUS, DUKE, VERI, msmt17, tree
+from tests.unit.auditor.data.test_mat_attributes import MARKET, mat
 
 
 @pytest.fixture(scope="module")

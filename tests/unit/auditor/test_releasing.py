@@ -1,0 +1,111 @@
+"""What a release may not do: lose a row, or give what cannot be searched."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from auditor import plugins
+from auditor.embedding import stored_gallery
+from auditor.errors import ModelError
+from auditor.evaluation.utility import utility
+from auditor.gates import Gate, check, overall
+from auditor.pipeline.plan import run_audit
+from auditor.releasing import as_is, checked, shared_rows
+from auditor.types import RunContext
+from tests import worlds
+from tests.unit.auditor.pipeline.test_plan import Silent, world
+
+
+def spoiled(value):
+    """A release that gives ``value`` somewhere in one row."""
+
+    def release(features, generator):
+        stored = features.clone()
+        stored[1, 2] = value
+        return stored
+
+    return release
+
+
+ODD = {
+    "NaN": (spoiled(math.nan), r"NaN or infinity in 1 of \d+ rows"),
+    "infinity": (spoiled(math.inf), r"NaN or infinity in 1 of \d+ rows"),
+    "minus infinity": (spoiled(-math.inf), r"NaN or infinity in 1 of \d+ rows"),
+    "rows lost": (lambda features, generator: features[1:], "a row of real numbers for each"),
+    "columns lost": (lambda features, generator: features[:, 1:], "a row of real numbers"),
+    "one number": (lambda features, generator: features.mean(), "a row of real numbers"),
+    "codes": (lambda features, generator: features.round().long(), "torch.int64"),
+    "nothing": (lambda features, generator: None, "gave NoneType"),
+    "an array": (lambda features, generator: features.numpy(), "gave ndarray"),
+}
+
+
+@pytest.mark.parametrize(("release", "message"), ODD.values(), ids=ODD.keys())
+def test_what_cannot_be_stored_and_searched_is_refused_wherever_it_is_drawn(release, message):
+    target = dataclasses.replace(worlds.blind(), release=release)
+    with pytest.raises(ModelError, match=message):
+        stored_gallery(target, RunContext())
+    with pytest.raises(ModelError, match=message):
+        target.release(torch.ones(3, 5), torch.Generator())
+
+
+def test_a_release_is_looked_at_once_and_stays_the_same_one():
+    target = dataclasses.replace(worlds.blind(), release=spoiled(1.0))
+    assert dataclasses.replace(target, notes=("seen",)).release is target.release
+    assert checked(target.release) is target.release
+    assert worlds.blind().release is as_is
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneBadRow:
+    """Hides everything in a perfect release, but for one value that is no number."""
+
+    def apply(self, target, ctx):
+        return dataclasses.replace(target, release=spoiled(math.nan))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Constant:
+    """Stores the same row for everybody."""
+
+    def apply(self, target, ctx):
+        return dataclasses.replace(target, release=lambda features, draw: features * 0 + 1)
+
+
+def test_one_bad_value_fails_the_scenario_and_every_finding_and_passes_no_gate(
+    tmp_path, monkeypatch
+):
+    installed = plugins.load
+    monkeypatch.setattr(
+        plugins, "load", lambda kind, name: OneBadRow if name == "bad" else installed(kind, name)
+    )
+    attacks = {
+        name: worlds.QUICK.get(name, {}) for name in ("identity_lda", "attribute", "linkage")
+    }
+    audited = world(tmp_path, attacks=attacks, defenses={"bad": {}}, controls=False)
+    report = run_audit(audited, Silent())
+    scenario = report.scenario("bad")
+    assert scenario.status == "failed"
+    assert "NaN or infinity in 1 of" in scenario.reason
+    assert {finding.status for finding in scenario.findings} == {"failed"}
+    assert all("NaN or infinity in 1 of" in finding.reason for finding in scenario.findings)
+    verdicts = check(report, [Gate(address=f"bad/{name}/*", limit=1.0) for name in attacks])
+    assert {verdict.outcome for verdict in verdicts} == {"inconclusive"}
+    assert overall(report, verdicts) == "inconclusive"
+
+
+def test_rows_that_several_people_share_are_told_beside_the_utility(tmp_path, monkeypatch):
+    target = Constant().apply(worlds.blind(), RunContext())
+    config = world(tmp_path).config
+    (note,) = utility(target, worlds.context(tmp_path), config, "cosine").notes
+    rows = len(target.data.gallery)
+    assert note.startswith(f"{rows} of {rows} stored rows are equal")
+    assert utility(worlds.blind(), worlds.context(tmp_path), config, "cosine").notes == ()
+
+
+def test_a_persons_own_equal_rows_are_no_ones_else():
+    rows = torch.tensor([[1.0, 0.0], [1.0, -0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
+    assert shared_rows(rows, torch.tensor([1, 2, 1, 3, 3])) == 3
+    assert shared_rows(rows, torch.ones(5)) == 0
