@@ -39,6 +39,16 @@ WeightsKey = Annotated[
     ),
 ]
 
+TrainedWith = Annotated[
+    Path | None,
+    typer.Option(
+        "--trained-with",
+        metavar="FILE.yml",
+        help="Training configuration of fast-reid, TransReID or their relatives: says arch and "
+        "card.",
+    ),
+]
+
 Budget = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +67,7 @@ def run(
         str | None,
         typer.Option("--arch", help="Architecture of a state dict: osnet_x0_25, resnet50, pkg:fn."),
     ] = None,
+    trained_with: TrainedWith = None,
     weights_key: WeightsKey = None,
     card: Annotated[
         str | None,
@@ -94,7 +105,13 @@ def run(
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
     flags = {
-        "model": {"path": _text(model), "arch": arch, "weights_key": weights_key, "card": card},
+        "model": {
+            "path": _text(model),
+            "arch": arch,
+            "trained_with": _text(trained_with),
+            "weights_key": weights_key,
+            "card": card,
+        },
         "data": {"path": _text(data)},
         "preset": preset,
         "defenses": parse_all(defend) if defend else None,

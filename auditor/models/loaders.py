@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.models.architectures.registry import build, closest, names_code
+from auditor.models.architectures.registry import build, closest, names_code, with_sides
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.onnx_network import OnnxNetwork
 from auditor.models.openvino_network import OpenVinoNetwork
 from auditor.models.sniff import Format, sniff
 from auditor.models.state_dict import Fit, fit, read_checkpoint, read_safetensors
+from auditor.models.wrappers import part
 
 REFUSED: Mapping[Format, str] = {
     "pt2": "an exported program (.pt2), whose loader unpickles objects; "
@@ -102,7 +103,7 @@ def open_model(
     else:
         network, fitting = _open_weights(path, form, arch, card, weights_key)
         network.to(device)
-        facts |= {"arch": arch, **fitting}
+        facts |= fitting
         if arch is not None and names_code(arch):
             facts["trust"] = "program"
     extractor = CardedExtractor(network.eval(), card, device)
@@ -136,6 +137,7 @@ def _open_weights(
         guess = closest(state, key)
         hint = f"--arch {guess} fits" if guess else "give it with --arch"
         raise ModelError(f"{path} holds weights alone, without their architecture; {hint}")
+    arch = with_sides(arch, part(state, key)[0])
     network = build(arch, (card.height, card.width))
     try:
         result = fit(network, state, f"{path} as {arch}", key)
@@ -147,7 +149,7 @@ def _open_weights(
     _check_pixels(path, state, result, card)
     # 1.5 times the speed of the default layout for convolutions on a processor
     network.to(memory_format=torch.channels_last)
-    return network, asdict(result)
+    return network, {"arch": arch, **asdict(result)}
 
 
 def _check_pixels(path: Path, state: Mapping[str, Tensor], result: Fit, card: Card) -> None:

@@ -9,6 +9,7 @@ from auditor.data import open_dataset
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, described
+from auditor.models.training_config import read_training_config
 from auditor.types import ReIDDataset
 
 
@@ -28,6 +29,8 @@ def open_data(config: DataConfig) -> ReIDDataset:
 def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
     """The configured model, fed as its file says where the configuration says nothing."""
     said = described(config.path)
+    if config.trained_with is not None:
+        said = read_training_config(config.trained_with)
     arch = arch_for(said, config.arch)
     model = open_model(
         config.path,

@@ -5,6 +5,7 @@ Names are looked up in this order: the catalogue of re-ID networks, torchvision,
 the name stands for (`CHANGES`). Nothing is ever downloaded.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -156,6 +157,20 @@ def _outline(arch: str) -> nn.Module:
 def _sides(renamed: Renamed) -> str:
     found = [n.weights["side_embed"] for n in renamed if "side_embed" in n.weights]
     return f"_sie{len(found[0])}" if found else ""
+
+
+def with_sides(arch: str, state: Mapping[str, Tensor]) -> str:
+    """The architecture with as many sides as the weights have, where its name leaves them open.
+
+    >>> with_sides("vit_reid_base_sie", {"base.sie_embed": torch.zeros(6, 1, 768)})
+    'vit_reid_base_sie6'
+    """
+    if not re.search(r"_sie(?=\+|$)", arch):
+        return arch
+    sides = _sides(renamings(state))
+    if not sides:
+        raise ModelError(f"no embedding of cameras or viewpoints is stored for {arch!r}")
+    return re.sub(r"_sie(?=\+|$)", sides, arch)
 
 
 def _maker(arch: str, size: tuple[int, int]) -> Callable[[], nn.Module]:
