@@ -114,7 +114,9 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | N
     wanted = {name: tensor for name, tensor in network.state_dict().items() if counts(name)}
     weights, left_out = part(state, key)
     found = readings(renamings(weights), wanted)
-    reading = _only([r for r in found if r.fitting and not any(_faults(r, wanted).values())], what)
+    fitting = [r for r in found if r.fitting and not any(_faults(r, wanted).values())]
+    alike = [r for r in fitting if works_alike(network, r.naming.code_base)]
+    reading = _only(alike or fitting, what)
     if reading is None:
         raise ModelError(_wrong(best(found), wanted, what))
     base = reading.naming.code_base

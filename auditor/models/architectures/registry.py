@@ -130,9 +130,8 @@ def _likeness(arch: str, renamed: Renamed) -> float:
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
     if not _may_fit(_shapes(renamed[0].weights), _shapes(wanted)):
         return 0.0
-    reading = read(renamed, wanted)
-    if not works_alike(network, reading.naming.code_base):
-        return 0.0
+    alike = [naming for naming in renamed if works_alike(network, naming.code_base)]
+    reading = read(alike, wanted)
     return len(reading.fitting) / len(wanted.keys() | {n for n in reading.given if not is_head(n)})
 
 
