@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.cli.run import TrainedWith, WeightsKey
+from auditor.cli.run import Isolation, TrainedWith, WeightsKey
 from auditor.config.chain import CHAIN, links_of, parse
 from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
@@ -42,6 +42,7 @@ def defend(
     ] = None,
     trained_with: TrainedWith = None,
     weights_key: WeightsKey = None,
+    isolation: Isolation = None,
     card: Annotated[str | None, typer.Option("--card", help="Preprocessing preset.")] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="quick or full: the defenses' defaults.")
@@ -73,6 +74,7 @@ def defend(
             "trained_with": _text(trained_with),
             "weights_key": weights_key,
             "card": card,
+            "isolation": isolation,
         },
         "data": {"path": _text(data)},
         "preset": preset,

@@ -31,6 +31,14 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
 ]
 
+Isolation = Annotated[
+    str | None,
+    typer.Option(
+        "--isolation",
+        help="Of a model that is more than data: auto, strong (or refuse it), weak, or none: "
+        "run it here, for you trust its author.",
+    ),
+]
 WeightsKey = Annotated[
     str | None,
     typer.Option(
@@ -69,6 +77,7 @@ def run(
     ] = None,
     trained_with: TrainedWith = None,
     weights_key: WeightsKey = None,
+    isolation: Isolation = None,
     card: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +120,7 @@ def run(
             "trained_with": _text(trained_with),
             "weights_key": weights_key,
             "card": card,
+            "isolation": isolation,
         },
         "data": {"path": _text(data)},
         "preset": preset,

@@ -43,6 +43,11 @@ class ModelConfig(_Strict):
             says arch and card.
         weights_key: which of several networks in a checkpoint is meant.
         card: how it is fed.
+        isolation: how a model that is more than data is kept apart: ``auto`` as well as this
+            machine can, ``strong`` not at all if that is not possible, ``weak`` in a process with
+            limits alone, ``none`` in the audit's own process, for models whose author is trusted.
+        seconds: in which such a model must answer for a batch.
+        memory_gib: what its process may hold; None: three quarters of the machine's memory.
     """
 
     path: Path
@@ -50,6 +55,9 @@ class ModelConfig(_Strict):
     trained_with: Path | None = None
     weights_key: str | None = None
     card: str | dict[str, Any] | None = None
+    isolation: Literal["auto", "strong", "weak", "none"] = "auto"
+    seconds: float = Field(default=600, gt=0, allow_inf_nan=False)
+    memory_gib: float | None = Field(default=None, gt=0, le=2**20)
 
 
 class DataConfig(_Strict):

@@ -22,6 +22,7 @@ from auditor.models.architectures.group_norm import ENDING, with_group_norm
 from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import is_head, works_alike
+from auditor.models.tiers import names_code
 from auditor.models.wrappers import part
 from auditor.plugins.containment import contained
 
@@ -90,11 +91,6 @@ CHANGES: Mapping[str, Callable[[nn.Module], nn.Module]] = {
 }
 """What may follow a name: group in the place of batch normalisation; where features are read; the
 generalised mean, its exponent learned or 3, in the place of the strong baseline's pooling."""
-
-
-def names_code(arch: str) -> bool:
-    """Whether an architecture's name is that of somebody's own code, ``package.module:factory``."""
-    return ":" in arch and not arch.startswith("timm:")
 
 
 def closest(state: Mapping[str, Tensor], key: str | None = None) -> str | None:
