@@ -12,6 +12,8 @@ from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
 from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
 from auditor.errors import UnsupportedTargetError
+from auditor.isolation.network import WorkerNetwork
+from auditor.models.programs import PROGRAMS
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -132,10 +134,16 @@ def trainable(extractor: FeatureExtractor) -> nn.Module:
     way_out = "give its weights as a state dict with an architecture (--arch)"
     if not isinstance(extractor, nn.Module) or not getattr(extractor, "differentiable", True):
         raise UnsupportedTargetError(f"the extractor is a black box without gradients; {way_out}")
-    if any(isinstance(module, torch.jit.ScriptModule) for module in extractor.modules()):
+    modules = list(extractor.modules())
+    if any(isinstance(module, WorkerNetwork) for module in modules):
         raise UnsupportedTargetError(
-            f"the extractor is a TorchScript program, whose gradients per picture are out of "
-            f"reach; {way_out}"
+            "the extractor runs in a worker, which gives gradients of images and neither those of "
+            f"weights nor second ones; {way_out}"
+        )
+    if any(isinstance(module, PROGRAMS) for module in modules):
+        raise UnsupportedTargetError(
+            "the extractor is a finished program, whose gradients per picture are out of reach; "
+            f"{way_out}"
         )
     if not any(parameter.requires_grad for parameter in extractor.parameters()):
         raise UnsupportedTargetError(

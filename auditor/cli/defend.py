@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.cli.run import WeightsKey
+from auditor.cli.run import Isolation, TrainedWith, WeightsKey
 from auditor.config.chain import CHAIN, links_of, parse
 from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
@@ -40,7 +40,9 @@ def defend(
     arch: Annotated[
         str | None, typer.Option("--arch", help="Architecture of a state dict.")
     ] = None,
+    trained_with: TrainedWith = None,
     weights_key: WeightsKey = None,
+    isolation: Isolation = None,
     card: Annotated[str | None, typer.Option("--card", help="Preprocessing preset.")] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="quick or full: the defenses' defaults.")
@@ -66,7 +68,14 @@ def defend(
     if add and (seed is not None or overwrite):
         raise UsageError("--add goes by the earlier result's key; leave out --seed and --overwrite")
     flags = {
-        "model": {"path": _text(model), "arch": arch, "weights_key": weights_key, "card": card},
+        "model": {
+            "path": _text(model),
+            "arch": arch,
+            "trained_with": _text(trained_with),
+            "weights_key": weights_key,
+            "card": card,
+            "isolation": isolation,
+        },
         "data": {"path": _text(data)},
         "preset": preset,
         "device": device,

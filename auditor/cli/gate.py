@@ -84,6 +84,7 @@ def verdicts_of(
 
     day = today.date() if today else date.today()
     asked = policies.load(policy)
+    policy_check.check_isolation(record, asked)
     verdicts = policy_check.judge(record, asked, day)
     for waiver in policy_check.idle_waivers(asked, verdicts):
         typer.echo(

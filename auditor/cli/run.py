@@ -31,11 +31,29 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
 ]
 
+Isolation = Annotated[
+    str | None,
+    typer.Option(
+        "--isolation",
+        help="Of a model that is more than data: auto, strong (or refuse it), weak, or none: "
+        "run it here, for you trust its author.",
+    ),
+]
 WeightsKey = Annotated[
     str | None,
     typer.Option(
         "--weights-key",
         help="Which of several networks in a checkpoint is deployed: state_dict_ema, teacher, …",
+    ),
+]
+
+TrainedWith = Annotated[
+    Path | None,
+    typer.Option(
+        "--trained-with",
+        metavar="FILE.yml",
+        help="Training configuration of fast-reid, TransReID or their relatives: says arch and "
+        "card.",
     ),
 ]
 
@@ -57,7 +75,9 @@ def run(
         str | None,
         typer.Option("--arch", help="Architecture of a state dict: osnet_x0_25, resnet50, pkg:fn."),
     ] = None,
+    trained_with: TrainedWith = None,
     weights_key: WeightsKey = None,
+    isolation: Isolation = None,
     card: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +114,14 @@ def run(
     if resume and overwrite:
         raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
     flags = {
-        "model": {"path": _text(model), "arch": arch, "weights_key": weights_key, "card": card},
+        "model": {
+            "path": _text(model),
+            "arch": arch,
+            "trained_with": _text(trained_with),
+            "weights_key": weights_key,
+            "card": card,
+            "isolation": isolation,
+        },
         "data": {"path": _text(data)},
         "preset": preset,
         "defenses": parse_all(defend) if defend else None,

@@ -16,6 +16,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
+from auditor.isolation.parent import die_with
+
 FAILED = 1
 UNHEARD = 10.0
 """Seconds a child has to show that it heard a signal: native code that loops never does."""
@@ -24,8 +26,6 @@ SAVING = 120.0
 HEARD = b"heard\n"
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM)
-_DIE_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG."""
 
 
 def entry() -> NoReturn:
@@ -63,7 +63,7 @@ def _be_child(work: Callable[[Callable[[], None]], int], writing: int, parent: i
     me = os.getpid()
     code = FAILED
     try:
-        _end_with(parent)
+        die_with(parent)
         code = work(lambda: _say(writing, HEARD))
     except BaseException:  # also an exit: `work` returns its code
         traceback.print_exc()
@@ -79,17 +79,6 @@ def _be_child(work: Callable[[Callable[[], None]], int], writing: int, parent: i
 def _say(writing: int, what: bytes) -> None:
     with suppress(OSError):  # the parent is gone
         os.write(writing, what)
-
-
-def _end_with(parent: int) -> None:
-    """Die with the parent, where the system can see to it."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(FAILED)
 
 
 class _Watch:

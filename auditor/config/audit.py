@@ -34,12 +34,30 @@ class _Strict(BaseModel):
 
 
 class ModelConfig(_Strict):
-    """A model file and how to feed it; what is left out is what the file says about itself."""
+    """A model file and how to feed it; what is left out is what the file says about itself.
+
+    Attributes:
+        path: the model file.
+        arch: the architecture of weights alone.
+        trained_with: a training configuration of fast-reid, TransReID or their relatives, which
+            says arch and card.
+        weights_key: which of several networks in a checkpoint is meant.
+        card: how it is fed.
+        isolation: how a model that is more than data is kept apart: ``auto`` as well as this
+            machine can, ``strong`` not at all if that is not possible, ``weak`` in a process with
+            limits alone, ``none`` in the audit's own process, for models whose author is trusted.
+        seconds: in which such a model must answer for a batch.
+        memory_gib: what its process may hold; None: three quarters of the machine's memory.
+    """
 
     path: Path
     arch: str | None = None
+    trained_with: Path | None = None
     weights_key: str | None = None
     card: str | dict[str, Any] | None = None
+    isolation: Literal["auto", "strong", "weak", "none"] = "auto"
+    seconds: float = Field(default=600, gt=0, allow_inf_nan=False)
+    memory_gib: float | None = Field(default=None, gt=0, le=2**20)
 
 
 class DataConfig(_Strict):
@@ -137,8 +155,9 @@ class AuditConfig(_Strict):
         plain = self.model_dump(mode="json", exclude={"gates"}, by_alias=True)
         plain["gates"] = [asdict(gate) for gate in self.gates]
         for block in (plain["model"], plain["data"], *plain["judges"].values()):
-            if block:
-                block["path"] = Path(block["path"]).name
+            for key in ("path", "trained_with"):
+                if block and block.get(key):
+                    block[key] = Path(block[key]).name
         if plain["data"] and plain["data"]["attributes"]:
             plain["data"]["attributes"] = Path(plain["data"]["attributes"]).name
         if plain["weights"]:

@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
     blocks = [loaded, loaded.get("model"), loaded.get("data")]
     blocks += judges.values() if isinstance(judges, dict) else ()
     for block in blocks:
-        for key in ("path", "weights", "attributes"):
+        for key in ("path", "weights", "attributes", "trained_with"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
                 block[key] = str(path.parent / block[key])
     return loaded

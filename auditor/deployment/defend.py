@@ -33,7 +33,7 @@ from auditor.pipeline.inputs import open_configured, open_data
 from auditor.report import Measurement, PrivacyClaim
 from auditor.types import Defense, Exporter, RunContext, Target
 
-PROGRAMS = ("torchscript", "onnx", "openvino")
+PROGRAMS = ("torchscript", "pt2", "onnx", "openvino")
 """Formats that bring their own architecture."""
 
 

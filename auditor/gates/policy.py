@@ -143,19 +143,21 @@ class Policy(_Strict):
         on_missing: what a gate without anything to judge comes to: ``error`` fails it,
             ``inconclusive`` leaves it open. Neither lets it pass.
         gates: limits on measurements.
+        isolation: ``strong`` refuses a record whose models ran less well isolated than that.
         claims: scenario, with shell wildcards -> limits on what it promises.
         waivers: shortfalls that somebody answers for.
     """
 
     version: Literal[1]
     on_missing: Literal["error", "inconclusive"] = "error"
+    isolation: Literal["strong"] | None = None
     gates: list[Limit] = []
     claims: dict[Text, ClaimLimit] = {}
     waivers: list[WaiverEntry] = []
 
     @model_validator(mode="after")
     def _something(self) -> "Policy":
-        if not self.gates and not self.claims:
+        if not self.gates and not self.claims and self.isolation is None:
             raise ValueError("sets no gates and no claims, so it would judge nothing")
         return self
 

@@ -5,13 +5,14 @@ has passed or for which nobody answers.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from auditor.errors import UsageError
+from auditor.console import printable
+from auditor.errors import ModelRefusedError, UsageError
 from auditor.gates.evidence import unshown
 from auditor.gates.gate import (
     CLAIMS,
@@ -27,6 +28,9 @@ from auditor.gates.gate import (
 from auditor.gates.policy import ClaimLimit, Limit, Policy
 from auditor.gates.verdicts import check
 from auditor.report import AuditReport, PrivacyClaim
+
+ISOLATED = ("strong", "not needed")
+"""What a policy that asks for strong isolation accepts: nothing of mere data is ever run."""
 
 
 def judge(report: AuditReport, policy: Policy, today: date) -> list[Verdict]:
@@ -49,6 +53,28 @@ def judge(report: AuditReport, policy: Policy, today: date) -> list[Verdict]:
     waivers = [entry.waiver for entry in policy.waivers]
     verdicts += [v for v in _not_shown(report) if _waivers_on(v, waivers)]
     return [_waive(verdict, waivers, today) for verdict in verdicts]
+
+
+def check_isolation(report: AuditReport, policy: Policy) -> None:
+    """Refuse figures of models that ran less well isolated than the policy asks for.
+
+    Raises:
+        ModelRefusedError: if one did, or the record does not say.
+    """
+    if policy.isolation is None:
+        return
+    found = report.environment.get("isolation")
+    levels = {
+        name: entry.get("level") if isinstance(entry, Mapping) else None
+        for name, entry in (found.items() if isinstance(found, Mapping) else ())
+    }
+    short = [name for name, level in levels.items() if level not in ISOLATED]
+    if not levels or short:
+        said = f"{short[0]!r} ran with isolation {levels[short[0]]!r}" if short else "nothing"
+        raise ModelRefusedError(
+            f"the policy asks for strong isolation and the record says {printable(said, 200)}; "
+            "run the audit again with --isolation strong"
+        )
 
 
 def idle_waivers(policy: Policy, verdicts: Sequence[Verdict]) -> list[Waiver]:

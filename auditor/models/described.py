@@ -17,8 +17,8 @@ from torch import nn
 from auditor.artifacts.atomic import write
 from auditor.console import printable
 from auditor.errors import ModelError, ModelRefusedError, UsageError
-from auditor.models.architectures.registry import names_code
 from auditor.models.card import Card, card_from
+from auditor.models.tiers import names_code
 
 KEY = "reid-privacy-auditor"
 """Under which the description stands in the file's metadata."""

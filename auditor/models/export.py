@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from auditor.artifacts.atomic import write
 from auditor.embedding import embed
 from auditor.errors import ModelError
+from auditor.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.architectures.group_norm import ENDING
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor, reason
-from auditor.models.loaders import ScriptNetwork, open_model
+from auditor.models.loaders import open_model
+from auditor.models.programs import ScriptNetwork
 
 WEIGHTS, SCRIPT, ONNX, CARD = "model.safetensors", "model.torchscript.pt", "model.onnx", "card.json"
 TOLERANCE = 1e-3
@@ -72,6 +74,8 @@ def export(
 
 def _copied(network: nn.Module) -> nn.Module:
     """The network on the processor; of a TorchScript program without the frozen copy beside it."""
+    if isinstance(network, WorkerNetwork):
+        raise ModelError(f"the network runs in a worker and cannot be written again; {WAY_OUT}")
     if not isinstance(network, ScriptNetwork):
         return copy.deepcopy(network).cpu().eval()
     buffer = io.BytesIO()
@@ -104,16 +108,21 @@ def _named(
 def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:
     """Whether the architecture takes the weights."""
     try:
-        open_model(path, arch=arch, card=plain.card)
+        _reopened(path, arch, plain)
     except ModelError:
         return False
     return True
 
 
+def _reopened(path: Path, arch: str | None, plain: CardedExtractor) -> CardedExtractor:
+    """What a deployment would open; these files were written here, so nothing is to be feared."""
+    return open_model(path, arch=arch, card=plain.card, isolation="none").extractor
+
+
 def _difference(
     path: Path, arch: str | None, plain: CardedExtractor, images: Tensor, wanted: Tensor
 ) -> float:
-    got = embed(open_model(path, arch=arch, card=plain.card).extractor, images)
+    got = embed(_reopened(path, arch, plain), images)
     difference = float((got - wanted).abs().max())
     if difference > TOLERANCE * float(wanted.abs().max()):
         raise ModelError(

@@ -40,7 +40,7 @@ class CardedExtractor(nn.Module):
         self.network = network
         self.card = card
         self.input_size = (card.height, card.width)
-        self.dtype = _floating_dtype(network)
+        self.dtype = input_dtype(network)
         unit = 255.0 if card.value_range == "0..255" else 1.0
         # (unit · x − mean) / std as one multiply-add
         std = torch.tensor(card.std, device=device).view(1, 3, 1, 1)
@@ -133,12 +133,12 @@ def reason(error: BaseException) -> str:
     return line.removeprefix("RuntimeError: ")[:200]
 
 
-def _floating_dtype(network: nn.Module) -> torch.dtype:
-    # a network exported in half precision takes half precision
-    for parameter in network.parameters():
-        if parameter.is_floating_point():
-            return parameter.dtype
-    return torch.float32
+def input_dtype(network: nn.Module) -> torch.dtype:
+    """The floating type a network takes: one exported in half precision takes that."""
+    given = getattr(network, "input_dtype", None)
+    if isinstance(given, torch.dtype):
+        return given
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _gradient_reaches(features: Tensor, images: Tensor) -> bool:

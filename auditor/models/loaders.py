@@ -1,41 +1,35 @@
 """Opens the audited model: format by content, card by the user, and no way around a refusal.
 
-Data formats (state dicts, safetensors, ONNX, OpenVINO IR) and TorchScript, which is a program, are
-opened. Files that would run native code or unpickle objects are refused; nothing falls back to
-anything.
+What a file must be trusted with to be opened is its tier, see `auditor.models.tiers`; whatever may
+run code of its author's is opened in a worker, see `auditor.isolation`.
 """
 
 import hashlib
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.models.architectures.registry import build, closest, names_code
+from auditor.isolation.launch import Isolation
+from auditor.isolation.limits import Limits
+from auditor.isolation.network import Opening, WorkerNetwork
+from auditor.isolation.protocol import Message
+from auditor.isolation.worker import Confinement, Worker
 from auditor.models.card import Card
-from auditor.models.extractor import CardedExtractor, reason
-from auditor.models.onnx_network import OnnxNetwork
-from auditor.models.openvino_network import OpenVinoNetwork
+from auditor.models.extractor import CardedExtractor
+from auditor.models.files import opened
+from auditor.models.programs import open_program
 from auditor.models.sniff import Format, sniff
-from auditor.models.state_dict import Fit, fit, read_checkpoint, read_safetensors
+from auditor.models.tensor_files import read_state
+from auditor.models.tiers import BRINGS_NETWORK, REFUSED, names_code, tier_of
+from auditor.models.weights import Wanted, fill
 
-REFUSED: Mapping[Format, str] = {
-    "pt2": "an exported program (.pt2), whose loader unpickles objects; "
-    "give its state dict with an architecture, or export it to ONNX",
-    "native": "compiled native code; give the state dict, TorchScript or ONNX it was made from",
-    "package": "a torch.package archive, which is code; give the state dict with an architecture",
-    "legacy-pickle": "a plain pickle, which runs code of its author's choosing when opened; "
-    "save the weights alone: safetensors.torch.save_file(model.state_dict(), ...)",
-}
-
-PIXEL_TOLERANCE = 0.01
-"""Relative difference of two normalisations that are the same, written with fewer digits."""
+SLACK = 2**26
+"""Bytes by which the weights in a file may be larger than the file, and than twice it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,8 +39,9 @@ class LoadedModel:
     Attributes:
         extractor: the network behind its card.
         device: where it is.
-        facts: format, trust (``data`` or ``program``), arch, sha256, bytes, parameters,
-            feature_dim, differentiable, card, and for a state dict how its names met the network.
+        facts: format, tier, trust (``data`` or ``program``), arch, sha256, bytes, parameters,
+            feature_dim, differentiable, card, how it is isolated, and for a state dict how its
+            names met the network.
     """
 
     extractor: CardedExtractor
@@ -65,146 +60,119 @@ def open_model(
     card: Card,
     weights_key: str | None = None,
     device: torch.device = torch.device("cpu"),
+    isolation: Isolation = "auto",
+    limits: Limits | None = None,
 ) -> LoadedModel:
     """Open the model file ``path``.
 
     Args:
-        path: a state dict, safetensors, TorchScript, ONNX or OpenVINO (.xml) file, whatever its
-            name.
+        path: a state dict, safetensors, TorchScript, .pt2, ONNX or OpenVINO (.xml) file, whatever
+            its name.
         arch: the architecture of a state dict; None for formats that bring their own.
         card: how to feed it.
         weights_key: which of several networks in a checkpoint is meant; None: one fits.
         device: where to run it.
+        isolation: how what is more than data is kept apart; ``none`` runs it in this process.
+        limits: what a worker may use.
 
     Raises:
         ModelError: if it does not load, or is no extractor under this card.
-        ModelRefusedError: if its format cannot be opened without trusting its author.
+        ModelRefusedError: if its format cannot be opened without trusting its author, or the
+            isolation asked for cannot be had.
         EnvironmentUnmetError: if its format needs a package that is not installed.
     """
     form = sniff(path)
     if form in REFUSED:
         raise ModelRefusedError(f"{path} is {REFUSED[form]}")
     for given, what in ((arch, "architecture"), (weights_key, "weights key")):
-        if form in {"torchscript", "onnx", "openvino"} and given is not None:
+        if form in BRINGS_NETWORK and given is not None:
             raise ModelError(
                 f"{path} is {form} and brings its own architecture; leave out the {what} {given!r}"
             )
-    facts: dict[str, Any] = {"file": path.name, "format": form, "trust": "data", **_identity(path)}
-    if form == "onnx":
-        network: nn.Module = OnnxNetwork(path, device)
-        facts |= {"arch": "onnx", "parameters": network.parameter_count}
-    elif form == "openvino":
-        network = OpenVinoNetwork(path)
-        facts |= {"arch": "openvino", **network.facts}
-    elif form == "torchscript":
-        network = _open_script(path, device)
-        facts |= {"arch": getattr(network, "original_name", "torchscript"), "trust": "program"}
-    else:
-        network, fitting = _open_weights(path, form, arch, card, weights_key)
-        network.to(device)
-        facts |= {"arch": arch, **fitting}
-        if arch is not None and names_code(arch):
-            facts["trust"] = "program"
-    extractor = CardedExtractor(network.eval(), card, device)
-    _check_unfilled(path, extractor, facts.get("unfilled", ()))
-    facts.setdefault("parameters", sum(p.numel() for p in network.parameters()))
-    facts |= {"feature_dim": extractor.feature_dim, "differentiable": extractor.differentiable}
-    return LoadedModel(extractor=extractor, device=device, facts={**facts, "card": asdict(card)})
+    confinement = Confinement(
+        isolation=isolation,
+        limits=limits or Limits(),
+        gpu=device.type == "cuda",
+        catalogue=arch is not None and names_code(arch),
+    )
+    wanted = Wanted(arch=arch, key=weights_key, card=card)
+    network, found = _open(path, form, wanted, device, confinement)
+    tier = tier_of(form, arch)
+    extractor = CardedExtractor(network, card, device)
+    facts: dict[str, Any] = {
+        "file": path.name,
+        "format": form,
+        "tier": tier,
+        "trust": "program" if tier == "C" else "data",
+        **_identity(path),
+        **found,
+        "feature_dim": extractor.feature_dim,
+        "differentiable": extractor.differentiable,
+        "card": asdict(card),
+    }
+    return LoadedModel(extractor=extractor, device=device, facts=facts)
+
+
+def _open(
+    path: Path, form: Format, wanted: Wanted, device: torch.device, confinement: Confinement
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network, here or in a worker, and what is known about it."""
+    if confinement.isolation == "none":
+        with opened(path, form) as files:
+            if form in BRINGS_NETWORK:
+                network, found = open_program(form, files, device)
+            else:
+                network, found = fill(read_state(form, files), path, wanted, device)
+        return network, {**found, "isolation": {"level": "none", "by": []}}
+    if tier_of(form, wanted.arch) == "A":
+        with opened(path, form) as files:
+            network, found = fill(read_state(form, files), path, wanted, device)
+        return network, {**found, "isolation": {"level": "not needed", "by": []}}
+    if form not in BRINGS_NETWORK and tier_of(form, wanted.arch) == "B":
+        state, by = _weights_read_apart(path, form, confinement)
+        network, found = fill(state, path, wanted, device)
+        return network, {**found, "isolation": by}
+    remote = WorkerNetwork(path, confinement, _opening(path, form, wanted, device))
+    return remote, {**remote.facts, "isolation": _isolation(remote.worker)}
+
+
+def _weights_read_apart(
+    path: Path, form: Format, confinement: Confinement
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a checkpoint, unpickled in a worker that gives nothing but tensors."""
+    worker = Worker(path, confinement)
+    header = {"do": "weights", "form": form}
+    answer = hand_over(worker, path, form, header, limit=2 * path.stat().st_size + SLACK)
+    worker.close()
+    names = answer.header.get("names")
+    if not isinstance(names, list) or len(names) != len(answer.tensors):
+        raise ModelError(f"{path} is damaged: its weights have no names")
+    state = dict(zip(map(str, names), answer.tensors, strict=True))
+    return state, _isolation(worker)
+
+
+def _opening(path: Path, form: Format, wanted: Wanted, device: torch.device) -> Opening:
+    """Has a worker open the model."""
+    header: dict[str, Any] = {"do": "open", "form": form, "device": str(device)}
+    header |= {"arch": wanted.arch, "key": wanted.key, "card": asdict(wanted.card)}
+    return lambda worker: hand_over(worker, path, form, header).header
+
+
+def hand_over(
+    worker: Worker, path: Path, form: Format, header: Mapping[str, Any], *, limit: int = 2**20
+) -> Message:
+    """Ask with the model's files opened here: the worker sees no path that it could follow."""
+    with opened(path, form) as files:
+        every = [files.main, *files.beside.values()]
+        header = {**header, "path": str(path), "beside": list(files.beside)}
+        return worker.ask(header, files=[file.fileno() for file in every], limit=limit)
+
+
+def _isolation(worker: Worker) -> dict[str, Any]:
+    return {"level": worker.level, "by": worker.means}
 
 
 def _identity(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def _open_script(path: Path, device: torch.device) -> nn.Module:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*torch\.jit\..* is deprecated", FutureWarning)
-        try:
-            program = torch.jit.load(path, map_location=device)
-        except Exception as error:  # the interpreter raises several kinds
-            raise ModelError(f"{path}: TorchScript does not load: {reason(error)}") from error
-        return program if device.type == "cuda" else ScriptNetwork(program)
-
-
-def _open_weights(
-    path: Path, form: Format, arch: str | None, card: Card, key: str | None
-) -> tuple[nn.Module, dict[str, Any]]:
-    state = read_safetensors(path) if form == "safetensors" else read_checkpoint(path)
-    if arch is None:
-        guess = closest(state, key)
-        hint = f"--arch {guess} fits" if guess else "give it with --arch"
-        raise ModelError(f"{path} holds weights alone, without their architecture; {hint}")
-    network = build(arch, (card.height, card.width))
-    try:
-        result = fit(network, state, f"{path} as {arch}", key)
-    except ModelError as error:
-        guess = closest(state, key)
-        if guess is None or guess == arch:
-            raise
-        raise ModelError(f"{error}; --arch {guess} fits") from None
-    _check_pixels(path, state, result, card)
-    # 1.5 times the speed of the default layout for convolutions on a processor
-    network.to(memory_format=torch.channels_last)
-    return network, asdict(result)
-
-
-def _check_pixels(path: Path, state: Mapping[str, Tensor], result: Fit, card: Card) -> None:
-    """Compare the card with the normalisation that fast-reid keeps inside its model."""
-    if result.code_base.startswith("fast-reid") and card.std == (1.0, 1.0, 1.0):
-        raise ModelError(
-            f"{path}: fast-reid normalises images inside its model, and weights alone come without "
-            "that; use the preprocessing preset torchreid"
-        )
-    for statistic, unit in (("mean", card.mean), ("std", card.std)):
-        stored = [t for name, t in state.items() if name.rpartition(".")[2] == f"pixel_{statistic}"]
-        scale = 255.0 if card.value_range == "0..1" else 1.0
-        on_card = [scale * value for value in (unit if card.colour == "rgb" else unit[::-1])]
-        for tensor in stored:
-            in_file = [round(value, 3) for value in tensor.flatten().tolist()]
-            if not np.allclose(in_file, on_card, rtol=PIXEL_TOLERANCE, atol=PIXEL_TOLERANCE):
-                raise ModelError(
-                    f"{path} was trained with a pixel {statistic} of {in_file} and the card says "
-                    f"{[round(value, 3) for value in on_card]} (of 255, RGB); set "
-                    f"model.card.value_range=0..255 and model.card.{statistic}={in_file}"
-                )
-
-
-class ScriptNetwork(nn.Module):
-    """A TorchScript program beside a frozen copy of itself.
-
-    Freezing folds normalisation and constants, which makes a processor nearly twice as fast and
-    takes the gradients away; so the frozen copy serves while nobody asks for gradients.
-    """
-
-    def __init__(self, program: torch.jit.ScriptModule) -> None:
-        super().__init__()
-        self.program = program.eval()
-        self.original_name = program.original_name
-        try:
-            self.frozen: Callable[..., Any] = torch.jit.optimize_for_inference(program)
-        except RuntimeError:  # some programs cannot be frozen, and serve as they are
-            self.frozen = program
-
-    def forward(self, images: Tensor) -> Any:
-        """Whatever the program gives."""
-        return (self.program if torch.is_grad_enabled() else self.frozen)(images)
-
-
-def _check_unfilled(path: Path, extractor: CardedExtractor, names: tuple[str, ...]) -> None:
-    """Make sure that parameters the file has no weights for do not reach the features."""
-    if not names:
-        return
-    state = extractor.network.state_dict()
-    for name in names:
-        state[name].fill_(torch.nan)
-    images = torch.full((1, 3, *extractor.input_size), 0.5)
-    with torch.no_grad():
-        if extractor(images).isnan().any():
-            raise ModelError(
-                f"{path} has no weights for {', '.join(names[:3])}, on which the features depend; "
-                "give an architecture that returns the features, not the classifier's output"
-            )
-    for name in names:
-        state[name].zero_()

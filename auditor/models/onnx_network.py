@@ -1,12 +1,12 @@
 """An ONNX model as a network without gradients, run by onnxruntime.
 
-The file is read once, its external data is checked and taken in, and onnxruntime gets bytes, never
-a path that it could follow somewhere else.
+Its external data is taken in from files that were checked and opened beforehand, and onnxruntime
+gets bytes, never a path that it could follow somewhere else.
 """
 
 import math
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.exported import ExportedNetwork, check_beside, check_images, check_one_input
 from auditor.models.extractor import reason
+from auditor.models.files import ModelFiles
 
 RUNTIME: Any = onnxruntime  # it exports its names without declaring them
 
@@ -32,7 +33,7 @@ class OnnxNetwork(ExportedNetwork):
     """An ONNX model in a session of onnxruntime.
 
     Args:
-        path: the model.
+        files: the model's.
         device: a CUDA device is used if onnxruntime was built for it, else the processor.
 
     Raises:
@@ -42,9 +43,9 @@ class OnnxNetwork(ExportedNetwork):
 
     kind = "ONNX"
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, files: ModelFiles, device: torch.device) -> None:
         super().__init__()
-        model = _read(path)
+        path, model = files.path, _read(files)
         self.parameter_count = sum(math.prod(t.dims) for t in model.graph.initializer)
         options = RUNTIME.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -67,28 +68,39 @@ class OnnxNetwork(ExportedNetwork):
         return outputs
 
 
-def _read(path: Path) -> onnx.ModelProto:
+def _read(files: ModelFiles) -> onnx.ModelProto:
+    path = files.path
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load_model_from_string(files.main.read())
     except Exception as error:  # protobuf's exceptions depend on its backend
         raise ModelError(f"{path} is a damaged ONNX file: {reason(error)}") from error
-    external = [
-        tensor for tensor in _tensors(model) if onnx.external_data_helper.uses_external_data(tensor)
-    ]
-    for tensor in external:
-        check_beside(path, ExternalDataInfo(tensor).location, "external data")
-    if not external:
-        return model
-    try:
-        # checks again, against links, and opens without following them
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except (onnx.checker.ValidationError, ValueError, OSError) as error:
-        raise ModelRefusedError(f"{path}: external data: {reason(error)}") from error
-    if any(uses_external_data(tensor) for tensor in _tensors(model)):
-        raise ModelRefusedError(
-            f"{path} keeps external data where weights do not belong; save it in one file"
-        )
+    for tensor in _tensors(model):
+        if uses_external_data(tensor):
+            _take_in(tensor, files)
     return model
+
+
+def _take_in(tensor: onnx.TensorProto, files: ModelFiles) -> None:
+    """Put a weight that lies in a file beside the model into the model."""
+    path = files.path
+    try:
+        info = ExternalDataInfo(tensor)
+        if info.location not in files.beside:
+            check_beside(path, info.location, "external data")
+            raise ModelRefusedError(
+                f"{path} keeps external data where weights do not belong; save it in one file"
+            )
+        file = files.beside[info.location]
+        start, size = int(info.offset or 0), file.seek(0, os.SEEK_END)
+        length = size - start if info.length is None else int(info.length)
+        if start < 0 or length < 0 or start + length > size:
+            raise ValueError(f"{length} bytes from {start} of a file of {size}")
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise ModelRefusedError(f"{path}: external data: {reason(error)}") from error
+    file.seek(start)
+    tensor.raw_data = file.read(length)
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:

@@ -1,22 +1,22 @@
 """An OpenVINO model (IR) as a network without gradients, run by the openvino package on the CPU.
 
-The description (.xml) and the weights of the same stem (.bin) are read here, and openvino gets
-bytes, never a path that it could follow somewhere else.
+The description (.xml) and the weights of the same stem (.bin) are handed over open, and openvino
+gets bytes, never a path that it could follow somewhere else.
 """
 
 import hashlib
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from auditor.errors import EnvironmentUnmetError, ModelError
-from auditor.models.exported import ExportedNetwork, check_beside, check_images, check_one_input
+from auditor.models.exported import ExportedNetwork, check_images, check_one_input
 from auditor.models.extractor import reason
+from auditor.models.files import ModelFiles
 
 DTYPES: dict[str, type[np.floating]] = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
 
@@ -31,28 +31,27 @@ class OpenVinoNetwork(ExportedNetwork):
     in company as alone.
 
     Args:
-        path: the .xml file of the IR.
+        files: the .xml file of the IR, and the .bin file beside it.
 
     Attributes:
         facts: parameters, the weights' file, digest and size, and where the model runs.
 
     Raises:
-        ModelError: if openvino does not open it, its weights are missing, or it is no model of one
-            image input.
-        ModelRefusedError: if its weights are a link.
+        ModelError: if openvino does not open it, or it is no model of one image input.
         EnvironmentUnmetError: if openvino is not installed.
     """
 
     kind = "OpenVINO"
     facts: Mapping[str, Any]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, files: ModelFiles) -> None:
         super().__init__()
-        weights = _weights(path)
+        path, (name, file) = files.path, next(iter(files.beside.items()))
+        weights = file.read()
         self.runtime = load_runtime()
         try:
             core = self.runtime.Core()
-            model = core.read_model(model=path.read_bytes(), weights=weights)
+            model = core.read_model(model=files.main.read(), weights=weights)
             self.compiled = _compile(core, model)
         except Exception as error:  # openvino raises RuntimeError and several of its own
             raise ModelError(f"{path}: openvino does not open it: {_cause(error)}") from error
@@ -63,7 +62,7 @@ class OpenVinoNetwork(ExportedNetwork):
         self._free_batch(core, model)
         self.facts = {
             "parameters": _parameter_count(model),
-            "weights_file": path.with_suffix(".bin").name,
+            "weights_file": name,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "weights_bytes": len(weights),
             "runs_on": "cpu: openvino is not used on a GPU",
@@ -111,12 +110,6 @@ def load_runtime() -> Any:
             "the model is an OpenVINO IR, and the package openvino cannot be imported "
             f'({reason(error)}); pip install "reid-privacy-auditor[openvino]"'
         ) from None
-
-
-def _weights(path: Path) -> bytes:
-    weights = path.with_suffix(".bin")
-    check_beside(path, weights.name, "weights")
-    return weights.read_bytes()
 
 
 def _compile(core: Any, model: Any) -> Any:

@@ -25,7 +25,8 @@ Format = Literal[
 ]
 
 ACCEPTED = (
-    "a state dict (.pth, .pt, .safetensors, with an architecture), TorchScript, ONNX or OpenVINO IR"
+    "a state dict (.pth, .pt, .safetensors, with an architecture), TorchScript, .pt2, ONNX or "
+    "OpenVINO IR"
 )
 
 MAX_MEMBERS = 50_000

@@ -1,41 +1,18 @@
-"""Reads a file of weights without running anything in it, and fits them to a network.
+"""Fits the weights of a file to a network, whatever they are called there."""
 
-Weights are read by torch's restricted unpickler or by safetensors. A file that either refuses stays
-refused: falling back to full unpickling is how such loaders get broken.
-"""
-
-import pickle
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
-from auditor.errors import ModelError, ModelRefusedError
+from auditor.errors import ModelError
 from auditor.models.architectures.backbones import InstanceBatchNorm
-from auditor.models.extractor import reason
 from auditor.models.names import CodeBase, Reading, best, counts, readings, renamings
-from auditor.models.wrappers import flatten, grouped, part
+from auditor.models.wrappers import grouped, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
 HEAD_BEGINNINGS = ("classifier_", "fc_id_")
 NECKS = ("bottleneck", "neck", "bn", "running_", "add_block")
-
-# torchreid stores its best rank-1 beside the weights as a NumPy number, which is two constructors
-# and a class per number type. A name as well as an object stands for files older than NumPy 2.
-_SCALAR = np.float64(0).__reduce__()[0]
-NUMPY_NUMBERS: tuple[Any, ...] = (
-    _SCALAR,
-    (_SCALAR, "numpy.core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(code)) for code in "?bBhHiIlLefd"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,45 +36,6 @@ class Fit:
     unfilled: tuple[str, ...]
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Every tensor in a file written by torch.save, those in nested dicts under dotted names.
-
-    Raises:
-        ModelRefusedError: if the file holds more than tensors and plain values.
-        ModelError: if it is damaged, or holds no state dict.
-    """
-    try:
-        # a file and not its path: torch picks another reader by how a path ends
-        with path.open("rb") as file, torch.serialization.safe_globals(list(NUMPY_NUMBERS)):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelRefusedError(_refusal(path, str(error))) from None
-    except Exception as error:  # damage shows itself in many ways
-        raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
-    state = flatten(content) if isinstance(content, Mapping) else {}
-    if state:
-        return state
-    raise ModelError(
-        f"{path} holds {_described(content)}, no state dict; "
-        "save the network's weights with torch.save(model.state_dict(), ...)"
-    )
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        ModelError: if it is damaged or empty.
-    """
-    try:
-        state = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
-    if not state:
-        raise ModelError(f"{path} holds no tensors; save the network's state dict again")
-    return state
-
-
 def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | None = None) -> Fit:
     """Load the network in ``state`` into ``network``, all of it but a classifier.
 
@@ -114,7 +52,9 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | N
     wanted = {name: tensor for name, tensor in network.state_dict().items() if counts(name)}
     weights, left_out = part(state, key)
     found = readings(renamings(weights), wanted)
-    reading = _only([r for r in found if r.fitting and not any(_faults(r, wanted).values())], what)
+    fitting = [r for r in found if r.fitting and not any(_faults(r, wanted).values())]
+    alike = [r for r in fitting if works_alike(network, r.naming.code_base)]
+    reading = _only(alike or fitting, what)
     if reading is None:
         raise ModelError(_wrong(best(found), wanted, what))
     base = reading.naming.code_base
@@ -208,19 +148,3 @@ def _listed(faults: Mapping[str, list[str]]) -> str:
         if names
     ]
     return "; ".join(texts) or "no weight of the network is in the file"
-
-
-def _refusal(path: Path, text: str) -> str:
-    found = re.search(r"GLOBAL (\S+) was not an allowed", text)
-    held = f"the Python object {found[1]}" if found else "more than tensors and plain values"
-    return (
-        f"{path} holds {held}, and opening it would run code of its author's choosing; "
-        "on a machine that trusts it, save the weights alone: "
-        "safetensors.torch.save_file(model.state_dict(), ...)"
-    )
-
-
-def _described(content: object) -> str:
-    if isinstance(content, Mapping):
-        return f"a dict with the keys {', '.join(map(repr, list(content)[:5])) or '(none)'}"
-    return f"a {type(content).__name__}"

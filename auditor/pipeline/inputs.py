@@ -6,9 +6,11 @@ import torch
 
 from auditor.config import DataConfig, ModelConfig
 from auditor.data import open_dataset
+from auditor.isolation.limits import Limits
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, described
+from auditor.models.training_config import read_training_config
 from auditor.types import ReIDDataset
 
 
@@ -28,6 +30,8 @@ def open_data(config: DataConfig) -> ReIDDataset:
 def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
     """The configured model, fed as its file says where the configuration says nothing."""
     said = described(config.path)
+    if config.trained_with is not None:
+        said = read_training_config(config.trained_with)
     arch = arch_for(said, config.arch)
     model = open_model(
         config.path,
@@ -35,8 +39,15 @@ def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
         card=_card(config, said),
         weights_key=config.weights_key,
         device=device,
+        isolation=config.isolation,
+        limits=_limits(config),
     )
     return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
+
+
+def _limits(config: ModelConfig) -> Limits:
+    memory = 0 if config.memory_gib is None else int(config.memory_gib * 2**30)
+    return Limits(seconds=config.seconds, memory=memory)
 
 
 def _card(config: ModelConfig, said: Description | None) -> Card:

@@ -93,7 +93,11 @@ def _run(
             config=config.resolved(),
             model={**model.facts, "judges": {n: j.facts for n, j in independent.items()}},
             data=data.facts,
-            environment=describe(device),
+            environment={
+                **describe(device),
+                "isolation": {"model": model.facts["isolation"]}
+                | {name: judge.facts["isolation"] for name, judge in independent.items()},
+            },
             real_people=data.real_people,
         ),
     )

@@ -13,10 +13,11 @@ from auditor.data import open_dataset
 from auditor.errors import UsageError
 from auditor.evaluation.utility import measurements, search
 from auditor.models import open_model
-from auditor.models.architectures.registry import build, names_code
+from auditor.models.architectures.registry import build
 from auditor.models.card import Card
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
+from auditor.models.tiers import names_code
 from auditor.report import Measurement
 from auditor.training.recipe import Recipe
 from auditor.training.reid import train_reid
@@ -169,7 +170,15 @@ def start(job: Job, ctx: RunContext, draw: str = "weights") -> tuple[str, Carded
         AuditError: if the weights cannot be opened, or nothing says what network they are of.
     """
     if job.start is not None:
-        model = open_model(job.start, arch=job.arch, card=job.card, device=ctx.device)
+        # whoever names code to be trained wants it run here
+        own = job.arch is not None and names_code(job.arch)
+        model = open_model(
+            job.start,
+            arch=job.arch,
+            card=job.card,
+            device=ctx.device,
+            isolation="none" if own else "auto",
+        )
         if job.arch is None:
             raise UsageError(
                 f"--weights {job.start} is {model.facts['format']}, a finished program; "

@@ -9,17 +9,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from auditor.errors import UnsupportedTargetError
+from auditor.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.card import Card
-from auditor.models.exported import ExportedNetwork
 from auditor.models.extractor import CardedExtractor
+from auditor.models.programs import PROGRAMS
 from auditor.training import Recipe
 from auditor.training.learner import identity_dims
 from auditor.training.recipe import Positive, Weight
 from auditor.types import Target
-
-PROGRAMS = (ExportedNetwork, torch.jit.ScriptModule)
-"""Networks that can be run but not trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +81,10 @@ def retrainable(target: Target) -> CardedExtractor:
     kind = type(extractor).__name__
     if isinstance(extractor, CardedExtractor):
         kind = type(extractor.network).__name__
+        if isinstance(extractor.network, WorkerNetwork):
+            raise UnsupportedTargetError(
+                f"the extractor runs in a worker, where it cannot be retrained; {WAY_OUT}"
+            )
         program = any(isinstance(module, PROGRAMS) for module in extractor.modules())
         if not program and any(p.requires_grad for p in extractor.parameters()):
             return extractor

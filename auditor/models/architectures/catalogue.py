@@ -184,6 +184,7 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     "light_mbn": lambda size: LightMBN(),
     **{depth: _iresnet(depth) for depth in FACE_DEPTHS},
     "vit_reid_base": _vit("base", jigsaw=False),
+    "vit_reid_small": _vit("small", jigsaw=False),
     "vit_reid_base_stride16": _vit("base", stride=16, jigsaw=False),
     "vit_reid_small_stride16": _vit("small", stride=16, jigsaw=False),
 }

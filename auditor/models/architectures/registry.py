@@ -5,6 +5,7 @@ Names are looked up in this order: the catalogue of re-ID networks, torchvision,
 the name stands for (`CHANGES`). Nothing is ever downloaded.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ from auditor.models.architectures.group_norm import ENDING, with_group_norm
 from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import is_head, works_alike
+from auditor.models.tiers import names_code
 from auditor.models.wrappers import part
 from auditor.plugins.containment import contained
 
@@ -91,11 +93,6 @@ CHANGES: Mapping[str, Callable[[nn.Module], nn.Module]] = {
 generalised mean, its exponent learned or 3, in the place of the strong baseline's pooling."""
 
 
-def names_code(arch: str) -> bool:
-    """Whether an architecture's name is that of somebody's own code, ``package.module:factory``."""
-    return ":" in arch and not arch.startswith("timm:")
-
-
 def closest(state: Mapping[str, Tensor], key: str | None = None) -> str | None:
     """The architecture that shares nearly all parameters, by name and shape, with ``state``.
 
@@ -129,9 +126,8 @@ def _likeness(arch: str, renamed: Renamed) -> float:
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
     if not _may_fit(_shapes(renamed[0].weights), _shapes(wanted)):
         return 0.0
-    reading = read(renamed, wanted)
-    if not works_alike(network, reading.naming.code_base):
-        return 0.0
+    alike = [naming for naming in renamed if works_alike(network, naming.code_base)]
+    reading = read(alike, wanted)
     return len(reading.fitting) / len(wanted.keys() | {n for n in reading.given if not is_head(n)})
 
 
@@ -156,6 +152,20 @@ def _outline(arch: str) -> nn.Module:
 def _sides(renamed: Renamed) -> str:
     found = [n.weights["side_embed"] for n in renamed if "side_embed" in n.weights]
     return f"_sie{len(found[0])}" if found else ""
+
+
+def with_sides(arch: str, state: Mapping[str, Tensor]) -> str:
+    """The architecture with as many sides as the weights have, where its name leaves them open.
+
+    >>> with_sides("vit_reid_base_sie", {"base.sie_embed": torch.zeros(6, 1, 768)})
+    'vit_reid_base_sie6'
+    """
+    if not re.search(r"_sie(?=\+|$)", arch):
+        return arch
+    sides = _sides(renamings(state))
+    if not sides:
+        raise ModelError(f"no embedding of cameras or viewpoints is stored for {arch!r}")
+    return re.sub(r"_sie(?=\+|$)", sides, arch)
 
 
 def _maker(arch: str, size: tuple[int, int]) -> Callable[[], nn.Module]:

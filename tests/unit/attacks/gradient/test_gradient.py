@@ -19,7 +19,7 @@ from auditor.certification.controls import NullExtractor, PlantedLeak
 from auditor.errors import UnsupportedTargetError
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
-from auditor.models.loaders import ScriptNetwork
+from auditor.models.programs import ScriptNetwork
 from auditor.types import RunContext, Target
 from tests import worlds
 
@@ -306,7 +306,7 @@ def test_extractors_without_a_gradient_to_share_are_not_applicable(extractor, wo
 def test_a_torchscript_program_is_not_applicable():
     program = torch.jit.trace(nn.Sequential(Scripted(), nn.Linear(3, 4)), torch.rand(1, 3, 8, 4))
     extractor = CardedExtractor(ScriptNetwork(program), Card(height=8, width=4))
-    with pytest.raises(UnsupportedTargetError, match=r"TorchScript.*--arch"):
+    with pytest.raises(UnsupportedTargetError, match=r"finished program.*--arch"):
         trainable(extractor)
 
 

@@ -8,12 +8,12 @@ from torch import nn
 
 from auditor.embedding import embed
 from auditor.errors import ModelError
-from auditor.models import open_model
 from auditor.models.architectures.registry import build
 from auditor.models.card import Card
 from auditor.models.described import described
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
+from tests.opening import open_model
 
 CARD = Card(height=16, width=8, l2_norm=True)
 

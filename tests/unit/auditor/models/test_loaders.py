@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.models import open_model
 from auditor.models.card import PRESETS, Card, card_from
 from auditor.models.extractor import CardedExtractor
+from tests.opening import open_model
 from tests.real import real_weights
 
 __all__ = ["real_weights"]
@@ -310,13 +310,71 @@ def test_the_canary_would_have_sung(tmp_path):
     assert (tmp_path / "canary").exists()
 
 
-def test_exported_programs_and_native_code_are_refused(tmp_path):
+def test_native_code_is_refused(tmp_path):
     path = tmp_path / "model.pth"
-    torch.export.save(torch.export.export(Tiny().eval(), (torch.ones(2, 3, 16, 8),)), path)
-    with pytest.raises(ModelRefusedError, match=r"exported program .*ONNX"):
-        open_model(path, arch=None, card=SMALL)
     path.write_bytes(b"ftrt" + bytes(100))
     with pytest.raises(ModelRefusedError, match="native code"):
+        open_model(path, arch=None, card=SMALL)
+
+
+# -- torch.export -------------------------------------------------------------------------------
+
+
+def exported(path, module, batch=None):
+    """A .pt2 for batches of any size, or of one."""
+    example = torch.rand(batch or 2, 3, 16, 8)
+    free = None if batch else ({0: torch.export.Dim("batch")},)
+    torch.export.save(torch.export.export(module.eval(), (example,), dynamic_shapes=free), path)
+    return path
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2, 16])
+def test_pt2_with_gradients_at_any_batch_size(tmp_path, net, images, batch):
+    model = open_model(exported(tmp_path / "model.pt2", net, batch), arch=None, card=SMALL)
+    assert (model.facts["tier"], model.facts["trust"]) == ("C", "program")
+    assert model.facts["differentiable"] is True
+    want, got = images.clone().requires_grad_(), images.clone().requires_grad_()
+    extractor = CardedExtractor(net.eval(), SMALL)
+    torch.testing.assert_close(model.extractor(got), extractor(want))
+    model.extractor(got).square().sum().backward()
+    extractor(want).square().sum().backward()
+    torch.testing.assert_close(got.grad, want.grad)
+
+
+class Two(nn.Module):
+    def forward(self, images, camera):
+        return images.mean((2, 3)) + camera
+
+
+class Whole(nn.Module):
+    def forward(self, images):
+        return images.float().mean((2, 3))
+
+
+def test_pt2_that_takes_something_else(tmp_path):
+    path = tmp_path / "model.pt2"
+    two = (torch.rand(2, 3, 16, 8), torch.rand(2, 1))
+    torch.export.save(torch.export.export(Two(), two), path)
+    with pytest.raises(ModelError, match=r"takes 2 inputs \(images, camera\)"):
+        open_model(path, arch=None, card=SMALL)
+    pixels = torch.zeros(2, 3, 16, 8, dtype=torch.uint8)
+    torch.export.save(torch.export.export(Whole(), (pixels,)), path)
+    with pytest.raises(ModelError, match=r"takes torch.uint8 instead of floats"):
+        open_model(path, arch=None, card=SMALL)
+
+
+def test_pt2_brings_its_architecture(tmp_path, net):
+    path = exported(tmp_path / "model.pt2", net)
+    with pytest.raises(ModelError, match="leave out the architecture 'osnet_x1_0'"):
+        open_model(path, arch="osnet_x1_0", card=SMALL)
+
+
+def test_pt2_that_does_not_load(tmp_path, net):
+    path = tmp_path / "model.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/models/model.json", "{}")
+    with pytest.raises(ModelError, match=r"the \.pt2 does not load"):
         open_model(path, arch=None, card=SMALL)
 
 

@@ -8,7 +8,6 @@ import torchvision
 from torch import nn
 
 from auditor.errors import ModelError
-from auditor.models import open_model
 from auditor.models.architectures.agw import NonLocalResNet
 from auditor.models.architectures.backbones import InstanceBatchNorm, feature_map
 from auditor.models.architectures.pcb import PCB
@@ -17,6 +16,7 @@ from auditor.models.architectures.strong_baseline import GeM, StrongBaseline
 from auditor.models.architectures.transreid import TransReID
 from auditor.models.card import Card, card_from
 from auditor.models.state_dict import fit
+from tests.opening import open_model
 
 SIZE = (64, 32)
 SMALL = Card(height=64, width=32)

@@ -8,10 +8,10 @@ import torch
 
 from auditor.embedding import embed
 from auditor.errors import EnvironmentUnmetError, ModelError, ModelRefusedError
-from auditor.models import open_model
 from auditor.models.card import PRESETS, Card
 from auditor.models.openvino_network import load_runtime
 from auditor.models.sniff import sniff
+from tests.opening import open_model
 from tests.real import real_weights
 
 __all__ = ["real_weights"]

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from auditor.errors import ModelError
-from auditor.models import open_model
 from auditor.models.architectures.registry import closest
 from auditor.models.card import Card
 from auditor.models.wrappers import flatten
+from tests.opening import open_model
 from tests.unit.auditor.models.test_loaders import TINY, Tiny
 
 SMALL = Card(height=16, width=8)
