@@ -14,7 +14,7 @@ from attacks.attributes.scoring import inferred
 from attacks.closed_set import Sides, named, split_gallery
 from attacks.matching import rated, search
 from attacks.publication import published
-from auditor.certification.planting import CELLS, Planted
+from auditor.certification.planting import AMPLITUDE, CELLS, Planted
 from auditor.embedding import stored_gallery
 from auditor.types import AttackResult, RunContext
 
@@ -63,10 +63,10 @@ def _mean(rows: Tensor, weights: Tensor) -> Tensor:
 
 
 def find_people(planted: Planted, ctx: RunContext, name: str) -> AttackResult:
-    """The expected centre behind each entry, searched by cosine to the clean query's."""
+    """Each entry beside the clean query, by what both tell of one person."""
     data, truth = planted.target.data, planted.truth(ctx)
     partners = data.gallery.partners
     query = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
-    entries = truth.centre_of(stored_gallery(planted.target, ctx))
-    found = search(query, entries, data, partners)
+    asked, entries = truth.finding(query / AMPLITUDE, stored_gallery(planted.target, ctx))
+    found = search(asked, entries, data, partners)
     return AttackResult(rated(name, found, data, partners))
