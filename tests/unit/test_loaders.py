@@ -359,7 +359,7 @@ def test_pt2_that_takes_something_else(tmp_path):
         open_model(path, arch=None, card=SMALL)
     pixels = torch.zeros(2, 3, 16, 8, dtype=torch.uint8)
     torch.export.save(torch.export.export(Whole(), (pixels,)), path)
-    with pytest.raises(ModelError, match=r"takes torch.uint8 instead of floats"):
+    with pytest.raises(ModelError, match=r"takes whole pixels; set the card"):
         open_model(path, arch=None, card=SMALL)
 
 
