@@ -1,8 +1,8 @@
 """A few people of a data set, with a few pictures of each, for measurements that must be brief.
 
-`python benchmarks/sample.py data/market/manifest.csv sample.csv` draws 150 attacked and 200
-auxiliary people, and of each at most 3 query, 8 gallery or 9 auxiliary pictures; the same file and
-seed give the same sample. Paths in the sample are absolute.
+`python benchmarks/sample.py data/market/manifest.csv data/market/sample.csv` draws 150 attacked
+and 200 auxiliary people, and of each at most 3 query, 8 gallery or 9 auxiliary pictures; the same
+file and seed give the same sample. It belongs beside the manifest, for paths stay as they are.
 """
 
 import argparse
@@ -50,8 +50,6 @@ def main() -> None:
     with given.manifest.open(newline="") as file:
         rows = list(csv.DictReader(file))
     few = sampled(rows, given.attacked, given.auxiliary, given.seed)
-    for row in few:
-        row["path"] = str(given.manifest.parent.resolve() / row["path"])
     with given.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()

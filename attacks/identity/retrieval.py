@@ -72,7 +72,7 @@ class IdentityRetrieval:
         return AttackResult((*measurements, *worse_of_each(parts)), notes=(note,))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each entry, searched by the clean query."""
+        """Each entry beside the clean query, by what both tell where all moments are known."""
         return find_people(planted, ctx, "retrieved")
 
 

@@ -69,7 +69,7 @@ class Linkage:
         return linked(first, second, self.pairs, notes, target, ctx)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each entry of either release, compared by cosine."""
+        """Entries of both releases, by what they tell of one person where all moments are known."""
         return link_people(planted, self._second_extractor(planted.target, ctx), self.pairs, ctx)
 
     def _second_extractor(self, target: Target, ctx: RunContext) -> FeatureExtractor:
@@ -103,7 +103,7 @@ def link_people(
     """What whoever knows the moments of the faint plant links; see `attacks.references`."""
     target, truth = planted.target, planted.truth(ctx)
     entries = (stored_gallery(target, ctx), second_release(target, second, ctx))
-    first, other = map(truth.centre_of, entries)
+    first, other = map(truth.linking, entries)
     return linked(first, other, pairs, (), target, ctx)
 
 

@@ -35,7 +35,7 @@ class LinkageByModel:
             raise ValueError("pairs must be at least 1")
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each entry of either release, compared by cosine."""
+        """Entries of both releases, by what they tell of one person where all moments are known."""
         return link_people(planted, planted.target.extractor, self.pairs, ctx)
 
 

@@ -6,16 +6,16 @@ an attack reaches, as a share of this, is its efficiency; see `auditor.certifica
 """
 
 from attacks.protocol.matching import rated, search
-from auditor.certification.planting import CELLS, Planted
+from auditor.certification.planting import AMPLITUDE, CELLS, Planted
 from auditor.embedding import stored_gallery
 from auditor.types import AttackResult, RunContext
 
 
 def find_people(planted: Planted, ctx: RunContext, name: str) -> AttackResult:
-    """The expected centre behind each entry, searched by cosine to the clean query's."""
+    """Each entry beside the clean query, by what both tell of one person."""
     data, truth = planted.target.data, planted.truth(ctx)
     partners = data.gallery.partners
     query = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
-    entries = truth.centre_of(stored_gallery(planted.target, ctx))
-    found = search(query, entries, data, partners)
+    asked, entries = truth.finding(query / AMPLITUDE, stored_gallery(planted.target, ctx))
+    found = search(asked, entries, data, partners)
     return AttackResult(rated(name, found, data, partners))

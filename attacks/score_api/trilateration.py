@@ -88,7 +88,7 @@ class ScoreTrilateration:
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each entry, searched by the clean query."""
+        """Each entry beside the clean query, by what both tell where all moments are known."""
         return find_people(planted, ctx, "matched")
 
     def _notes(self, target: Target, scores: Tensor, ctx: RunContext) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ code is painted as a few large cells that fill the picture, and the extractor re
 the leak passes through whatever a scenario does to pictures and to features. How much of the
 variance lies between people is set so that the best adversary names about `AIM` of them.
 
-`Truth` is what that adversary knows and no attack does: the moments of codes on both sides of the
-scenario's mechanism, taken from a large sample of further people. From Gaussian moments follow the
-Bayes classifier of the two-covariance model, the linear discriminant of attributes, and the
-posterior mean of a code.
+`Truth` is what that adversary knows and no attack does: the moments of codes, exactly, and how the
+scenario's mechanism passes them on, from a large sample of further people. From Gaussian moments
+follow the Bayes classifier of the two-covariance model, the linear discriminant of attributes, the
+axes along which two pictures tell of one person, and the posterior mean of a code.
 
 No audited model takes part: the faint extractor stands in its place. So no model can tell a control
 from the real thing and behave there.
@@ -198,10 +198,13 @@ class Planted:
     target: Target
     code: Code
     people: int
+    _whole: "Planted | None" = None
     _truth: dict[str, "Truth"] = field(default_factory=dict)
 
     def truth(self, ctx: RunContext) -> "Truth":
-        """The moments of codes on both sides of the mechanisms; measured once."""
+        """The moments of codes on both sides of the mechanisms; measured once, for any size."""
+        if self._whole is not None:
+            return self._whole.truth(ctx)
         if "truth" not in self._truth:
             self._truth["truth"] = _study(self, ctx)
         return self._truth["truth"]
@@ -225,7 +228,7 @@ class Planted:
         )
         originals = None if target.originals is None else taken(target.originals, attacked)
         shown = replace(target, data=data, originals=originals)
-        return Planted(shown, self.code, len(attacked), self._truth)
+        return Planted(shown, self.code, len(attacked), self._whole or self)
 
     def behind(self, target: Target) -> "Planted":
         """The same plant under another target's mechanisms, whose truth is another one."""
@@ -303,7 +306,7 @@ def _behind(scenario: Target, data: ReIDDataset, ctx: RunContext) -> Target:
     return replace(target, data=hidden, publish=scenario.publish, originals=data.gallery)
 
 
-STUDIED = (1000, 3)
+STUDIED = (4000, 2)
 """Further people, and pictures of each, from whom the best adversary knows the moments."""
 PUBLISHED = (400, 2)
 """The same where their pictures have to be protected, which may take long."""
@@ -311,7 +314,10 @@ PUBLISHED = (400, 2)
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the best adversary knows: codes of many people, and how the mechanisms pass them on.
+    """What the best adversary knows: how codes come about, and how the mechanisms pass them on.
+
+    The moments of codes are known exactly. Those of stored rows are what is linear in the code,
+    and a remainder that is measured: the smaller it is, the less is left to chance.
 
     Attributes:
         pids: ``(N,)`` of the sample.
@@ -320,6 +326,8 @@ class Truth:
         rows: ``(N, DIM)`` float64, what is stored of those.
         labels: attribute -> ``(N,)``.
         values: attribute -> how many values it has.
+        spread: covariance ``(DIM, DIM)`` float64 of people's centres.
+        step: variance per coordinate of a picture's step from its person.
     """
 
     pids: Tensor
@@ -328,6 +336,8 @@ class Truth:
     rows: Tensor
     labels: Mapping[str, Tensor]
     values: Mapping[str, int]
+    spread: Tensor
+    step: float
 
     @cached_property
     def mean(self) -> Tensor:
@@ -335,37 +345,66 @@ class Truth:
         return self.rows.mean(0)
 
     @cached_property
+    def passed(self) -> Tensor:
+        """``(DIM, DIM)``: what a code is multiplied by on its way to a stored row, at best."""
+        codes = self.codes.double() - self.codes.double().mean(0)
+        passed: Tensor = torch.linalg.lstsq(codes, self.rows - self.mean).solution
+        return passed
+
+    @cached_property
     def within(self) -> Tensor:
         """Covariance ``(DIM, DIM)`` of stored rows about their people."""
-        people, person = self.pids.unique(return_inverse=True)
-        sums = torch.zeros(len(people), DIM, dtype=torch.float64).index_add_(0, person, self.rows)
-        steps = self.rows - (sums / person.bincount()[:, None])[person]
-        within: Tensor = steps.T @ steps / (len(self.rows) - len(people)) + _floor(self.rows)
-        return within
+        within: Tensor = self.step * self.passed.T @ self.passed + self._remainder[1]
+        return within + _floor(self.rows)
 
     @cached_property
     def between(self) -> Tensor:
-        """Covariance ``(DIM, DIM)`` of people's stored centres: total less within."""
-        total = (self.rows - self.mean).T @ (self.rows - self.mean) / len(self.rows)
-        variances, axes = torch.linalg.eigh(total - self.within)
-        between: Tensor = (axes * variances.clamp_min(0)) @ axes.T + _floor(self.rows)
-        return between
+        """Covariance ``(DIM, DIM)`` of people's stored centres."""
+        between: Tensor = self.passed.T @ self.spread @ self.passed + self._remainder[0]
+        return between + _floor(self.rows)
+
+    @cached_property
+    def _remainder(self) -> tuple[Tensor, Tensor]:
+        """What of stored rows is not linear in their codes: between people, and within."""
+        codes = self.codes.double() - self.codes.double().mean(0)
+        rest = self.rows - self.mean - codes @ self.passed
+        people, person = self.pids.unique(return_inverse=True)
+        sums = torch.zeros(len(people), DIM, dtype=torch.float64).index_add_(0, person, rest)
+        steps = rest - (sums / person.bincount()[:, None])[person]
+        within = steps.T @ steps / (len(rest) - len(people))
+        variances, axes = torch.linalg.eigh(rest.T @ rest / len(rest) - within)
+        return (axes * variances.clamp_min(0)) @ axes.T, within
 
     def centre_of(self, rows: Tensor) -> Tensor:
         """The expected centre ``(M, DIM)`` float32 of whoever stored rows ``(M, DIM)`` show."""
-        return self._expected(self.centres, rows)
+        return self._expected(self.spread, rows)
 
     def code_of(self, rows: Tensor) -> Tensor:
         """The expected code ``(M, DIM)`` float32 of the picture behind stored rows ``(M, DIM)``."""
-        return self._expected(self.codes, rows)
+        return self._expected(self.spread + self.step * torch.eye(DIM, dtype=torch.float64), rows)
 
-    def _expected(self, wanted: Tensor, rows: Tensor) -> Tensor:
-        total = self.between + self.within
-        offset = wanted.double().mean(0)
-        cross = (self.rows - self.mean).T @ (wanted.double() - offset) / len(self.rows)
-        gain = torch.linalg.solve(total, cross)
-        expected: Tensor = (rows.double() - self.mean) @ gain + offset
+    def _expected(self, spread: Tensor, rows: Tensor) -> Tensor:
+        gain = torch.linalg.solve(self.between + self.within, self.passed.T @ spread)
+        expected: Tensor = (rows.double() - self.mean) @ gain + self.codes.double().mean(0)
         return expected.float()
+
+    def linking(self, rows: Tensor) -> Tensor:
+        """Stored rows ``(M, DIM)`` to ``(M, DIM)`` whose cosine tells whether two show a person."""
+        total = self.between + self.within
+        axes, _ = canonical(total, total, self.between)
+        return ((rows.double() - self.mean) @ axes).float()
+
+    def finding(self, codes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes of clean pictures and stored rows, whose cosine tells whether they show a person.
+
+        Args:
+            codes: ``(Q, DIM)``.
+            rows: ``(M, DIM)``.
+        """
+        total = self.spread + self.step * torch.eye(DIM, dtype=torch.float64)
+        left, right = canonical(total, self.between + self.within, self.spread @ self.passed)
+        asked = (codes.double() - self.codes.double().mean(0)) @ left
+        return asked.float(), ((rows.double() - self.mean) @ right).float()
 
     def naming(self, known: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
         """Log-likelihoods ``(M, P)`` of whom rows ``(M, DIM)`` show, given ``known`` rows of each.
@@ -412,6 +451,24 @@ class Truth:
         return scores
 
 
+def canonical(left: Tensor, right: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
+    """Axes ``(D, D)`` for either side, along which inner products tell what belongs together.
+
+    Those of canonical correlation, each weighed by what it tells: the inner product is the part of
+    the likelihood ratio of two Gaussian vectors that depends on both.
+
+    Args:
+        left: covariance ``(D, D)`` of one side.
+        right: of the other.
+        cross: between both.
+    """
+    roots = [torch.linalg.inv(torch.linalg.cholesky(covariance)).T for covariance in (left, right)]
+    first, correlations, second = torch.linalg.svd(roots[0].T @ cross @ roots[1])
+    correlations = correlations.clamp(0, 1 - 1e-9)
+    weights = (correlations / (1 - correlations.square())).sqrt()
+    return roots[0] @ first * weights, roots[1] @ second.T * weights
+
+
 def _floor(rows: Tensor) -> Tensor:
     """Next to nothing on the diagonal, for coordinates that a mechanism has emptied."""
     scale = float((rows - rows.mean(0)).square().mean())
@@ -425,10 +482,9 @@ def _study(planted: Planted, ctx: RunContext) -> Truth:
     people, pictures = STUDIED if target.publish is None else PUBLISHED
     first = 1 + max(int(split.pids.max()) for split in (data.gallery, data.auxiliary))
     pids = torch.arange(first, first + people).repeat_interleave(pictures)
-    labels = {
-        name: torch.randint(len(values), (people,), generator=generator).repeat_interleave(pictures)
-        for name, values in data.attribute_values.items()
-    }
+    labels = _labels(data.auxiliary, people, pictures, generator)
+    spelled = replace(code, own=0.0).centres(pids, labels).double()
+    spread = torch.cov(spelled.T) + code.own * torch.eye(DIM, dtype=torch.float64)
     centres = code.centres(pids, labels)
     codes = centres + code.steps(len(pids), generator)
     cameras = torch.full_like(pids, MISSING)
@@ -438,4 +494,15 @@ def _study(planted: Planted, ctx: RunContext) -> Truth:
     clean = features_of(target.extractor, split, replace(ctx, memo=Memo()))
     rows = target.release(clean, ctx.generator("plant.study.release")).double()
     values = {name: len(words) for name, words in data.attribute_values.items()}
-    return Truth(pids, centres, codes, rows, labels, values)
+    return Truth(pids, centres, codes, rows, labels, values, spread, code.step)
+
+
+def _labels(
+    known: Split, people: int, pictures: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Attributes ``(people · pictures,)`` of further people, each like one in ``known``."""
+    _, first = _first_rows(known.pids)
+    if not len(first):
+        return {}
+    like = first[torch.randint(len(first), (people,), generator=generator)]
+    return {n: column[like].repeat_interleave(pictures) for n, column in known.attributes.items()}

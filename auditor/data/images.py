@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from auditor.console import printable
+from auditor.data.resizing import resize_picture, resize_pixels, resizing_to
 from auditor.errors import DataError
 from auditor.types import Images, Selection
 
@@ -23,7 +23,11 @@ MAX_PIXELS = 16_000_000
 
 @dataclass(frozen=True)
 class FileImages:
-    """Pictures decoded from files when asked for, resized as re-ID code does (Pillow, bilinear)."""
+    """Pictures decoded from files when asked for, and resized as the asked size says.
+
+    A plain (height, width) means as re-ID code does: Pillow, bilinear; see
+    `auditor.data.resizing.InputSize`.
+    """
 
     paths: Sequence[Path]
 
@@ -57,7 +61,7 @@ class MemoryImages:
         images = self.pixels[torch.as_tensor(indices, dtype=torch.long)].float().div_(255)
         if images.shape[-2:] == size:
             return images
-        return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+        return resize_pixels(images, size).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,16 @@ def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
     """
-    height, width = size
-    rgb = decode(path)
-    if rgb.size != (width, height):
-        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(rgb)
+    picture = decode(path, turn=resizing_to(size).turn)
+    return np.asarray(resize_picture(picture, size))
 
 
-def decode(path: Path) -> Image.Image:
+def decode(path: Path, *, turn: bool = False) -> Image.Image:
     """The whole picture in ``path`` as RGB in its own size.
+
+    Args:
+        path: of the picture.
+        turn: whether it is turned as its EXIF orientation says.
 
     Raises:
         DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
@@ -130,7 +135,7 @@ def decode(path: Path) -> Image.Image:
                     f"{path} has more than 8 bits a channel, of which no model here says what "
                     "white is; convert it to 8 bits first, the same way for all pictures"
                 )
-            return image.convert("RGB")
+            return (ImageOps.exif_transpose(image) if turn else image).convert("RGB")
     except DataError:
         raise
     # A damaged file can end a decoder in almost any way, and each of them means the same to us.

@@ -46,12 +46,19 @@ class WorkerNetwork(nn.Module):
         self.input_dtype = DTYPES.get(str(said["dtype"]), torch.float32)
         self.level, self.means = self.worker.level, self.worker.means
         self._drawn = (0, 0)
+        self.sides: list[int] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WorkerNetwork":
         return self  # nothing in it can be changed from here
 
-    def forward(self, images: Tensor) -> Any:
-        """Whatever the model gives for images ``(B, 3, H, W)``."""
+    def forward(self, images: Tensor, *sides: Tensor) -> Any:
+        """Whatever the model gives for images ``(B, 3, H, W)``.
+
+        Args:
+            images: as the model takes them.
+            *sides: further inputs ``(B,)``, each the same number for all images.
+        """
+        self.sides = [int(side[0]) for side in sides]
         if torch.is_grad_enabled() and images.requires_grad:
             layout: dict[str, Any] = {}
             outputs: Sequence[Tensor] = _Through.apply(images, self, layout)
@@ -60,7 +67,7 @@ class WorkerNetwork(nn.Module):
         return _arranged(outputs, layout)
 
     def _run(self, images: Tensor, *, keep: bool) -> tuple[dict[str, Any], list[Tensor]]:
-        question = {"do": "run", "keep": keep, "seed": self._seed()}
+        question = {"do": "run", "keep": keep, "seed": self._seed(), "sides": self.sides}
         answer = self._ask(question, [images])
         layout = dict(answer.header)
         kinds, grads = layout.get("kinds"), layout.get("grads")

@@ -19,7 +19,7 @@ from auditor.isolation.confinement import confine
 from auditor.isolation.limits import Limits
 from auditor.isolation.protocol import Channel, Message, ProtocolError
 from auditor.models.card import Card
-from auditor.models.extractor import input_dtype, reason
+from auditor.models.extractor import input_dtype, reason, set_precision
 from auditor.models.files import ModelFiles
 from auditor.models.programs import open_program
 from auditor.models.tensor_files import read_state
@@ -95,32 +95,38 @@ class _Service:
                 state = read_state(header["form"], files)
             return Message({"names": list(state)}, list(state.values()))
         if header["do"] == "run":
-            return self._run(asked.tensors[0], keep=header["keep"], seed=header["seed"])
+            sides = header.get("sides", [])
+            return self._run(asked.tensors[0], sides, keep=header["keep"], seed=header["seed"])
         return self._pull(header["through"], asked.tensors)
 
     def _open(self, asked: Message) -> Message:
         header = asked.header
         self.device = torch.device(header["device"])
+        card = Card(**header["card"])
         with _files(asked) as files:
             if header["arch"] is None:
-                self.network, facts = open_program(header["form"], files, self.device)
+                self.network, facts = open_program(
+                    header["form"], files, self.device, card.precision
+                )
             else:
                 from auditor.models.weights import Wanted, fill  # the template has imported it
 
                 state = read_state(header["form"], files)
-                wanted = Wanted(arch=header["arch"], key=header["key"], card=Card(**header["card"]))
+                wanted = Wanted(arch=header["arch"], key=header["key"], card=card)
                 self.network, facts = fill(state, files.path, wanted, self.device)
+        set_precision(self.network, card.precision)
         # gradients are asked for on images alone
         dtype = input_dtype(self.network)
         self.network.requires_grad_(False)
         return Message({"facts": facts, "dtype": str(dtype).removeprefix("torch.")})
 
-    def _run(self, images: Tensor, *, keep: bool, seed: int) -> Message:
+    def _run(self, images: Tensor, sides: list[int], *, keep: bool, seed: int) -> Message:
         self.images, self.outputs = None, []
         torch.manual_seed(seed)
         images = images.to(self.device).requires_grad_(keep)
+        constants = [torch.full(images.shape[:1], side, device=self.device) for side in sides]
         with torch.set_grad_enabled(keep):
-            result = self.network(images)
+            result = self.network(images, *constants)
         single = isinstance(result, Tensor)
         outputs = _listed(result)
         tensors = [output for output in outputs if isinstance(output, Tensor)]

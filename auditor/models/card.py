@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
+from auditor.data.resizing import InputSize, Interpolation, Resizing
 from auditor.errors import UsageError, did_you_mean
 
 Triple = tuple[float, float, float]
@@ -22,6 +23,7 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 _ZERO: Triple = (0.0, 0.0, 0.0)
 _HALF: Triple = (0.5, 0.5, 0.5)
 _ONE: Triple = (1.0, 1.0, 1.0)
+_AS_THEY_ARE = ("0..255", _ZERO, _ONE)
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -29,9 +31,9 @@ _ONE: Triple = (1.0, 1.0, 1.0)
 class Card:
     """How one model takes images and gives features.
 
-    An image arrives as RGB in [0, 1] and is resized to ``height`` × ``width`` if it has another
-    size; files are decoded and resized by Pillow, bilinear, as re-ID code does. Then its channels
-    are put in the order ``colour``, scaled to ``value_range``, and ``(x − mean) / std`` is taken.
+    A picture is resized to ``height`` × ``width``, by default by Pillow, bilinear, as re-ID code
+    does, and arrives as RGB in [0, 1]. Then its channels are put in the order ``colour``, scaled to
+    ``value_range``, and ``(x − mean) / std`` is taken.
 
     Attributes:
         height: of the input, in pixels.
@@ -41,8 +43,21 @@ class Card:
         mean: per channel, on the scale ``value_range`` and in the order ``colour``.
         std: likewise.
         l2_norm: whether features are scaled to length one.
-        output: which result to use when the model returns several.
+        output: which result to use when the model returns several; None: it returns one.
         distance: how the owner compares two features.
+        interpolation: between pixels, where a picture is resized.
+        antialias: whether a smaller picture averages over all it covers, as Pillow does; OpenCV
+            does not.
+        letterbox: whether a picture keeps its proportions, in the middle of a plain frame.
+        fill: grey level of that frame, of 255.
+        turn: whether a picture is turned as its EXIF orientation says; re-ID code reads it as it is
+            stored, OpenCV turns it.
+        flip: whether the features of a picture and of its mirror image are averaged.
+        axes: order of the input's axes.
+        pixels: type of the input; uint8 takes 0 to 255 as they are.
+        precision: in which the network computes; as stored in its file, or another.
+        side_inputs: what else the network takes, one whole number per input beside the images, such
+            as the camera's; an audit gives every picture the same.
     """
 
     height: Annotated[int, Field(ge=8, le=2048)] = 256
@@ -52,8 +67,30 @@ class Card:
     mean: tuple[Shift, Shift, Shift] = IMAGENET_MEAN
     std: tuple[Scale, Scale, Scale] = IMAGENET_STD
     l2_norm: bool = False
-    output: Annotated[int, Field(ge=0)] = 0
+    output: Annotated[int, Field(ge=0)] | None = None
     distance: Literal["cosine", "euclidean"] = "cosine"
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+    letterbox: bool = False
+    fill: Annotated[int, Field(ge=0, le=255)] = 114
+    turn: bool = False
+    flip: bool = False
+    axes: Literal["nchw", "nhwc"] = "nchw"
+    pixels: Literal["float", "uint8"] = "float"
+    precision: Literal["stored", "float32", "float16", "bfloat16"] = "stored"
+    side_inputs: tuple[int, ...] = ()
+
+    @property
+    def input_size(self) -> InputSize:
+        """(height, width), and how pictures get there."""
+        how = Resizing(
+            interpolation=self.interpolation,
+            antialias=self.antialias,
+            letterbox=self.letterbox,
+            fill=self.fill,
+            turn=self.turn,
+        )
+        return InputSize(self.height, self.width, how)
 
 
 PRESETS: Mapping[str, Card] = {
@@ -90,13 +127,19 @@ def card_from(preset: str, overrides: Mapping[str, Any]) -> Card:
         if key not in names:
             raise UsageError(f"the preprocessing card has no field {key!r}; {_hint(key, names)}")
     try:
-        return _ADAPTER.validate_python({**asdict(PRESETS[preset]), **overrides})
+        card = _ADAPTER.validate_python({**asdict(PRESETS[preset]), **overrides})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UsageError(
             f"preprocessing card: {place} is {first['input']!r}: {first['msg']}"
         ) from None
+    if card.pixels == "uint8" and (card.value_range, card.mean, card.std) != _AS_THEY_ARE:
+        raise UsageError(
+            "preprocessing card: pixels are uint8, which are fed as they are; set value_range to "
+            "0..255, mean to 0 and std to 1"
+        )
+    return card
 
 
 def alternatives(card: Card) -> dict[str, Card]:

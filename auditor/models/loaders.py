@@ -109,6 +109,7 @@ def open_model(
         "feature_dim": extractor.feature_dim,
         "differentiable": extractor.differentiable,
         "card": asdict(card),
+        **({"batch": 1} if extractor.singly else {}),
     }
     return LoadedModel(extractor=extractor, device=device, facts=facts)
 
@@ -120,7 +121,7 @@ def _open(
     if confinement.isolation == "none":
         with opened(path, form) as files:
             if form in BRINGS_NETWORK:
-                network, found = open_program(form, files, device)
+                network, found = open_program(form, files, device, wanted.card.precision)
             else:
                 network, found = fill(read_state(form, files), path, wanted, device)
         return network, {**found, "isolation": {"level": "none", "by": []}}

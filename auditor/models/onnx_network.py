@@ -6,7 +6,7 @@ gets bytes, never a path that it could follow somewhere else.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,22 @@ import torch
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.models.exported import ExportedNetwork, check_beside, check_images, check_one_input
+from auditor.models.exported import ExportedNetwork, check_beside, check_images, check_inputs
 from auditor.models.extractor import reason
 from auditor.models.files import ModelFiles
 
 RUNTIME: Any = onnxruntime  # it exports its names without declaring them
 
-DTYPES: dict[str, type[np.floating]] = {
+DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+SIDE_DTYPES: dict[str, type[np.generic]] = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float)": np.float32,
 }
 
 
@@ -37,7 +43,7 @@ class OnnxNetwork(ExportedNetwork):
         device: a CUDA device is used if onnxruntime was built for it, else the processor.
 
     Raises:
-        ModelError: if onnxruntime does not open it, or it is no model of one image input.
+        ModelError: if onnxruntime does not open it, or it is no model of images.
         ModelRefusedError: if its external data is a link or lies elsewhere.
     """
 
@@ -57,14 +63,21 @@ class OnnxNetwork(ExportedNetwork):
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"{path}: onnxruntime does not open it: {reason(error)}") from error
         inputs = self.session.get_inputs()
-        check_one_input(path, [one.name for one in inputs])
-        (image,) = inputs
+        check_inputs(path, [one.name for one in inputs])
+        image, *self.sides = inputs
+        self.side_names = [side.name for side in self.sides]
         check_images(path, image.type, image.type in DTYPES, image.shape)
         self.input_name, self.shape, self.dtype = image.name, image.shape, DTYPES[image.type]
 
-    def infer(self, array: np.ndarray) -> list[np.ndarray]:
+    def infer(self, array: np.ndarray, sides: Sequence[int] = ()) -> list[np.ndarray]:
         """See `ExportedNetwork.infer`."""
-        outputs: list[np.ndarray] = self.session.run(None, {self.input_name: array})
+        feed = {self.input_name: array}
+        for side, number in zip(self.sides, sides, strict=True):
+            shape = [len(array), *(n if isinstance(n, int) else 1 for n in side.shape[1:])]
+            feed[side.name] = np.full(
+                shape if side.shape else (), number, SIDE_DTYPES.get(side.type, np.int64)
+            )
+        outputs: list[np.ndarray] = self.session.run(None, feed)
         return outputs
 
 

@@ -6,19 +6,25 @@ gets bytes, never a path that it could follow somewhere else.
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 
+from auditor.console import printable
 from auditor.errors import EnvironmentUnmetError, ModelError
-from auditor.models.exported import ExportedNetwork, check_images, check_one_input
-from auditor.models.extractor import reason
+from auditor.models.exported import ExportedNetwork, check_images, check_inputs
+from auditor.models.extractor import LONGEST_REASON, reason
 from auditor.models.files import ModelFiles
 
-DTYPES: dict[str, type[np.floating]] = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
+DTYPES: dict[str, type[np.generic]] = {
+    "f16": np.float16,
+    "f32": np.float32,
+    "f64": np.float64,
+    "u8": np.uint8,
+}
 
 AGREES = 1e-3
 """How far a number may move, relative to the image's largest, when images share a batch."""
@@ -55,7 +61,7 @@ class OpenVinoNetwork(ExportedNetwork):
             self.compiled = _compile(core, model)
         except Exception as error:  # openvino raises RuntimeError and several of its own
             raise ModelError(f"{path}: openvino does not open it: {_cause(error)}") from error
-        check_one_input(path, [one.get_any_name() for one in model.inputs])
+        check_inputs(path, [one.get_any_name() for one in model.inputs], most=1)
         dtype, self.shape = model.input(0).element_type.get_type_name(), _shape(model)
         check_images(path, dtype, dtype in DTYPES, self.shape)
         self.dtype = DTYPES[dtype]
@@ -68,7 +74,7 @@ class OpenVinoNetwork(ExportedNetwork):
             "runs_on": "cpu: openvino is not used on a GPU",
         }
 
-    def infer(self, array: np.ndarray) -> list[np.ndarray]:
+    def infer(self, array: np.ndarray, sides: Sequence[int] = ()) -> list[np.ndarray]:
         """See `ExportedNetwork.infer`."""
         return list(self.compiled(array).values())
 
@@ -76,6 +82,8 @@ class OpenVinoNetwork(ExportedNetwork):
         """Let go of a fixed batch size, unless the graph itself depends on it."""
         batch, channels, height, width = self.shape
         if not (isinstance(batch, int) and isinstance(height, int) and isinstance(width, int)):
+            return
+        if channels != 3 or self.dtype == np.uint8:
             return
         noise = torch.rand((3, 3, height, width), generator=torch.Generator().manual_seed(0))
         # one image is right for whichever range of pixels the model takes
@@ -145,4 +153,4 @@ def _same(alone: torch.Tensor, together: torch.Tensor) -> bool:
 def _cause(error: BaseException) -> str:
     """The last line of openvino's message; those before it name places in its own source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else reason(error)
+    return printable(lines[-1], LONGEST_REASON) if lines else reason(error)

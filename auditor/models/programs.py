@@ -11,21 +11,36 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError
+from auditor.models.baked_device import move_constants
 from auditor.models.exported import ExportedNetwork
-from auditor.models.extractor import reason
+from auditor.models.extractor import reason, set_precision
 from auditor.models.files import ModelFiles
 from auditor.models.pt2_network import Pt2Network
 from auditor.models.sniff import Format
 
+FREEZING = 1e-3
+"""By how much a frozen program may answer differently."""
+
 
 def open_program(
-    form: Format, files: ModelFiles, device: torch.device
+    form: Format, files: ModelFiles, device: torch.device, precision: str = "stored"
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network of a format that brings its own architecture, and what is known about it.
+
+    Args:
+        form: its format.
+        files: its files.
+        device: where to run it.
+        precision: in which it computes, as the card says.
 
     Raises:
         AuditError: if it does not load.
     """
+    if form in {"onnx", "openvino"} and precision != "stored":
+        raise ModelError(
+            f"{files.path} computes in the precision it was exported in; leave the card's "
+            "precision at stored, or export it in another"
+        )
     if form == "onnx":
         from auditor.models.onnx_network import OnnxNetwork
 
@@ -42,6 +57,7 @@ def open_program(
     else:
         network = _open_script(files, device)
         arch = str(getattr(network, "original_name", "torchscript"))
+    set_precision(network, precision)
     return network.eval(), {"arch": arch, "parameters": count(network)}
 
 
@@ -54,17 +70,21 @@ def _open_script(files: ModelFiles, device: torch.device) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*torch\.jit\..* is deprecated", FutureWarning)
         try:
-            program = torch.jit.load(files.main, map_location=device)
+            program: torch.jit.ScriptModule = torch.jit.load(files.main, map_location=device)
         except Exception as error:  # the interpreter raises several kinds
             raise ModelError(f"{files.path}: TorchScript does not load: {reason(error)}") from error
-        return program if device.type == "cuda" else ScriptNetwork(program)
+        if device.type == "cuda":
+            return program
+        move_constants(program, device)
+        return ScriptNetwork(program)
 
 
 class ScriptNetwork(nn.Module):
     """A TorchScript program beside a frozen copy of itself.
 
     Freezing folds normalisation and constants, which makes a processor nearly twice as fast and
-    takes the gradients away; so the frozen copy serves while nobody asks for gradients.
+    takes the gradients away; so the frozen copy serves while nobody asks for gradients. It is
+    compared with the program once: whether freezing kept what it does shows only when it runs.
     """
 
     def __init__(self, program: torch.jit.ScriptModule) -> None:
@@ -75,10 +95,28 @@ class ScriptNetwork(nn.Module):
             self.frozen: Callable[..., Any] = torch.jit.optimize_for_inference(program)
         except RuntimeError:  # some programs cannot be frozen, and serve as they are
             self.frozen = program
+        self.compared = False
 
-    def forward(self, images: Tensor) -> Any:
+    def forward(self, images: Tensor, *sides: Tensor) -> Any:
         """Whatever the program gives."""
-        return (self.program if torch.is_grad_enabled() else self.frozen)(images)
+        if torch.is_grad_enabled():
+            return self.program(images, *sides)
+        if not self.compared:
+            self.compared = True
+            answer = self.program(images, *sides)
+            if not _gives(self.frozen, (images, *sides), answer):
+                self.frozen = self.program
+            return answer
+        return self.frozen(images, *sides)
+
+
+def _gives(frozen: Callable[..., Any], given: tuple[Tensor, ...], answer: Any) -> bool:
+    """Whether a frozen copy runs, and gives what its program does."""
+    try:
+        torch.testing.assert_close(frozen(*given), answer, rtol=FREEZING, atol=FREEZING)
+    except Exception:  # the interpreter raises several kinds
+        return False
+    return True
 
 
 PROGRAMS = (ExportedNetwork, torch.jit.ScriptModule, Pt2Network)

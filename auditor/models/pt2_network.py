@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.models.exported import check_images, check_one_input
+from auditor.models.exported import check_images, check_inputs, check_sides
 from auditor.models.extractor import reason
 from auditor.models.files import ModelFiles
 
@@ -27,7 +27,7 @@ class Pt2Network(nn.Module):
         device: where to run it.
 
     Raises:
-        ModelError: if torch does not open it, or it is no model of one image input.
+        ModelError: if torch does not open it, or it is no model of images.
         ModelRefusedError: if it holds Python objects.
     """
 
@@ -37,15 +37,19 @@ class Pt2Network(nn.Module):
         images = _image_input(program, files)
         if images.device.type != device.type:
             program = move_to_device_pass(program, device)
-        check_images(files.path, str(images.dtype), images.dtype.is_floating_point, _shape(images))
+        known = images.dtype.is_floating_point or images.dtype == torch.uint8
+        check_images(files.path, str(images.dtype), known, _shape(images))
         self.input_dtype, self.batch = images.dtype, _shape(images)[0]
+        self.side_names = [str(name) for name in program.graph_signature.user_inputs[1:]]
         self.program = program.module()
 
-    def forward(self, images: Tensor) -> Any:
-        """Whatever the program gives."""
+    def forward(self, images: Tensor, *sides: Tensor) -> Any:
+        """Whatever the program gives; ``sides`` are further inputs, each the same for all."""
+        check_sides("program", self.side_names, len(sides))
         if not isinstance(self.batch, int) or self.batch == len(images):
-            return self.program(images)
-        parts = [self._padded(part, self.batch) for part in images.split(self.batch)]
+            return self.program(images, *sides)
+        few = [side[:1].expand(self.batch) for side in sides]
+        parts = [self._padded(part, few, self.batch) for part in images.split(self.batch)]
         if isinstance(parts[0], Tensor):
             return torch.cat(parts)
         return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
@@ -55,9 +59,9 @@ class Pt2Network(nn.Module):
         self.training = mode
         return self
 
-    def _padded(self, images: Tensor, size: int) -> Any:
+    def _padded(self, images: Tensor, sides: list[Tensor], size: int) -> Any:
         count = len(images)
-        results = self.program(F.pad(images, (0, 0) * 3 + (0, size - count)))
+        results = self.program(F.pad(images, (0, 0) * 3 + (0, size - count)), *sides)
         if isinstance(results, Tensor):
             return results[:count]
         values = results.values() if isinstance(results, dict) else results
@@ -93,7 +97,7 @@ def _weights_only() -> Iterator[None]:
 
 def _image_input(program: torch.export.ExportedProgram, files: ModelFiles) -> Tensor:
     names = program.graph_signature.user_inputs
-    check_one_input(files.path, [str(name) for name in names])
+    check_inputs(files.path, [str(name) for name in names])
     for node in program.graph.nodes:
         if node.op == "placeholder" and node.name == names[0]:
             value = node.meta.get("val")

@@ -116,7 +116,7 @@ def test_a_model_that_reads_a_file_cannot(tmp_path, walls):
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
     path = scripted(tmp_path / "model.pt", Reads(str(secret)))
-    with pytest.raises(ModelError, match="does not take images"):
+    with pytest.raises(ModelError, match="does not take a batch"):
         opened(path)
     features = opened(path, isolation="none").extractor(IMAGES)
     assert features.max() > 100  # what it would have got

@@ -12,6 +12,7 @@ from auditor.certification.planting import (
     FaintLeak,
     PaintedCodes,
     Size,
+    _first_rows,
     faint_code,
     plant,
 )
@@ -68,7 +69,9 @@ def test_a_smaller_plant_has_fewer_people_and_pictures(bare, planted):
     assert len(small.gallery.pids.unique()) == len(small.query.pids.unique()) == 10
     assert len(small.auxiliary.pids.unique()) == 20
     assert int(small.auxiliary.pids.bincount().max()) == 2
-    assert planted.smaller(size, CTX).truth(CTX) is planted.truth(CTX)
+    again = plant(bare, bare.data, Size(), CTX)
+    assert again.smaller(size, CTX).truth(CTX) is again.truth(CTX)
+    assert torch.equal(again.truth(CTX).rows, planted.truth(CTX).rows)
     alone = plant(bare, bare.data, size, CTX).target.data
     assert torch.equal(alone.gallery.pids, small.gallery.pids)
 
@@ -102,6 +105,25 @@ class TestTruth:
             unit * float(truth.centres.var(0).mean()), rel=0.05
         )
 
+    @pytest.mark.parametrize("epsilon", [None, 300.0])
+    def test_they_leave_nothing_to_chance_but_what_a_mechanism_adds(self, bare, epsilon):
+        scenario = GalleryNoise(epsilon=epsilon).apply(bare, CTX) if epsilon else bare
+        truth = plant(scenario, bare.data, Size(), CTX).truth(CTX)
+        people = torch.linalg.eigvalsh(truth.passed.T @ truth.spread @ truth.passed)
+        entries = torch.linalg.eigvalsh(truth.between)
+        # sampled like the rest, the smallest of these would be a tenth of what it is
+        assert torch.allclose(entries, people, rtol=0.3, atol=0)
+        assert torch.allclose(entries.sum(), people.sum(), rtol=0.15)
+
+    def test_attributes_are_as_frequent_as_among_the_adversary_s_people(self, bare, planted):
+        labels = planted.truth(CTX).labels
+        _, first = _first_rows(bare.data.auxiliary.pids)
+        for name, column in bare.data.auxiliary.attributes.items():
+            shares = [
+                (found == found.max()).double().mean() for found in (labels[name], column[first])
+            ]
+            assert shares[0] == pytest.approx(float(shares[1]), abs=0.03)
+
     def test_without_a_mechanism_the_expected_code_is_the_code(self, planted):
         truth = planted.truth(CTX)
         assert float((truth.code_of(truth.rows) - truth.codes).square().mean()) < 1e-4
@@ -129,6 +151,20 @@ class TestTruth:
         both = normal(torch.zeros(2 * DIM, dtype=torch.float64), joint).log_prob(torch.cat(mean))
         alone = normal(torch.zeros(DIM, dtype=torch.float64), truth.between + truth.within / 2)
         assert float(scores[0, 0]) == pytest.approx(float(both - alone.log_prob(mean[0])))
+
+    def test_what_two_pictures_tell_is_the_likelihood_of_the_model(self, planted):
+        truth = planted.truth(CTX)
+        total = truth.between + truth.within
+        joint = torch.cat(
+            [torch.cat([total, truth.between], 1), torch.cat([truth.between, total], 1)]
+        )
+        told = -torch.linalg.inv(joint)[:DIM, DIM:]
+        rows = truth.rows[:50] - truth.mean
+        vectors = truth.linking(truth.rows[:50])
+        assert torch.allclose(vectors @ vectors.T, (rows @ told @ rows.T).float(), atol=1e-3)
+        # a clean code tells as much as the row that is stored of it
+        asked, entries = truth.finding(truth.codes[:50], truth.rows[:50])
+        assert torch.allclose(asked @ entries.T, vectors @ vectors.T, atol=0.02)
 
     def test_noise_leaves_less(self, bare, planted):
         noisy = plant(GalleryNoise(epsilon=300).apply(bare, CTX), bare.data, Size(), CTX).truth(CTX)

@@ -359,7 +359,7 @@ def test_pt2_that_takes_something_else(tmp_path):
         open_model(path, arch=None, card=SMALL)
     pixels = torch.zeros(2, 3, 16, 8, dtype=torch.uint8)
     torch.export.save(torch.export.export(Whole(), (pixels,)), path)
-    with pytest.raises(ModelError, match=r"takes torch.uint8 instead of floats"):
+    with pytest.raises(ModelError, match=r"takes whole pixels; set the card"):
         open_model(path, arch=None, card=SMALL)
 
 
@@ -443,7 +443,7 @@ def written(tmp_path, model):
     return path
 
 
-RAW = Card(height=16, width=8, mean=(0, 0, 0), std=(1, 1, 1))
+RAW = Card(height=16, width=8, mean=(0, 0, 0), std=(1, 1, 1), output=0)
 
 
 @pytest.mark.parametrize("batch", ["b", 1, 3])
@@ -468,9 +468,9 @@ def test_onnx_output_is_picked_by_the_card(tmp_path, images):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"height": 32, "width": 16}, "takes images of 32×16 .* not 16×8; set the card's"),
+        ({"height": 32, "width": 16}, "takes images of 3×32×16, not 3×16×8; set the card's"),
         ({"inputs": ("images", "camera")}, r"takes 2 inputs \(images, camera\)"),
-        ({"channels": 16, "height": 8, "width": 3}, "channels first"),
+        ({"channels": 16, "height": 8, "width": 3}, "height, width and axes"),
     ],
 )
 def test_onnx_that_takes_something_else(tmp_path, options, said):
@@ -592,7 +592,7 @@ def test_half_precision_inside_float_outside(net, images):
         (lambda x: x.flatten()[None], r"shape \(1, 768\)"),
         (lambda x: "features", "gives str, not a tensor"),
         (lambda x: [], "0 outputs"),
-        (lambda x: x.flatten(1) @ torch.ones(7, 7), "does not take images of 16×8"),
+        (lambda x: x.flatten(1) @ torch.ones(7, 7), "does not take a batch of 2 images of 3×16×8 "),
     ],
 )
 def test_what_is_no_extractor(shape, said):

@@ -22,7 +22,7 @@ ov = load_runtime()
 ops = ov.opset13
 
 WEIGHT = np.arange(12, dtype=np.float32).reshape(4, 3, 1, 1)
-RAW = Card(height=16, width=8, mean=(0, 0, 0), std=(1, 1, 1))
+RAW = Card(height=16, width=8, mean=(0, 0, 0), std=(1, 1, 1), output=0)
 
 
 @pytest.fixture
@@ -136,10 +136,13 @@ def two_inputs():
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (lambda: network((1, 3, 32, 16)), "OpenVINO model takes images of 32×16 .* not 16×8"),
-        (lambda: network((1, 16, 8, 3), head=ops.abs), "channels first"),
-        (lambda: network((1, 3), head=ops.abs), r"shape \[1, 3\], not images"),
-        (lambda: network(dtype=np.uint8, head=ops.relu), "takes u8 instead of floats"),
+        (lambda: network((1, 3, 32, 16)), "OpenVINO model takes images of 3×32×16, not 3×16×8"),
+        (lambda: network((1, 16, 8, 3), head=ops.abs), "height, width and axes"),
+        (lambda: network((1, 3), head=ops.abs), r"shape \[1, 3\], neither images"),
+        (
+            lambda: network(dtype=np.uint8, head=ops.relu),
+            "takes whole pixels; set the card's pixels",
+        ),
         (two_inputs, r"takes 2 inputs \(.*\); an extractor takes images alone"),
     ],
 )

@@ -1,0 +1,110 @@
+"""How a picture of any size becomes one of the size a network takes, as each deployment chooses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resizing:
+    """How pictures are resized.
+
+    Attributes:
+        interpolation: between pixels.
+        antialias: whether a smaller picture averages over all it covers, as Pillow does; OpenCV
+            does not.
+        letterbox: whether the picture keeps its proportions, in the middle of a plain frame.
+        fill: grey level of the frame, of 255.
+        turn: whether a picture is turned as its EXIF orientation says; Pillow reads it as it is
+            stored, OpenCV turns it.
+    """
+
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+    letterbox: bool = False
+    fill: int = 114
+    turn: bool = False
+
+
+AS_REID = Resizing()
+"""As re-ID code does: Pillow, bilinear, stretched."""
+
+
+class InputSize(tuple[int, int]):
+    """A network's (height, width), and how pictures get there; equal to the plain pair."""
+
+    resizing: Resizing
+
+    def __new__(cls, height: int, width: int, resizing: Resizing = AS_REID) -> "InputSize":
+        """A pair with its resizing."""
+        size = super().__new__(cls, (height, width))
+        size.resizing = resizing
+        return size
+
+    def __getnewargs__(self) -> tuple[int, int, Resizing]:
+        """For copies in other processes."""
+        return self[0], self[1], self.resizing
+
+
+def resizing_to(size: Sequence[int]) -> Resizing:
+    """How pictures get to ``size``; a plain pair says nothing of it."""
+    return size.resizing if isinstance(size, InputSize) else AS_REID
+
+
+def resize_picture(picture: Image.Image, size: Sequence[int]) -> Image.Image:
+    """An RGB picture at (height, width) ``size``."""
+    height, width = size
+    how = resizing_to(size)
+    if not how.letterbox:
+        return _stretched(picture, height, width, how)
+    rows, columns = _fitted(picture.height, picture.width, height, width)
+    frame = Image.new("RGB", (width, height), (how.fill,) * 3)
+    inner = _stretched(picture, rows, columns, how)
+    frame.paste(inner, ((width - columns) // 2, (height - rows) // 2))
+    return frame
+
+
+def resize_pixels(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Images ``(B, 3, h, w)`` in [0, 1] at ``size``."""
+    height, width = size
+    how = resizing_to(size)
+    if tuple(images.shape[-2:]) == (height, width):
+        return images
+    if not how.letterbox:
+        return _interpolated(images, (height, width), how)
+    rows, columns = _fitted(images.shape[-2], images.shape[-1], height, width)
+    left, top = (width - columns) // 2, (height - rows) // 2
+    sides = (left, width - columns - left, top, height - rows - top)
+    return F.pad(_interpolated(images, (rows, columns), how), sides, value=how.fill / 255)
+
+
+def _fitted(rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
+    """The largest size of the picture's proportions within ``height`` × ``width``."""
+    scale = min(height / rows, width / columns)
+    return max(1, round(rows * scale)), max(1, round(columns * scale))
+
+
+def _stretched(picture: Image.Image, height: int, width: int, how: Resizing) -> Image.Image:
+    if picture.size == (width, height):
+        return picture
+    if how.antialias:
+        bicubic = how.interpolation == "bicubic"
+        filters = Image.Resampling
+        return picture.resize((width, height), filters.BICUBIC if bicubic else filters.BILINEAR)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
+    resized = _interpolated(pixels, (height, width), how, most=255.0)[0].round()
+    return Image.fromarray(resized.permute(1, 2, 0).byte().numpy())
+
+
+def _interpolated(images: Tensor, size: tuple[int, int], how: Resizing, most: float = 1) -> Tensor:
+    resized = F.interpolate(images, size, mode=how.interpolation, antialias=how.antialias)
+    # bicubic weights overshoot at edges
+    return resized.clamp(0, most) if how.interpolation == "bicubic" else resized
