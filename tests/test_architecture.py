@@ -63,6 +63,51 @@ def test_renderers_see_the_record_and_the_verdicts_alone():
             assert name.partition(".")[0] not in {"torch", "torchvision"}
 
 
+FLOORS = (
+    {"errors"},
+    {"report", "releasing"},
+    {"statistics", "types"},
+    {"console"},
+    {"artifacts", "plugins"},
+    {"gates"},
+    {"config"},
+    {"data"},
+    {"embedding"},
+    {"models"},
+    {"metrics"},
+    {"certification", "evaluation", "user_study"},
+    {"training", "pipeline"},
+    {"deployment", "reproduction"},
+    {"cli"},
+    {"__main__"},
+)
+"""The rooms of `auditor`, lowest first; ARCHITECTURE.md says what is in each."""
+
+
+def rooms_above() -> list[str]:
+    """Imports between rooms of `auditor` that do not go down."""
+    floor = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+    wrong = []
+    for path in sorted((ROOT / "auditor").rglob("*.py")):
+        own = path.relative_to(ROOT / "auditor").with_suffix("").parts[0]
+        if own == "__init__":
+            continue
+        for name in sorted(imports(path)):
+            room = name.split(".")[1] if name.startswith("auditor.") else ""
+            if room in floor and room != own and floor[room] >= floor[own]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    return wrong
+
+
+def test_every_room_of_the_core_has_a_floor():
+    rooms = {path.stem for path in (ROOT / "auditor").iterdir() if path.suffix in ("", ".py")}
+    assert rooms - {"__pycache__", "__init__", "presets"} == set().union(*FLOORS)
+
+
+def test_imports_within_the_core_point_down():
+    assert rooms_above() == []
+
+
 def test_modules_of_the_core_form_no_cycle():
     graph = {}
     for path in (ROOT / "auditor").rglob("*.py"):

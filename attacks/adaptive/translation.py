@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
-from attacks.inversion.reconstruction import judged, load_pixels
+from attacks.inversion.reconstruction import judged
 from attacks.inversion.reference import draw_people
 from attacks.learners.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.learners.standardising import Standardise
@@ -18,6 +18,7 @@ from attacks.protocol.matching import matched
 from attacks.protocol.publication import published
 from attacks.protocol.reference import find_people
 from auditor.certification.planting import Planted
+from auditor.data.images import load_pixels
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure

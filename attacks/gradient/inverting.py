@@ -12,7 +12,7 @@ from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
 from attacks.gradient.trial import Found, choose_victims, in_batches, judged
 from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
 from auditor.errors import UnsupportedTargetError
-from auditor.isolation.network import WorkerNetwork
+from auditor.models.isolation.network import WorkerNetwork
 from auditor.models.programs import PROGRAMS
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target

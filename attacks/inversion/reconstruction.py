@@ -10,9 +10,10 @@ from attacks.inversion.agreement import agreement
 from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.scoring import CHUNK, Trial, alike, identified, save_strip
 from attacks.protocol.publication import some_own_pictures
+from auditor.data.images import load_pixels
 from auditor.embedding import features_of
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.types import AttackResult, FeatureExtractor, Images, RunContext, Target
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +102,6 @@ def _distinct(judges: Mapping[str, FeatureExtractor]) -> dict[str, FeatureExtrac
     """Each network once, under its first name: in a control all labels name one."""
     first = {id(judge): name for name, judge in reversed(list(judges.items()))}
     return {name: judge for name, judge in judges.items() if first[id(judge)] == name}
-
-
-def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:
-    """All pictures as uint8 ``(N, 3, height, width)``."""
-    pixels = torch.empty((len(images), 3, *size), dtype=torch.uint8)
-    for start in range(0, len(images), CHUNK):
-        rows = range(start, min(start + CHUNK, len(images)))
-        pixels[start : rows.stop] = (images.load(rows, size) * 255).round().byte()
-    return pixels
 
 
 def choose(pids: Tensor, per_person: int, ctx: RunContext) -> Tensor:

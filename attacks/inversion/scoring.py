@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from auditor.artifacts.atomic import write_picture
+from auditor.data.images import as_bytes
 from auditor.embedding import embed_pictures, features_of
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr, ssim
@@ -224,5 +225,5 @@ def save_strip(path: Path, originals: Tensor, drawn: Tensor) -> None:
     """Two rows of pictures: originals above, reconstructions below, spread over the people."""
     step = max(1, len(originals) // EXHIBITED)
     rows = [torch.cat(list(images[::step][:EXHIBITED]), dim=2) for images in (originals, drawn)]
-    grid = torch.cat(rows, dim=1).mul(255).round().byte().permute(1, 2, 0).numpy()
+    grid = as_bytes(torch.cat(rows, dim=1)).permute(1, 2, 0).numpy()
     write_picture(path, Image.fromarray(grid), mode=0o600)

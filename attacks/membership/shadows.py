@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from auditor.embedding import BATCH
+from auditor.data.images import load_pixels
 from auditor.models.card import card_from
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import ReferenceNet
@@ -40,19 +40,10 @@ def trained_shadow(
     people, labels = split.pids.unique(return_inverse=True)
     with ctx.randomness(name):
         shadow = _Shadow(len(people), size, width, lr).train()
-        columns = _pixels(split, size).to(ctx.device), labels.to(ctx.device)
+        columns = load_pixels(split.images, size).to(ctx.device), labels.to(ctx.device)
         batches = Batches(columns, batch_size, ctx.generator(name))
         fit(shadow, batches, epochs=epochs, ctx=ctx, detail="shadow extractor")
     return shadow.extractor.to(ctx.device)
-
-
-def _pixels(split: Split, size: tuple[int, int]) -> Tensor:
-    """All pictures ``(N, 3, H, W)`` as bytes: thousands of them stay in memory."""
-    pixels = torch.empty(len(split), 3, *size, dtype=torch.uint8)
-    for start in range(0, len(split), BATCH):
-        rows = range(start, min(start + BATCH, len(split)))
-        pixels[start : rows.stop] = (split.images.load(rows, size) * 255).round().byte()
-    return pixels
 
 
 class _Shadow(pl.LightningModule):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attacks.protocol.matching import worse_of_each
 from attacks.protocol.publication import own_pictures, published
-from auditor.data.images import MemoryImages
+from auditor.data.images import MemoryImages, as_bytes
 from auditor.embedding import embed_pictures, features_of
 from auditor.report import Measurement
 from auditor.types import AttackResult, RunContext, Split, Target
@@ -51,7 +51,7 @@ def ways_of_asking(target: Target, ctx: RunContext) -> list[Asking]:
 
 def embed_protected(target: Target, pictures: Tensor, ctx: RunContext) -> Tensor:
     """Features ``(B, D)`` of pictures ``(B, 3, H, W)``, published as a person each."""
-    pixels = pictures.cpu().mul(255).round().byte()
+    pixels = as_bytes(pictures.cpu())
     nobody = torch.full((len(pixels),), -1)
     split = Split(MemoryImages(pixels), torch.arange(1, len(pixels) + 1), nobody)
     _, features = published(target, split, ctx, "attacks.asking")

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from attacks.inversion.reconstruction import load_pixels
+from auditor.data.images import load_pixels
 from auditor.errors import UnsupportedTargetError
 from auditor.types import RunContext, Split
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import EnvironmentUnmetError
+from auditor.errors import EnvironmentUnmetError, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +46,22 @@ def write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             raise
     except OSError as error:
         raise EnvironmentUnmetError(f"cannot write {path}: {error.strerror}") from None
+
+
+def json_bytes(content: Any) -> bytes:
+    """Plain data as strict JSON, a line per entry; what JSON does not know becomes its text."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    return (text + "\n").encode()
+
+
+def refuse_existing(place: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what lies at ``place``, unless told to.
+
+    Raises:
+        UsageError: if it exists.
+    """
+    if place.exists() and not overwrite:
+        raise UsageError(f"{place} exists; name another --out or pass --overwrite")
 
 
 def write_picture(path: Path, picture: "Image", *, mode: int = 0o644) -> None:

@@ -6,7 +6,6 @@ does.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from auditor import __version__
-from auditor.artifacts.atomic import TEMPORARY, write
+from auditor.artifacts.atomic import TEMPORARY, json_bytes, write
 from auditor.artifacts.personal import PERSONAL
 from auditor.errors import UsageError
 
@@ -247,7 +246,7 @@ def now() -> str:
 def as_json(value: Any, adapter: TypeAdapter[Any]) -> bytes:
     """Strict JSON, a field per line."""
     plain = adapter.dump_python(value, mode="json")
-    return (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode()
+    return json_bytes(plain)
 
 
 def _sorted(paths: Iterable[str]) -> tuple[str, ...]:

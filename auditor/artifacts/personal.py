@@ -9,13 +9,12 @@ anonymisation.
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from auditor.artifacts.atomic import table, write
+from auditor.artifacts.atomic import json_bytes, table, write
 from auditor.errors import UsageError
 from auditor.report import AuditReport, Exposed, Match, Measurement, Ranked, RankList
 
@@ -71,7 +70,7 @@ def save_facts(root: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
     if apart:
         folder(root)
-        write(root / FACTS, json.dumps(apart, indent=1, default=str).encode(), mode=0o600)
+        write(root / FACTS, json_bytes(apart), mode=0o600)
     return without_files(facts)
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from auditor.data.images import as_bytes
 from auditor.types import Images, ReIDDataset, RunContext, Split, Target
 
 BAND = 8
@@ -79,7 +80,7 @@ class NullExtractor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images ``(B, 3, 32, 16)`` in [0, 1] to features."""
-        pixels = (images * 255).round().byte().cpu().numpy()
+        pixels = as_bytes(images).cpu().numpy()
         rows = []
         for picture in pixels:
             seed = int.from_bytes(hashlib.sha256(picture.tobytes()).digest()[:6], "big")

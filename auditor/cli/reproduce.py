@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.errors import UsageError
+from auditor.artifacts.atomic import refuse_existing
 
 if TYPE_CHECKING:
     from auditor.reproduction.record import Figure, Reproduction
@@ -44,8 +44,7 @@ def reproduce(
         return
     plan.table(table)
     folder = out or Path(f"audit-{table}")
-    if (folder / "reproduction.json").exists() and not overwrite:
-        raise UsageError(f"{folder} holds a finished table; name another --out or pass --overwrite")
+    refuse_existing(folder / "reproduction.json", overwrite=overwrite)
     from auditor.pipeline.environment import pick_device  # torch starts here
     from auditor.reproduction import run
 

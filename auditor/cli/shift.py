@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.artifacts.atomic import refuse_existing
 from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
 
@@ -64,5 +65,4 @@ def _refuse(out: Path, *, overwrite: bool) -> None:
     for place in (out, key_folder(out)):
         if place.exists() and not place.is_dir():
             raise UsageError(f"{place} is a file; name another --out")
-        if place.exists() and not overwrite:
-            raise UsageError(f"{place} exists; name another --out or pass --overwrite")
+        refuse_existing(place, overwrite=overwrite)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from auditor.isolation.parent import die_with
+from auditor.models.isolation.parent import die_with
 
 FAILED = 1
 UNHEARD = 10.0

@@ -21,6 +21,24 @@ MAX_PIXELS = 16_000_000
 """A pedestrian crop has some ten thousand; anything above this is a bomb or a mistake."""
 
 
+CHUNK = 256
+"""Pictures decoded at once by `load_pixels`."""
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] of any shape as uint8, rounded as a file of pictures rounds them."""
+    return images.mul(255).round().byte()
+
+
+def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:
+    """All pictures as uint8 ``(N, 3, height, width)``: thousands of them stay in memory."""
+    pixels = torch.empty((len(images), 3, *size), dtype=torch.uint8)
+    for start in range(0, len(images), CHUNK):
+        rows = range(start, min(start + CHUNK, len(images)))
+        pixels[start : rows.stop] = as_bytes(images.load(rows, size))
+    return pixels
+
+
 @dataclass(frozen=True)
 class FileImages:
     """Pictures decoded from files when asked for, and resized as the asked size says.

@@ -10,7 +10,7 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from auditor.data.images import file_of
+from auditor.data.images import as_bytes, file_of
 from auditor.types import FeatureExtractor, RunContext, Split
 
 LENGTH = 32
@@ -37,7 +37,7 @@ def picture_digest(split: Split, row: int) -> bytes:
     path = file_of(split.images, row)
     if path is not None:
         return hashlib.sha256(path.read_bytes()).digest()
-    pixels = (split.images.load([row], (128, 64)) * 255).round().byte()
+    pixels = as_bytes(split.images.load([row], (128, 64)))
     return hashlib.sha256(pixels.numpy().tobytes()).digest()
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from auditor import __version__, plugins
-from auditor.artifacts.atomic import table, write
+from auditor.artifacts.atomic import json_bytes, refuse_existing, table, write
 from auditor.config import DataConfig, ModelConfig
 from auditor.config.chain import Links, applied
 from auditor.console import Display
@@ -113,7 +112,7 @@ def defend(job: Job, display: Display) -> Outcome:
         seed = secrets.randbits(256) if job.seed is None else job.seed
         ctx = RunContext(seed=seed, device=device, workdir=private, weights=job.weights)
         outcome = _defend(job, ctx, public, display)
-        write(private / KEY, plain_json({"seed": str(seed)}), mode=0o600)
+        write(private / KEY, json_bytes({"seed": str(seed)}), mode=0o600)
     return outcome
 
 
@@ -126,8 +125,7 @@ def check_out(job: Job) -> None:
             continue
         if not (place / mark).is_file():
             raise UsageError(f"{place} exists and is no earlier result; name another --out")
-        if not job.overwrite:
-            raise UsageError(f"{place} exists; name another --out or pass --overwrite")
+        refuse_existing(place, overwrite=job.overwrite)
 
 
 def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcome:
@@ -157,13 +155,13 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
         "exported": exported,
         "files": files,
     }
-    write(public / CLAIMS, plain_json(about))
+    write(public / CLAIMS, json_bytes(about))
     # measured on clean features, which no ε covers
     measured = {
         "claims": [asdict(claim) for claim in defended.claims],
         "utility": {"before": _plain(before)},
     }
-    write(ctx.workdir / CLAIMS, plain_json(measured), mode=0o600)
+    write(ctx.workdir / CLAIMS, json_bytes(measured), mode=0o600)
     return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
 
 
@@ -301,11 +299,6 @@ def _top(files: Sequence[str]) -> list[str]:
         name if name in files else f"{name}/ ({count} file{'s' if count > 1 else ''})"
         for name, count in sizes.items()
     ]
-
-
-def plain_json(content: Mapping[str, Any]) -> bytes:
-    """A file of plain data."""
-    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
 def lines(job: Job, outcome: Outcome) -> Sequence[str]:

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from auditor import plugins
-from auditor.artifacts.atomic import table, write
+from auditor.artifacts.atomic import json_bytes, table, write
 from auditor.config import DataConfig, ModelConfig
 from auditor.console import Display
 from auditor.data.records import picture_digest
 from auditor.data.stored import StoredGallery, read_gallery
-from auditor.deployment.defend import digests, gallery_bytes, plain_json, public_claim
+from auditor.deployment.defend import digests, gallery_bytes, public_claim
 from auditor.deployment.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.embedding import released_split
 from auditor.errors import UsageError
@@ -189,9 +189,9 @@ def _write_claims(kept: Kept, target: Target, rows: int, ctx: RunContext, public
         "files": digests(public),
     }
     about["exported"]["gallery"]["rows"] = rows
-    write(public / CLAIMS, plain_json(about))
+    write(public / CLAIMS, json_bytes(about))
     measured = kept.measured | {"claims": [asdict(claim) for claim in made]}
-    write(ctx.workdir / CLAIMS, plain_json(measured), mode=0o600)
+    write(ctx.workdir / CLAIMS, json_bytes(measured), mode=0o600)
 
 
 def _continued(claim: PrivacyClaim, before: Mapping[str, Any]) -> PrivacyClaim:

@@ -1,6 +1,5 @@
 """A data set with shifted identities, for people who want no audit: the work of `audit shift`."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor import __version__, plugins
-from auditor.artifacts.atomic import write
+from auditor.artifacts.atomic import json_bytes, write
 from auditor.certification import controls
 from auditor.console import Display
 from auditor.data import open_dataset
@@ -56,8 +55,8 @@ def shift(
         with display.step("write") as progress:
             facts = dict(defense.export(shifted, replace(ctx, progress=progress), public))
         facts |= {"plugin": PLUGIN, "params": _portable(defense), "version": __version__}
-        write(public / "release.json", _json(facts))
-        write(private / "key.json", _json({"seed": seed}), mode=0o600)
+        write(public / "release.json", json_bytes(facts))
+        write(private / "key.json", json_bytes({"seed": seed}), mode=0o600)
     return facts
 
 
@@ -87,8 +86,8 @@ def shift_more(
         with Display(1).step("shift"):
             facts = dict(defense.export_more(key, opened, ctx, public))
         facts |= {"plugin": PLUGIN, "version": __version__}
-        write(public / "release.json", _json(facts))
-        write(private / "key.json", _json({"seed": seed}), mode=0o600)
+        write(public / "release.json", json_bytes(facts))
+        write(private / "key.json", json_bytes({"seed": seed}), mode=0o600)
     return facts
 
 
@@ -98,7 +97,3 @@ def _portable(defense: object) -> dict[str, Any]:
         name: Path(value).name if isinstance(value, str) else value
         for name, value in plugins.parameters(defense).items()
     }
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

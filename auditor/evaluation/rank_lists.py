@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from auditor.artifacts.atomic import write
+from auditor.data.images import as_bytes
 from auditor.metrics.retrieval import Retrieval
 from auditor.metrics.similarity import Similarities, Truth
 from auditor.report import LISTED, Ranked, RankList
@@ -97,7 +98,7 @@ def _strip(path: Path, target: Target, query: int, entries: list[int]) -> Path:
         ]
     )
     strip = np.zeros((CELL[0], CELL[1] * (LISTED + 1), 4), np.uint8)
-    for place, picture in enumerate(pictures.mul(255).round().byte().permute(0, 2, 3, 1).numpy()):
+    for place, picture in enumerate(as_bytes(pictures).permute(0, 2, 3, 1).numpy()):
         left = place * CELL[1] + MARGIN
         strip[MARGIN : MARGIN + height, left : left + width, :3] = picture
         strip[MARGIN : MARGIN + height, left : left + width, 3] = 255

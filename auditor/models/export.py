@@ -2,7 +2,6 @@
 
 import copy
 import io
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auditor.artifacts.atomic import write
+from auditor.artifacts.atomic import json_bytes, write
 from auditor.embedding import embed
 from auditor.errors import ModelError
-from auditor.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.architectures.group_norm import ENDING
 from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor, reason
+from auditor.models.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.loaders import open_model
 from auditor.models.programs import ScriptNetwork
 
@@ -68,7 +67,7 @@ def export(
         "parameters": sum(p.numel() for p in network.parameters()),
         "largest_difference": differences,
     }
-    write(folder / CARD, (json.dumps(card, indent=1) + "\n").encode())
+    write(folder / CARD, json_bytes(card))
     return card
 
 

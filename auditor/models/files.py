@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from auditor.errors import ModelError
-from auditor.inspection.onnx import outline
-from auditor.inspection.wire import WireError
 from auditor.models.exported import check_beside
+from auditor.models.inspection.onnx import outline
+from auditor.models.inspection.wire import WireError
 from auditor.models.sniff import Format
 
 MOST_BESIDE = 32

@@ -1,7 +1,7 @@
 """Opens the audited model: format by content, card by the user, and no way around a refusal.
 
 What a file must be trusted with to be opened is its tier, see `auditor.models.tiers`; whatever may
-run code of its author's is opened in a worker, see `auditor.isolation`.
+run code of its author's is opened in a worker, see `auditor.models.isolation`.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.isolation.launch import Isolation
-from auditor.isolation.limits import Limits
-from auditor.isolation.network import Opening, WorkerNetwork
-from auditor.isolation.protocol import Message
-from auditor.isolation.worker import Confinement, Worker
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.files import opened
+from auditor.models.isolation.launch import Isolation
+from auditor.models.isolation.limits import Limits
+from auditor.models.isolation.network import Opening, WorkerNetwork
+from auditor.models.isolation.protocol import Message
+from auditor.models.isolation.worker import Confinement, Worker
 from auditor.models.programs import open_program
 from auditor.models.sniff import Format, sniff
 from auditor.models.tensor_files import read_state

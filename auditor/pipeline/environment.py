@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from auditor import __version__
-from auditor.artifacts.atomic import write
+from auditor.artifacts.atomic import json_bytes, write
 from auditor.console import pathless
 from auditor.errors import EnvironmentUnmetError
 
@@ -72,7 +72,7 @@ def save_occasion(path: Path, *, going_on: bool) -> None:
     if going_on and path.exists():
         earlier = json.loads(path.read_bytes())
         said["earlier"] = [*earlier.pop("earlier", []), earlier]
-    write(path, json.dumps(said, indent=1).encode())
+    write(path, json_bytes(said))
 
 
 def _version(package: str) -> str:

@@ -6,10 +6,10 @@ import torch
 
 from auditor.config import DataConfig, ModelConfig
 from auditor.data import open_dataset
-from auditor.isolation.limits import Limits
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, described
+from auditor.models.isolation.limits import Limits
 from auditor.models.training_config import read_training_config
 from auditor.types import ReIDDataset
 

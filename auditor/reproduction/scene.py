@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from auditor.artifacts.atomic import write
+from auditor.artifacts.atomic import json_bytes, write
 from auditor.console import Display
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.models.card import card_from
@@ -144,7 +144,7 @@ def kept(scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], O
     outcome = work()
     if not outcome.reason:
         plain = {"settings": asked, "outcome": _OUTCOME.dump_python(outcome, mode="json")}
-        write(file, json.dumps(plain, indent=1).encode())
+        write(file, json_bytes(plain))
     return outcome
 
 

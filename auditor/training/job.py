@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import typer
 
+from auditor.artifacts.atomic import refuse_existing
 from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.errors import UsageError
@@ -147,9 +148,8 @@ def _check_files(job: Job) -> None:
                          f"name it {job.out.with_suffix('.safetensors').name}")  # fmt: skip
     if job.overwrite:
         job.checkpoint.unlink(missing_ok=True)
-    elif job.out.exists():
-        raise UsageError(f"{job.out} exists; name another --out or pass --overwrite")
-    elif job.checkpoint.exists() and not job.resume:
+    refuse_existing(job.out, overwrite=job.overwrite)
+    if job.checkpoint.exists() and not job.resume:
         raise UsageError(
             f"{job.checkpoint} holds an interrupted training; pass --resume to go on with it, "
             "or --overwrite to start over"

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from auditor.artifacts.atomic import table, write, write_picture
+from auditor.data.images import as_bytes
 from auditor.types import ReIDDataset, RunContext, Target
 from auditor.user_study.quiz import CELL_RATIO, KEY
 
@@ -93,5 +94,5 @@ def _strip(target: Target, query: int, entries: list[int], path: Path) -> None:
             target.data.gallery.images.load(entries, CELL),
         ]
     )
-    strip = torch.cat(list(pictures), dim=2).mul(255).round().byte().permute(1, 2, 0)
+    strip = as_bytes(torch.cat(list(pictures), dim=2)).permute(1, 2, 0)
     write_picture(path, Image.fromarray(strip.numpy()), mode=0o600)

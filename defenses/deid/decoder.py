@@ -10,6 +10,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from attacks.inversion.networks import SEED_SIZE, three_step_decoder
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
+from defenses.image_deid.filters import pixelate
 from defenses.retrain import seen
 
 Drawn = Literal["clean", "pixelated", "blurred", "obfuscated"]
@@ -29,9 +30,7 @@ def deidentified(images: Tensor, how: Drawn, detail: int) -> Tensor:
         detail: side of a block, and twice the Gaussian's deviation, in pixels.
     """
     if how == "pixelated":
-        small = F.avg_pool2d(images, detail, ceil_mode=True)
-        blocks = F.interpolate(small, scale_factor=float(detail))
-        return blocks[..., : images.shape[2], : images.shape[3]]
+        return pixelate(images, detail)
     if how == "blurred":
         size = 2 * math.ceil(1.5 * detail) + 1
         blurred: Tensor = gaussian_blur(images, [size, size], [detail / 2, detail / 2])

@@ -67,9 +67,14 @@ class Pixelation(Exported):
         return protect(target, Changed(self._change, self.image_size), ctx, "defenses.pixelation")
 
     def _change(self, images: Tensor, source: Images, rows: Sequence[int]) -> Tensor:
-        means = F.avg_pool2d(images, self.block, ceil_mode=True)
-        blocks = means.repeat_interleave(self.block, 2).repeat_interleave(self.block, 3)
-        return blocks[..., : images.shape[2], : images.shape[3]]
+        return pixelate(images, self.block)
+
+
+def pixelate(images: Tensor, block: int) -> Tensor:
+    """Images ``(B, 3, H, W)``, every block of pixels replaced by its mean."""
+    means = F.avg_pool2d(images, block, ceil_mode=True)
+    blocks = means.repeat_interleave(block, 2).repeat_interleave(block, 3)
+    return blocks[..., : images.shape[2], : images.shape[3]]
 
 
 @dataclass(frozen=True, kw_only=True)

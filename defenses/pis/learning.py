@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from auditor.data.images import load_pixels
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.training import Batches, fit
@@ -74,12 +75,9 @@ def learn(
 
 def pictures_and_points(split: Split, pose: Pose, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Pictures ``(N, 3, H, W)`` uint8 at ``size``, and each one's points ``(N, K, 3)``."""
-    pixels, points = [], []
-    for start in range(0, len(split), CHUNK):
-        rows = range(start, min(start + CHUNK, len(split)))
-        pixels.append((split.images.load(rows, size) * 255).round().byte())
-        points.append(pose.points(split.images, rows))
-    return torch.cat(pixels), torch.cat(points)
+    parts = torch.arange(len(split)).split(CHUNK)
+    points = [pose.points(split.images, rows.tolist()) for rows in parts]
+    return load_pixels(split.images, size), torch.cat(points)
 
 
 class Learner(pl.LightningModule):

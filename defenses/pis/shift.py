@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from auditor.data.images import MemoryImages
+from auditor.data.images import MemoryImages, as_bytes
 from auditor.types import Split
 from defenses.pis.learning import CHUNK, pictures_and_points
 from defenses.pis.mixing import Key, draw_key, laplace, mixed
@@ -127,5 +127,5 @@ class Shift:
             ]
             with torch.no_grad():
                 images, _ = self.network.draw(draws, pose)
-            drawn.append((images.clamp(0, 1) * 255).round().byte().cpu())
+            drawn.append(as_bytes(images.clamp(0, 1)).cpu())
         return torch.cat(drawn)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from auditor.artifacts.atomic import table, write
+from auditor.data.images import as_bytes
 from auditor.data.records import picture_digest
 from auditor.types import RunContext, Split, Target
 
@@ -162,7 +163,7 @@ def _write_part(
 
 
 def _write_picture(split: Split, row: int, size: tuple[int, int], path: Path) -> None:
-    pixels = (split.images.load([row], size)[0] * 255).round().byte()
+    pixels = as_bytes(split.images.load([row], size)[0])
     encoded = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(encoded, "PNG")
     path.write_bytes(encoded.getvalue())

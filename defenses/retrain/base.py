@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from auditor.errors import UnsupportedTargetError
-from auditor.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
+from auditor.models.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.programs import PROGRAMS
 from auditor.training import Recipe
 from auditor.training.learner import identity_dims

@@ -7,13 +7,12 @@ Waived verdicts are suppressed results of level ``note``. No picture and no iden
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from auditor import __version__
-from auditor.artifacts.atomic import write
+from auditor.artifacts.atomic import json_bytes, write
 from auditor.gates import Verdict
 from auditor.report import AuditReport
 from reports.ci.checks import Check, checks
@@ -58,7 +57,7 @@ def render(
         "results": [_result(check, list(rules)) for check in wrong],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    write(path, (json.dumps(log, indent=1, ensure_ascii=False) + "\n").encode())
+    write(path, json_bytes(log))
 
 
 def _rules(wrong: Sequence[Check]) -> dict[str, dict[str, Any]]:

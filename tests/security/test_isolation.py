@@ -17,10 +17,10 @@ from torch import nn
 
 from auditor.embedding import embed
 from auditor.errors import ModelError, ModelRefusedError
-from auditor.isolation import bubblewrap, landlock, launch, seccomp
-from auditor.isolation.limits import Limits
 from auditor.models import open_model
 from auditor.models.card import Card
+from auditor.models.isolation import bubblewrap, landlock, launch, seccomp
+from auditor.models.isolation.limits import Limits
 
 SMALL = Card(height=16, width=8, mean=(0, 0, 0), std=(1, 1, 1))
 IMAGES = torch.rand(4, 3, 16, 8, generator=torch.Generator().manual_seed(0))
@@ -151,7 +151,7 @@ def test_strong_isolation_and_weak(tmp_path, walls):
 
 
 def test_nothing_less_than_strong(tmp_path, monkeypatch):
-    monkeypatch.setattr("auditor.isolation.worker.level", lambda means: "weak")
+    monkeypatch.setattr("auditor.models.isolation.worker.level", lambda means: "weak")
     with pytest.raises(ModelRefusedError, match="must run in strong isolation") as refusal:
         opened(scripted(tmp_path / "model.pt", Prints()), isolation="strong")
     assert refusal.value.exit_code == 5

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from auditor.errors import ModelError
-from auditor.isolation.protocol import DTYPES, Message
-from auditor.isolation.worker import Confinement, Worker
+from auditor.models.isolation.protocol import DTYPES, Message
+from auditor.models.isolation.worker import Confinement, Worker
 
 WAY_OUT = (
     "if you trust its author, open it in the audit's own process with --isolation none, or give "

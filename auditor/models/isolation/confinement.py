@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from auditor.isolation import landlock, limits, seccomp
+from auditor.models.isolation import landlock, limits, seccomp
 
 Level = Literal["strong", "weak"]
 Means = Literal["bubblewrap", "landlock", "seccomp", "limits"]

@@ -14,8 +14,8 @@ from typing import Literal
 
 from auditor.console import printable
 from auditor.errors import EnvironmentUnmetError
-from auditor.isolation import bubblewrap
-from auditor.isolation.protocol import Channel, Message, ProtocolError
+from auditor.models.isolation import bubblewrap
+from auditor.models.isolation.protocol import Channel, Message, ProtocolError
 
 Isolation = Literal["auto", "strong", "weak", "none"]
 """What the user asks for: the best there is, nothing less than strong, a process alone, nothing."""
@@ -38,7 +38,7 @@ KEPT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUBLAS_WORKSPAC
 # code that a worker runs on behalf of this module, in an interpreter that knows nothing yet
 _BOOT = (
     "import json, sys; given = json.loads(sys.argv[1]); sys.path[:0] = given[0]; "
-    "from auditor.isolation.template import main; main(*given[1:])"
+    "from auditor.models.isolation.template import main; main(*given[1:])"
 )
 
 

@@ -1,7 +1,7 @@
 """The process that workers are forked from: it imports torch once, and runs nobody's code itself.
 
 The audit asks it for workers, and to end them. Each worker gets a channel of its own, confines
-itself and then serves one model, see `auditor.isolation.service`.
+itself and then serves one model, see `auditor.models.isolation.service`.
 """
 
 import os
@@ -9,9 +9,9 @@ import signal
 import socket
 from contextlib import suppress
 
-from auditor.isolation import service
-from auditor.isolation.parent import die_with
-from auditor.isolation.protocol import Channel, Message
+from auditor.models.isolation import service
+from auditor.models.isolation.parent import die_with
+from auditor.models.isolation.protocol import Channel, Message
 
 
 def main(descriptor: int, parent: int) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from auditor.inspection.wire import BYTES, Field, WireReader
+from auditor.models.inspection.wire import BYTES, Field, WireReader
 
 PRODUCER, PRODUCER_VERSION, GRAPH, OPSET, FUNCTIONS = 2, 3, 7, 8, 25
 NODE, INITIALIZER, INPUT, OUTPUT, SPARSE = 1, 5, 11, 12, 15

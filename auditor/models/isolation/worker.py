@@ -19,11 +19,17 @@ from auditor.errors import (
     StrangerExitError,
     UnsupportedTargetError,
 )
-from auditor.isolation import bubblewrap
-from auditor.isolation.confinement import level
-from auditor.isolation.launch import SYSTEM_FILES, Isolation, Template, python_paths, template
-from auditor.isolation.limits import Limits
-from auditor.isolation.protocol import Message, ProtocolError
+from auditor.models.isolation import bubblewrap
+from auditor.models.isolation.confinement import level
+from auditor.models.isolation.launch import (
+    SYSTEM_FILES,
+    Isolation,
+    Template,
+    python_paths,
+    template,
+)
+from auditor.models.isolation.limits import Limits
+from auditor.models.isolation.protocol import Message, ProtocolError
 
 KNOWN: Mapping[str, type[AuditError]] = {
     error.__name__: error
@@ -113,7 +119,7 @@ class Worker:
         """Ask, and wait for the answer.
 
         Args:
-            header: the question; see `auditor.isolation.service`.
+            header: the question; see `auditor.models.isolation.service`.
             tensors: that belong to it.
             files: descriptors to hand over.
             limit: bytes that the answer's tensors may have.

@@ -12,7 +12,7 @@ import platform
 import struct
 from collections.abc import Iterable, Iterator
 
-from auditor.isolation.landlock import no_new_privileges
+from auditor.models.isolation.landlock import no_new_privileges
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}
 """Machine -> its column below, its audit number, and the number of seccomp(2)."""

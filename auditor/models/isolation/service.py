@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from auditor.errors import AuditError
-from auditor.isolation.confinement import confine
-from auditor.isolation.limits import Limits
-from auditor.isolation.protocol import Channel, Message, ProtocolError
 from auditor.models.card import Card
 from auditor.models.extractor import input_dtype, reason, set_precision
 from auditor.models.files import ModelFiles
+from auditor.models.isolation.confinement import confine
+from auditor.models.isolation.limits import Limits
+from auditor.models.isolation.protocol import Channel, Message, ProtocolError
 from auditor.models.programs import open_program
 from auditor.models.tensor_files import read_state
 from auditor.plugins.containment import contained
