@@ -3,10 +3,9 @@
 The prose in each attack's docstring says the same at length; what it may spend is its parameters.
 """
 
-from auditor.report import Adversary
+from auditor.report import OTHERS, Adversary
 
-_OTHERS = "own pictures of other people"
-_SOUGHT = f"{_OTHERS}, and clean pictures of whom they look for"
+_SOUGHT = f"{OTHERS}, and clean pictures of whom they look for"
 _RELEASE = "how the gallery is protected and released, not its key"
 _BLACK_BOX = "the stored gallery; the extractor as a black box"
 _NO_MEMBERS = "nobody's membership; how pictures are protected, not the key"
@@ -19,7 +18,7 @@ INSIDER = Adversary(
 INFORMED_INSIDER = Adversary(
     knowledge=f"the names behind part of each person's entries; {_RELEASE}",
     access=_BLACK_BOX,
-    auxiliary=_OTHERS,
+    auxiliary=OTHERS,
 )
 SEEKER = Adversary(
     knowledge="the mechanism that protected the pictures, not its key",
@@ -29,28 +28,28 @@ SEEKER = Adversary(
 ANNOTATOR = Adversary(
     knowledge=_RELEASE,
     access=f"{_BLACK_BOX}; no names",
-    auxiliary="own annotated pictures of other people",
+    auxiliary=f"{OTHERS}, annotated",
 )
-DECODER = Adversary(knowledge=_RELEASE, access=_BLACK_BOX, auxiliary=_OTHERS)
+DECODER = Adversary(knowledge=_RELEASE, access=_BLACK_BOX, auxiliary=OTHERS)
 GRADIENT_DECODER = Adversary(
     knowledge=_RELEASE,
     access="the stored gallery; the extractor, with its gradients where it offers any",
-    auxiliary=_OTHERS,
+    auxiliary=OTHERS,
 )
 COMPOSER = Adversary(
     knowledge="how the pictures are protected, not the key; nothing of the release",
     access=f"{_BLACK_BOX}, also for pictures they make",
-    auxiliary=_OTHERS,
+    auxiliary=OTHERS,
 )
 WHITE_BOX = Adversary(
     knowledge="how the pictures are protected, not the key; nothing of the release",
     access="the stored gallery; the extractor with its gradients",
-    auxiliary=_OTHERS,
+    auxiliary=OTHERS,
 )
 CUSTOMER = Adversary(
     knowledge="the position of the entry they want",
     access="the similarity scores of a verification service; no features, gradients or weights",
-    auxiliary=_OTHERS,
+    auxiliary=OTHERS,
 )
 INFORMED_CUSTOMER = Adversary(
     knowledge=f"the extractor; the position of the entry they want; {_RELEASE}",
@@ -65,12 +64,12 @@ COLLECTOR = Adversary(
 LINKER = Adversary(
     knowledge="no names",
     access="two independent releases of the gallery; with a second model, both as black boxes",
-    auxiliary="none; with a second model, own pictures of other people",
+    auxiliary=f"none; with a second model, {OTHERS}",
 )
 INFORMED_LINKER = Adversary(
     knowledge=f"no names; {_RELEASE}",
     access="two independent releases of the gallery; the extractor as a black box",
-    auxiliary=_OTHERS,
+    auxiliary=OTHERS,
 )
 TRANSLATOR = Adversary(
     knowledge="the mechanism of the protection and of the release, not its key",
@@ -107,5 +106,5 @@ SHADOW_TRAINER = Adversary(
 PARTICIPANT = Adversary(
     knowledge="the network's weights, how many people there are, and how pictures are protected",
     access="the gradient that a client shares for a single picture; no queries",
-    auxiliary="own pictures of other people, where pictures are protected",
+    auxiliary=f"where pictures are protected, {OTHERS}",
 )

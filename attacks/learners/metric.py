@@ -1,9 +1,10 @@
 """A learned metric: stored features re-embedded so that a person's entries lie together.
 
-Three rungs learn it from auxiliary people's stored features: the features themselves on one scale;
-the columns of an `Expansion`, which are not linear in them; and a network over both, trained by
-supervised contrast (Khosla et al., NeurIPS 2020) through fresh releases. Held-out auxiliary people
-choose, so that what cannot help does not harm.
+Four rungs learn it from auxiliary people's stored features: the features themselves on one scale;
+the same along whitened axes, where a faint direction counts as much as any; the columns of an
+`Expansion`, which are not linear in them; and a network over both, trained by supervised contrast
+(Khosla et al., NeurIPS 2020) through fresh releases. Held-out auxiliary people choose, so that what
+cannot help does not harm.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from attacks.learners.expansion import Expansion
 from attacks.learners.mapping import HELD_OUT, TRIAL
 from attacks.learners.plda import Own, Plda, Prepare, study
-from attacks.learners.standardising import Standardise
+from attacks.learners.standardising import Standardise, Whiten
 from auditor.metrics.retrieval import evaluate
 from auditor.training import fit, one_cycle
 from auditor.types import RunContext
@@ -57,7 +58,7 @@ class Metric:
     """What was learned.
 
     Attributes:
-        rung: ``features``, ``expansion`` or ``network``.
+        rung: ``features``, ``whitened``, ``expansion`` or ``network``.
         prepare: stored entries to what is modelled.
         found: mean average precision with which each rung finds people it has not seen.
     """
@@ -118,7 +119,14 @@ def _rungs(
             )
         return network.embed
 
-    rungs: dict[str, Callable[[], Prepare]] = {"features": lambda: plain, "expansion": expand}
+    def whiten() -> Whiten:
+        return Whiten.of(torch.cat([stored, own.draw(ctx.generator(f"{name}.whitened"))]))
+
+    rungs: dict[str, Callable[[], Prepare]] = {
+        "features": lambda: plain,
+        "whitened": whiten,
+        "expansion": expand,
+    }
     return rungs | ({"network": train} if contrast.steps else {})
 
 

@@ -1,5 +1,7 @@
 """Features on one scale, before anything is trained on them."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,8 @@ The share is small because a code may be faint: what is left out is not attacked
 """
 LIMIT = 5.0
 """No coordinate counts for more deviations than these."""
+FAINTEST = 1e-11
+"""A direction with less than this share of the largest variance is rounding, and is left out."""
 
 
 class Standardise(nn.Module):
@@ -40,3 +44,33 @@ class Standardise(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """The rows on that scale."""
         return ((rows - self.mean) / self.std).clamp(-LIMIT, LIMIT)
+
+
+@dataclass(frozen=True, eq=False)
+class Whiten:
+    """Features ``(N, D)`` to as many deviations along every direction ``(N, E)``, however faint.
+
+    Attributes:
+        plain: the features on one scale.
+        mean: ``(D,)`` on that scale.
+        axes: ``(D, E)``.
+    """
+
+    plain: Standardise
+    mean: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> "Whiten":
+        """Of ``rows (N, D)``."""
+        plain = Standardise(rows.double())
+        scaled = plain(rows.double())
+        mean = scaled.mean(0)
+        variances, columns = torch.linalg.eigh((scaled - mean).T @ (scaled - mean) / len(rows))
+        kept = variances > FAINTEST * variances.max().clamp_min(FAINTEST)
+        return cls(plain, mean, columns[:, kept] * variances[kept].rsqrt())
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """The rows along the axes."""
+        whitened: Tensor = ((self.plain(rows.double()) - self.mean) @ self.axes).float()
+        return whitened

@@ -211,6 +211,16 @@ def behind(powers: Sequence[Power], bare: Sequence[Power]) -> tuple[Power, ...]:
     return tuple(_completed(p, known[p.metric]) for p in powers if p.metric in known)
 
 
+def doubted(powers: Sequence[Power], reason: str) -> tuple[Power, ...]:
+    """Certificates that vouch for nothing here, and why: the control is not like the gallery."""
+    return tuple(
+        replace(power, outcome="weak", reason=reason)
+        if power.outcome in ("shown", "nothing-to-find")
+        else power
+        for power in powers
+    )
+
+
 def _completed(power: Power, bare: Power) -> Power:
     if power.outcome == "not-run":
         return power

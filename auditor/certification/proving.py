@@ -19,11 +19,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
+import torch
+
 from auditor.certification import controls
-from auditor.certification.certificates import certificates, not_run
+from auditor.certification.certificates import certificates, doubted, not_run
 from auditor.certification.planting import Planted, Size, plant
 from auditor.console import trace
+from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.metrics.resemblance import MOST, told_apart
 from auditor.plugins.containment import contained
 from auditor.plugins.results import attacked, reason_of
 from auditor.report import (
@@ -37,6 +41,8 @@ log = logging.getLogger(__name__)
 FULL = Size()
 SMALL = Size(attacked=40, auxiliary=60, pictures=6)
 """The plant of a rung that says it is slow."""
+UNLIKE = 0.9
+"""Entries that are told apart with a larger AUC are of two kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +85,7 @@ class Prover:
     ctx: RunContext
     required: float
     _plants: dict[tuple[str, Size], Planted] = field(default_factory=dict)
+    _unlike: dict[str, str] = field(default_factory=dict)
 
     def prove(self, attack: Attack, label: str, scenario: Target, progress: Progress) -> Controls:
         """The attack's certificates in the scenario ``label``.
@@ -100,6 +107,45 @@ class Prover:
             log.warning("a control of %s crashed:\n%s", label, trace())
             reason = f"a control crashed: {reason_of(error)}"
         return Controls(powers=(not_run(headline, reason, self.required),))
+
+    def compare(self, controls: Controls, attack: Attack, label: str, scenario: Target) -> Controls:
+        """The certificates, which count if what the attack learns from resembles the gallery.
+
+        A control's people are all of one kind. Whoever learns from the adversary's own entries and
+        finds little in a gallery of another kind, such as one that was protected in a way of which
+        nobody is told, may have missed what is there.
+        """
+        adversary = getattr(attack, "adversary", None)
+        if controls.as_bare or adversary is None or not adversary.learns:
+            return controls
+        if label not in self._unlike:
+            try:
+                with contained("the model or its release"):
+                    self._unlike[label] = self._tell_apart(scenario)
+            except Exception as error:
+                self._unlike[label] = f"its entries cannot be compared: {reason_of(error)}"
+        unlike = self._unlike[label]
+        return replace(controls, powers=doubted(controls.powers, unlike)) if unlike else controls
+
+    def _tell_apart(self, scenario: Target) -> str:
+        """Why the adversary's own entries do not resemble the stored ones, or an empty string."""
+        own, gallery = scenario.data.auxiliary, scenario.data.gallery
+        if not len(own) or not len(gallery):
+            return ""
+        generator = self.ctx.generator("proving.resemblance")
+        if scenario.publish is not None:
+            own = own.take(torch.randperm(len(own), generator=generator)[:MOST].sort().values)
+            own = scenario.publish(own, generator)
+        released = scenario.release(features_of(scenario.extractor, own, self.ctx), generator)
+        stored = stored_gallery(scenario, self.ctx)
+        found = told_apart([(released, own.pids), (stored, gallery.pids)], generator)
+        if found.value <= UNLIKE or found.low <= 0.5:
+            return ""
+        return (
+            "what it learns from does not resemble the stored gallery: whose entry one is, the "
+            f"adversary's or the gallery's, can be told with an AUC of {found.value:.3f} "
+            f"({found.low:.3f} to {found.high:.3f})"
+        )
 
     def _passes_nothing(self, scenario: Target) -> bool:
         """Whether what the plant goes through is the same as without a defense."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.errors import DataError
+from auditor.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from auditor.data.check import Check
@@ -29,7 +29,8 @@ LayoutName = Annotated[
     str,
     typer.Option(
         "--layout",
-        help="auto, manifest, market1501, dukemtmc, cuhk03np, cuhk01, msmt17, veri or folder.",
+        help="auto, manifest, market1501, dukemtmc, cuhk03np, cuhk03, cuhk01, msmt17, veri, "
+        "veriwild, vehicleid, sysu_mm01, regdb, split_folders, folder or pattern.",
     ),
 ]
 Attributes = Annotated[
@@ -38,6 +39,24 @@ Attributes = Annotated[
         "--attributes",
         help="market_attribute.mat or duke_attribute.mat; found by itself beside the pictures.",
     ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        "--pattern",
+        help="Regular expression that reads names: (?P<pid>…), and camid, split, track, time.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="OURS=THEIRS",
+        help="What a table calls path, pid, camid or split; repeatable.",
+    ),
+]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Follow links that lead out of the folder.")
 ]
 Out = Annotated[
     Path,
@@ -50,6 +69,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if i
 def check_command(
     source: Source,
     layout: LayoutName = "auto",
+    pattern: Pattern = None,
+    column: Columns = None,
+    follow_links: FollowLinks = False,
     attributes: Attributes = None,
     cross_camera: Annotated[
         bool,
@@ -64,9 +86,8 @@ def check_command(
 ) -> None:
     """Say what a dataset holds and whether it can be audited: exit code 0 if so, 2 if not."""
     from auditor.data.check import check
-    from auditor.data.layouts import read_rows
 
-    rows = read_rows(source, layout, attributes)
+    rows = _read(source, layout, attributes, pattern, column, follow_links)
     found = check(rows, cross_camera=cross_camera, max_broken=max_broken)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
@@ -81,13 +102,15 @@ def convert(
     source: Source,
     out: Out,
     layout: LayoutName = "auto",
+    pattern: Pattern = None,
+    column: Columns = None,
+    follow_links: FollowLinks = False,
     attributes: Attributes = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write any layout as a manifest, with the attributes that lie beside it."""
-    from auditor.data.layouts import read_rows
-
-    _write(read_rows(source, layout, attributes), _place(source, out), overwrite)
+    rows = _read(source, layout, attributes, pattern, column, follow_links)
+    _write(rows, _place(source, out), overwrite)
 
 
 @app.command()
@@ -95,6 +118,9 @@ def split(
     source: Source,
     out: Out,
     layout: LayoutName = "auto",
+    pattern: Pattern = None,
+    column: Columns = None,
+    follow_links: FollowLinks = False,
     attributes: Attributes = None,
     auxiliary: Annotated[
         float, typer.Option("--auxiliary", help="Share of people who become the adversary's.")
@@ -108,13 +134,35 @@ def split(
     """Write a manifest with new splits: nobody is both attacked and the adversary's."""
     import numpy as np
 
-    from auditor.data.layouts import read_rows
     from auditor.data.resplit import resplit
 
-    rows = read_rows(source, layout, attributes)
+    rows = _read(source, layout, attributes, pattern, column, follow_links)
     rng = np.random.default_rng(seed)
     made = resplit(rows, rng, auxiliary=auxiliary, queries=queries)  # type: ignore[arg-type]
     _write(made, _place(source, out), overwrite)
+
+
+def _read(
+    source: Path,
+    layout: str,
+    attributes: Path | None,
+    pattern: str | None,
+    columns: list[str] | None,
+    follow_links: bool,
+) -> "Rows":
+    from auditor.data.layouts import read_rows
+
+    pairs = [text.partition("=") for text in columns or []]
+    if any(not theirs for _, _, theirs in pairs):
+        raise UsageError("--column is of the form OURS=THEIRS, such as pid=person_id")
+    return read_rows(
+        source,
+        layout,
+        attributes,
+        pattern=pattern,
+        columns={ours: theirs for ours, _, theirs in pairs},
+        follow_links=follow_links,
+    )
 
 
 def _place(source: Path, out: Path) -> Path:

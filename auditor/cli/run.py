@@ -57,6 +57,14 @@ TrainedWith = Annotated[
     ),
 ]
 
+Pattern = Annotated[
+    str | None,
+    typer.Option("--pattern", help="Regular expression that reads pictures' names; see Data."),
+]
+FollowLinks = Annotated[
+    bool | None, typer.Option("--follow-links", help="Follow links that lead out of --data.")
+]
+
 Budget = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +78,8 @@ Budget = Annotated[
 def run(
     model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
+    pattern: Pattern = None,
+    follow_links: FollowLinks = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
     arch: Annotated[
         str | None,
@@ -122,7 +132,7 @@ def run(
             "card": card,
             "isolation": isolation,
         },
-        "data": {"path": _text(data)},
+        "data": {"path": _text(data), "pattern": pattern, "follow_links": follow_links},
         "preset": preset,
         "defenses": parse_all(defend) if defend else None,
         "device": device,

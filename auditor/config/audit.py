@@ -17,7 +17,14 @@ Layout = Literal[
     "cuhk01",
     "msmt17",
     "veri",
+    "cuhk03",
+    "veriwild",
+    "vehicleid",
+    "sysu_mm01",
+    "regdb",
+    "split_folders",
     "folder",
+    "pattern",
 ]
 """How a dataset may be laid out; `auditor.data.layouts` reads each."""
 
@@ -61,10 +68,26 @@ class ModelConfig(_Strict):
 
 
 class DataConfig(_Strict):
-    """A dataset on disk."""
+    """A dataset on disk.
+
+    Attributes:
+        path: a folder, or a table.
+        layout: how it is laid out.
+        pattern: reads the pictures' own names; see `auditor.data.layouts.pattern`.
+        columns: what a table calls path, pid, camid and split.
+        follow_links: whether links out of the folder are followed.
+        attributes: a published .mat file.
+        cross_camera: whether matches from a query's own camera are ignored.
+        max_broken: the largest share of unreadable pictures that may be dropped.
+        near_duplicates: what to do about the adversary's pictures that are copies of attacked ones.
+        name: for the report.
+    """
 
     path: Path
     layout: Layout = "auto"
+    pattern: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    follow_links: bool = False
     attributes: Path | None = None
     cross_camera: bool = True
     max_broken: float = Field(default=0.01, ge=0, le=1)

@@ -83,7 +83,8 @@ def applied(
 ) -> tuple["Defense", "Target"]:
     """The built plug-in and what it makes of ``target``, under randomness of its own name.
 
-    Claims that were made before and that it undoes are void in what comes out.
+    Claims that were made before and that it undoes are void in what comes out, and so are those of
+    its own that its release refutes.
     """
     from auditor.plugins import claims  # torch starts here
     from auditor.plugins.undisturbed import undisturbed
@@ -94,7 +95,7 @@ def applied(
         defended = defense.apply(target, ctx)
     if type(defended) is not type(target):
         raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
-    return defense, claims.kept(target, defended, name)
+    return defense, claims.tried(target, claims.kept(target, defended, name), ctx)
 
 
 def parse(text: str, flag: str = "--defend") -> tuple[str, dict[str, Any]]:

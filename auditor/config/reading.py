@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
     for block in blocks:
         for key in ("path", "weights", "attributes", "trained_with"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
-                block[key] = str(path.parent / block[key])
+                block[key] = str(path.parent / Path(block[key]).expanduser())
     return loaded
 
 

@@ -5,6 +5,7 @@ makes the dataset from rows.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,9 @@ def open_dataset(
     path: Path,
     *,
     layout: Layout = "auto",
+    pattern: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    follow_links: bool = False,
     attributes: Path | None = None,
     cross_camera: bool = True,
     max_broken: float = 0.01,
@@ -34,6 +38,9 @@ def open_dataset(
     Args:
         path: a folder, or the CSV file of a manifest.
         layout: how it is laid out; "auto" looks.
+        pattern: a regular expression that reads the pictures' own names.
+        columns: what a table calls path, pid, camid and split.
+        follow_links: whether links that lead out of the folder are followed.
         attributes: a published .mat file with attributes of the people; None looks for one beside
             the pictures.
         cross_camera: whether same-camera matches of a query are ignored; switched off, with a
@@ -51,7 +58,9 @@ def open_dataset(
             f"near_duplicates {near_duplicates!r} is not known; choose "
             f"{', '.join(get_args(OnCopies))}"
         )
-    rows = read_rows(path, layout, attributes)
+    rows = read_rows(
+        path, layout, attributes, pattern=pattern, columns=columns, follow_links=follow_links
+    )
     for notice in provenance(rows.table["path"]):
         log.warning("%s: %s", path, notice)
     return assemble(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auditor.data.duplicates import OnCopies, Print, fingerprint, without_copies
 from auditor.data.images import FileImages, decode
-from auditor.data.rows import DISTRACTOR, JUNK, Rows, digest, encode, why_ignored
+from auditor.data.rows import DISTRACTOR, JUNK, KEPT, Rows, digest, encode, why_ignored
 from auditor.data.splits import Division, MissingSplitError, divide
 from auditor.errors import DataError
 from auditor.types import ReIDDataset, Split
@@ -93,6 +93,7 @@ def assemble(
             "near_duplicates": copies,
             "attributes": list(values),
             "ignored_columns": list(ignored),
+            "kept_columns": [str(name) for name in rows.attributes if str(name).lower() in KEPT],
             "notices": [*rows.notices, *division.notices, *ignored.values()],
             "manifest_sha256": digest(rows.table),
             "pictures_sha256": looks.sha256,
@@ -174,6 +175,8 @@ def encode_attributes(
     values: dict[str, tuple[str, ...]] = {}
     ignored: dict[str, str] = {}
     for name in texts:
+        if str(name).lower() in KEPT:
+            continue
         column = texts[name].tolist()
         reason = why_ignored(str(name), set(column) - {""})
         if reason:

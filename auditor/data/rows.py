@@ -6,6 +6,7 @@ columns are attributes. A new layout is one function that returns `Rows`.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,18 @@ from auditor.types import MISSING
 
 COLUMNS = ("path", "pid", "camid", "split")
 SPLITS = ("train", "auxiliary", "query", "gallery")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"})
+UNREAD = frozenset(
+    {".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".dng", ".raw", ".svg"}
+)
+"""Endings of pictures whose decoders no stranger's file may reach."""
+KEPT = frozenset({"track", "tracklet", "trackid", "sequence", "time", "timestamp", "frame"})
+"""Columns that are kept beside the pictures and are no attribute of a person."""
 JUNK, DISTRACTOR = -1, 0
+
+DEEPEST = 4
+"""Folders that hold nothing but the next one, in which a layout is looked for."""
 
 MAX_VALUES = 32
 """A column with more distinct values is a note or a number, not something to classify."""
@@ -42,6 +53,7 @@ class Rows:
         attributes: N rows of text, one column per attribute; "" where not annotated.
         facts: what this layout alone has to say.
         notices: sentences for the report.
+        outside: why links lead out of ``root``; empty if none does.
     """
 
     layout: str
@@ -52,6 +64,7 @@ class Rows:
     attributes: pd.DataFrame
     facts: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    outside: str = ""
 
 
 def scanned(
@@ -71,24 +84,28 @@ def scanned(
         where: record -> where it stands, for messages; ``source`` if left out.
 
     Raises:
-        DataError: for a link that leads out of ``root``, or to a picture already there.
+        DataError: for a link to a picture already there.
     """
     table = pd.DataFrame(list(records), columns=list(COLUMNS))
     table = table.astype({"path": str, "pid": np.int64, "camid": str, "split": str})
-    files = locate(root, table["path"], where or (lambda _: str(source)))
-    return Rows(layout, source, root, table, files, pd.DataFrame(index=table.index))
+    files, outside = locate(root, table["path"], where or (lambda _: str(source)))
+    attributes = pd.DataFrame(index=table.index)
+    return Rows(layout, source, root, table, files, attributes, outside=outside)
 
 
-def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> list[Path]:
-    """The resolved files of ``paths``, all of them below the resolved ``root``.
+def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> tuple[list[Path], str]:
+    """The resolved files of ``paths`` below the resolved ``root``, and which link leads out of it.
 
     A manifest may come from a stranger; it must not make the report show a picture from elsewhere.
+    So a link out of the folder is followed only where the user says so (`read_rows`), and a path
+    that is written to lead out never.
 
     Raises:
         DataError: starting with ``where(row)``, for a path that is absolute, leads out of ``root``,
             or names a picture that another row has already.
     """
     files: dict[Path, int] = {}
+    outside = ""
     for row, path in enumerate(paths):
         if Path(path).is_absolute():
             raise DataError(f"{where(row)}: {path!r} is absolute; give it relative to the folder")
@@ -97,9 +114,12 @@ def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> lis
         except (OSError, ValueError, RuntimeError) as error:
             raise DataError(f"{where(row)}: {path!r} is no path: {error}") from None
         if root not in file.parents:
-            raise DataError(
-                f"{where(row)}: {path!r} leads out of the dataset's folder; "
-                "copy the picture into the folder instead of linking to it"
+            said = f"{where(row)}: {path!r} leads out of the dataset's folder; "
+            if root not in Path(os.path.normpath(root / path)).parents:
+                raise DataError(f"{said}name pictures within it")
+            outside = outside or (
+                f"{said}copy the picture into the folder instead of linking to it, or set "
+                "data.follow_links if the link is your own"
             )
         if file in files:
             raise DataError(
@@ -107,7 +127,7 @@ def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> lis
                 "name every picture once, or a query finds itself in the gallery"
             )
         files[file] = row
-    return list(files)
+    return list(files), outside
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -129,16 +149,26 @@ def list_folders(folder: Path) -> list[Path]:
 def within(root: Path, has: Callable[[Path], bool]) -> Path | None:
     """``root`` or the one folder in it that a layout is recognised in; None if there is none.
 
+    Where an archive was unpacked into a folder of its own name, and that into another, the only
+    folder of a folder is looked into.
+
     Raises:
         DataError: if several folders in ``root`` are of that layout.
     """
-    if has(root):
-        return root
-    nested = [folder for folder in list_folders(root) if has(folder)]
-    if len(nested) > 1:
-        names = ", ".join(folder.name for folder in nested)
-        raise DataError(f"{root} holds several datasets ({names}); name one of them")
-    return nested[0] if nested else None
+    for _ in range(DEEPEST):
+        if has(root):
+            return root
+        folders = list_folders(root)
+        nested = [folder for folder in folders if has(folder)]
+        if len(nested) > 1:
+            names = ", ".join(folder.name for folder in nested)
+            raise DataError(f"{root} holds several datasets ({names}); name one of them")
+        if nested:
+            return nested[0]
+        if len(folders) != 1:
+            return None
+        root = folders[0]
+    return None
 
 
 def listed(file: Path) -> list[tuple[str, str]]:
@@ -153,6 +183,26 @@ def listed(file: Path) -> list[tuple[str, str]]:
         raise DataError(f"{file} is no text in UTF-8; take the published list") from None
     numbered = enumerate(lines, start=1)
     return [(f"{file}, line {number}", line.strip()) for number, line in numbered if line.strip()]
+
+
+def numbered(people: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """Numbers of people, and a notice if they were given here because their names are text.
+
+    >>> numbered(["0002", "3.0"]), numbered(["bo", "al", "bo"])[0]
+    (([2, 3], ()), [2, 1, 2])
+
+    Raises:
+        DataError: if some are numbers and some are not.
+    """
+    whole = [re.fullmatch(r"(-1|[0-9]{1,18})(\.0+)?", text) for text in people]
+    if all(whole):
+        return [int(match[1]) for match in whole if match], ()
+    if any(whole) or "" in people:
+        odd = next(text for text, match in zip(people, whole, strict=True) if not match)
+        raise DataError(f"some people have numbers and {odd[:80]!r} is none; number all or none")
+    code = {name: pid for pid, name in enumerate(sorted(set(people)), start=1)}
+    notice = "People are numbered from 1 in the sorted order of their names."
+    return [code[text] for text in people], (notice,)
 
 
 def digest(table: pd.DataFrame) -> str:

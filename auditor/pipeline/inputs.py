@@ -19,6 +19,9 @@ def open_data(config: DataConfig) -> ReIDDataset:
     return open_dataset(
         config.path,
         layout=config.layout,
+        pattern=config.pattern,
+        columns=config.columns,
+        follow_links=config.follow_links,
         attributes=config.attributes,
         cross_camera=config.cross_camera,
         max_broken=config.max_broken,

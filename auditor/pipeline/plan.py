@@ -24,7 +24,9 @@ from auditor.pipeline.steps import (
     run_attack,
     without_names,
 )
+from auditor.plugins.claims import tried
 from auditor.report import AuditReport, dumps
+from auditor.types import as_is
 
 
 def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:
@@ -42,6 +44,9 @@ def run_audit(world: World, display: Display | None = None, *, resume: bool = Fa
     """
     if not resume:
         world.shelf.clear()
+    if world.target.claims:
+        plain = replace(world.target, release=as_is, claims=())
+        world = replace(world, target=tried(plain, world.target, world.ctx))
     steps = plan_steps(world)
     display = display or Display(len(steps))
     out = world.ctx.workdir

@@ -195,7 +195,8 @@ def certify(world: World, scenario: str, label: str, progress: Progress) -> Cont
     except Exception as error:
         reason = f"the scenario failed: {error}"
         return Controls(powers=(not_run(getattr(attack, "headline", ""), reason),))
-    return world.prover.prove(attack, scenario, target, progress)
+    found = world.prover.prove(attack, scenario, target, progress)
+    return world.prover.compare(found, attack, scenario, target)
 
 
 def run_attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:

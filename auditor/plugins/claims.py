@@ -2,15 +2,30 @@
 
 A claim is about one thing: the network that a private training gave, or the rows that a release
 gives. Whoever puts something else in its place undoes it, unless that follows from the protected
-thing alone. What cannot be seen to follow from it is taken not to.
+thing alone. What cannot be seen to follow from it is taken not to. And whatever a claim says of a
+release, the release itself is drawn again to see.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from auditor.releasing import follows
+import torch
+from torch import Tensor
+
+from auditor.data.records import records_of
+from auditor.embedding import features_of
+from auditor.releasing import by_record, follows, release_records
 from auditor.report import PrivacyClaim
-from auditor.types import Target
+from auditor.types import RunContext, Target
+
+TRIED = 256
+"""Rows of the gallery that are released again to see what a claim is worth."""
+LEAST, CHANCE = 0.9, 4.0
+"""Share of the noise claimed that has to be seen, less so much over the root of their number."""
+STICKS = 0.01
+"""Share of it by which two releases of one record may differ."""
+ROUNDING = 1e-6
+"""How far the features of one picture lie apart, as a share, from batch to batch."""
 
 
 def kept(before: Target, after: Target, name: str) -> Target:
@@ -23,6 +38,24 @@ def kept(before: Target, after: Target, name: str) -> Target:
     if after.extractor is not before.extractor:
         trained = (*before.trained, name)
     return replace(after, claims=claims, trained=trained)
+
+
+def tried(before: Target, after: Target, ctx: RunContext) -> Target:
+    """``after`` with each of its new claims on a release void that drawing it again refutes.
+
+    Noise that is not there, that is the same whenever somebody asks, or that is another one where
+    the claim counts all releases as one, protects nobody, whatever was certified of it.
+    """
+    new = [c for c in after.claims if c not in before.claims and c.training is None]
+    if not any(claim.verdict != "VOID" for claim in new):
+        return after
+    draws = _Draws.of(before, after, ctx)
+    claims = []
+    for claim in after.claims:
+        judged = claim in new and claim.verdict != "VOID"
+        reason = next(draws.refute(claim), "") if judged else ""
+        claims.append(void(claim, reason) if reason else claim)
+    return replace(after, claims=tuple(claims))
 
 
 def void(claim: PrivacyClaim, reason: str) -> PrivacyClaim:
@@ -90,3 +123,64 @@ def _release(
             f"the gallery is now another one: {len(gallery)} rows, up to {most} of one person, "
             f"where δ = {claim.delta:g} and {claim.images_per_identity} rows were accounted for"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """A release of the same rows ``(N, D)``, drawn several times.
+
+    Attributes:
+        again: two draws for features of which nobody knows the records.
+        by_record: whether the release asks for records.
+        known: two draws for known records, whose features differ as those of two batches do; None
+            where it does not ask, or what comes before it is random.
+    """
+
+    again: tuple[Tensor, Tensor]
+    by_record: bool
+    known: tuple[Tensor, Tensor] | None
+
+    @classmethod
+    def of(cls, before: Target, after: Target, ctx: RunContext) -> "_Draws":
+        rows = features_of(after.extractor, after.data.gallery, ctx)[:TRIED]
+        one, other = ctx.generator("claims.one"), ctx.generator("claims.other")
+        again = after.release(rows, one), after.release(rows, other)
+        asks = by_record(after.release)
+        fixed = torch.equal(before.release(rows, one), before.release(rows, other))
+        if not asks or not fixed:
+            return cls(again, asks, None)
+        records = records_of(after.extractor, after.data.gallery, ctx)[:TRIED]
+        first = release_records(after.release, rows, one, records)
+        second = release_records(after.release, rows * (1 + ROUNDING), other, records)
+        return cls(again, asks, (first, second))
+
+    def refute(self, claim: PrivacyClaim) -> Iterator[str]:
+        """Why the claim does not hold."""
+        first, second = (draw.double() for draw in self.again)
+        same = int((first == second).all(1).sum())
+        if same:
+            yield (
+                f"drawn twice, the release gave {same} of {len(first)} rows the same noise, so "
+                "that whoever can draw it takes it off again"
+            )
+        added = float((first - second).square().mean().sqrt()) / 2**0.5
+        if added < (LEAST - CHANCE / first.numel() ** 0.5) * claim.sigma:
+            yield (
+                f"drawn twice, the release shows noise of deviation {added:.3g}, where the claim "
+                f"counts on {claim.sigma:.3g}"
+            )
+        if claim.sticky:
+            yield from self._come_off(claim)
+
+    def _come_off(self, claim: PrivacyClaim) -> Iterator[str]:
+        if not self.by_record:
+            yield "its noise is to stick to a record, and the release asks for no record"
+        if self.known is None:
+            return
+        first, second = (draw.double() for draw in self.known)
+        apart = float((first - second).square().mean().sqrt())
+        if apart > STICKS * claim.sigma:
+            yield (
+                "its noise is to stick to a record, and the same record was released "
+                f"{apart:.3g} apart"
+            )

@@ -15,6 +15,7 @@ from auditor.report.claim import (
 )
 from auditor.report.finding import (
     AFRESH,
+    OTHERS,
     SMALLEST_GROUP,
     Adversary,
     Finding,
@@ -34,6 +35,7 @@ __all__ = [
     "BOUNDS",
     "LISTED",
     "OF_THE_DATA",
+    "OTHERS",
     "SCHEMA",
     "SMALLEST_GROUP",
     "Adversary",

@@ -101,6 +101,10 @@ class Gap:
     p_adjusted: float
 
 
+OTHERS = "own pictures of other people"
+"""How the auxiliary data of an adversary begins who learns from people that are not attacked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adversary:
     """Whom an attack supposes, in a threat model's terms; its budget is the attack's parameters.
@@ -114,6 +118,15 @@ class Adversary:
     knowledge: str
     access: str
     auxiliary: str
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns from other people, whose pictures have to resemble those attacked.
+
+        >>> Adversary(knowledge="", access="", auxiliary="none").learns
+        False
+        """
+        return self.auxiliary.startswith(OTHERS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,19 +6,25 @@ the addresses of which at least one must not pass, ``HONEST`` lists systems that
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.data.images import MemoryImages
-from auditor.types import ReIDDataset, Split, Target
+from auditor.releasing import Release
+from auditor.report import PrivacyClaim
+from auditor.types import ReIDDataset, RunContext, Split, Target
+from defenses.dp_gallery import GalleryNoise
+from tests import worlds
 from tests.fakes.crowd import CODE, RARE, SIZE, code, crowd, gaussian, salt, shows_one_of
 
 Read = Callable[[Tensor], Tensor]
 
 NAMING = ("none/ladder/identity.top1",)
 EXPOSED = ("none/*/top1.fully_exposed",)
+CLAIMING = ("none/claims/verdict",)
 LINKING = ("none/ladder/linkage.linkage_rank1",)
 INFERRING = ("none/ladder/attribute.tall.balanced_accuracy",)
 
@@ -39,22 +45,26 @@ class Extractor(nn.Module):
 
 @dataclass(frozen=True)
 class Fake:
-    """A system, and the addresses of which at least one must not pass."""
+    """A system, the addresses of which at least one must not pass, and what is done to it first."""
 
     make: Callable[[], Target]
     addresses: tuple[str, ...]
-    hides: str = field(default="")
+    hides: str = ""
+    defenses: dict[str, Any] = field(default_factory=dict)
 
 
 FAKES: dict[str, Fake] = {}
 HONEST: dict[str, Callable[[], Target]] = {}
 
 
-def fake(*addresses: str) -> Callable[[Callable[[], Target]], Callable[[], Target]]:
+def fake(
+    *addresses: str, defenses: dict[str, Any] | None = None
+) -> Callable[[Callable[[], Target]], Callable[[], Target]]:
     """Put a system into the bag."""
 
     def register(make: Callable[[], Target]) -> Callable[[], Target]:
-        FAKES[make.__name__] = Fake(make, addresses, (make.__doc__ or "").partition("\n")[0])
+        hides = (make.__doc__ or "").partition("\n")[0]
+        FAKES[make.__name__] = Fake(make, addresses, hides, defenses or {})
         return make
 
     return register
@@ -181,6 +191,34 @@ def twins() -> Target:
 
     def read(x: Tensor) -> Tensor:
         return torch.cat([code(x)[:, :12].abs(), 0.3 * gaussian(x, 4)], 1)
+
+    return reads(read)
+
+
+@fake(*NAMING)
+def faint_direction() -> Target:
+    """The code at a ten-thousandth of the noise, along directions in which all coordinates vary."""
+
+    def read(x: Tensor) -> Tensor:
+        turn = torch.randn(64, 64, generator=torch.Generator().manual_seed(7))
+        return torch.cat([gaussian(x, 40), 1e-4 * code(x)], 1) @ torch.linalg.qr(turn).Q
+
+    return reads(read)
+
+
+@fake(*NAMING)
+def fainter_code() -> Target:
+    """The code at a hundred-millionth of the amplitude of the noise beside it."""
+    return reads(lambda x: torch.cat([gaussian(x, 64), 1e-8 * code(x)], 1))
+
+
+@fake(*NAMING)
+def code_in_the_order() -> Target:
+    """Every picture has a scale, an offset and a bend of its own; only the order says who it is."""
+
+    def read(x: Tensor) -> Tensor:
+        own = salt(x, 3)
+        return (10 ** (4 * own[:, :1] - 2)) * (code(x) * (1 + 3 * own[:, 1:2])).sinh() + own[:, 2:]
 
     return reads(read)
 
@@ -351,6 +389,111 @@ def permuted_pictures() -> Target:
     )
 
 
+@fake(*INFERRING)
+def protected_in_secret() -> Target:
+    """The gallery's pictures lost their contrast and colours by a mechanism nobody is told of."""
+    data = crowd()
+    pixels = data.gallery.images.load(range(len(data.gallery)), SIZE).roll(1, dims=1).flip(2)
+    pixels = 0.5 + (pixels - 0.5) / 2
+    gallery = replace(data.gallery, images=MemoryImages((pixels * 255).round().byte()))
+    return reads(code, replace(data, gallery=gallery))
+
+
+@fake(*INFERRING)
+def pictures_of_another_world() -> Target:
+    """The pictures to learn from are noise, so whoever learns from them reads nothing."""
+    data = crowd()
+    noise = torch.randint(
+        256, (len(data.auxiliary), 3, *SIZE), generator=torch.Generator().manual_seed(10)
+    )
+    auxiliary = replace(data.auxiliary, images=MemoryImages(noise.byte()))
+    return reads(code, replace(data, auxiliary=auxiliary, train=auxiliary))
+
+
+@fake(*NAMING)
+def one_noise_for_everybody() -> Target:
+    """Noise is drawn once a release and added to all rows alike."""
+
+    def release(features: Tensor, generator: torch.Generator) -> Tensor:
+        return features + 1e3 * torch.randn(1, CODE, generator=generator)
+
+    return replace(reads(code), release=release)
+
+
+# --- hidden behind a claim ---
+
+
+def _promise(claimed: GalleryNoise, release: Callable[[PrivacyClaim], Release]) -> Target:
+    """The code, with the claim of one mechanism and the release of another."""
+    honest = claimed.apply(reads(code), RunContext())
+    return replace(honest, release=release(honest.claims[0]))
+
+
+def _fresh(sigma: float) -> Release:
+    """Another draw of noise whenever somebody asks."""
+
+    def release(features: Tensor, generator: torch.Generator) -> Tensor:
+        return features + sigma * torch.randn(features.shape, generator=generator)
+
+    return release
+
+
+STRONG = GalleryNoise(epsilon=2.0, trials=200)
+STICKY = GalleryNoise(epsilon=2.0, trials=200, sticky=True)
+
+
+@fake(*CLAIMING)
+def noise_seeded_by_the_picture() -> Target:
+    """Noise as strong as claimed, which follows from the row: who can ask can take it off."""
+
+    def release(claim: PrivacyClaim) -> Release:
+        def stored(features: Tensor, generator: torch.Generator) -> Tensor:
+            mixed = (1e3 * features.double()).sin() @ torch.ones(CODE, CODE, dtype=torch.double)
+            turns = (mixed * torch.arange(1, CODE + 1) * 43758.5453).remainder(1)
+            return features + claim.sigma * torch.special.ndtri(turns.clamp(1e-6, 1 - 1e-6)).float()
+
+        return stored
+
+    return _promise(STRONG, release)
+
+
+@fake(*CLAIMING, "none/ladder/averaging.matched_rank1")
+def sticky_noise_that_does_not_stick() -> Target:
+    """However often a record is released, its ε is counted once, and its noise is another one."""
+    return _promise(STICKY, lambda claim: _fresh(claim.sigma))
+
+
+@fake(*CLAIMING)
+def less_noise_than_claimed() -> Target:
+    """A hundredth of the noise from which the ε was computed."""
+    return _promise(STRONG, lambda claim: _fresh(claim.sigma / 100))
+
+
+@fake(*CLAIMING)
+def noise_on_most_rows() -> Target:
+    """One row in fifty is stored as it is."""
+
+    def release(claim: PrivacyClaim) -> Release:
+        def stored(features: Tensor, generator: torch.Generator) -> Tensor:
+            noisy = _fresh(claim.sigma)(features, generator)
+            noisy[::50] = features[::50]
+            return noisy
+
+        return stored
+
+    return _promise(STRONG, release)
+
+
+PRIVATE = {"use": "dp_sgd", "epochs": 1, "views": 1, "canaries": 0, "batch": 32}
+AGAIN = {"use": "retrain", "epochs": 1}
+
+
+@fake("private/claims/verdict", defenses={"private": {"chain": [PRIVATE, AGAIN]}})
+def claim_from_before_retraining() -> Target:
+    """Trained with noise and an ε, and then once more on the same people without."""
+    return replace(worlds.trainable(), data=crowd())
+
+
 # --- private ---
 
 
@@ -386,6 +529,18 @@ def heavy_noise() -> Target:
         return features + 100 * torch.randn(features.shape, generator=generator)
 
     return replace(reads(code), release=release)
+
+
+@honest
+def noise_as_claimed() -> Target:
+    """The code under the noise of the mechanism that its claim names."""
+    return STRONG.apply(reads(code), RunContext())
+
+
+@honest
+def sticky_noise_as_claimed() -> Target:
+    """The same, the noise of a record being the same whenever it is released."""
+    return STICKY.apply(reads(code), RunContext())
 
 
 @honest

@@ -1,6 +1,7 @@
 """No system of the bag passes while it leaks; no private one fails."""
 
 from contextlib import contextmanager
+from datetime import date
 from fnmatch import fnmatchcase
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from auditor.certification import proving
 from auditor.config import AuditConfig
 from auditor.errors import AuditError
-from auditor.gates import Gate, Verdict, check
+from auditor.gates import Verdict
+from auditor.gates.policy import Policy
+from auditor.gates.policy_check import judge
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.steps import World
 from auditor.report import AuditReport
@@ -37,7 +40,7 @@ LEAKS = {
     "none/ladder/attribute.rare.balanced_accuracy": 0.7,
 }
 """What a careful team would ask of a gallery; strict enough that a private system can pass."""
-USEFUL = Gate(address="none/utility/rank1", limit=0.5)
+USEFUL = "none/utility/rank1"
 
 
 class Silent:
@@ -66,10 +69,20 @@ def shared_controls():
         yield
 
 
-def audited(target: Target, workdir) -> AuditReport:
-    """The record of a whole audit of ``target``."""
+def policy(claims: bool) -> Policy:
+    """What a careful team asks; of claims too, where there are any."""
+    cites = {"cites": "the bag"}
+    gates = [{"address": address, "limit": limit, **cites} for address, limit in LEAKS.items()]
+    gates.append({"address": USEFUL, "limit": 0.5, **cites})
+    promises = {"*": {"verdict": "CONSISTENT", **cites}} if claims else {}
+    asked = {"version": 1, "on_missing": "inconclusive", "gates": gates, "claims": promises}
+    return Policy.model_validate(asked)
+
+
+def audited(target: Target, workdir, defenses=None) -> AuditReport:
+    """The record of a whole audit of ``target``, and of what ``defenses`` make of it."""
     settings = {"attacks": ATTACKS, "rank_lists": 0, "study": 0, "tsne_people": 0}
-    config = AuditConfig.model_validate(settings)
+    config = AuditConfig.model_validate({**settings, "defenses": defenses or {}})
     world = World(
         config=config,
         target=target,
@@ -81,13 +94,14 @@ def audited(target: Target, workdir) -> AuditReport:
     return run_audit(world, Silent())
 
 
-def judged(target: Target, workdir) -> list[Verdict]:
-    """What the gates make of a system; nothing where it cannot be audited at all."""
-    gates = [Gate(address=address, limit=limit) for address, limit in LEAKS.items()]
+def judged(target: Target, workdir, defenses=None) -> list[Verdict]:
+    """What the policy makes of a system; nothing where it cannot be audited at all."""
     try:
-        return check(audited(target, workdir), [USEFUL, *gates])
+        record = audited(target, workdir, defenses)
     except AuditError:
         return []
+    promising = any(scenario.claims for scenario in record.scenarios)
+    return judge(record, policy(promising), date.today())
 
 
 def concerned(verdicts: list[Verdict], addresses: tuple[str, ...]) -> list[Verdict]:
@@ -108,8 +122,9 @@ def trials(names):
 
 @pytest.mark.parametrize("name", list(trials(FAKES)))
 def test_a_fake_never_passes(name, tmp_path, shared_controls, record_property):
-    verdicts = judged(FAKES[name].make(), tmp_path)
-    outcomes = {v.outcome for v in concerned(verdicts, FAKES[name].addresses)}
+    system = FAKES[name]
+    verdicts = judged(system.make(), tmp_path, system.defenses)
+    outcomes = {v.outcome for v in concerned(verdicts, system.addresses)}
     worst = next((o for o in ("fail", "inconclusive", "pass") if o in outcomes), "refused")
     record_property("outcome", worst)
     assert outcomes or not verdicts, "no gate speaks of what it hides"
@@ -120,7 +135,7 @@ def test_a_fake_never_passes(name, tmp_path, shared_controls, record_property):
 def test_a_private_system_never_fails(name, tmp_path, shared_controls, record_property):
     # it need not be useful, so the gate on utility is not asked
     target = HONEST[name]()
-    outcomes = {v.outcome for v in judged(target, tmp_path)[1:]}
+    outcomes = {v.outcome for v in judged(target, tmp_path) if v.address != USEFUL}
     record_property("outcome", " and ".join(sorted(outcomes)))
     assert "fail" not in outcomes
     # behind noise that hides all from the best adversary nothing can be shown either

@@ -66,6 +66,19 @@ def test_what_no_linear_probe_reads_is_found(kind):
     assert "expansion" in named.notes[-1]
 
 
+def test_a_code_along_faint_directions_is_found():
+    people = (PEOPLE + AUXILIARY) * IMAGES
+    code = torch.randn(PEOPLE + AUXILIARY, 8, generator=generator(13)).repeat_interleave(IMAGES, 0)
+    code += 0.2 * torch.randn(people, 8, generator=generator(14))
+    rows = torch.cat([torch.randn(people, 24, generator=generator(15)), 1e-4 * code], 1)
+    turn = torch.linalg.qr(torch.randn(32, 32, generator=generator(16))).Q
+    target, ctx = world(rows @ turn), RunContext()
+    assert IdentityPlda().run(target, ctx).measurements[0].low <= 0.15
+    named = IdentityMetric(steps=0).run(target, ctx)
+    assert named.measurements[0].low > 0.3
+    assert "whitened" in named.notes[-1]
+
+
 def test_it_is_found_through_a_noisy_release():
     def release(features, draws):
         return features + 0.3 * torch.randn(features.shape, generator=draws)
@@ -78,7 +91,7 @@ def test_the_network_learns_it_too():
     target, ctx = world(hidden("products")), RunContext()
     own = Own.of(target, ctx, "test")
     metric = learn_metric(own, own.features, Contrast(steps=60), ctx, "test")
-    assert set(metric.found) == {"features", "expansion", "network"}
+    assert set(metric.found) == {"features", "whitened", "expansion", "network"}
     assert metric.found["network"] > metric.found["features"] + 0.3
 
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from attacks.identity import IdentityClassifier, IdentityLda
+from attacks.identity import IdentityClassifier, IdentityLda, IdentityPlda
 from attacks.linkage import Linkage
-from auditor.certification.proving import SMALL, Prover
+from auditor.certification.proving import SMALL, Controls, Prover
+from auditor.data.images import MemoryImages
 from auditor.types import AttackResult, silent
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
+from tests.records import certificate
 
 
 @pytest.fixture
@@ -94,3 +96,35 @@ def test_a_crash_leaves_an_attack_without_power(prover):
     (power,) = proved(prover, Crashing()).powers
     assert power.outcome == "not-run"
     assert "out of luck" in power.reason
+
+
+def looking_darker(target):
+    """``target`` whose gallery alone was photographed by a dim lamp."""
+    gallery = target.data.gallery
+    dim = 0.2 * gallery.images.load(range(len(gallery)), (64, 32))
+    images = MemoryImages((dim * 255).round().byte())
+    return replace(target, data=replace(target.data, gallery=replace(gallery, images=images)))
+
+
+def test_what_is_learned_from_a_crowd_like_the_gallery_counts(prover):
+    bare = proved(prover, IdentityPlda())
+    assert prover.compare(bare, IdentityPlda(), "none", prover.bare) == bare
+
+
+def test_certificates_of_whoever_learns_from_others_need_a_gallery_like_theirs(tmp_path):
+    dark = looking_darker(worlds.trainable())
+    prover = Prover(dark, worlds.context(tmp_path), 0.8)
+    assert prover._tell_apart(dark).startswith("what it learns from does not resemble")
+    power = prover.compare(proved(prover, IdentityPlda()), IdentityPlda(), "none", dark).powers[0]
+    assert (power.outcome, "does not resemble" in power.reason) == ("weak", True)
+    alone = proved(prover, Linkage())
+    assert prover.compare(alone, Linkage(), "none", dark) == alone
+
+
+def test_entries_that_cannot_be_compared_certify_nothing(tmp_path):
+    broken = replace(worlds.trainable(), release=lambda features, draws: features / 0)
+    prover = Prover(broken, worlds.context(tmp_path), 0.8)
+    shown = Controls(powers=(certificate("top1", 0.1),))
+    power = prover.compare(shown, IdentityPlda(), "none", broken).powers[0]
+    assert power.outcome == "weak"
+    assert power.reason.startswith("its entries cannot be compared")

@@ -60,7 +60,7 @@ class TestFolders:
 
     def test_leftovers_are_told(self, tmp_path):
         root = people(tmp_path, "abcd")
-        draw(root / "group.jpg", root / "e" / "session" / "x_c1.png")
+        draw(root / "group.jpg", root / "e" / "one" / "more" / "x_c1.png")
         (root / ".hidden").mkdir()
         told = " ".join(open_dataset(root).facts["notices"])
         assert "1 pictures lie outside" in told

@@ -289,7 +289,7 @@ class TestNothingToAudit:
 class TestBadCells:
     """Each message names the file, the row, the column, the value and the way out."""
 
-    @pytest.mark.parametrize("pid", ["", "abc", "-2", "1.0", "1_0", "9" * 30, "٣"])
+    @pytest.mark.parametrize("pid", ["", "abc", "-2", "1.5", "1_0", "9" * 30, "٣"])
     def test_pid_is_a_number(self, tmp_path, pid):
         rows = [*GOOD, f"x,{pid},1,query", f"y,{pid},1,query"]
         parts = ["manifest.csv", "row 8", "'pid'", repr(pid), "1 more rows", "0 for a distractor"]
@@ -308,7 +308,7 @@ class TestBadCells:
         ("header", "part"),
         [
             ("path,pid,split", "no column camid"),
-            ("path;pid;camid;split", "no column path, pid, camid"),
+            ("path:pid:camid:split", "no column path, pid, camid"),
             ("path,pid,camid,split,", "column 5 has no name"),
             ("path,pid,camid,PID", "2 columns are called 'pid'"),
             ("-", "found: -"),
@@ -352,8 +352,16 @@ class TestPaths:
         make_picture(tmp_path / "people2" / "x.png")
         self.refused_path(tmp_path / "people", "../people2/x.png", "leads out")
 
-    def test_absolute_paths_are_refused_even_below_the_folder(self, tmp_path):
-        self.refused_path(tmp_path, tmp_path / "g1.png", "is absolute")
+    def test_absolute_paths_count_below_the_folder_only(self, tmp_path):
+        make_picture(tmp_path / "people" / "g3.png")
+        rows = [*GOOD[1:], "g3,1,2,gallery"]
+        root = make_manifest(tmp_path / "people", rows)
+        text = (root / "manifest.csv").read_text().replace("g3.png", str(root / "g3.png"))
+        (root / "manifest.csv").write_text(text + f"{root / 'a1.png'},7,1,auxiliary\n")
+        make_picture(root / "a1.png")
+        assert names(open_dataset(root).auxiliary) == ["a1", "a2"]
+        make_picture(tmp_path / "x.png")
+        self.refused_path(root, tmp_path / "x.png", "is absolute")
 
     def test_links_out_of_the_folder_are_refused(self, tmp_path):
         make_picture(tmp_path / "x.png")

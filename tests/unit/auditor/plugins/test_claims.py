@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import pytest
+import torch
 
 from auditor import plugins
 from auditor.config import chain
-from auditor.plugins.claims import kept
+from auditor.plugins import registry
+from auditor.plugins.claims import kept, tried
 from auditor.releasing import Composed, as_is
 from auditor.report import NoisyTraining, PrivacyVerdict
 from auditor.types import RunContext
@@ -138,7 +140,7 @@ class Promising:
 def test_a_chain_that_trains_again_voids_the_private_training_before_it(name, monkeypatch):
     installed = plugins.load
     monkeypatch.setattr(
-        plugins, "load", lambda kind, asked: Promising if asked == "p" else installed(kind, asked)
+        registry, "load", lambda kind, asked: Promising if asked == "p" else installed(kind, asked)
     )
     target, ctx = worlds.trainable(), RunContext()
     # a training from a seed promises nothing in the first place
@@ -152,3 +154,79 @@ def test_a_chain_that_trains_again_voids_the_private_training_before_it(name, mo
 
 def test_every_verdict_has_a_colour():
     assert set(OUTCOME) == set(get_args(PrivacyVerdict))
+
+
+def noise_of(rows, sigma):
+    """Noise that the rows alone decide, as coarse as ``sigma``."""
+    seeds = [hash(row.numpy().tobytes()) % 2**31 for row in rows]
+    draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return sigma * torch.stack([torch.randn(rows.shape[1], generator=draw) for draw in draws])
+
+
+@dataclass(frozen=True)
+class StickingToBytes:
+    """Noise that is to stick to a record, and sticks to the bytes of its feature."""
+
+    sigma: float
+
+    def __call__(self, features, generator):
+        return features + self.sigma * torch.randn(features.shape, generator=generator)
+
+    def of_records(self, features, generator, records):
+        return features + noise_of(features, self.sigma)
+
+
+class TestDrawnAgain:
+    """What a defense claims of its release is held against the release itself."""
+
+    bare = worlds.crowd(*range(1, 41))
+
+    def promised(self, release=None, **params):
+        honest = GalleryNoise(trials=200, **params).apply(self.bare, RunContext())
+        return honest if release is None else replace(honest, release=release(honest.claims[0]))
+
+    def reason(self, target, before=None):
+        (found,) = tried(before or self.bare, target, RunContext()).claims
+        assert (found.verdict == "VOID") == bool(found.reason.startswith(("drawn", "its noise")))
+        return found.reason if found.verdict == "VOID" else ""
+
+    @pytest.mark.parametrize("how", [{}, {"mechanism": "laplace"}, {"clip": 2.0}])
+    @pytest.mark.parametrize("sticky", [False, True])
+    def test_noise_as_claimed_stands(self, how, sticky):
+        assert not self.reason(self.promised(sticky=sticky, **how))
+
+    def test_noise_that_the_row_decides_is_none(self):
+        target = self.promised(lambda claim: lambda x, g: x + noise_of(x, claim.sigma))
+        assert "40 of 40 rows the same noise" in self.reason(target)
+
+    def test_so_is_noise_on_most_rows(self):
+        def release(claim):
+            def noisy(x, g):
+                stored = x + claim.sigma * torch.randn(x.shape, generator=g)
+                stored[:2] = x[:2]
+                return stored
+
+            return noisy
+
+        assert "2 of 40 rows" in self.reason(self.promised(release))
+
+    def test_less_noise_than_claimed_is_seen(self):
+        def release(claim):
+            return lambda x, g: x + 0.5 * claim.sigma * torch.randn(x.shape, generator=g)
+
+        assert "shows noise of deviation" in self.reason(self.promised(release))
+
+    def test_sticky_noise_must_go_by_record(self):
+        def release(claim):
+            return lambda x, g: x + claim.sigma * torch.randn(x.shape, generator=g)
+
+        assert "asks for no record" in self.reason(self.promised(release, sticky=True))
+
+    def test_and_not_by_the_bytes_of_a_feature(self):
+        target = self.promised(lambda claim: StickingToBytes(claim.sigma), sticky=True)
+        assert "the same record was released" in self.reason(target)
+
+    def test_sticky_noise_on_noisy_rows_is_not_refuted_by_those(self):
+        once = self.promised()
+        twice = GalleryNoise(trials=200, sticky=True).apply(once, RunContext())
+        assert [c.verdict for c in tried(once, twice, RunContext()).claims] == ["CONSISTENT"] * 2
