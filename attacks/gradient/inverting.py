@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchmetrics.functional.image import total_variation
 
 from attacks import threat_models
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
@@ -116,7 +117,7 @@ class GradientInversion:
             with torch.enable_grad():
                 gradient = share(pictures, labels)
                 distances = cosine_distance(gradient, shared)
-                loss = distances.sum() + self.tv * total_variation(pictures).sum()
+                loss = distances.sum() + self.tv * total_variation(pictures) / pictures[0].numel()
             (slope,) = torch.autograd.grad(loss, pictures)
             pictures.grad = slope.sign()
             adam.step()
@@ -157,9 +158,3 @@ def cosine_distance(gradient: Gradient, shared: Gradient) -> Tensor:
     ours = torch.cat([part.flatten(1) for part in gradient], dim=1)
     theirs = torch.cat([part.flatten(1) for part in shared], dim=1)
     return 1 - F.cosine_similarity(ours, theirs, dim=1)
-
-
-def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours ``(B,)``, down plus across, ``(B, 3, H, W)``."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
-    return down + (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))

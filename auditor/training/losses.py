@@ -1,9 +1,9 @@
 """The losses of re-identification that torch does not bring."""
 
-import math
-
-import torch
-import torch.nn.functional as F
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.miners import BatchHardMiner
+from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
 
@@ -15,8 +15,7 @@ def batch_hard(features: Tensor, classes: Tensor, margin: float) -> Tensor:
         classes: ``(B,)``; each at least twice, and at least two of them.
         margin: by which a negative must be farther than a positive.
     """
-    distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
-    same = classes[:, None] == classes
-    farthest = distances.masked_fill(~same, 0).max(1).values
-    nearest = distances.masked_fill(same, math.inf).min(1).values
-    return F.relu(farthest - nearest + margin).mean()
+    plain = LpDistance(normalize_embeddings=False)
+    loss = TripletMarginLoss(margin=margin, distance=plain, reducer=MeanReducer())
+    hard: Tensor = loss(features, classes, BatchHardMiner(distance=plain)(features, classes))
+    return hard

@@ -12,7 +12,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor
 from auditor.training import Recipe, train_reid
 from auditor.types import RunContext, Split, Target, silent
-from defenses.federated.averaging import Engine, averaging
+from defenses.federated.averaging import average
 from defenses.retrain import retrainable
 from defenses.retrain.reset import draw_anew
 
@@ -46,7 +46,6 @@ class Federated:
         softmax: weight of the identity softmax.
         triplet: weight of batch-hard triplets among a client's people; the papers use none.
         scratch: whether the network starts from nothing instead of the given weights.
-        engine: who takes the mean: a weighted sum, or Flower's FedAvg (extra ``federated``).
     """
 
     clients: Literal["camera", "identity"] = "camera"
@@ -60,7 +59,6 @@ class Federated:
     softmax: float = 1.0
     triplet: float = 0.0
     scratch: bool = False
-    engine: Engine = "own"
 
     def __post_init__(self) -> None:
         for name, least in {"count": 0, "rounds": 1, "epochs": 1, "people": 2, "views": 2}.items():
@@ -79,9 +77,8 @@ class Federated:
 
         Raises:
             UnsupportedTargetError: if fewer than two clients can learn to tell two people apart.
-            EnvironmentUnmetError: if Flower is asked for and not installed.
         """
-        extractor, average = deepcopy(retrainable(target)).to(ctx.device), averaging(self.engine)
+        extractor = deepcopy(retrainable(target)).to(ctx.device)
         parts, left_out = self.split(target.data.train, ctx)
         if self.scratch:
             with ctx.randomness("defenses.federated.start"):

@@ -1,16 +1,15 @@
 """Federated averaging: who holds what, what is averaged, and what stays with a client."""
 
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-from auditor.errors import EnvironmentUnmetError, UnsupportedTargetError
+from auditor.errors import UnsupportedTargetError
 from auditor.training import train_reid
 from auditor.types import RunContext
 from defenses.federated import Federated, defense
-from defenses.federated.averaging import averaging, own_average
+from defenses.federated.averaging import average
 from tests import worlds
 from tests.unit.coloured import SIZE, coloured, target
 
@@ -42,26 +41,11 @@ def trainings(monkeypatch):
 
 def test_the_mean_is_weighted_by_pictures():
     given = states()
-    mean = own_average(given, [1, 2, 5])
+    mean = average(given, [1, 2, 5])
     expected = (given[0]["w"] + 2 * given[1]["w"] + 5 * given[2]["w"]) / 8
     assert torch.allclose(mean["w"], expected, atol=1e-6)
     assert mean["w"].dtype == torch.float32
     assert mean["counted"] == 5
-
-
-def test_flower_takes_the_same_mean():
-    pytest.importorskip("flwr", reason="the extra `federated` is not installed")
-    given = states()
-    own, flower = (averaging(e)(given, [1, 2, 5]) for e in ("own", "flower"))
-    assert own.keys() == flower.keys()
-    assert all(torch.allclose(own[n], flower[n], atol=1e-6) for n in own)
-    assert all(own[n].dtype == flower[n].dtype for n in own)
-
-
-def test_without_flower_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "flwr.app", None)
-    with pytest.raises(EnvironmentUnmetError, match=r"extra reid-privacy-auditor\[federated\]"):
-        Federated(engine="flower").apply(target(), CONTEXT)
 
 
 def test_a_client_by_camera_is_all_that_one_camera_saw():
@@ -102,13 +86,13 @@ def test_the_network_is_the_mean_and_heads_stay_with_their_client(clients, train
     result = Federated(**BRIEF, clients=clients).apply(target(), CONTEXT)
     first, second = trainings[:2], trainings[2:]
     images = [len(split) for _, split, _, _ in first]
-    after_first = own_average([t.extractor.network.state_dict() for *_, t in first], images)
+    after_first = average([t.extractor.network.state_dict() for *_, t in first], images)
     for start, *_ in second:
         assert all(torch.equal(start[name], after_first[name]) for name in start)
     for (*_, before), (_, _, options, after) in zip(first, second, strict=True):
         assert options["classifiers"] is before.classifiers
         assert after.classifiers is not before.classifiers
-    last = own_average([t.extractor.network.state_dict() for *_, t in second], images)
+    last = average([t.extractor.network.state_dict() for *_, t in second], images)
     kept = result.extractor.network.state_dict()
     assert all(torch.equal(kept[name], last[name]) for name in last)
 

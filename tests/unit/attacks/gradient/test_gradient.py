@@ -11,7 +11,7 @@ from scipy import optimize
 from torch import nn
 
 from attacks.gradient import Dlg, GradientInversion, Idlg
-from attacks.gradient.inverting import cosine_distance, total_variation, trainable
+from attacks.gradient.inverting import cosine_distance, trainable
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.worlds import DenseExtractor, NoiseImages, in_the_clear, trained_on_noise
@@ -199,13 +199,6 @@ def test_norms_and_cosines_by_hand():
     theirs = (torch.tensor([[[6.0]], [[1.0]]]), torch.tensor([[8.0], [0.0]]))
     assert squared_norms(ours).tolist() == [25.0, 4.0]
     assert torch.allclose(cosine_distance(ours, theirs), torch.tensor([0.0, 1.0]))
-
-
-def test_total_variation_by_hand():
-    images = torch.zeros(2, 3, 2, 2)
-    images[1, :, 0, 0] = 1.0
-    # one of two differences down, and one of two across, is one
-    assert total_variation(images).tolist() == [0.0, 1.0]
 
 
 @pytest.fixture
