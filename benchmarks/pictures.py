@@ -20,13 +20,15 @@ from typing import Any
 import torch
 
 from attacks.identity import IdentityRetrieval
+from auditor import plugins
 from auditor.certification import controls
 from auditor.config import put
-from auditor.config.chain import Links, applied
+from auditor.config.blocks import Links
 from auditor.data import open_dataset
 from auditor.evaluation.utility import measurements, search
 from auditor.models import open_model
 from auditor.models.card import card_from
+from auditor.plugins.results import apply_defense
 from auditor.report import Measurement
 from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split, Target
 
@@ -82,7 +84,9 @@ def row(target: Target, judge: FeatureExtractor, ctx: RunContext) -> str:
 def protected(links: Links, given: Mapping[str, Any], target: Target, ctx: RunContext) -> Target:
     """``target`` under a row's defenses; ``given`` replaces parameters of the first one."""
     for position, (name, params) in enumerate(links):
-        _, target = applied(name, {**params, **({} if position else given)}, target, ctx)
+        given_here = {} if position else given
+        defense = plugins.build("defenses", name, {**params, **given_here})
+        target = apply_defense(defense, target, ctx)
     return target
 
 

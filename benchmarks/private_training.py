@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from auditor.config.chain import defenses_of, parse
+from auditor.config.blocks import read_defenses
+from auditor.config.chain import parse
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world
 from auditor.models.architectures.registry import build
@@ -58,7 +59,7 @@ def rows(given: argparse.Namespace, target: Target, ctx: RunContext) -> Iterator
     unwrap_norms(untrained.network)
     yield "untrained, group normalisation", replace(target, extractor=untrained), 0.0
     for spec in given.defend:
-        (defense,) = defenses_of(*parse(spec))
+        (defense,) = read_defenses(*parse(spec))
         start = time.perf_counter()
         made = defense.apply(target, ctx)
         yield spec, made, time.perf_counter() - start

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auditor.config.chain import applied
+from auditor import plugins
 from auditor.data.records import picture_digest
 from auditor.data.stored import read_gallery
 from auditor.deployment.handover import CLAIMS, GALLERY, ROWS, key_folder
 from auditor.errors import DataError, UsageError
+from auditor.plugins.results import apply_defense
 from auditor.releasing import Written
 from auditor.types import RunContext, Split, Target
 
@@ -46,7 +47,8 @@ class Deployed:
         for stage in about["defenses"]:
             if "gallery" in stage["changes"]:
                 params = {k: v for k, v in stage.items() if k not in ("use", "summary", "changes")}
-                _, target = applied(stage["use"], params, target, ctx)
+                defense = plugins.build("defenses", stage["use"], params)
+                target = apply_defense(defense, target, ctx)
         stored = read_gallery(folder / GALLERY)
         order = _order(key_folder(folder) / ROWS, target.data.gallery, len(stored))
         return replace(target, release=Written(target.release, stored.features[order]))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor.cli.run import Isolation, TrainedWith, WeightsKey
-from auditor.config.chain import CHAIN, links_of, parse
+from auditor.config.blocks import CHAIN
+from auditor.config.chain import parse
 from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
 
@@ -89,21 +90,21 @@ def defend(
     if add:
         _add(resolved, out)
         return
-    links = links_of("defended", resolved.defenses["defended"])
+    defenses = resolved.defenses["defended"]
     from auditor.console import Display
     from auditor.deployment import defend as deploying  # torch starts here
 
     job = deploying.Job(
         model=resolved.model,
         data=resolved.data,
-        links=links,
+        defenses=defenses,
         out=out,
         seed=seed,
         device=resolved.device,
         weights=resolved.weights,
         overwrite=overwrite,
     )
-    outcome = deploying.defend(job, Display(3 + len(links)))
+    outcome = deploying.defend(job, Display(3 + len(defenses)))
     for line in deploying.lines(job, outcome):
         typer.echo(line)
 

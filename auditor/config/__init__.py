@@ -1,8 +1,6 @@
 """What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
 
 from auditor.config.audit import (
-    BARE,
-    LONGEST_LABEL,
     PRESETS,
     REQUIRED_EFFICIENCY,
     AuditConfig,
@@ -10,8 +8,8 @@ from auditor.config.audit import (
     Layout,
     ModelConfig,
     RankingConfig,
-    is_label,
 )
+from auditor.config.blocks import BARE, LONGEST_LABEL, is_label
 from auditor.config.reading import gates_in, load, preset_defaults, put, shift_parameters
 
 __all__ = [

@@ -1,12 +1,25 @@
 """What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
+from auditor.config.blocks import (
+    BARE,
+    attack_block,
+    defense_block,
+    read_attack,
+    read_defenses,
+)
 from auditor.gates import Gate
+
+if TYPE_CHECKING:
+    from auditor.types import Attack, Defense
+else:  # which would begin with torch; `read_attack` and `read_defenses` look at what is given
+    Attack = Defense = Any
 
 Layout = Literal[
     "auto",
@@ -30,10 +43,6 @@ Layout = Literal[
 
 PRESETS = ("quick", "full", "demo")
 REQUIRED_EFFICIENCY = 0.8
-LONGEST_LABEL = 100
-"""Bytes of a label, which names a folder."""
-BARE = "none"
-"""The scenario without a defense."""
 
 
 class _Strict(BaseModel):
@@ -129,9 +138,10 @@ class AuditConfig(_Strict):
         model: what is audited.
         data: the people it is audited on.
         judges: label -> an independent model that judges reconstructions.
-        attacks: label -> hyper-parameters; ``use`` names the plug-in if the label does not.
-        defenses: the same for defenses; each is a scenario beside ``none``. A block ``chain`` lists
-            several that are applied one after the other; see `auditor.config.chain`.
+        attacks: label -> attack, or the block of its hyper-parameters, where ``use`` names the
+            plug-in if the label does not.
+        defenses: the same for defenses; each is a scenario beside ``none``. A sequence, or a block
+            ``chain``, lists several that are applied one after the other.
         ranking: what the deployment does beyond the plain distance; then utility is measured both
             ways. Attacks rank plainly.
         rank_lists: of how many queries each scenario shows the best matches.
@@ -156,8 +166,8 @@ class AuditConfig(_Strict):
     model: ModelConfig | None = None
     data: DataConfig | None = None
     judges: dict[str, ModelConfig] = Field(default_factory=dict)
-    attacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    defenses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    attacks: dict[str, Attack] = Field(default_factory=dict)
+    defenses: dict[str, tuple[Defense, ...]] = Field(default_factory=dict)
     ranking: RankingConfig = RankingConfig()
     rank_lists: int = Field(default=6, ge=0, le=100)
     study: int = Field(default=20, ge=0, le=50)
@@ -173,6 +183,28 @@ class AuditConfig(_Strict):
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
+    @field_validator("attacks", mode="before")
+    @classmethod
+    def _read_attacks(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {label: read_attack(str(label), block) for label, block in given.items()}
+
+    @field_validator("defenses", mode="before")
+    @classmethod
+    def _read_defenses(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {label: read_defenses(str(label), block) for label, block in given.items()}
+
+    @field_serializer("attacks")
+    def _write_attacks(self, attacks: dict[str, Attack]) -> dict[str, Any]:
+        return {label: attack_block(label, attack) for label, attack in attacks.items()}
+
+    @field_serializer("defenses")
+    def _write_defenses(self, defenses: dict[str, tuple[Defense, ...]]) -> dict[str, Any]:
+        return {label: defense_block(label, chain) for label, chain in defenses.items()}
+
     def resolved(self) -> dict[str, Any]:
         """Plain data for the record; paths by name only, for a report travels."""
         plain = self.model_dump(mode="json", exclude={"gates"}, by_alias=True)
@@ -186,14 +218,3 @@ class AuditConfig(_Strict):
         if plain["weights"]:
             plain["weights"] = Path(plain["weights"]).name
         return plain
-
-
-def is_label(text: str) -> bool:
-    """Whether a label can name a folder of its own, on any system and in any page."""
-    return (
-        0 < len(text.encode(errors="replace")) <= LONGEST_LABEL
-        and text.isprintable()
-        and text[0].isalnum()
-        and not set(text) & set('/\\:*?"<>|')
-        and text == text.strip(" .")
-    )

@@ -13,19 +13,14 @@ A scenario is one defense, or a chain of several, the first one nearest to the b
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
-from auditor import plugins
+from auditor.config.blocks import CHAIN
 from auditor.errors import UsageError
-from auditor.plugins.containment import contained
 
-if TYPE_CHECKING:
-    from auditor.types import Defense, RunContext, Target
-
-CHAIN = "chain"
 FORM = "write it as [LABEL=]NAME[:key=value,…], several defenses joined by +"
 
 _LABEL = re.compile(r"^([^:=]+)=(.*)$", re.DOTALL)
@@ -33,69 +28,6 @@ _LABEL = re.compile(r"^([^:=]+)=(.*)$", re.DOTALL)
 _PLUS = re.compile(r"\+(?=[A-Za-z_])")
 # a comma that stands in no bracket
 _COMMA = re.compile(r",(?![^\[{]*[\]}])")
-
-Links = list[tuple[str, dict[str, Any]]]
-"""Name and hyper-parameters of each plug-in of a chain."""
-
-
-def plugin_of(label: str, block: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The plug-in's name and hyper-parameters behind a labelled block."""
-    params = {key: value for key, value in block.items() if key != "use"}
-    return str(block.get("use", label)), params
-
-
-def links_of(label: str, block: Mapping[str, Any]) -> Links:
-    """The plug-ins behind a labelled block of ``defenses``, in the order they are applied.
-
-    >>> links_of("strong", {"use": "dp_gallery", "epsilon": 1})
-    [('dp_gallery', {'epsilon': 1})]
-    >>> links_of("both", {"chain": ["deid", {"use": "dp_gallery", "epsilon": 1}]})
-    [('deid', {}), ('dp_gallery', {'epsilon': 1})]
-
-    Raises:
-        UsageError: if the chain is no list of names and of blocks that name a plug-in.
-    """
-    if CHAIN not in block:
-        return [plugin_of(label, block)]
-    place, parts = f"defenses: {label}", block[CHAIN]
-    if len(block) > 1:
-        raise UsageError(f"{place}: put the parameters into the chain's own blocks, beside 'use'")
-    if not isinstance(parts, list) or not parts:
-        raise UsageError(f"{place}: chain must list one defense or more")
-    blocks = [{"use": part} if isinstance(part, str) else part for part in parts]
-    for part in blocks:
-        if not isinstance(part, Mapping) or not isinstance(part.get("use"), str):
-            raise UsageError(f"{place}: {part!r} names no defense; write {{use: NAME, key: value}}")
-    return [plugin_of(label, part) for part in blocks]
-
-
-def defenses_of(label: str, block: Mapping[str, Any]) -> list[Any]:
-    """The built plug-ins behind a labelled block, in the order they are applied.
-
-    Raises:
-        UsageError: if the block cannot be followed.
-    """
-    return [plugins.build("defenses", name, params) for name, params in links_of(label, block)]
-
-
-def applied(
-    name: str, params: Mapping[str, Any], target: "Target", ctx: "RunContext"
-) -> tuple["Defense", "Target"]:
-    """The built plug-in and what it makes of ``target``, under randomness of its own name.
-
-    Claims that were made before and that it undoes are void in what comes out, and so are those of
-    its own that its release refutes.
-    """
-    from auditor.plugins import claims  # torch starts here
-    from auditor.plugins.undisturbed import undisturbed
-
-    defense: Defense = plugins.build("defenses", name, params)
-    alone = contained(f"the defense {name!r}")
-    with undisturbed(target.data), ctx.randomness(f"defenses.{name}"), alone:
-        defended = defense.apply(target, ctx)
-    if type(defended) is not type(target):
-        raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
-    return defense, claims.tried(target, claims.kept(target, defended, name), ctx)
 
 
 def parse(text: str, flag: str = "--defend") -> tuple[str, dict[str, Any]]:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from auditor import plugins
 from auditor.artifacts import plain_yaml
-from auditor.config.audit import BARE, LONGEST_LABEL, PRESETS, AuditConfig, is_label
-from auditor.config.chain import CHAIN, links_of, plugin_of
+from auditor.config.audit import PRESETS, AuditConfig
+from auditor.config.blocks import BARE, CHAIN, plugin_of
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
@@ -40,9 +40,22 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
     if preset not in PRESETS:
         raise UsageError(f"no preset named {preset!r}; there are {', '.join(PRESETS)}")
     merged = _under_preset(given, preset_defaults(preset))
+    return resolve(merged, str(path or "the command line"))
+
+
+def resolve(merged: Mapping[str, Any], source: str) -> AuditConfig:
+    """The configuration of nested data, with all that it takes from elsewhere.
+
+    Args:
+        merged: as in a file; attacks and defenses may also be given as they are.
+        source: where it comes from, for messages.
+
+    Raises:
+        UsageError: for an unknown key, a value of a wrong type, or a plan that cannot be followed.
+    """
     if "weights" not in merged and (folder := os.environ.get("AUDIT_WEIGHTS")):
-        merged["weights"] = folder
-    config = _validate(merged, str(path or "the command line"))
+        merged = {**merged, "weights": folder}
+    config = _validate(merged, source)
     _check_plan(config)
     return config
 
@@ -194,18 +207,6 @@ def _check_plan(config: AuditConfig) -> None:
         raise UsageError("no attacks are configured; an audit without attacks shows nothing")
     if "target" in config.judges:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
-    for kind, blocks in (("attacks", config.attacks), ("defenses", config.defenses)):
-        for label, block in blocks.items():
-            if "/" in label or label in (BARE, "utility", "ladder", "scores", "claims", ""):
-                raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
-            if not is_label(label):
-                raise UsageError(
-                    f"{kind}: the label {printable(label, 80)!r} is no name of a folder; begin it "
-                    f"with a letter or digit, and keep it below {LONGEST_LABEL} printable signs"
-                )
-            links = links_of(label, block) if kind == "defenses" else [plugin_of(label, block)]
-            for name, params in links:
-                plugins.build(kind, name, params)  # type: ignore[arg-type]
     for scenario in config.budget_scenarios:
         if scenario not in (known := [BARE, *config.defenses]):
             hint = did_you_mean(scenario, known, f"there are {', '.join(known)}")

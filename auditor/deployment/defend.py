@@ -4,7 +4,7 @@ import hashlib
 import io
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from torch import Tensor
 from auditor import __version__, plugins
 from auditor.artifacts.atomic import json_bytes, refuse_existing, table, write
 from auditor.config import DataConfig, ModelConfig
-from auditor.config.chain import Links, applied
 from auditor.console import Display
 from auditor.data.records import picture_digest
 from auditor.deployment.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
@@ -29,6 +28,7 @@ from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
 from auditor.pipeline.environment import pick_device
 from auditor.pipeline.inputs import open_configured, open_data
+from auditor.plugins.results import apply_defense
 from auditor.report import Measurement, PrivacyClaim
 from auditor.types import Defense, Exporter, RunContext, Target
 
@@ -43,7 +43,7 @@ class Job:
     Attributes:
         model: to be defended.
         data: the people whose gallery is defended, and on whom utility is measured.
-        links: the defenses, the first one nearest to the model.
+        defenses: the first one nearest to the model.
         out: folder for everything that is given away; the key goes beside it.
         seed: decides all noise and every key; None draws one in secret.
         device: auto, cpu or cuda.
@@ -53,7 +53,7 @@ class Job:
 
     model: ModelConfig
     data: DataConfig
-    links: Links
+    defenses: Sequence[Defense]
     out: Path
     seed: int | None = None
     device: str = "auto"
@@ -134,10 +134,12 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
     with display.step("utility before") as progress:
         before = _utility(bare, replace(ctx, progress=progress), distance)
     stages: list[Stage] = []
-    for name, params in job.links:
+    for defense in job.defenses:
+        name = plugins.name_of("defenses", defense)
         with display.step(f"applying {name}") as progress:
-            target = stages[-1].target if stages else bare
-            stages.append(_stage(name, params, target, replace(ctx, progress=progress)))
+            before_it = stages[-1].target if stages else bare
+            target = apply_defense(defense, before_it, replace(ctx, progress=progress))
+            stages.append(Stage(name, defense, before_it, target))
     defended = stages[-1].target
     with display.step("utility after") as progress:
         after = _utility(defended, replace(ctx, progress=progress), distance)
@@ -163,11 +165,6 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
     }
     write(ctx.workdir / CLAIMS, json_bytes(measured), mode=0o600)
     return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
-
-
-def _stage(name: str, params: Mapping[str, Any], target: Target, ctx: RunContext) -> Stage:
-    defense, defended = applied(name, params, target, ctx)
-    return Stage(name, defense, target, defended)
 
 
 def _utility(target: Target, ctx: RunContext, distance: Distance) -> tuple[Measurement, ...]:

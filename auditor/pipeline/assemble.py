@@ -3,7 +3,7 @@
 An interrupted run reads like a finished one with findings missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from auditor import plugins
 from auditor.certification import certificates
 from auditor.certification.proving import Controls
 from auditor.config import BARE, AuditConfig
-from auditor.config.chain import CHAIN, Links, links_of, plugin_of
+from auditor.config.blocks import CHAIN
 from auditor.evaluation.budget import Budget
 from auditor.evaluation.exposure import exposure
 from auditor.evaluation.ladders import comparable, families, ladder, ladders, strongest
@@ -29,6 +29,7 @@ from auditor.report import (
     Scenario,
     Score,
 )
+from auditor.types import Attack, Defense
 
 PU_LEAKAGE = ("top1", "mean_f1", "reid_rank1")
 """The figures that stand for a family's success in the PU-score."""
@@ -68,18 +69,18 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
     utility = results[f"{label}/utility"]
     assert isinstance(utility, Utility)
     findings = []
-    for attack in config.attacks:
+    for attack, built in config.attacks.items():
         finding = results.get(f"{label}/{attack}")
         if not isinstance(finding, Finding):
             reason = "the audit was interrupted before this attack ran"
-            finding = blank_finding(config, attack, status="failed", reason=reason)
+            finding = blank_finding(attack, built, status="failed", reason=reason)
         elif config.budget and label in config.budget_scenarios:
             finding = _with_budget(finding, results.get(f"{label}/{attack}/budget"))
         findings.append(replace(finding, powers=_powers(label, attack, results)))
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
     if label != BARE:
-        name, summary, params = _described(links_of(label, config.defenses[label]))
+        name, summary, params = _described(config.defenses[label])
     return Scenario(
         defense=label,
         plugin=name,
@@ -110,14 +111,14 @@ def _powers(label: str, attack: str, results: Mapping[str, Result]) -> tuple[Pow
     return certificates.behind(tried.powers, bare.powers)
 
 
-def _described(links: Links) -> tuple[str, str, dict[str, Any]]:
+def _described(defenses: Sequence[Defense]) -> tuple[str, str, dict[str, Any]]:
     """Name, summary and hyper-parameters of a defense, or of a chain of them."""
-    built = [(name, plugins.build("defenses", name, params)) for name, params in links]
-    summary = " ".join(plugins.summary(defense) for _, defense in built)
-    if len(built) == 1:
-        return built[0][0], summary, plugins.parameters(built[0][1])
-    chain = [{"use": name, **plugins.parameters(defense)} for name, defense in built]
-    return "+".join(name for name, _ in built), summary, {CHAIN: chain}
+    summary = " ".join(plugins.summary(defense) for defense in defenses)
+    named = [(plugins.name_of("defenses", d), plugins.parameters(d)) for d in defenses]
+    if len(named) == 1:
+        return named[0][0], summary, named[0][1]
+    chain = [{"use": name, **params} for name, params in named]
+    return "+".join(name for name, _ in named), summary, {CHAIN: chain}
 
 
 def _with_budget(finding: Finding, budget: Result | None) -> Finding:
@@ -144,14 +145,14 @@ def _noted(finding: Finding, *notes: str) -> Finding:
     return replace(finding, notes=(*finding.notes, *notes))
 
 
-def blank_finding(config: AuditConfig, label: str, **fields: Any) -> Finding:
+def blank_finding(label: str, attack: Attack, **fields: Any) -> Finding:
     """A finding that knows everything about its attack but the outcome, given by ``fields``."""
-    name, params = plugin_of(label, config.attacks[label])
-    attack = plugins.build("attacks", name, params)
+    name = plugins.name_of("attacks", attack)
+    installed = name in plugins.installed("attacks")
     return Finding(
         attack=label,
         plugin=name,
-        family=getattr(attack, "family", name),
+        family=getattr(attack, "family", name if installed else label),
         summary=plugins.summary(attack),
         threat_model=plugins.threat_model(attack),
         adversary=getattr(attack, "adversary", None),

@@ -20,14 +20,16 @@ import safetensors
 import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 from torch import Tensor, nn
 
+from auditor import plugins
 from auditor.artifacts.atomic import write
 from auditor.embedding import embed
 from auditor.models.architectures.group_norm import with_group_norm
 from auditor.models.extractor import CardedExtractor
 from auditor.report import Finding, PrivacyClaim
-from auditor.types import Target
+from auditor.types import Defense, Target
 
 KEY = "defended"
 """Under which the plain part of a target stands in the file's metadata."""
@@ -73,15 +75,15 @@ class Shelf:
         """Forget everything, before a run that is not to go on with an earlier one."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def hashes(self, links: Sequence[Any]) -> list[str]:
+    def hashes(self, chain: Sequence[Defense]) -> list[str]:
         """SHA-256 of the file of every beginning of a chain, in order; of those there are."""
-        beginnings = [links[: count + 1] for count in range(len(links))]
+        beginnings = [chain[: count + 1] for count in range(len(chain))]
         return [found for found in map(self._hash, beginnings) if found]
 
     def keep(
-        self, links: Sequence[Any], before: Target, after: Target, device: torch.device
+        self, chain: Sequence[Defense], before: Target, after: Target, device: torch.device
     ) -> None:
-        """Write down what the last link made of a target, if it changed network or pictures.
+        """Write down what the last defense made of a target, if it changed network or pictures.
 
         Raises:
             EnvironmentUnmetError: if the disk refuses.
@@ -98,7 +100,7 @@ class Shelf:
             state = after.extractor.network.state_dict()
             tensors |= {STATE + name: t.contiguous().cpu() for name, t in state.items()}
         plain = Plain(
-            parent=self._hash(links[:-1]),
+            parent=self._hash(chain[:-1]),
             whole=whole,
             claims=after.claims,
             co_trained=after.co_trained,
@@ -108,17 +110,19 @@ class Shelf:
         )
         text = _ADAPTER.dump_json(plain).decode()
         content = safetensors.torch.save(tensors, {KEY: text})
-        write(self._file(links), content, mode=0o600)
+        write(self._file(chain), content, mode=0o600)
 
-    def recall(self, links: Sequence[Any], before: Target, device: torch.device) -> Target | None:
+    def recall(
+        self, chain: Sequence[Defense], before: Target, device: torch.device
+    ) -> Target | None:
         """The target as it was kept; None if it was not, or not for this ``before``."""
         try:
-            with safetensors.safe_open(self._file(links), "pt") as file:
+            with safetensors.safe_open(self._file(chain), "pt") as file:
                 plain = _ADAPTER.validate_json((file.metadata() or {}).get(KEY, ""))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, safetensors.SafetensorError, ValidationError):
             return None
-        if not plain.whole or plain.parent != self._hash(links[:-1]):
+        if not plain.whole or plain.parent != self._hash(chain[:-1]):
             return None
         state = {n.removeprefix(STATE): t for n, t in tensors.items() if n.startswith(STATE)}
         extractor = _rebuilt(before.extractor, state)
@@ -137,16 +141,33 @@ class Shelf:
         same = torch.allclose(_sample(target, device), tensors[SAMPLE], rtol=CLOSE, atol=CLOSE)
         return target if same else None
 
-    def _file(self, links: Sequence[Any]) -> Path:
-        text = json.dumps(links, sort_keys=True, default=str)
-        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+    def _file(self, chain: Sequence[Defense]) -> Path:
+        digest = hashlib.sha256(key_of(chain).encode()).hexdigest()
+        return self.folder / f"{digest[:16]}.safetensors"
 
-    def _hash(self, links: Sequence[Any]) -> str:
-        file = self._file(links)
-        if not links or not file.is_file():
+    def _hash(self, chain: Sequence[Defense]) -> str:
+        file = self._file(chain)
+        if not chain or not file.is_file():
             return ""
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def key_of(chain: Sequence[Defense]) -> str:
+    """A text that is the same for chains that do the same, and for no others.
+
+    What is no plain value, a network in a field for one, counts as itself alone.
+    """
+    links = []
+    for defense in chain:
+        plain = plugins.parameters(defense)
+        own = {name: getattr(defense, name) for name in plain}
+        links.append([plugins.name_of("defenses", defense), own if plain else repr(defense)])
+    return json.dumps(to_jsonable_python(links, fallback=_itself), sort_keys=True)
+
+
+def _itself(value: object) -> str:
+    return f"{plugins.class_path(value)} at {id(value)}"
 
 
 def _changes_only_extractor(before: Target, after: Target) -> bool:

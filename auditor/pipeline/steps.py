@@ -1,8 +1,7 @@
 """The work of each step: what it hands to an attack, and what it takes back."""
 
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,6 @@ from auditor.artifacts import personal
 from auditor.certification.certificates import not_run
 from auditor.certification.proving import Controls, Prover, headline
 from auditor.config import BARE, AuditConfig
-from auditor.config.chain import Links, applied, links_of, plugin_of
 from auditor.console import trace
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.evaluation.budget import Budget, budget_curves
@@ -25,11 +23,11 @@ from auditor.evaluation.utility import Utility, utility
 from auditor.metrics.similarity import Distance
 from auditor.pipeline.assemble import blank_finding
 from auditor.pipeline.journal import Result
-from auditor.pipeline.retrained import Shelf
+from auditor.pipeline.retrained import Shelf, key_of
 from auditor.plugins.containment import contained
-from auditor.plugins.results import attacked, reason_of
+from auditor.plugins.results import apply_defense, attacked, reason_of
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck
-from auditor.types import Attack, Progress, RunContext, Target
+from auditor.types import Attack, Defense, Progress, RunContext, Target
 from auditor.user_study.material import save_material
 from auditor.user_study.quiz import STUDY
 
@@ -86,8 +84,8 @@ class World:
         return Prover(self.target, drawn, self.config.required_efficiency)
 
     def attack(self, label: str) -> Attack:
-        """The configured attack, freshly built."""
-        return plugins.build("attacks", *plugin_of(label, self.config.attacks[label]))  # type: ignore[no-any-return]
+        """The attack of that label, as it was before any run."""
+        return plugins.fresh(self.config.attacks[label])
 
     def scenario(self, label: str, ctx: RunContext) -> Target:
         """The target under its defenses; what chains begin with in common is applied once per run.
@@ -97,16 +95,16 @@ class World:
         """
         if label == BARE:
             return self.target
-        return self._defended(links_of(label, self.config.defenses[label]), ctx)
+        return self._defended(self.config.defenses[label], ctx)
 
-    def _defended(self, links: Links, ctx: RunContext) -> Target:
-        if not links:
+    def _defended(self, chain: Sequence[Defense], ctx: RunContext) -> Target:
+        if not chain:
             return self.target
-        key = json.dumps(links, sort_keys=True, default=str)
+        key = key_of(chain)
         if key not in self.targets:
-            before = self._defended(links[:-1], ctx)
+            before = self._defended(chain[:-1], ctx)
             try:
-                self.targets[key] = self._made(links, before, ctx)
+                self.targets[key] = self._made(chain, before, ctx)
             except Exception as error:
                 self.targets[key] = error
         found = self.targets[key]
@@ -114,12 +112,12 @@ class World:
             raise found
         return found
 
-    def _made(self, links: Links, before: Target, ctx: RunContext) -> Target:
-        """What the last link makes of a target, as an earlier run has kept it if it did."""
-        target = self.shelf.recall(links, before, ctx.device)
+    def _made(self, chain: Sequence[Defense], before: Target, ctx: RunContext) -> Target:
+        """What the last defense makes of a target, as an earlier run has kept it if it did."""
+        target = self.shelf.recall(chain, before, ctx.device)
         if target is None:
-            _, target = applied(*links[-1], before, ctx)
-            self.shelf.keep(links, before, target, ctx.device)
+            target = apply_defense(plugins.fresh(chain[-1]), before, ctx)
+            self.shelf.keep(chain, before, target, ctx.device)
         return target
 
     @property
@@ -129,8 +127,8 @@ class World:
 
     def learned(self, label: str) -> dict[str, list[str]]:
         """Which networks and pictures results under a defense are of, as far as there are any."""
-        links = links_of(label, self.config.defenses[label]) if label != BARE else []
-        hashes = self.shelf.hashes(links)
+        chain = self.config.defenses[label] if label != BARE else ()
+        hashes = self.shelf.hashes(chain)
         return {"learned": hashes} if hashes else {}
 
 
@@ -205,7 +203,7 @@ def run_attack(world: World, scenario: str, label: str, progress: Progress) -> F
     workdir = personal.folder(world.ctx.workdir) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
     data = world.target.data
-    finding = blank_finding(world.config, label, status="failed")
+    finding = blank_finding(label, attack, status="failed")
     try:
         ctx = replace(world.ctx, workdir=workdir, progress=progress)
         result = attacked(attack, world.scenario(scenario, ctx), ctx)

@@ -7,11 +7,13 @@ docstring is what `audit list` and the report print.
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
+from copy import deepcopy
+from dataclasses import fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
@@ -25,6 +27,9 @@ Kind = Literal[
     "study_renderers",
     "comparison_renderers",
 ]
+
+
+_Plugin = TypeVar("_Plugin")
 
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:
@@ -99,9 +104,48 @@ def draw(kind: Kind, name: str, *what: Any, **how: Any) -> None:
         renderer(*what, **how)
 
 
+def name_of(kind: Kind, plugin: object) -> str:
+    """The name under which a built plug-in is installed, or else the path of its class."""
+    own = type(plugin)
+    for name, entry in installed(kind).items():
+        if entry.attr == own.__qualname__ and load(kind, name) is own:
+            return name
+    return class_path(plugin)
+
+
+def class_path(thing: object) -> str:
+    """Module and name of what ``thing`` is an instance of.
+
+    >>> from datetime import date
+    >>> class_path(date(2026, 1, 1))
+    'datetime:date'
+    """
+    return f"{type(thing).__module__}:{type(thing).__qualname__}"
+
+
 def parameters(plugin: object) -> dict[str, Any]:
-    """A built plug-in's hyper-parameters, for the record."""
-    return asdict(plugin) if is_dataclass(plugin) and not isinstance(plugin, type) else {}
+    """A built plug-in's hyper-parameters as plain data; of a value that is none, its class."""
+    if not is_dataclass(plugin) or isinstance(plugin, type):
+        return {}
+    values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
+    plain: dict[str, Any] = to_jsonable_python(values, fallback=class_path)
+    return plain
+
+
+def fresh(plugin: _Plugin) -> _Plugin:
+    """A copy of a built plug-in, so that one run leaves nothing in it for the next.
+
+    Raises:
+        UsageError: if it holds something that cannot be copied.
+    """
+    try:
+        return deepcopy(plugin)
+    except Exception as error:  # a stranger's value may raise anything
+        said = printable(f"{type(error).__name__}: {error}", 200)
+        raise UsageError(
+            f"{class_path(plugin)} cannot be copied ({said}); keep hyper-parameters in its fields, "
+            "and open files and connections in its method"
+        ) from None
 
 
 def summary(plugin: object) -> str:

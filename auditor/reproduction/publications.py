@@ -18,7 +18,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from auditor.config.chain import defenses_of
+from auditor.config.blocks import read_defenses
 from auditor.embedding import features_of
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.metrics import measure
@@ -151,7 +151,7 @@ def _outcome(
 ) -> Outcome:
     there = stage()
     scene.say(f"row {name}")
-    defenses: list[Defense] = defenses_of(name, block) if block else []
+    defenses: Sequence[Defense] = read_defenses(name, block) if block else ()
     try:
         found = _measured(scene, there, name, defenses, ctx)
     except AuditError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from auditor.artifacts.atomic import write
-from auditor.config.chain import links_of
+from auditor.config.blocks import links_of
 from auditor.data import open_dataset
 from auditor.data.synthetic import draw_world
 from auditor.data.synthetic.world import save_world

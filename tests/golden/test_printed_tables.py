@@ -3,7 +3,7 @@
 import pytest
 
 from auditor import plugins
-from auditor.config.chain import links_of, plugin_of
+from auditor.config.blocks import links_of, plugin_of
 from auditor.errors import UsageError
 from auditor.metrics.scores import pu_score
 from auditor.models.architectures.registry import build

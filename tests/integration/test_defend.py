@@ -5,6 +5,7 @@ import hashlib
 import json
 import stat
 from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -66,17 +67,20 @@ class Silent:
         return replace(target)
 
 
-STRANGERS = {"softened": Softened, "rebuilt": Rebuilt, "relabelled": Relabelled, "silent": Silent}
+STRANGERS = [
+    EntryPoint(strange.__name__.lower(), f"{__name__}:{strange.__name__}", "auditor.defenses")
+    for strange in (Softened, Rebuilt, Relabelled, Silent)
+]
 
 
 @pytest.fixture(autouse=True)
 def strangers(monkeypatch):
-    installed = registry.load
+    known = registry.entry_points
 
-    def load(kind, name):
-        return STRANGERS[name] if name in STRANGERS else installed(kind, name)
+    def entry_points(group):
+        return [*known(group=group), *(STRANGERS if group == "auditor.defenses" else ())]
 
-    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(registry, "entry_points", entry_points)
 
 
 @pytest.fixture

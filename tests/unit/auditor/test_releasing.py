@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 
-from auditor import plugins
 from auditor.embedding import stored_gallery
 from auditor.errors import ModelError
 from auditor.evaluation.utility import utility
@@ -74,17 +73,11 @@ class Constant:
         return dataclasses.replace(target, release=lambda features, draw: features * 0 + 1)
 
 
-def test_one_bad_value_fails_the_scenario_and_every_finding_and_passes_no_gate(
-    tmp_path, monkeypatch
-):
-    installed = plugins.load
-    monkeypatch.setattr(
-        plugins, "load", lambda kind, name: OneBadRow if name == "bad" else installed(kind, name)
-    )
+def test_one_bad_value_fails_the_scenario_and_every_finding_and_passes_no_gate(tmp_path):
     attacks = {
         name: worlds.QUICK.get(name, {}) for name in ("identity_lda", "attribute", "linkage")
     }
-    audited = world(tmp_path, attacks=attacks, defenses={"bad": {}}, controls=False)
+    audited = world(tmp_path, attacks=attacks, defenses={"bad": OneBadRow()}, controls=False)
     report = run_audit(audited, Silent())
     scenario = report.scenario("bad")
     assert scenario.status == "failed"

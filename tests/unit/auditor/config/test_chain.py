@@ -41,11 +41,7 @@ PAIRS = [
 def test_the_command_line_says_what_the_file_says(tmp_path, text, defend):
     block = yaml.safe_dump({"defenses": yaml.safe_load(text)})
     in_file, in_flags = (
-        [
-            (label, [plugins.build("defenses", *link) for link in chain.links_of(label, block)])
-            for label, block in resolved.defenses.items()
-        ]
-        for resolved in (loaded(block, (), tmp_path), loaded(defend=defend))
+        resolved.defenses for resolved in (loaded(block, (), tmp_path), loaded(defend=defend))
     )
     assert in_file == in_flags
 
@@ -53,18 +49,18 @@ def test_the_command_line_says_what_the_file_says(tmp_path, text, defend):
 def test_links_take_the_defaults_of_the_preset():
     resolved = loaded(defend=["x=dp_gallery:epsilon=7+dp_gallery"])
     preset = config.preset_defaults("quick")["defenses"]["dp_gallery"]
-    assert chain.links_of("x", resolved.defenses["x"]) == [
-        ("dp_gallery", {**preset, "epsilon": 7}),
-        ("dp_gallery", preset),
-    ]
+    assert resolved.defenses["x"] == (
+        plugins.build("defenses", "dp_gallery", {**preset, "epsilon": 7}),
+        plugins.build("defenses", "dp_gallery", preset),
+    )
 
 
 def test_flags_come_to_what_the_file_names(tmp_path):
     text = "defenses: {mild: {use: dp_gallery, epsilon: 900, delta: 1.0e-7}}\n"
     resolved = loaded(text, ["strong=dp_gallery:epsilon=1", "mild=dp_gallery:epsilon=8"], tmp_path)
     assert list(resolved.defenses) == ["mild", "strong"]
-    assert resolved.defenses["mild"]["epsilon"] == 8
-    assert resolved.defenses["mild"]["delta"] == 1e-7
+    (mild,) = resolved.defenses["mild"]
+    assert (mild.epsilon, mild.delta) == (8, 1e-7)
     assert set(loaded(text, (), tmp_path).defenses) == {"mild"}
 
 

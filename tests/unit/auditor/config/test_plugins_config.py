@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from attacks.identity import IdentityClassifier
 from auditor import config, plugins
-from auditor.config.chain import plugin_of
+from auditor.config import AuditConfig
 from auditor.errors import UsageError
 from auditor.gates import Gate
 from auditor.plugins import registry
@@ -104,21 +105,30 @@ class TestLayers:
         loaded = config.load(None, {})
         assert loaded.preset == "quick"
         assert {"identity", "attribute", "inversion"} <= set(loaded.attacks)
-        assert loaded.attacks == config.preset_defaults("quick")["attacks"]
-        assert loaded.defenses == config.preset_defaults("quick")["defenses"]
+        assert loaded == AuditConfig.model_validate(config.preset_defaults("quick"))
 
     @pytest.mark.parametrize("preset", config.PRESETS)
     def test_every_preset_builds(self, preset):
         loaded = config.load(None, {"preset": preset})
         assert loaded.defenses
-        for kind, blocks in (("attacks", loaded.attacks), ("defenses", loaded.defenses)):
-            for label, block in blocks.items():
-                name, params = plugin_of(label, block)
-                built = plugins.parameters(plugins.build(kind, name, params))
-                assert {key: built[key] for key in params} == {
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in params.items()
-                }
+        said, written = config.preset_defaults(preset), loaded.resolved()
+        for kind in ("attacks", "defenses"):
+            assert list(written[kind]) == list(said[kind])
+            for label, block in said[kind].items():
+                assert {key: written[kind][label][key] for key in block} == block
+
+    def test_what_is_written_is_read_as_the_same(self):
+        chain = {"chain": ["blur", {"use": "dp_gallery", "epsilon": 3}]}
+        given = {
+            "attacks": {"lda": {"use": "identity_lda"}, "inversion": {"image_size": [32, 16]}},
+            "defenses": {"both": chain, "blur": {"kernel": [5, 3]}},
+        }
+        first = AuditConfig.model_validate(given)
+        written = json.loads(json.dumps(first.resolved()))
+        again = AuditConfig.model_validate({kind: written[kind] for kind in given})
+        assert (again.attacks, again.defenses) == (first.attacks, first.defenses)
+        assert written["attacks"]["lda"]["use"] == "identity_lda"
+        assert "use" not in written["attacks"]["inversion"]
 
     def test_later_layers_win(self, tmp_path):
         path = write(tmp_path, "seed: 1\ndevice: cpu\nattacks: {identity: {epochs: 2, lr: 0.5}}\n")
@@ -128,14 +138,15 @@ class TestLayers:
         assert config.load(path, {"seed": 3}, settings).seed == 3
         loaded = config.load(path, {"seed": None, "device": None}, settings)
         assert (loaded.seed, loaded.device) == (2, "cpu")
-        assert loaded.attacks == {"identity": {"epochs": 2, "lr": 0.25}}
+        assert loaded.attacks == {"identity": IdentityClassifier(epochs=2, lr=0.25)}
 
     def test_a_named_block_takes_the_presets_parameters(self, tmp_path):
         path = write(tmp_path, "attacks: {inversion: {width: 8}, identity:}\ndefenses: {}\n")
         loaded, preset = config.load(path, {}), config.preset_defaults("quick")["attacks"]
         assert "epochs" in preset["inversion"]
-        assert loaded.attacks["inversion"] == {**preset["inversion"], "width": 8}
-        assert loaded.attacks["identity"] == preset["identity"]
+        inversion = {**preset["inversion"], "width": 8}
+        assert loaded.attacks["inversion"] == plugins.build("attacks", "inversion", inversion)
+        assert loaded.attacks["identity"] == IdentityClassifier(**preset["identity"])
         assert "attribute" not in loaded.attacks
         assert loaded.defenses == {}
 
@@ -153,11 +164,10 @@ class TestLayers:
             "defenses: {mild: {use: dp_gallery, epsilon: 900}, strict: {use: dp_gallery}}\n",
         )
         loaded, preset = config.load(path, {}), config.preset_defaults("quick")["defenses"]
-        assert plugin_of("mild", loaded.defenses["mild"]) == (
-            "dp_gallery",
-            {**preset["dp_gallery"], "epsilon": 900},
-        )
-        assert plugin_of("strict", loaded.defenses["strict"])[1] == preset["dp_gallery"]
+        assert loaded.defenses == {
+            label: (plugins.build("defenses", "dp_gallery", {**preset["dp_gallery"], **own}),)
+            for label, own in (("mild", {"epsilon": 900}), ("strict", {}))
+        }
 
     def test_settings_reach_into_nested_keys(self):
         loaded = config.load(None, {}, ["data.path=x", "data.cross_camera=false", "model.path=m"])

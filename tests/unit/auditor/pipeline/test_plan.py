@@ -11,6 +11,7 @@ from auditor.artifacts import personal
 from auditor.config import AuditConfig
 from auditor.errors import AuditError, ModelError
 from auditor.gates import Gate, check, overall
+from auditor.pipeline import steps
 from auditor.pipeline.assemble import assemble
 from auditor.pipeline.plan import plan_steps, run_audit
 from auditor.pipeline.steps import World
@@ -207,13 +208,11 @@ def test_a_defense_that_cannot_be_applied_makes_its_scenario_inconclusive(tmp_pa
 
 def test_what_chains_begin_with_in_common_is_applied_once_and_fails_once(tmp_path, monkeypatch):
     applied = []
-    build = plugins.build
+    apply = steps.apply_defense
 
-    def counted(kind, name, params):
-        built = build(kind, name, params)
-        if kind == "defenses":
-            applied.append(name)
-        return built
+    def counted(defense, target, ctx):
+        applied.append(plugins.name_of("defenses", defense))
+        return apply(defense, target, ctx)
 
     first, second = {"use": "blur", "image_size": [32, 16]}, {"use": "dp_gallery", "trials": 200}
     broken = {"use": "dp_gallery", "delta": 0.5}
@@ -225,7 +224,7 @@ def test_what_chains_begin_with_in_common_is_applied_once_and_fails_once(tmp_pat
         "broken": {"chain": [broken, first]},
     }
     audited = world(tmp_path, defenses=defenses)
-    monkeypatch.setattr(plugins, "build", counted)
+    monkeypatch.setattr(steps, "apply_defense", counted)
     one, two, twin, other = (
         audited.scenario(name, audited.ctx) for name in ("one", "two", "twin", "other")
     )

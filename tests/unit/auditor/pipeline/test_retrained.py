@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from auditor import plugins
-from auditor.config import chain
 from auditor.data.images import MemoryImages
 from auditor.models.extractor import CardedExtractor
 from auditor.pipeline import steps
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.retrained import Shelf
+from auditor.plugins.results import apply_defense
+from defenses.image_deid import Blur
+from defenses.retrain import Retrain
 from tests import worlds
 from tests.unit import coloured
 from tests.unit.auditor.pipeline.test_plan import Silent, world
@@ -55,14 +57,13 @@ def elsewhere(monkeypatch):
     """Training again ends elsewhere, as it may on a GPU; counts how often."""
     trained = []
 
-    def applied(name, params, target, ctx):
+    def apply(defense, target, ctx):
+        name = plugins.name_of("defenses", defense)
         trained.append(name)
-        defense = plugins.build("defenses", name, params)
         with ctx.randomness(f"defenses.{name} {len(trained)}"):
-            made = defense.apply(target, replace(ctx, seed=ctx.seed + len(trained)))
-        return defense, made
+            return defense.apply(target, replace(ctx, seed=ctx.seed + len(trained)))
 
-    monkeypatch.setattr(steps, "applied", applied)
+    monkeypatch.setattr(steps, "apply_defense", apply)
     return trained
 
 
@@ -71,11 +72,11 @@ def test_a_killed_run_goes_on_with_the_network_it_had(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", CHAINED, Killed("retrain/attribute"))
 
-    def applied(name, params, target, ctx, apply=steps.applied):
-        assert name != "retrain", "it was trained again"
-        return apply(name, params, target, ctx)
+    def apply(defense, target, ctx, apply=steps.apply_defense):
+        assert not isinstance(defense, Retrain), "it was trained again"
+        return apply(defense, target, ctx)
 
-    monkeypatch.setattr(steps, "applied", applied)
+    monkeypatch.setattr(steps, "apply_defense", apply)
     resumed = run(tmp_path / "cut", CHAINED, display := Killed(), resume=True)
     assert display.kept == ["probe", *(f"none/{n}" for n in ("utility", *ATTACKS)),
                             "retrain/utility", "retrain/identity"]  # fmt: skip
@@ -113,17 +114,17 @@ def test_results_of_pictures_that_came_out_otherwise_are_not_kept(tmp_path, monk
     """A mechanism that was learned cannot be read back, so it is made again, and recognised."""
     drawn = []
 
-    def applied(name, params, target, ctx):
-        drawn.append(name)
+    def apply(defense, target, ctx):
+        drawn.append(type(defense).__name__)
         pixels = torch.randint(0, 256, (len(target.data.gallery), 3, 32, 16)).byte()
         gallery = replace(target.data.gallery, images=MemoryImages(pixels))
-        return None, replace(target, data=replace(target.data, gallery=gallery))
+        return replace(target, data=replace(target.data, gallery=gallery))
 
-    monkeypatch.setattr(steps, "applied", applied)
+    monkeypatch.setattr(steps, "apply_defense", apply)
     run(tmp_path, {"blur": {}})
     next((tmp_path / "steps").glob("*blur-attribute*")).unlink()
     run(tmp_path, {"blur": {}}, display := Killed(), resume=True)
-    assert drawn == ["blur"] * 2
+    assert drawn == ["Blur"] * 2
     assert display.ran == ["blur/attribute", "blur/utility", "blur/identity"]
 
 
@@ -132,8 +133,8 @@ def test_a_network_is_read_back_with_everything_that_was_said_about_it(name, tmp
     target, ctx, shelf = coloured.target(), worlds.context(tmp_path), Shelf(tmp_path / "shelf")
     quick = {"retrain": BRIEF, "federated": {"rounds": 1, "people": 4, "views": 2},
              "dp_sgd": {"epochs": 1, "batch": 4, "epsilon": 50.0}}  # fmt: skip
-    links = [(name, quick[name])]
-    _, made = chain.applied(*links[0], target, ctx)
+    links = [plugins.build("defenses", name, quick[name])]
+    made = apply_defense(*links, target, ctx)
     shelf.keep(links, target, made, ctx.device)
     back = shelf.recall(links, target, ctx.device)
     images = torch.rand(4, 3, *coloured.SIZE)
@@ -142,4 +143,4 @@ def test_a_network_is_read_back_with_everything_that_was_said_about_it(name, tmp
     assert (back.claims, back.notes, back.release) == (made.claims, made.notes, made.release)
     assert back.trained == made.trained == (name,)
     # what it was applied to is part of what it is
-    assert shelf.recall([("blur", {}), *links], target, ctx.device) is None
+    assert shelf.recall([Blur(), *links], target, ctx.device) is None
