@@ -143,6 +143,7 @@ def test_modules_of_the_core_form_no_cycle():
         ["--version"],
         ["list"],
         ["run", "--help"],
+        ["inspect", str(ROOT / "auditor" / "models" / "reference.safetensors")],
         ["defend", "--help"],
         ["shift", "--help"],
         ["gate", "--help"],

@@ -19,6 +19,7 @@ from auditor.cli.compare import compare
 from auditor.cli.data import app as data_commands
 from auditor.cli.defend import defend
 from auditor.cli.gate import gate
+from auditor.cli.inspect import inspect
 from auditor.cli.report import report
 from auditor.cli.reproduce import reproduce
 from auditor.cli.run import demo, run
@@ -93,6 +94,7 @@ def init(
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "demo": demo,
+    "inspect": inspect,
     "report": report,
     "list": list_plugins,
     "init": init,

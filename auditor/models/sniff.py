@@ -10,6 +10,7 @@ from typing import BinaryIO, Literal, NoReturn
 from xml.parsers import expat
 
 from auditor.errors import ModelError, ModelRefusedError
+from auditor.models.inspection.wire import BYTES, VARINT, WireError, WireReader
 
 Format = Literal[
     "torchscript",
@@ -34,6 +35,9 @@ MAX_MEMBERS = 50_000
 
 ZIP_TAIL = 98
 """Bytes of a zip file's end in both of its forms."""
+
+MAX_TOP_FIELDS = 100_000
+"""At the top of an ONNX file: a version, a graph, and one field for each function of its own."""
 
 MAX_XML_HEAD = 2**20
 """What an OpenVINO IR may have before its layers, which come first."""
@@ -102,7 +106,7 @@ def _sniff_zip(path: Path, size: int) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise ModelError(f"{path} is a damaged zip file ({error}); download it again") from None
     _check_directory(path, size)
     _check_members(path, members, size)
@@ -180,33 +184,21 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 def _is_onnx(file: BinaryIO, size: int) -> bool:
     """Whether the top level of the file is that of an ONNX ModelProto, to its last byte.
 
-    Walks the fields by their tags, seeking over their contents. Fields 1 (ir_version) and 5
-    (model_version) are numbers, all others have a length; 7 is the graph.
+    Fields 1 (ir_version) and 5 (model_version) are numbers, all others have a length; 7 is the
+    graph.
     """
     seen = set()
-    file.seek(0)
-    while file.tell() < size:
-        tag = _varint(file)
-        field, wire = tag >> 3, tag & 7
-        if field not in {*range(1, 9), 14, 20, 25, 26} or wire != (0 if field in {1, 5} else 2):
-            return False
-        seen.add(field)
-        value = _varint(file)
-        if wire == 2:
-            file.seek(value, 1)
-    return file.tell() == size and {1, 7} <= seen
-
-
-def _varint(file: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 64, 7):
-        byte = file.read(1)
-        if not byte:
-            break
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            break
-    return value & (2**62 - 1)
+    try:
+        for field in WireReader(file, size, MAX_TOP_FIELDS).fields():
+            numeric = field.number in {1, 5}
+            if field.number not in {*range(1, 9), 14, 20, 25, 26}:
+                return False
+            if field.kind != (VARINT if numeric else BYTES):
+                return False
+            seen.add(field.number)
+    except WireError:
+        return False
+    return {1, 7} <= seen
 
 
 def _is_openvino(path: Path, file: BinaryIO) -> bool:

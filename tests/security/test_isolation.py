@@ -1,5 +1,7 @@
 """Models that mean harm, in their worker: what they do stays there, and the audit goes on."""
 
+import contextlib
+import json
 import os
 import pickle
 import shutil
@@ -9,6 +11,7 @@ import sys
 import time
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -210,6 +213,20 @@ def refused(act):
 
 def harmless(): return Net(lambda: None)
 def leaves(): return Net(lambda: os._exit(0))
+class Leaver(Net):
+    def forward(self, images):
+        if len(images) > 40:
+            os._exit(0)
+        return super().forward(images)
+def leaves_later(): return Leaver(lambda: None)
+class Liar(Net):
+    def forward(self, images):
+        import gc
+        from auditor.models.isolation.protocol import Channel, Message
+        channel = next(o for o in gc.get_objects() if isinstance(o, Channel))
+        channel.send(Message({{"single": True, "kinds": [None], "grads": [True], "facts": 1}}))
+        return super().forward(images)
+def lies(): return Liar(lambda: None)
 def exits(): return Net(lambda: sys.exit(0))
 def crashes(): return Net(lambda: ctypes.string_at(0))
 def connects(): return Net(lambda: refused(lambda: socket.create_connection(("127.0.0.1", {port}))))
@@ -266,6 +283,7 @@ def own_code(tmp_path_factory, monkeypatch):
         limits = Limits(seconds=60)
         return open_model(weights, arch=arch, card=SMALL, limits=limits, isolation=isolation)
 
+    opened_as.weights = weights
     yield opened_as
     assert secret.read_text() == "secret"
     assert secret.stat().st_mode & 0o777 == 0o644
@@ -285,6 +303,7 @@ def test_what_own_code_cannot_do(own_code, walls, name):
         ("leaves", r"ended its own process \(exit code 0\)"),
         ("exits", r"the model tried to end the program \(0\)"),
         ("crashes", "died of signal 11"),
+        ("lies", "no list of outputs"),
     ],
 )
 def test_own_code_that_ends_ends_itself_alone(own_code, walls, name, said):
@@ -292,6 +311,87 @@ def test_own_code_that_ends_ends_itself_alone(own_code, walls, name, said):
         own_code(name)
     assert error.value.exit_code in (1, 2)
     assert embed(own_code("harmless").extractor, IMAGES).shape == (4, 3)
+
+
+# -- whole audits -------------------------------------------------------------------------------
+
+FED = {"preset": "torchreid", "height": 16, "width": 8}
+
+
+def test_an_audit_whose_model_ends_itself_has_no_verdict(audit, write_config, own_code, tmp_path):
+    weights = own_code.weights
+    config = write_config(
+        model={"path": str(weights), "arch": "own_nets:leaves_later", "card": FED, "seconds": 60},
+        defenses={},
+    )
+    code, _, err = audit("run", "--config", config, "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert record["environment"]["isolation"]["model"]["level"] == "strong"
+    assert record["model"]["tier"] == "C"
+    assert code == 2
+    assert err.endswith(
+        "audit: the model ended its own process (exit code 0); nothing else ended\n"
+    )
+
+
+def test_isolation_is_asked_for_by_option_and_policy(audit, write_config, tmp_path, finished_run):
+    path = scripted(tmp_path / "model.pt", Prints())
+    config = write_config(model={"path": str(path), "card": FED})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auditor.models.isolation.worker.level", lambda means: "weak")
+        code, _, err = audit("run", "--config", config, "--isolation", "strong")
+    assert code == 5
+    assert "must run in strong isolation" in err
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nisolation: strong\n")
+    report = finished_run / "report.json"
+    code, _, _ = audit("gate", report, "--policy", policy)
+    assert code in (0, 4)  # weights of the catalogue need no isolation
+    record = json.loads(report.read_text())
+    for isolation in ({"model": {"level": "weak", "by": ["limits"]}}, {}, None, "strong"):
+        record["environment"]["isolation"] = isolation
+        other = tmp_path / "report.json"
+        other.write_text(json.dumps(record))
+        code, _, err = audit("gate", other, "--policy", policy)
+        assert code == 5
+        assert err.startswith("audit: the policy asks for strong isolation")
+
+
+def test_an_audit_whose_model_loops_heeds_sigterm(audit_process, drawn_folder, tmp_path):
+    path = scripted(tmp_path / "model.pt", Loops())
+    card = ("--set", "model.card.height=16", "--set", "model.card.width=8")
+    out = tmp_path / "out"
+    process = audit_process("run", "--model", path, "--data", drawn_folder, "--out", out, *card)
+    until = time.monotonic() + 120
+    while busy(process.pid) is None and time.monotonic() < until:
+        time.sleep(0.2)
+    workers = descendants(process.pid)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert time.monotonic() - began < 20
+    assert gone(workers)
+
+
+def busy(pid):
+    """A descendant in whose main thread a model computes; its name says python and runs."""
+    for child in descendants(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            ticks = int(fields[11])
+            if fields[0] == "R" and ticks > 100 and len(descendants(pid)) >= 3:
+                confined = Path(f"/proc/{child}/status").read_text()
+                if "Seccomp:\t2" in confined:
+                    return child
+    return None
+
+
+def gone(pids):
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 # -- processes ----------------------------------------------------------------------------------
@@ -335,10 +435,7 @@ def test_a_killed_audit_leaves_no_worker(tmp_path, walls):
     assert len(workers) >= 2
     held.send_signal(signal.SIGKILL)
     held.wait()
-    until = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < until:  # noqa: PTH110
-        time.sleep(0.05)
-    assert not [pid for pid in workers if os.path.exists(f"/proc/{pid}")]  # noqa: PTH110
+    assert gone(workers)
 
 
 def test_the_canary_would_have_sung(tmp_path):

@@ -36,10 +36,11 @@ class WireReader:
     Args:
         file: seekable.
         size: its length in bytes.
+        most: how many fields may be looked at.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file, self.size, self.left = file, size, MOST_FIELDS
+    def __init__(self, file: BinaryIO, size: int, most: int = MOST_FIELDS) -> None:
+        self.file, self.size, self.left, self.most = file, size, most, most
 
     def fields(self, start: int = 0, length: int | None = None) -> Iterator[Field]:
         """The fields of the message at ``start``, in order.
@@ -52,7 +53,7 @@ class WireReader:
         while position < end:
             self.left -= 1
             if self.left < 0:
-                raise WireError(f"more than {MOST_FIELDS} fields")
+                raise WireError(f"more than {self.most} fields")
             self.file.seek(position)
             tag = self._varint()
             kind = tag & 7

@@ -84,6 +84,7 @@ class _Service:
     device: torch.device = torch.device("cpu")
     images: Tensor | None = None
     outputs: list[Tensor] = field(default_factory=list)
+    number: int = 0
 
     def answer(self, asked: Message) -> Message:
         """Do what a message asks for."""
@@ -95,9 +96,10 @@ class _Service:
                 state = read_state(header["form"], files)
             return Message({"names": list(state)}, list(state.values()))
         if header["do"] == "run":
-            sides = header.get("sides", [])
+            sides = header["sides"]
+            self.number = header["number"]
             return self._run(asked.tensors[0], sides, keep=header["keep"], seed=header["seed"])
-        return self._pull(header["through"], asked.tensors)
+        return self._pull(header["of"], header["through"], asked.tensors)
 
     def _open(self, asked: Message) -> Message:
         header = asked.header
@@ -136,9 +138,9 @@ class _Service:
         grads = [tensor.requires_grad for tensor in tensors]
         return Message({"single": single, "kinds": kinds, "grads": grads}, tensors)
 
-    def _pull(self, through: list[int], cotangents: Any) -> Message:
-        """The vector-Jacobian product of the last kept run."""
-        if self.images is None:
+    def _pull(self, of: int, through: list[int], cotangents: Any) -> Message:
+        """The vector-Jacobian product of a run, if it was the last and was kept."""
+        if self.images is None or of != self.number:
             return Message({"gone": True})
         outputs = [self.outputs[index] for index in through]
         cotangents = [cotangent.to(self.device) for cotangent in cotangents]

@@ -1,0 +1,27 @@
+"""`audit inspect`: what a model file is, without running any of it. Needs no torch."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.console import printable
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model file, whatever its name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a model file is, how it would be opened and what is in it, running none of it."""
+    from dataclasses import asdict
+
+    from auditor.models.inspection.describe import inspect as outlined
+    from auditor.models.inspection.describe import lines
+
+    found = outlined(model)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+        return
+    for line in lines(found):
+        typer.echo(printable(line, 400))
