@@ -162,6 +162,27 @@ Publish = Callable[[Split, torch.Generator], Split]
 """Pictures and randomness (the key) to the protected pictures that are published in their place."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Protection:
+    """What was done to a target's pictures.
+
+    Attributes:
+        originals: the gallery before ``publish``, row for row; scores are judged against it, no
+            adversary sees it.
+        publish: the mechanism. The adversary knows it, not the key, and may apply it to pictures of
+            their own. None where nobody is told.
+        query: ``data.query`` after ``publish`` under the gallery's own key, row for row: what a
+            deployment searches with whose cameras protect every picture. ``data.query`` itself
+            stays the clean picture that an adversary may hold. None: the deployment's stay clean.
+        utility_bias: why utility is overestimated; empty if it is not.
+    """
+
+    originals: Split
+    publish: Publish | None = None
+    query: Split | None = None
+    utility_bias: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """What an adversary meets: the extractor, the people, and how gallery features are released.
@@ -171,17 +192,10 @@ class Target:
         data: the people; under a protection of pictures the gallery holds the protected ones.
         release: how features are stored; whatever it gives is looked at, see `auditor.releasing`.
         claims: what the release promises.
-        publish: the mechanism that protected the pictures of ``data``, if one did. The adversary
-            knows the mechanism, not the key, and may apply it to pictures of their own.
-        originals: the gallery before ``publish``, row for row; scores are judged against it, no
-            adversary sees it. None where nothing was changed.
+        protection: what was done to the pictures of ``data``; None where nothing was.
         co_trained: how the adversaries fared that a defense trained against; no evidence of
             privacy, but to be read beside the audit's fresh ones.
-        protected_query: ``data.query`` after ``publish`` under the gallery's own key, row for row:
-            what a deployment searches with whose cameras protect every picture. ``data.query``
-            itself stays the clean picture that an adversary may hold. None where nothing changed.
         notes: what a reader must know about how the target came to be protected; never a secret.
-        utility_bias: why its utility reads better than it should; empty if it does not.
         trained: the defenses that put another network in the place of the audited one, in order.
     """
 
@@ -189,26 +203,34 @@ class Target:
     data: ReIDDataset
     release: Release = as_is
     claims: tuple[PrivacyClaim, ...] = ()
-    publish: Publish | None = None
-    originals: Split | None = None
+    protection: Protection | None = None
     co_trained: tuple[Finding, ...] = ()
-    protected_query: Split | None = None
     notes: tuple[str, ...] = ()
-    utility_bias: str = ""
     trained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "release", checked(self.release))
 
     @property
+    def publish(self) -> Publish | None:
+        """The mechanism that protected the pictures, if one did and is known."""
+        return None if self.protection is None else self.protection.publish
+
+    @property
     def deployed_query(self) -> Split:
         """What the deployment itself searches with; utility is measured by it."""
-        return self.data.query if self.protected_query is None else self.protected_query
+        shown = None if self.protection is None else self.protection.query
+        return self.data.query if shown is None else shown
 
     @property
     def originals_of_gallery(self) -> Split:
         """What the gallery showed before any protection of its pictures: the truth to judge by."""
-        return self.data.gallery if self.originals is None else self.originals
+        return self.data.gallery if self.protection is None else self.protection.originals
+
+    @property
+    def utility_bias(self) -> str:
+        """Why its utility is overestimated; empty if it is not."""
+        return "" if self.protection is None else self.protection.utility_bias
 
 
 class Progress(Protocol):

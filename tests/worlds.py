@@ -20,7 +20,7 @@ from auditor.deployment.handover import CLAIMS, key_folder
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
-from auditor.types import Images, ReIDDataset, RunContext, Split, Target
+from auditor.types import Images, Protection, Publish, ReIDDataset, RunContext, Split, Target
 
 QUICK = {
     "identity": {"epochs": 15},
@@ -188,6 +188,12 @@ INVERTIBLE = {
 """Protections that hide nothing from whoever knows them."""
 
 
+def told(target: Target, publish: Publish) -> Target:
+    """``target`` whose adversaries are told that ``publish`` protects the pictures."""
+    protection = target.protection or Protection(originals=target.data.gallery)
+    return replace(target, protection=replace(protection, publish=publish))
+
+
 def altered(target: Target, publish: Altered) -> Target:
     """``target`` with its gallery and its deployment's queries protected by ``publish``."""
     nobody = torch.Generator()
@@ -195,9 +201,9 @@ def altered(target: Target, publish: Altered) -> Target:
     return replace(
         target,
         data=replace(target.data, gallery=publish(gallery, nobody)),
-        publish=publish,
-        originals=gallery,
-        protected_query=publish(target.data.query, nobody),
+        protection=Protection(
+            originals=gallery, publish=publish, query=publish(target.data.query, nobody)
+        ),
     )
 
 

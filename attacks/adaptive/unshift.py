@@ -17,7 +17,7 @@ from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.report import Adversary, Measurement
-from auditor.types import AttackResult, Release, RunContext, Target
+from auditor.types import AttackResult, Protection, Release, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,4 +223,4 @@ def _mixed(target: Target, ctx: RunContext) -> Target:
     originals, publish = target.data.gallery, Mixing()
     gallery = publish(originals, ctx.generator("attacks.unshift.control"))
     data = replace(target.data, gallery=gallery)
-    return replace(target, data=data, publish=publish, originals=originals)
+    return replace(target, data=data, protection=Protection(originals=originals, publish=publish))

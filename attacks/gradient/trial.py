@@ -73,7 +73,7 @@ def choose_victims(
     drawn = torch.randperm(len(one_each), generator=ctx.generator(f"attacks.{name}.choice"))
     rows = one_each[drawn[:count]].sort().values
     published = gallery.images.load(rows.tolist(), size)
-    sources = target.originals
+    sources = None if target.protection is None else target.protection.originals
     originals = published if sources is None else sources.images.load(rows.tolist(), size)
     features = _features(originals, target, ctx)
     return Victims(gallery.pids[rows], published, originals, features, sources is not None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from auditor.types import FeatureExtractor, RunContext, Target
+from auditor.types import FeatureExtractor, Protection, RunContext, Target
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class DenseExtractor(nn.Module):
 
 def in_the_clear(target: Target, extractor: FeatureExtractor | None = None) -> Target:
     """The people's pictures before any protection, under another extractor if one is given."""
-    gallery = target.originals or target.data.gallery
-    return Target(extractor or target.extractor, replace(target.data, gallery=gallery))
+    data = replace(target.data, gallery=target.originals_of_gallery)
+    return Target(extractor or target.extractor, data)
 
 
 def trained_on_noise(
@@ -60,4 +60,4 @@ def trained_on_noise(
     first = ctx.seed_for("attacks.gradient.noise")
     noise = NoiseImages(range(first, first + len(gallery)))
     hidden = replace(clear.data, gallery=replace(gallery, images=noise))
-    return replace(clear, data=hidden, originals=gallery)
+    return replace(clear, data=hidden, protection=Protection(originals=gallery))

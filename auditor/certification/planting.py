@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.embedding import features_of
-from auditor.types import MISSING, Memo, ReIDDataset, RunContext, Split, Target
+from auditor.types import MISSING, Memo, Protection, ReIDDataset, RunContext, Split, Target
 
 CELLS = (8, 2)
 """Rows and columns of a picture; each cell has three channels. Large cells survive a blur."""
@@ -226,8 +226,10 @@ class Planted:
             gallery=taken(target.data.gallery, attacked),
             auxiliary=auxiliary,
         )
-        originals = None if target.originals is None else taken(target.originals, attacked)
-        shown = replace(target, data=data, originals=originals)
+        protection = target.protection
+        if protection is not None:
+            protection = replace(protection, originals=taken(protection.originals, attacked))
+        shown = replace(target, data=data, protection=protection)
         return Planted(shown, self.code, len(attacked), self._whole or self)
 
     def behind(self, target: Target) -> "Planted":
@@ -303,7 +305,8 @@ def _behind(scenario: Target, data: ReIDDataset, ctx: RunContext) -> Target:
         return target
     gallery = scenario.publish(data.gallery, ctx.generator("plant.publish"))
     hidden = replace(data, gallery=gallery)
-    return replace(target, data=hidden, publish=scenario.publish, originals=data.gallery)
+    protection = Protection(originals=data.gallery, publish=scenario.publish)
+    return replace(target, data=hidden, protection=protection)
 
 
 STUDIED = (4000, 2)

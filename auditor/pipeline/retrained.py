@@ -54,7 +54,6 @@ class Plain:
     claims: tuple[PrivacyClaim, ...]
     co_trained: tuple[Finding, ...]
     notes: tuple[str, ...]
-    utility_bias: str
     trained: tuple[str, ...]
 
 
@@ -105,7 +104,6 @@ class Shelf:
             claims=after.claims,
             co_trained=after.co_trained,
             notes=after.notes,
-            utility_bias=after.utility_bias,
             trained=after.trained,
         )
         text = _ADAPTER.dump_json(plain).decode()
@@ -134,7 +132,6 @@ class Shelf:
             claims=plain.claims,
             co_trained=plain.co_trained,
             notes=plain.notes,
-            utility_bias=plain.utility_bias,
             trained=plain.trained,
         )
         # not all that a network answers by need be among its weights

@@ -170,7 +170,7 @@ def measure_utility(world: World, scenario: str, progress: Progress) -> Utility:
             raise
         log.warning("%s crashed:\n%s", scenario, trace())
         return Utility(reason=reason_of(error))
-    if world.config.study and (scenario == BARE or target.originals is not None):
+    if world.config.study and (scenario == BARE or target.protection is not None):
         place = personal.folder(world.ctx.workdir) / scenario / STUDY
         place.mkdir(exist_ok=True)
         save_material(target, replace(ctx, workdir=place), scenario, world.config.study)

@@ -12,7 +12,7 @@ from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Finding
 from auditor.training import train_reid
 from auditor.training.learner import identity_dims
-from auditor.types import RunContext, Target
+from auditor.types import Protection, RunContext, Target
 from defenses.adversarial.game import ReversalGame, Reverser, Rules
 from defenses.retrain import Retraining, Seen, retrainable
 
@@ -101,7 +101,8 @@ class AdversarialRetraining(Retraining):
         defended = replace(
             target, extractor=trained.extractor, notes=(*target.notes, self._objective)
         )
-        seen = Target(Seen(trained.extractor), target.data, originals=target.originals)
+        clear = target.protection and Protection(originals=target.protection.originals)
+        seen = Target(Seen(trained.extractor), target.data, protection=clear)
         found = _co_trained(game.reverser.eval(), seen, target, ctx)
         return replace(defended, co_trained=(*target.co_trained, found))
 

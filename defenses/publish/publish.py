@@ -11,7 +11,7 @@ import torch
 from torch import Generator
 
 from auditor.data.joining import joined
-from auditor.types import Publish, RunContext, Split, Target
+from auditor.types import Protection, Publish, RunContext, Split, Target
 
 SEARCHED = "utility is searched with queries protected under the gallery's own key"
 KEYED = (
@@ -46,11 +46,13 @@ def protect(
     return replace(
         target,
         data=replace(target.data, gallery=both.take(rows[: len(gallery)])),
-        publish=publish if target.publish is None else Chain(target.publish, publish),
-        originals=target.originals_of_gallery,
-        protected_query=both.take(rows[len(gallery) :]),
+        protection=Protection(
+            originals=target.originals_of_gallery,
+            publish=publish if target.publish is None else Chain(target.publish, publish),
+            query=both.take(rows[len(gallery) :]),
+            utility_bias=target.utility_bias or bias,
+        ),
         notes=tuple(dict.fromkeys((*target.notes, SEARCHED, *notes))),
-        utility_bias=target.utility_bias or bias,
     )
 
 

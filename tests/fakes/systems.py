@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from auditor.data.images import MemoryImages
 from auditor.releasing import Release
 from auditor.report import PrivacyClaim
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import Protection, ReIDDataset, RunContext, Split, Target
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
 from tests.fakes.crowd import CODE, RARE, SIZE, code, crowd, gaussian, salt, shows_one_of
@@ -385,7 +385,8 @@ def permuted_pictures() -> Target:
 
     gallery = publish(data.gallery, torch.Generator())
     return replace(
-        reads(code, replace(data, gallery=gallery)), publish=publish, originals=data.gallery
+        reads(code, replace(data, gallery=gallery)),
+        protection=Protection(originals=data.gallery, publish=publish),
     )
 
 

@@ -88,7 +88,7 @@ class TestFilters:
         assert torch.allclose(
             small.load(rows, (64, 32)), blurred.load(rows, (64, 32)), atol=0.51 / 255
         )
-        again = both.publish(both.originals, generator()).images
+        again = both.publish(both.protection.originals, generator()).images
         assert torch.equal(again.load(rows, (128, 64)), small.load(rows, (128, 64)))
 
     def test_a_larger_picture_shows_no_more_than_was_published(self):
@@ -214,7 +214,7 @@ class TestPublishing:
         ctx = RunContext()
         once = Blur(image_size=(32, 16)).apply(worlds.leaky(), ctx)
         twice = Pixelation(block=16, image_size=(32, 16)).apply(once, ctx)
-        assert twice.originals is worlds.leaky().data.gallery
+        assert twice.protection.originals is worlds.leaky().data.gallery
         assert isinstance(twice.publish, Chain)
         own = twice.publish(worlds.leaky().data.gallery, generator()).images.load([3], (32, 16))
         assert torch.equal(own, twice.data.gallery.images.load([3], (32, 16)))

@@ -36,7 +36,7 @@ def test_it_learns_from_nothing_but_protected_pictures(blurred):
 
     # the mechanism says that nobody is anybody, so there is nobody to tell apart
     with pytest.raises(DataError):
-        LEARNING.apply(replace(blurred, publish=publish), RunContext())
+        LEARNING.apply(worlds.told(blurred, publish), RunContext())
     assert [len(split) for split in seen] == [len(blurred.data.train)]
 
 

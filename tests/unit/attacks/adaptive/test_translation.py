@@ -120,7 +120,7 @@ class TestTranslation:
         assert any("bare" in note for note in result.notes)
 
     def test_own_pictures_are_protected_like_the_gallery(self):
-        target = replace(worlds.leaky(), publish=Mixing(own=0.5))
+        target = worlds.told(worlds.leaky(), Mixing(own=0.5))
         ctx = worlds.plain_context()
         pairs = auxiliary_pairs(target, target.extractor, ctx)
         clean = features_of(target.extractor, target.data.auxiliary, ctx)

@@ -17,7 +17,7 @@ from attacks.linkage import Linkage
 from attacks.protocol.publication import published
 from auditor.data.images import MemoryImages
 from auditor.errors import DataError, UnsupportedTargetError
-from auditor.types import RunContext, Split, Target
+from auditor.types import Protection, RunContext, Split, Target
 from tests import worlds
 
 
@@ -28,7 +28,11 @@ def generator(seed=0):
 def protected(target: Target, own: float) -> Target:
     gallery = Mixing(own=own)(target.data.gallery, generator(4))
     data = replace(target.data, gallery=gallery)
-    return replace(target, data=data, publish=Mixing(own=own), originals=target.data.gallery)
+    return replace(
+        target,
+        data=data,
+        protection=Protection(originals=target.data.gallery, publish=Mixing(own=own)),
+    )
 
 
 @cache
@@ -130,7 +134,9 @@ class TestUnshift:
 
         leak = worlds.leaky()
         data = replace(leak.data, gallery=negative(leak.data.gallery, generator()))
-        target = replace(leak, data=data, publish=negative, originals=leak.data.gallery)
+        target = replace(
+            leak, data=data, protection=Protection(originals=leak.data.gallery, publish=negative)
+        )
         result = Unshift(keys=1, epochs=0).run(target, RunContext())
         found = {m.metric: m for m in result.measurements}
         assert found["shifted_rank1"].value == 1, (
@@ -160,9 +166,7 @@ class TestUnshift:
             )
 
     def test_a_protection_must_keep_the_rows(self):
-        target = replace(
-            worlds.leaky(), publish=lambda split, generator: split.take(torch.arange(3))
-        )
+        target = worlds.told(worlds.leaky(), lambda split, generator: split.take(torch.arange(3)))
         with pytest.raises(DataError, match="must keep the rows"):
             published(target, target.data.auxiliary, RunContext(), "test")
 
@@ -176,7 +180,7 @@ class TestLinkage:
     def test_another_key_breaks_links_that_the_same_key_keeps(self):
         target = protected(worlds.leaky(), 0.4)
         result = Linkage().run(target, RunContext())
-        same = Linkage().run(replace(target, publish=None), RunContext())
+        same = Linkage().run(replace(target, protection=None), RunContext())
         assert result.measurements[0].high < same.measurements[0].low
         assert any("under another key" in note for note in result.notes)
 

@@ -333,5 +333,5 @@ def test_the_choice_of_people_is_the_runs_own(ctx):
 
 def test_run_context_is_enough_for_the_controls():
     target = Idlg().null(worlds.leaky(), RunContext())
-    assert target.originals is worlds.leaky().data.gallery
-    assert Idlg().planted(target, RunContext()).data.gallery is target.originals
+    assert target.protection.originals is worlds.leaky().data.gallery
+    assert Idlg().planted(target, RunContext()).data.gallery is target.protection.originals

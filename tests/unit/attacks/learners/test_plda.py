@@ -12,6 +12,7 @@ from attacks.learners.plda import Own, Plda, Suspects, study, study_draws
 from attacks.linkage import Linkage, LinkagePlda
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Target
+from tests import worlds
 from tests.unit.attacks.identity.test_rungs import Table, split
 
 
@@ -138,7 +139,7 @@ def test_another_key_for_the_second_release_is_learned_from_as_well():
         return pictures
 
     keys: list[int] = []
-    modelled(replace(crowd(), publish=publish), keys=2)
+    modelled(worlds.told(crowd(), publish), keys=2)
     assert len(set(keys)) == 2
 
 

@@ -1,7 +1,5 @@
 """Own pictures and held ones under a protection that the adversary knows."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -41,7 +39,7 @@ class TestOwnPictures:
             return PERMUTED(split, generator)
 
         target, ctx = (
-            replace(worlds.altered(worlds.leaky(), PERMUTED), publish=counted),
+            worlds.told(worlds.altered(worlds.leaky(), PERMUTED), counted),
             RunContext(),
         )
         first, second = own_pictures(target, ctx), own_pictures(target, ctx)
@@ -61,15 +59,13 @@ class TestOwnPictures:
         assert not torch.equal(own.features, features_of(target.extractor, own.clean, ctx))
 
     def test_all_pictures_of_a_person_are_under_one_key(self):
-        target = replace(worlds.leaky(), publish=Mixing())
+        target = worlds.told(worlds.leaky(), Mixing())
         shown = own_pictures(target, RunContext()).shown
         for pid in shown.pids.unique():
             assert len(shown.partners[shown.pids == pid].unique()) == 1
 
     def test_a_protection_that_loses_rows_is_refused(self):
-        target = replace(
-            worlds.leaky(), publish=lambda split, generator: split.take(torch.arange(3))
-        )
+        target = worlds.told(worlds.leaky(), lambda split, generator: split.take(torch.arange(3)))
         with pytest.raises(DataError, match="keep the rows"):
             own_pictures(target, RunContext())
 
@@ -96,7 +92,7 @@ class TestWorse:
 class TestAsking:
     def test_made_pictures_are_embedded_as_they_would_lie_in_the_gallery(self):
         target, ctx = worlds.altered(worlds.leaky(), PERMUTED), RunContext()
-        gallery = target.originals.images.load([0, 5], target.extractor.input_size)
+        gallery = target.protection.originals.images.load([0, 5], target.extractor.input_size)
         clean, protected = ways_of_asking(target, ctx)
         wanted = features_of(target.extractor, target.data.gallery, ctx)[[0, 5]]
         assert torch.allclose(protected.embed(gallery), wanted, atol=1e-2)
@@ -124,7 +120,7 @@ class TestRestoring:
         restore = learn_restoring(target, (32, 16), RunContext())
         shown, clean = (
             split.images.load(range(20), (32, 16))
-            for split in (target.data.gallery, target.originals)
+            for split in (target.data.gallery, target.protection.originals)
         )
         assert torch.allclose(restore(shown), clean, atol=1e-2)
         assert not torch.allclose(shown, clean, atol=0.1)

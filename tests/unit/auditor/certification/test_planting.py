@@ -176,7 +176,8 @@ def test_the_plant_goes_through_the_scenarios_mechanisms(bare):
     blurred = Blur(kernel=(43, 21)).apply(bare, CTX)
     target = plant(blurred, bare.data, Size(), CTX).target
     clean, shown = (
-        split.images.load([0], (64, 32)) for split in (target.originals, target.data.gallery)
+        split.images.load([0], (64, 32))
+        for split in (target.originals_of_gallery, target.data.gallery)
     )
     assert not torch.allclose(clean, shown, atol=0.05)
     assert target.publish is blurred.publish
