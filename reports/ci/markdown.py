@@ -14,13 +14,17 @@ from auditor.report import AuditReport, Measurement, Scenario
 from reports.ci.checks import Check, checks
 from reports.content import tables
 from reports.content.caveats import DISCLAIMER
+from reports.content.key_findings import key_findings, next_steps
 from reports.content.wording import interval, number
+from reports.redaction.identities import discretion
 from reports.redaction.sanitize import clean
 
 MOST = 40
 """Rows of a table: a summary that nobody reads to its end is none."""
 LONGEST = 240
 """Characters of a reason."""
+SAID = 1_000
+"""Characters of a key finding."""
 ENTITIES = str.maketrans({"&": "&amp;", "\\": "&#92;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
 MARKS = {
     "pass": "✅ pass",
@@ -32,6 +36,7 @@ MARKS = {
     "waived": "📝 waived",
     "warning": "⚠️ warning",
 }
+STANDINGS = {name: MARKS[name] for name in ("pass", "fail", "inconclusive")}
 ORDER = ("fail", "crash", "interrupted", "inconclusive", "warning", "waived", "pass")
 
 
@@ -56,11 +61,25 @@ def _lines(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield f"## Privacy audit: {MARKS[ruling.outcome]}"
     yield ""
     yield f"{code(report.title)}: {escape(ruling.sentence, 1000)}"
+    yield from _key_findings(report, verdicts)
     yield from _gates([check for check in found if check.group == "gates"])
     yield from _open([check for check in found if check.group == "attacks"])
     yield from _figures(report)
     yield ""
     yield f"{DISCLAIMER} The whole report: `report.html`."
+
+
+def _key_findings(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Each risk in a line or a few, then what to do next."""
+    discreet = discretion(report)
+    yield from ("", "**Key findings**", "")
+    for finding in key_findings(report, verdicts):
+        mark = STANDINGS.get(finding.standing, finding.standing)
+        texts = [statement.text for statement in finding.statements]
+        said = " ".join(texts) or "No attack of this audit tries it."
+        yield f"- {finding.name} ({mark}): {escape(discreet(said, SAID), SAID)}"
+    yield from ("", "**What to do next**", "")
+    yield from (f"- {escape(discreet(s, SAID), SAID)}" for s in next_steps(report, verdicts))
 
 
 def _gates(found: Sequence[Check]) -> Iterator[str]:

@@ -9,17 +9,20 @@ from auditor.gates import Verdict
 from auditor.report import AuditReport
 from reports.content import context, risks, tables
 from reports.content.caveats import caveats
+from reports.content.key_findings import KeyFinding, key_findings, next_steps
 from reports.content.wording import sentence
 from reports.excel.cells import FACE, Row, colour_outcomes, write_table
 
 
 def summary(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
-    """The ruling with its reasons, the scope, what was not shown, not tested, and must be known."""
+    """The ruling, the key findings, what to do next, the scope, and what must be known."""
     ruling = tables.verdict_of(report, verdicts)
     body: list[Row] = [
         ("verdict", ruling.outcome, ""),
         ("reason", ruling.sentence, ""),
         ("audited", report.title, ""),
+        *(row for finding in key_findings(report, verdicts) for row in _found(finding)),
+        *(("what to do next", step, "") for step in next_steps(report, verdicts)),
         *(("scope", value, name) for name, value in context.scope(report)),
         *(("not shown", sentence(reason), place) for place, reason in ruling.doubts),
         *(("limitation", text, "") for text in caveats(report)),
@@ -29,6 +32,13 @@ def summary(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) 
     last = write_table(sheet, ["what", "value", "about"], [18, 110, 36], body, wrapped=["value"])
     sheet["B2"].font = Font(name=FACE, bold=True, size=14)
     colour_outcomes(sheet, f"B2:B{max(last, 2)}")
+
+
+def _found(finding: KeyFinding) -> list[Row]:
+    """A key finding: a sentence per family of attacks, beside the risk and its verdict."""
+    about = f"{finding.name}: {finding.standing}"
+    texts = [statement.text for statement in finding.statements]
+    return [("key finding", text, about) for text in texts or ["No attack of this audit tries it."]]
 
 
 def gates(sheet: Worksheet, verdicts: Sequence[Verdict]) -> None:

@@ -57,7 +57,7 @@ def picture(
 ) -> Exhibit:
     """The picture at ``place``, relative to ``root``, or why it is not shown."""
     caption = CAPTIONS.get(name, name)
-    content = _read(root, place)
+    content = read_picture(root, place)
     hide = report.real_people and not reveal
     if hide and isinstance(content, bytes):
         content = _blurred(content)
@@ -75,7 +75,7 @@ def _blurred(content: bytes) -> bytes | str:
         return "The picture is not shown: its file cannot be decoded."
 
 
-def _read(root: Path, place: str) -> bytes | str:
+def read_picture(root: Path, place: str) -> bytes | str:
     """The picture at ``place``, or why it is not shown."""
     try:
         file = (root / place).resolve()

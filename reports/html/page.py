@@ -35,6 +35,7 @@ from reports.content import (
 from reports.content.certificates import certificates, others
 from reports.content.facts import as_yaml, facts
 from reports.html.exhibits import exhibits, picture
+from reports.html.sections import key_findings
 from reports.plots import trade_off
 from reports.plots.curves import curve_plots
 from reports.plots.projection import constellations
@@ -79,6 +80,7 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             bare=report.scenarios[0] if report.scenarios else None,
             verdicts=verdicts,
             ruling=tables.verdict_of(report, verdicts),
+            findings=key_findings.build(report, verdicts, root=root, reveal=reveal),
             comparison=tables.comparison(report),
             scope=context.scope(report),
             threats=threat_models.threats(report),

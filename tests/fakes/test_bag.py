@@ -8,7 +8,7 @@ import pytest
 
 from auditor.certification import proving
 from auditor.config import AuditConfig
-from auditor.errors import AuditError
+from auditor.errors import ModelError
 from auditor.gates import Verdict
 from auditor.gates.policy import Policy
 from auditor.gates.policy_check import judge
@@ -95,10 +95,10 @@ def audited(target: Target, workdir, defenses=None) -> AuditReport:
 
 
 def judged(target: Target, workdir, defenses=None) -> list[Verdict]:
-    """What the policy makes of a system; nothing where it cannot be audited at all."""
+    """What the policy makes of a system; nothing where its features cannot be used at all."""
     try:
         record = audited(target, workdir, defenses)
-    except AuditError:
+    except ModelError:
         return []
     promising = any(scenario.claims for scenario in record.scenarios)
     return judge(record, policy(promising), date.today())

@@ -231,12 +231,18 @@ class TestMarkdown:
     def test_gates_that_fail_come_first_with_their_citation(self, shown):
         report = powerful_record()
         text = shown("md", report, judged(report, FINE, LEAK))
-        rows = [line for line in text.splitlines() if line.startswith("| ❌") or "✅" in line]
+        rows = [line for line in text.splitlines() if line.startswith(("| ❌", "| ✅"))]
         assert [row.split("|")[2].strip() for row in rows] == [
             "`none/identity/top1`",
             "`none/utility/rank1`",
         ]
         assert "Limit: decided by the board" in rows[0]
+
+    def test_the_key_findings_come_before_the_gates(self, shown):
+        report = powerful_record()
+        text = shown("md", report, judged(report, LEAK))
+        line = text[text.index("- Singling out (❌ fail): Whoever steals this gallery names 90%") :]
+        assert line.index("What to do next") < line.index("| ❌")
 
     def test_headline_figures_and_claims_are_there(self, shown):
         text = shown("md", powerful_record())
@@ -267,7 +273,8 @@ def assert_harmless(text: str) -> None:
     assert not kinds & {"em_open", "s_open", "blockquote_open", "ordered_list_open", "hr"}
     assert sum(token.type == "heading_open" for token in flat) == 1
     strong = [after.content for token, after in pairwise(flat) if token.type == "strong_open"]
-    assert strong in ([], ["Not shown"])
+    first = ["Key findings", "What to do next"]
+    assert strong in ([], first, [*first, "Not shown"])
     for block in text.split("\n\n"):
         rows = [line.count("|") for line in block.splitlines() if line.startswith("|")]
         assert len(set(rows)) <= 1

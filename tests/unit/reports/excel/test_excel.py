@@ -78,6 +78,9 @@ class TestSheets:
         texts = [str(row["value"]) for row in rows]
         assert texts[1] == "1 of 3 gate verdicts failed: none/identity/top1."
         assert any("not constitute a determination" in text for text in texts)
+        found = {str(row["about"]): row["value"] for row in rows if row["what"] == "key finding"}
+        assert "names 90% of its entries" in str(found["Singling out: fail"])
+        assert any(row["what"] == "what to do next" for row in rows)
         assert any("attack family linkage" in text for text in texts)
         about = {row["about"]: row["value"] for row in rows}
         assert about["SHA-256 of the model"] == "9f2c" * 16
