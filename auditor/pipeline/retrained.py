@@ -168,7 +168,7 @@ def _itself(value: object) -> str:
 
 
 def _changes_only_extractor(before: Target, after: Target) -> bool:
-    names = ("data", "release", "publish", "originals", "protected_query")
+    names = ("data", "release", "protection")
     return all(getattr(before, name) is getattr(after, name) for name in names)
 
 
