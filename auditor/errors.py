@@ -37,6 +37,10 @@ class ModelError(UsageError):
     """The model does not load, or does not behave like a feature extractor."""
 
 
+class TrainingFailedError(UsageError):
+    """A training diverged: a loss or a weight is no number any more."""
+
+
 class UnsupportedTargetError(UsageError):
     """An attack or defense does not apply to this target."""
 

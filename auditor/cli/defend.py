@@ -104,7 +104,7 @@ def defend(
         weights=resolved.weights,
         overwrite=overwrite,
     )
-    outcome = deploying.defend(job, Display(3 + len(defenses)))
+    outcome = deploying.defend(job, Display(4 + len(defenses)))
     for line in deploying.lines(job, outcome):
         typer.echo(line)
 

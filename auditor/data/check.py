@@ -6,7 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.data.dataset import encode_attributes, look_through, settle, too_many_broken
+from auditor.data.dataset import (
+    Looks,
+    copied_queries,
+    encode_attributes,
+    look_through,
+    odd_searches,
+    settle,
+    too_many_broken,
+)
 from auditor.data.duplicates import copies_across
 from auditor.data.rows import DISTRACTOR, JUNK, Rows, encode, in_order
 from auditor.data.splits import Division, count_lost
@@ -83,9 +91,16 @@ def check(rows: Rows, *, cross_camera: bool = True, max_broken: float = 0.01) ->
             for copy in copies
         ],
         broken=dict(looks.broken),
-        notices=[*rows.notices, *(division.notices if division else ()), *ignored.values()],
+        notices=[*rows.notices, *_odd(division, looks), *ignored.values()],
         faults=[fault for fault in faults if fault],
     )
+
+
+def _odd(division: Division | None, looks: Looks) -> list[str]:
+    if division is None:
+        return []
+    copied = copied_queries(division, looks.digests)
+    return [*division.notices, *odd_searches(division, copied)]
 
 
 def labelled(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

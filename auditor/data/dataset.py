@@ -19,7 +19,7 @@ from auditor.data.images import FileImages, decode
 from auditor.data.rows import DISTRACTOR, JUNK, KEPT, Rows, digest, encode, why_ignored
 from auditor.data.splits import Division, MissingSplitError, divide
 from auditor.errors import DataError
-from auditor.types import ReIDDataset, Split
+from auditor.types import MISSING, ReIDDataset, Split
 
 LISTED = 20
 """Broken pictures named in the report; all are counted."""
@@ -33,12 +33,14 @@ class Looks:
         readable: rows of the whole pictures, without junk, sorted by path.
         broken: path -> why it cannot be decoded, in the same order.
         prints: row -> fingerprint, None for a picture that is broken or shows nothing.
+        digests: row -> SHA-256 of the file.
         sha256: of what the files of all pictures hold, in the order of their paths.
     """
 
     readable: pd.DataFrame
     broken: Mapping[str, str]
     prints: Mapping[int, Print | None]
+    digests: Mapping[int, bytes]
     sha256: str
 
     @property
@@ -74,6 +76,7 @@ def assemble(
         division, copies = without_copies(rows, division, looks.prints, near_duplicates)
     except DataError as error:
         raise DataError(f"{rows.source}: {error}") from None
+    copied = copied_queries(division, looks.digests)
     splits = _make_splits(division, rows.files, codes)
     return ReIDDataset(
         name=name or rows.root.name,
@@ -91,10 +94,16 @@ def assemble(
             "junk": int((rows.table["pid"] == JUNK).sum()),
             "broken": {"count": len(broken), "share": looks.share, "files": broken[:LISTED]},
             "near_duplicates": copies,
+            "copied_queries": copied,
             "attributes": list(values),
             "ignored_columns": list(ignored),
             "kept_columns": [str(name) for name in rows.attributes if str(name).lower() in KEPT],
-            "notices": [*rows.notices, *division.notices, *ignored.values()],
+            "notices": [
+                *rows.notices,
+                *division.notices,
+                *odd_searches(division, copied),
+                *ignored.values(),
+            ],
             "manifest_sha256": digest(rows.table),
             "pictures_sha256": looks.sha256,
             **rows.facts,
@@ -115,8 +124,53 @@ def look_through(rows: Rows) -> Looks:
         prints={
             row: look.fingerprint for row, look in zip(table.index.tolist(), looks, strict=True)
         },
+        digests={row: look.sha256 for row, look in zip(table.index.tolist(), looks, strict=True)},
         sha256=hashlib.sha256(b"".join(look.sha256 for look in looks)).hexdigest(),
     )
+
+
+def copied_queries(division: Division, digests: Mapping[int, bytes]) -> int:
+    """How many queries are, byte for byte, a gallery picture that counts as their match.
+
+    A network that knows nobody finds those. Copies from the query's own camera are ignored where
+    the protocol ignores them, as in VeRi-776.
+    """
+    query, gallery = division.parts["query"], division.parts["gallery"]
+    found = 0
+    stored: dict[bytes, list[tuple[int, int]]] = {}
+    for row, pid, camid in zip(gallery.index, gallery["pid"], gallery["camid"], strict=True):
+        stored.setdefault(digests[row], []).append((pid, camid))
+    for row, pid, camid in zip(query.index, query["pid"], query["camid"], strict=True):
+        found += any(
+            pid == other and not (division.cross_camera and camid == camera != MISSING)
+            for other, camera in stored.get(digests[row], ())
+        )
+    return found
+
+
+def odd_searches(division: Division, copied: int) -> list[str]:
+    """Notices of queries that are easier to find, or cameras that are other, than they look."""
+    query, gallery = division.parts["query"], division.parts["gallery"]
+    notices = []
+    if copied:
+        notices.append(
+            f"{copied} of {len(query)} queries are copies, byte for byte, of gallery pictures that "
+            "count as their matches, so utility reads too well; take them out of one of the two."
+        )
+    seen, stored = (set(part["camid"]) - {MISSING} for part in (query, gallery))
+    if seen and stored and not seen & stored:
+        notices.append(
+            "No camera of a query is one of the gallery's, as if cameras were made up from the "
+            "split; then the cross-camera rule ignores nothing."
+        )
+    pictures = pd.concat([query["camid"], gallery["camid"]])
+    cameras = pictures[pictures != MISSING].nunique()
+    if cameras > max(10, len(pictures) // 2):
+        notices.append(
+            f"There are {cameras} cameras for {len(pictures)} pictures, as if a picture's number "
+            "were its camera's; then the cross-camera rule ignores nothing."
+        )
+    return notices
 
 
 def too_many_broken(rows: Rows, looks: Looks, max_broken: float) -> str:

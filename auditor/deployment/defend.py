@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,8 @@ def check_out(job: Job) -> None:
 def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcome:
     data, model = open_data(job.data), open_configured(job.model, ctx.device)
     bare, distance = Target(model.extractor, data), model.extractor.card.distance
+    with display.step("trial export"):
+        try_export(model, job.defenses)
     with display.step("utility before") as progress:
         before = _utility(bare, replace(ctx, progress=progress), distance)
     stages: list[Stage] = []
@@ -165,6 +168,21 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
     }
     write(ctx.workdir / CLAIMS, json_bytes(measured), mode=0o600)
     return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
+
+
+def try_export(model: LoadedModel, defenses: Sequence[Defense]) -> None:
+    """Write the network as it is, and throw that away, before anything trains it for hours.
+
+    Raises:
+        ModelError: if it cannot be exported.
+    """
+    if any(getattr(defense, "trains_model", False) for defense in defenses):
+        with TemporaryDirectory() as folder:
+            export(model.extractor, _arch(model), {}, Path(folder))
+
+
+def _arch(model: LoadedModel) -> str | None:
+    return None if model.facts["format"] in PROGRAMS else str(model.facts["arch"])
 
 
 def _utility(target: Target, ctx: RunContext, distance: Distance) -> tuple[Measurement, ...]:
@@ -210,9 +228,8 @@ def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> d
             f"the defended extractor is a {type(extractor).__name__}, not a network behind a card; "
             "it cannot be written"
         )
-    arch = None if model.facts["format"] in PROGRAMS else str(model.facts["arch"])
     facts = {"defenses": [_described(stage) for stage in stages]}
-    return export(extractor, arch, facts, public)
+    return export(extractor, _arch(model), facts, public)
 
 
 def write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str, Any]:

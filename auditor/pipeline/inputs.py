@@ -6,10 +6,13 @@ import torch
 
 from auditor.config import DataConfig, ModelConfig
 from auditor.data import open_dataset
+from auditor.errors import ModelRefusedError
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, described
 from auditor.models.isolation.limits import Limits
+from auditor.models.sniff import sniff
+from auditor.models.tiers import REFUSED
 from auditor.models.training_config import read_training_config
 from auditor.types import ReIDDataset
 
@@ -28,6 +31,19 @@ def open_data(config: DataConfig) -> ReIDDataset:
         name=config.name,
         near_duplicates=config.near_duplicates,
     )
+
+
+def look_at(config: ModelConfig) -> None:
+    """Make sure that a model is there, of a format that is opened, and what is said of it follows.
+
+    Raises:
+        AuditError: if not.
+    """
+    form = sniff(config.path)
+    if form in REFUSED:
+        raise ModelRefusedError(f"{config.path} is {REFUSED[form]}")
+    if config.trained_with is not None:
+        read_training_config(config.trained_with)
 
 
 def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:

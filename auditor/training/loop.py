@@ -6,7 +6,7 @@ device; a DataLoader would only add workers to wait for.
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from auditor.errors import TrainingFailedError
 from auditor.types import Progress, RunContext
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -72,6 +73,36 @@ class _Report(pl.Callback):
         self.stop = exception if isinstance(exception, KeyboardInterrupt) else None
 
 
+class _Finite(pl.Callback):
+    """Ends a training at the first loss or parameter that is no number, before it is kept.
+
+    A checkpoint of it would go on from nothing, and each epoch until then would be wasted.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor) and not torch.isfinite(loss).all():
+            raise TrainingFailedError(self._where(trainer, f"the loss of batch {batch_idx + 1}"))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name, parameter in pl_module.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise TrainingFailedError(self._where(trainer, f"the weight {name}"))
+
+    def _where(self, trainer: pl.Trainer, what: str) -> str:
+        return (
+            f"the training left the numbers: {what} in epoch {trainer.current_epoch + 1} is NaN or "
+            "infinite; lower the learning rate, or train in float32"
+        )
+
+
 def fit(
     module: pl.LightningModule,
     batches: Iterable[Any],
@@ -98,11 +129,13 @@ def fit(
 
     Raises:
         KeyboardInterrupt: if the user interrupts the training.
+        TrainingFailedError: if a loss or a weight is no number any more; the last checkpoint is of
+            the epoch before.
     """
     watch = _Report(ctx.progress, detail, epochs)
     trainer = pl.Trainer(
         max_epochs=epochs,
-        callbacks=[watch, *_keepers(checkpoint)],
+        callbacks=[watch, _Finite(), *_keepers(checkpoint)],
         precision=precision,
         logger=False,
         enable_checkpointing=checkpoint is not None,

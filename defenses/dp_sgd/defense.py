@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from auditor.errors import UsageError
 from auditor.models.extractor import CardedExtractor
@@ -59,6 +59,8 @@ class DpSgd:
         chunk: units whose gradients are held in memory at once.
         triplet: refused unless 0.
     """
+
+    trains_model: ClassVar[bool] = True
 
     epsilon: float = 8.0
     noise_multiplier: float | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class Federated:
         triplet: weight of batch-hard triplets among a client's people; the papers use none.
         scratch: whether the network starts from nothing instead of the given weights.
     """
+
+    trains_model: ClassVar[bool] = True
 
     clients: Literal["camera", "identity"] = "camera"
     count: int = 0

@@ -1,7 +1,7 @@
 """What the defenses that retrain the extractor share: which one can be, how, and what is seen."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,8 @@ class Retraining:
         triplet: weight of the batch-hard triplets.
         softmax: weight of the identity softmax.
     """
+
+    trains_model: ClassVar[bool] = True
 
     epochs: Annotated[int, Field(ge=1)] = 20
     steps: Annotated[int, Field(ge=0)] = 0

@@ -3,13 +3,15 @@
 What holds is left out: a dashboard lists what is wrong. A gate that could not be settled is a
 result of kind ``fail`` and level ``warning``; the standard's kind ``open`` would be truer, but it
 must have the level ``none``, which dashboards hide, and what was not shown must not look well.
-Waived verdicts are suppressed results of level ``note``. No picture and no identity is in it.
+Waived verdicts are notifications and no results: dashboards that do not know suppressions, GitHub's
+for one, would open them as alerts again. No picture and no identity is in it.
 """
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from auditor import __version__
 from auditor.artifacts.atomic import json_bytes, write
@@ -25,6 +27,7 @@ RECORD = "report.json"
 SHOWN = "audit/shown"
 """The rule that everything planned must be shown, whatever the gates."""
 LEVELS = {"failed": "error", "error": "warning", "skipped": "note"}
+WAIVED = "waived"
 UNCOUNTED = ("not-applicable", "not-counted")
 """Kinds of skipped checks in which nothing is wrong."""
 
@@ -38,11 +41,13 @@ def render(
         report: the record.
         verdicts: of the gates, from `auditor.gates.check` or `auditor.gates.policy_check.judge`.
         path: the file to write, whole or not at all.
-        root: not used; there are no pictures.
-        reveal: not used, likewise.
+        root: folder of the record; it is named as it lies in its repository.
+        reveal: not used; there are no pictures.
     """
     found = [c for c in checks(report, verdicts) if c.state != "passed"]
-    wrong = [check for check in found if check.kind not in UNCOUNTED]
+    wrong = [check for check in found if check.kind not in (*UNCOUNTED, WAIVED)]
+    waived = [check for check in found if check.kind == WAIVED]
+    record = _in_repository((root / RECORD).resolve())
     rules = _rules(wrong)
     run = {
         "tool": {
@@ -53,8 +58,13 @@ def render(
             }
         },
         "automationDetails": {"id": f"audit/{clean(report.title, 200)}"},
-        "invocations": [{"executionSuccessful": report.complete}],
-        "results": [_result(check, list(rules)) for check in wrong],
+        "invocations": [
+            {
+                "executionSuccessful": report.complete,
+                "toolExecutionNotifications": [_notification(check) for check in waived],
+            }
+        ],
+        "results": [_result(check, list(rules), record) for check in wrong],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     write(path, json_bytes(log))
@@ -85,28 +95,40 @@ def _rule(check: Check) -> str:
     return f"{check.pattern} {check.wanted}".strip() if check.wanted else SHOWN
 
 
-def _result(check: Check, rules: Sequence[str]) -> dict[str, Any]:
+def _notification(check: Check) -> dict[str, Any]:
+    text = _message(f"{check.name}: {check.kind}: {check.reason}")
+    return {"level": "note", "message": {"text": text}}
+
+
+def _in_repository(record: Path) -> str:
+    """The record's address as dashboards want it: from the root of its repository, if it has one.
+
+    A folder's name may hold what an address may not.
+    """
+    roots = (folder for folder in record.parents if (folder / ".git").exists())
+    root = next(roots, record.parent)
+    return quote(record.relative_to(root).as_posix())
+
+
+def _result(check: Check, rules: Sequence[str], record: str) -> dict[str, Any]:
     name = _rule(check)
-    result: dict[str, Any] = {
+    return {
         "ruleId": name,
         "ruleIndex": rules.index(name),
         "kind": "fail",
         "level": LEVELS[check.state],
         "message": {"text": _message(f"{check.name}: {check.kind}: {check.reason}")},
-        "locations": [_location(check)],
+        "locations": [_location(check, record)],
         "partialFingerprints": {"primaryLocationLineHash": _fingerprint(name, check.name)},
         "properties": {"outcome": check.kind, "observed": check.observed, "limit": check.wanted},
     }
-    if check.kind == "waived":
-        waiver = {"kind": "external", "status": "accepted", "justification": check.reason}
-        result["suppressions"] = [waiver]
-    return result
 
 
-def _location(check: Check) -> dict[str, Any]:
+def _location(check: Check, record: str) -> dict[str, Any]:
     # dashboards want a file and a line; what it is about is the logical location
+    artifact = {"uri": record, "uriBaseId": "%SRCROOT%"}
     return {
-        "physicalLocation": {"artifactLocation": {"uri": RECORD}, "region": {"startLine": 1}},
+        "physicalLocation": {"artifactLocation": artifact, "region": {"startLine": 1}},
         "logicalLocations": [{"fullyQualifiedName": check.name, "kind": "member"}],
     }
 

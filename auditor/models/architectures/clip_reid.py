@@ -60,7 +60,7 @@ class ClipReID(nn.Module):
                 for all.
         """
         patches = self.patch_embed(images)
-        first = self.cls_token.expand(len(patches), -1, -1)
+        first = self.cls_token.expand(patches.shape[0], -1, -1)
         if self.side_embed is not None:
             side = self.side_embed.mean(0) if sides is None else self.side_embed[sides][:, None]
             first = first + side

@@ -47,7 +47,7 @@ class PCB(nn.Module):
         self.feature_dim = parts * (channels if descriptor == "pooled" else reduced)
         self.descriptor = descriptor
         self.backbone = backbone
-        self.pool = nn.AdaptiveAvgPool2d((parts, 1))
+        self.pool = Stripes(parts)
         self.made_for = made_for
         self.reduce: nn.Module = (
             _reduction(channels, reduced) if shared else StripeReductions(parts, channels, reduced)
@@ -67,6 +67,26 @@ class PCB(nn.Module):
         if self.descriptor == "reduced":
             stripes = self.reduce(stripes)
         return F.normalize(stripes, dim=1).flatten(1)
+
+
+class Stripes(nn.Module):
+    """The mean of each of some stripes from top to bottom, which share a row where they must.
+
+    As `nn.AdaptiveAvgPool2d` to ``(parts, 1)``, which ONNX has for some heights only.
+    """
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, h, w)`` to ``(B, C, parts, 1)``."""
+        rows = int(x.shape[2])
+        ends = [
+            (i * rows // self.parts, -(-(i + 1) * rows // self.parts)) for i in range(self.parts)
+        ]
+        means = [x[:, :, start:end].mean((2, 3)) for start, end in ends]
+        return torch.stack(means, dim=2)[..., None]
 
 
 class StripeReductions(nn.ModuleList):

@@ -186,7 +186,7 @@ class TransReID(nn.Module):
 
     def _tokens(self, images: Tensor, sides: Tensor | None) -> Tensor:
         patches = self.patch_embed(images)
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         placed: Tensor = tokens + self.pos_embed
         if self.side_embed is None:
             return placed
@@ -196,7 +196,7 @@ class TransReID(nn.Module):
     def _parts(self, tokens: Tensor) -> list[Tensor]:
         assert self.parts is not None
         token, patches = tokens[:, :1], tokens[:, 1:]
-        patches = patches[:, jigsaw_order(patches.shape[1]).to(tokens.device)]
+        patches = patches[:, jigsaw_order(int(patches.shape[1])).to(tokens.device)]
         length = patches.shape[1] // PARTS  # the few left over are seen by the whole alone
         pieces = [patches[:, i * length : (i + 1) * length] for i in range(PARTS)]
         # one pass for all of them is faster than four
@@ -233,7 +233,7 @@ class PASS(TransReID):
         names = PART_TOKENS[: PASS_PARTS + 1]
         own = [self.cls_token, *(getattr(self, f"part_token{i + 1}") for i in range(PASS_PARTS))]
         own = [token + getattr(self, name) for token, name in zip(own, names, strict=True)]
-        first = torch.cat(own, dim=1).expand(len(patches), -1, -1)
+        first = torch.cat(own, dim=1).expand(patches.shape[0], -1, -1)
         tokens = torch.cat([first, patches + self.pos_embed], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
@@ -247,9 +247,11 @@ def jigsaw_order(patches: int, shift: int = SHIFT, groups: int = GROUPS) -> Tens
     >>> jigsaw_order(8, shift=2).tolist()
     [2, 6, 3, 7, 4, 0, 5, 1]
     """
-    order = torch.arange(patches).roll(-shift)
-    even = patches - patches % groups
-    return torch.cat([order[:even].view(groups, -1).T.flatten(), order[even:]])
+    # whole numbers rather than tensors: the order is a constant of an exported network
+    order = [(index + shift) % patches for index in range(patches)]
+    each = patches // groups
+    dealt = [order[group * each + index] for index in range(each) for group in range(groups)]
+    return torch.tensor(dealt + order[groups * each :])
 
 
 def generalised_mean(x: Tensor, p: float = 3.0, floor: float = 1e-6) -> Tensor:

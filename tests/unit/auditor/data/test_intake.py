@@ -266,3 +266,60 @@ class TestPublicSets:
         (tmp_path / "splits_new_labeled.json").write_text('{"train": 3}')
         with pytest.raises(DataError, match="no list of splits"):
             read_rows(tmp_path)
+
+
+def shaded(root, rows):
+    """A table of pictures that all differ but for those of one shade."""
+    for name, shade, *_ in rows:
+        Image.new("RGB", (4, 8), (shade, 0, 0)).save(root / f"{name}.png")
+    lines = [f"{name}.png,{pid},{camid},{split}" for name, _, pid, camid, split in rows]
+    (root / "manifest.csv").write_text("\n".join(["path,pid,camid,split", *lines]) + "\n")
+    return root
+
+
+OTHERS = [("x", 90, 8, 1, "auxiliary"), ("y", 91, 9, 2, "auxiliary"), ("g3", 92, 2, 1, "gallery")]
+
+
+def notices_of(rows, tmp_path, **options):
+    facts = open_dataset(shaded(tmp_path, [*rows, *OTHERS]), **options).facts
+    return facts["copied_queries"], " ".join(facts["notices"])
+
+
+def test_queries_that_are_copies_of_their_matches_are_counted(tmp_path):
+    rows = [("q1", 1, 1, 1, "query"), ("q2", 2, 2, 2, "query"), ("g1", 1, 1, 2, "gallery"),
+            ("g2", 5, 2, 1, "gallery")]  # fmt: skip
+    copied, said = notices_of(rows, tmp_path)
+    assert copied == 1
+    assert "1 of 2 queries are copies, byte for byte" in said
+
+
+@pytest.mark.parametrize(("other", "copied"), [((1, 1, 1), 0), ((1, 2, 2), 0), ((1, 1, 2), 1)])
+def test_a_copy_counts_where_the_protocol_lets_it(tmp_path, other, copied):
+    # the query's own camera is ignored, another person is no match
+    rows = [("q1", 1, 1, 1, "query"), ("q2", 2, 2, 2, "query"), ("g1", *other, "gallery"),
+            ("g2", 6, 1, 2, "gallery")]  # fmt: skip
+    assert notices_of(rows, tmp_path)[0] == copied
+
+
+def test_copies_count_without_cameras(tmp_path):
+    rows = [("q1", 1, 1, "", "query"), ("q2", 2, 2, "", "query"), ("g1", 1, 1, "", "gallery")]
+    assert notices_of(rows, tmp_path)[0] == 1
+
+
+def test_cameras_made_up_from_the_split_are_noticed(tmp_path):
+    rows = [("q1", 1, 1, 1, "query"), ("q2", 2, 2, 1, "query"), ("g1", 3, 1, 2, "gallery")]
+    others = [(name, shade, pid, 2, split) for name, shade, pid, _, split in OTHERS]
+    facts = open_dataset(shaded(tmp_path, [*rows, *others])).facts
+    assert "as if cameras were made up from the split" in " ".join(facts["notices"])
+    rows = [("q1", 1, 1, 1, "query"), ("q2", 2, 2, 2, "query"), ("g1", 3, 1, 2, "gallery")]
+    assert "made up" not in notices_of(rows, tmp_path)[1]
+
+
+def test_cameras_that_are_pictures_numbers_are_noticed(tmp_path):
+    rows = []
+    for i in (1, 2, 4, 5, 7, 8):
+        rows += [(f"q{i}", 3 * i, i % 3, 10 * i, "query")]
+        rows += [(f"g{i}", 3 * i + 1, i % 3, 10 * i + 1, "gallery")]
+    others = [("x", 90, 8, 1, "auxiliary"), ("y", 91, 9, 2, "auxiliary")]
+    facts = open_dataset(shaded(tmp_path, [*rows, *others])).facts
+    assert "cameras for" in " ".join(facts["notices"])

@@ -98,3 +98,39 @@ def test_the_network_itself_stays_as_it_was(tmp_path):
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     export(CardedExtractor(network, CARD), None, {}, tmp_path)
     assert all(torch.equal(kept[name], t) for name, t in network.state_dict().items())
+
+
+# one of each kind; those that take longer are tried with the slow tests
+FAMILIES = [
+    ("pcb_resnet18", (64, 32)),
+    ("transreid_tiny_sie2", (64, 32)),
+    *(
+        pytest.param(arch, size, marks=pytest.mark.slow)
+        for arch, size in {
+            "osnet_ain_x0_25": (64, 32),
+            "mlfn": (64, 32),
+            "hacnn": (160, 64),
+            "agw_resnet18": (64, 32),
+            "attention_resnet18": (64, 32),
+            "isp_resnet18": (64, 32),
+            "transreid_ssl_small": (64, 32),
+            "pass_small": (64, 32),
+            "clip_reid": (64, 32),
+            "solider_tiny": (64, 32),
+            "mgn": (64, 32),
+            "light_mbn": (64, 32),
+            "iresnet18": (32, 32),
+        }.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("arch", "size"), FAMILIES)
+def test_a_network_of_each_family_can_be_written(tmp_path, arch, size):
+    card = Card(height=size[0], width=size[1])
+    facts = export(CardedExtractor(build(arch, size).eval(), card), arch, {}, tmp_path)
+    assert set(facts["largest_difference"]) == {
+        "model.safetensors",
+        "model.torchscript.pt",
+        "model.onnx",
+    }

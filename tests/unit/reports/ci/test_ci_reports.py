@@ -191,13 +191,29 @@ class TestSarif:
             "dp_gallery/inversion": ("fail", "warning"),
         }
 
-    def test_a_waiver_suppresses(self, shown):
+    def test_what_is_waived_is_no_alert(self, shown):
+        # GitHub knows no suppressions, and would open it again
         report = powerful_record()
-        (result,) = self.results(shown("sarif", report, waived(report))).values()
-        assert result["level"] == "note"
-        (suppression,) = result["suppressions"]
-        assert suppression["status"] == "accepted"
-        assert "by dpo: not shipped" in suppression["justification"]
+        text = shown("sarif", report, waived(report))
+        assert self.results(text) == {}
+        (invocation,) = json.loads(text)["runs"][0]["invocations"]
+        (notification,) = invocation["toolExecutionNotifications"]
+        assert notification["level"] == "note"
+        assert "by dpo: not shipped" in notification["message"]["text"]
+
+    @pytest.mark.parametrize(
+        ("folder", "uri"),
+        [("audits/first one", "audits/first%20one/report.json"), (".", "report.json")],
+    )
+    def test_the_record_is_named_as_it_lies_in_its_repository(self, tmp_path, folder, uri):
+        (tmp_path / ".git").mkdir()
+        out = tmp_path / folder
+        out.mkdir(parents=True, exist_ok=True)
+        report = powerful_record()
+        sarif.render(report, judged(report, LEAK), out / "x.sarif", root=out, reveal=False)
+        (run,) = json.loads((out / "x.sarif").read_text())["runs"]
+        place = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert place == {"uri": uri, "uriBaseId": "%SRCROOT%"}
 
     def test_a_rule_says_why_it_is_there(self, shown):
         report = powerful_record()
