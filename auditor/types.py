@@ -174,13 +174,11 @@ class Protection:
         query: ``data.query`` after ``publish`` under the gallery's own key, row for row: what a
             deployment searches with whose cameras protect every picture. ``data.query`` itself
             stays the clean picture that an adversary may hold. None: the deployment's stay clean.
-        utility_bias: why utility is overestimated; empty if it is not.
     """
 
     originals: Split
     publish: Publish | None = None
     query: Split | None = None
-    utility_bias: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +194,7 @@ class Target:
         co_trained: how the adversaries fared that a defense trained against; no evidence of
             privacy, but to be read beside the audit's fresh ones.
         notes: what a reader must know about how the target came to be protected; never a secret.
+        utility_bias: why its utility is overestimated; empty if it is not.
         trained: the defenses that put another network in the place of the audited one, in order.
     """
 
@@ -206,6 +205,7 @@ class Target:
     protection: Protection | None = None
     co_trained: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    utility_bias: str = ""
     trained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -226,11 +226,6 @@ class Target:
     def originals_of_gallery(self) -> Split:
         """What the gallery showed before any protection of its pictures: the truth to judge by."""
         return self.data.gallery if self.protection is None else self.protection.originals
-
-    @property
-    def utility_bias(self) -> str:
-        """Why its utility is overestimated; empty if it is not."""
-        return "" if self.protection is None else self.protection.utility_bias
 
 
 class Progress(Protocol):

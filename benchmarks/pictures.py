@@ -25,10 +25,10 @@ from auditor.certification import controls
 from auditor.config import put
 from auditor.config.blocks import Links
 from auditor.data import open_dataset
+from auditor.evaluation.claims import apply_defense
 from auditor.evaluation.utility import measurements, search
 from auditor.models import open_model
 from auditor.models.card import card_from
-from auditor.plugins.results import apply_defense
 from auditor.report import Measurement
 from auditor.types import FeatureExtractor, ReIDDataset, RunContext, Split, Target
 

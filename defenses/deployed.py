@@ -15,7 +15,7 @@ from auditor.data.records import picture_digest
 from auditor.data.stored import read_gallery
 from auditor.deployment.handover import CLAIMS, GALLERY, ROWS, key_folder
 from auditor.errors import DataError, UsageError
-from auditor.plugins.results import apply_defense
+from auditor.evaluation.claims import apply_defense
 from auditor.releasing import Written
 from auditor.types import RunContext, Split, Target
 

@@ -22,6 +22,7 @@ from auditor.data.records import picture_digest
 from auditor.deployment.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.embedding import stored_gallery
 from auditor.errors import UsageError
+from auditor.evaluation.claims import apply_defense
 from auditor.evaluation.utility import measurements, search
 from auditor.metrics.similarity import Distance
 from auditor.models import LoadedModel
@@ -29,7 +30,6 @@ from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
 from auditor.pipeline.environment import pick_device
 from auditor.pipeline.inputs import open_configured, open_data
-from auditor.plugins.results import apply_defense
 from auditor.report import Measurement, PrivacyClaim
 from auditor.types import Defense, Exporter, RunContext, Target
 

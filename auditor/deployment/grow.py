@@ -27,9 +27,9 @@ from auditor.deployment.defend import digests, gallery_bytes, public_claim
 from auditor.deployment.handover import CLAIMS, GALLERY, KEY, ROWS, handover, key_folder
 from auditor.embedding import released_split
 from auditor.errors import UsageError
+from auditor.evaluation import claims
 from auditor.pipeline.environment import pick_device
 from auditor.pipeline.inputs import open_configured, open_data
-from auditor.plugins import claims
 from auditor.report import PrivacyClaim
 from auditor.types import Growing, ReIDDataset, RunContext, Target
 

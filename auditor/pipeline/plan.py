@@ -12,6 +12,7 @@ from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
 from auditor.config import BARE
 from auditor.console import Display
+from auditor.evaluation.claims import tried
 from auditor.pipeline import journal
 from auditor.pipeline.assemble import assemble
 from auditor.pipeline.journal import Result, Step, controls_of
@@ -24,7 +25,6 @@ from auditor.pipeline.steps import (
     run_attack,
     without_names,
 )
-from auditor.plugins.claims import tried
 from auditor.report import AuditReport, dumps
 from auditor.types import as_is
 

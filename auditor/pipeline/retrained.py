@@ -54,6 +54,7 @@ class Plain:
     claims: tuple[PrivacyClaim, ...]
     co_trained: tuple[Finding, ...]
     notes: tuple[str, ...]
+    utility_bias: str
     trained: tuple[str, ...]
 
 
@@ -104,6 +105,7 @@ class Shelf:
             claims=after.claims,
             co_trained=after.co_trained,
             notes=after.notes,
+            utility_bias=after.utility_bias,
             trained=after.trained,
         )
         text = _ADAPTER.dump_json(plain).decode()
@@ -132,6 +134,7 @@ class Shelf:
             claims=plain.claims,
             co_trained=plain.co_trained,
             notes=plain.notes,
+            utility_bias=plain.utility_bias,
             trained=plain.trained,
         )
         # not all that a network answers by need be among its weights

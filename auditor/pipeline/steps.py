@@ -17,6 +17,7 @@ from auditor.config import BARE, AuditConfig
 from auditor.console import trace
 from auditor.errors import AuditError, ModelError, UnsupportedTargetError
 from auditor.evaluation.budget import Budget, budget_curves
+from auditor.evaluation.claims import apply_defense
 from auditor.evaluation.exposure import worst_case
 from auditor.evaluation.subgroups import gaps, subgroups
 from auditor.evaluation.utility import Utility, utility
@@ -25,7 +26,7 @@ from auditor.pipeline.assemble import blank_finding
 from auditor.pipeline.journal import Result
 from auditor.pipeline.retrained import Shelf, key_of
 from auditor.plugins.containment import contained
-from auditor.plugins.results import apply_defense, attacked, reason_of
+from auditor.plugins.results import attacked, reason_of
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck
 from auditor.types import Attack, Defense, Progress, RunContext, Target
 from auditor.user_study.material import save_material

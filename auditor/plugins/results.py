@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.console import pathless, printable
-from auditor.plugins import claims, registry
 from auditor.plugins.containment import contained
 from auditor.plugins.undisturbed import undisturbed
 from auditor.report import Curve, Measurement
-from auditor.types import Attack, AttackResult, Defense, RunContext, Target
+from auditor.types import Attack, AttackResult, RunContext, Target
 
 LONGEST = 1000
 """Letters of a reason or a note."""
@@ -47,27 +46,6 @@ def attacked(attack: Attack, target: Target, ctx: RunContext) -> AttackResult:
     with undisturbed(target.data), contained("the attack"):
         result = attack.run(target, ctx)
     return checked(result, ctx.workdir)
-
-
-def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
-    """What a defense makes of ``target``, under randomness of its own name.
-
-    Claims that were made before and that it undoes are void in what comes out, and so are those of
-    its own that its release refutes.
-
-    Raises:
-        StrangerExitError: if it tries to end the program.
-        DisturbedError: if it changes the people's labels, which are then put back.
-        TypeError: if it returns anything but a target.
-        Exception: what it raises.
-    """
-    name = registry.name_of("defenses", defense)
-    alone = contained(f"the defense {name!r}")
-    with undisturbed(target.data), ctx.randomness(f"defenses.{name}"), alone:
-        defended = defense.apply(target, ctx)
-    if type(defended) is not type(target):
-        raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
-    return claims.tried(target, claims.kept(target, defended, name), ctx)
 
 
 def checked(result: Any, workdir: Path) -> AttackResult:

@@ -50,9 +50,9 @@ def protect(
             originals=target.originals_of_gallery,
             publish=publish if target.publish is None else Chain(target.publish, publish),
             query=both.take(rows[len(gallery) :]),
-            utility_bias=target.utility_bias or bias,
         ),
         notes=tuple(dict.fromkeys((*target.notes, SEARCHED, *notes))),
+        utility_bias=target.utility_bias or bias,
     )
 
 

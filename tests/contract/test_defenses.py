@@ -11,12 +11,12 @@ from auditor import plugins
 from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.evaluation.claims import kept
 from auditor.evaluation.utility import search
-from auditor.plugins.claims import kept
 from auditor.types import Exporter, Target
 from defenses.publish.folder import SECRET
 from tests import worlds
-from tests.unit.auditor.plugins.test_claims import TRAINED
+from tests.unit.auditor.evaluation.test_claims import TRAINED
 
 NAMES = list(plugins.installed("defenses"))
 STRONG = {"dp_gallery": {"epsilon": 1.0}}

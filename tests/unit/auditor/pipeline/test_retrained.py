@@ -7,11 +7,11 @@ import torch
 
 from auditor import plugins
 from auditor.data.images import MemoryImages
+from auditor.evaluation.claims import apply_defense
 from auditor.models.extractor import CardedExtractor
 from auditor.pipeline import steps
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.retrained import Shelf
-from auditor.plugins.results import apply_defense
 from defenses.image_deid import Blur
 from defenses.retrain import Retrain
 from tests import worlds

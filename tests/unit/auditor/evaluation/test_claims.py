@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from auditor import plugins
-from auditor.plugins.claims import kept, tried
-from auditor.plugins.results import apply_defense
+from auditor.evaluation.claims import apply_defense, kept, tried
 from auditor.releasing import Composed, as_is
 from auditor.report import NoisyTraining, PrivacyVerdict
 from auditor.types import RunContext

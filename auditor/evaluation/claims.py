@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from auditor import plugins
 from auditor.data.records import records_of
 from auditor.embedding import features_of
+from auditor.plugins.containment import contained
+from auditor.plugins.undisturbed import undisturbed
 from auditor.releasing import by_record, follows, release_records
 from auditor.report import PrivacyClaim
-from auditor.types import RunContext, Target
+from auditor.types import Defense, RunContext, Target
 
 TRIED = 256
 """Rows of the gallery that are released again to see what a claim is worth."""
@@ -26,6 +29,27 @@ STICKS = 0.01
 """Share of it by which two releases of one record may differ."""
 ROUNDING = 1e-6
 """How far the features of one picture lie apart, as a share, from batch to batch."""
+
+
+def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
+    """What a defense makes of ``target``, under randomness of its own name.
+
+    Claims that were made before and that it undoes are void in what comes out, and so are those of
+    its own that its release refutes.
+
+    Raises:
+        StrangerExitError: if it tries to end the program.
+        DisturbedError: if it changes the people's labels, which are then put back.
+        TypeError: if it returns anything but a target.
+        Exception: what it raises.
+    """
+    name = plugins.name_of("defenses", defense)
+    alone = contained(f"the defense {name!r}")
+    with undisturbed(target.data), ctx.randomness(f"defenses.{name}"), alone:
+        defended = defense.apply(target, ctx)
+    if type(defended) is not type(target):
+        raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
+    return tried(target, kept(target, defended, name), ctx)
 
 
 def kept(before: Target, after: Target, name: str) -> Target:
