@@ -70,7 +70,7 @@ def _with_card(given: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[st
 
 
 def preset_defaults(preset: str) -> dict[str, Any]:
-    """The attacks and defenses a preset stands for, as plain data."""
+    """The attacks, defenses and gates a preset stands for, as plain data."""
     text = resources.files("auditor").joinpath(f"presets/{preset}.yaml").read_text()
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
@@ -153,6 +153,8 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A block named by the user takes the preset's parameters as defaults; others are dropped."""
     merged = {"budget": defaults.get("budget") or [], **given}
+    if not {"attacks", "defenses", "gates"} & given.keys():
+        merged["gates"] = defaults.get("gates") or []  # they speak of the preset's own plug-ins
     for kind in ("attacks", "defenses"):
         preset = defaults.get(kind) or {}
         blocks = merged.get(kind)

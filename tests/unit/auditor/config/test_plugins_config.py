@@ -325,3 +325,9 @@ class TestRecord:
         plain = config.load(None, {"preset": "demo"}).resolved()
         assert plain["model"] is None
         assert plain["preset"] == "demo"
+
+    def test_the_demos_gates_go_with_its_own_attacks_and_defenses(self):
+        assert len(config.load(None, {"preset": "demo"}).gates) == 3
+        for setting in ("attacks={identity: {}}", "defenses={dp_gallery: {}}", "gates=[]"):
+            assert config.load(None, {"preset": "demo"}, [setting]).gates == []
+        assert config.load(None, {"preset": "quick"}).gates == []
