@@ -6,11 +6,10 @@ from tests.integration.conftest import (
     audit,
     audit_process,
     drawn_folder,
-    finished_run,
     write_config,
 )
 
-__all__ = ["audit", "audit_process", "drawn_folder", "finished_run", "write_config"]
+__all__ = ["audit", "audit_process", "drawn_folder", "write_config"]
 
 
 @pytest.fixture

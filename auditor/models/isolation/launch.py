@@ -55,7 +55,7 @@ class Template:
 
     def __init__(self, *, wrapped: bool, gpu: bool) -> None:
         self.wrapped, self.owner = wrapped, os.getpid()
-        self.devices = _gpus() if gpu else []
+        self.devices, self.paths = _gpus() if gpu else [], python_paths()
         ours, theirs = socket.socketpair()
         descriptor = theirs.fileno()
         given = [_module_paths(), descriptor, 0 if wrapped else self.owner]
@@ -65,7 +65,7 @@ class Template:
             bwrap = bubblewrap.find()
             if bwrap is None:
                 raise EnvironmentUnmetError("bubblewrap is not installed")
-            command = bubblewrap.command(bwrap, inner, python_paths(), self.devices)
+            command = bubblewrap.command(bwrap, inner, self.paths, self.devices)
         self.process = subprocess.Popen(
             command,
             env=_environment(bubblewrap.SCRATCH if wrapped else "/nonexistent"),
@@ -125,7 +125,7 @@ def _end(process: "subprocess.Popen[bytes]", control: Channel, owner: int) -> No
         process.wait(10)
 
 
-_templates: dict[tuple[str, bool, tuple[Path, ...]], Template] = {}
+_templates: dict[tuple[str, bool], Template] = {}
 
 
 def template(isolation: Isolation, *, gpu: bool) -> Template:
@@ -134,10 +134,10 @@ def template(isolation: Isolation, *, gpu: bool) -> Template:
     Raises:
         EnvironmentUnmetError: if none starts.
     """
-    # code that a user names is found on the path as it is now
-    kind = ("weak" if isolation == "weak" else "best", gpu, tuple(python_paths()))
+    kind = ("weak" if isolation == "weak" else "best", gpu)
     found = _templates.get(kind)
-    if found is None or not found.alive:
+    # code that a user names is found on the path as it is now; workers keep an older one alive
+    if found is None or not found.alive or found.paths != python_paths():
         found = _templates[kind] = _start(kind[0], gpu=gpu)
     return found
 
