@@ -16,6 +16,7 @@ import typer
 from auditor import __version__
 from auditor.cli.artifacts import purge, sign, verify
 from auditor.cli.compare import compare
+from auditor.cli.convert_weights import convert_weights
 from auditor.cli.data import app as data_commands
 from auditor.cli.defend import defend
 from auditor.cli.gate import gate
@@ -95,6 +96,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "demo": demo,
     "inspect": inspect,
+    "convert-weights": convert_weights,
     "report": report,
     "list": list_plugins,
     "init": init,

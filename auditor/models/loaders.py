@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from auditor.artifacts.atomic import write
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
@@ -137,12 +139,32 @@ def _open(
     return remote, {**remote.facts, "isolation": _isolation(remote.worker)}
 
 
+def convert(path: Path, form: Format, target: Path) -> tuple[int, str]:
+    """Write the weights of a pickled network as safetensors; none of its code is called.
+
+    Args:
+        path: of the pickle.
+        form: its format.
+        target: file to write.
+
+    Returns:
+        How many tensors there are, and how strongly the worker was isolated.
+
+    Raises:
+        AuditError: if it cannot be read, or the disk refuses.
+    """
+    confinement = Confinement(isolation="auto", limits=Limits(), gpu=False, catalogue=False)
+    state, isolation = _weights_read_apart(path, form, confinement, do="convert")
+    write(target, safetensors.torch.save(state))
+    return len(state), str(isolation["level"])
+
+
 def _weights_read_apart(
-    path: Path, form: Format, confinement: Confinement
+    path: Path, form: Format, confinement: Confinement, do: str = "weights"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights of a checkpoint, unpickled in a worker that gives nothing but tensors."""
     worker = Worker(path, confinement)
-    header = {"do": "weights", "form": form}
+    header = {"do": do, "form": form}
     answer = hand_over(worker, path, form, header, limit=2 * path.stat().st_size + SLACK)
     worker.close()
     names = answer.header.get("names")

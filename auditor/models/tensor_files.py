@@ -89,7 +89,7 @@ def _refusal(path: Path, text: str) -> str:
     return (
         f"{path} holds {held}, and opening it would run code of its author's choosing; "
         "on a machine that trusts it, save the weights alone: "
-        "safetensors.torch.save_file(model.state_dict(), ...)"
+        "safetensors.torch.save_file(model.state_dict(), ...), which audit convert-weights says how"
     )
 
 

@@ -38,7 +38,8 @@ REFUSED: Mapping[Format, str] = {
     "from",
     "package": "a torch.package archive, which is code; give the state dict with an architecture",
     "legacy-pickle": "a plain pickle, which runs code of its author's choosing when opened; "
-    "save the weights alone: safetensors.torch.save_file(model.state_dict(), ...)",
+    "save the weights alone: safetensors.torch.save_file(model.state_dict(), ...), which audit "
+    "convert-weights says how",
 }
 """Formats of tier D, and the way out."""
 

@@ -23,6 +23,7 @@ from auditor.models.isolation.limits import Limits
 from auditor.models.isolation.protocol import Channel, Message, ProtocolError
 from auditor.models.programs import open_program
 from auditor.models.tensor_files import read_state
+from auditor.models.whole_model import read_whole_model
 from auditor.plugins.containment import contained
 
 LONGEST = 2000
@@ -91,9 +92,10 @@ class _Service:
         header = asked.header
         if header["do"] == "open":
             return self._open(asked)
-        if header["do"] == "weights":
+        if header["do"] in ("weights", "convert"):
+            read = read_state if header["do"] == "weights" else read_whole_model
             with _files(asked) as files:
-                state = read_state(header["form"], files)
+                state = read(header["form"], files)
             return Message({"names": list(state)}, list(state.values()))
         if header["do"] == "run":
             sides = header["sides"]
