@@ -27,8 +27,8 @@ from auditor.metrics.scores import pu, pu_score, urr1
 from auditor.metrics.unlinkability import d_sys_interval
 from auditor.report import Measurement
 from auditor.statistics.intervals import exceeds, proportion, rate_interval
-from auditor.statistics.multiplicity import ALPHA, widened
-from auditor.statistics.paired import paired
+from auditor.statistics.multiplicity import ALPHA, widen
+from auditor.statistics.paired import paired_interval
 
 Array = NDArray[np.float64]
 
@@ -285,7 +285,7 @@ def difference(people: int, before: float, after: float, kind: str) -> Draw:
             measured.append(
                 Measurement(metric="m", value=value, n=people, low=0, high=1, persons=persons)
             )
-        return *paired(*measured), after - before
+        return *paired_interval(*measured), after - before
 
     return draw
 
@@ -335,7 +335,7 @@ def strongest(people: int, rungs: int, rate: float) -> Draw:
             hits = sample(rng, rate, "moderate", counts)
             ends.append((hits.sum() / counts.sum(), *rate_interval(_persons(hits, counts))))
         value, low, _ = max(ends)
-        return value - widened(value - low, rungs), max(high for *_, high in ends), rate
+        return value - widen(value - low, rungs), max(high for *_, high in ends), rate
 
     return draw
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from auditor.data import open_dataset
 from auditor.embedding import features_of
 from auditor.metrics import measure
-from auditor.metrics.reranking import expanded, k_reciprocal
+from auditor.metrics.reranking import expand_queries, k_reciprocal
 from auditor.metrics.retrieval import Retrieval, evaluate_scores
 from auditor.metrics.similarity import Scores, Similarities, Truth
 from auditor.models import open_model
@@ -36,7 +36,7 @@ def rankings(query: Tensor, gallery: Tensor, given: argparse.Namespace) -> dict[
         return k_reciprocal(query, gallery, k1=given.k1, k2=given.k2, weight=given.weight)
 
     def averaged(alpha: float) -> Tensor:
-        return expanded(query, gallery, k=given.neighbours, alpha=alpha)
+        return expand_queries(query, gallery, k=given.neighbours, alpha=alpha)
 
     return {
         "plain": lambda: Similarities.of(query, gallery, "cosine"),

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
-from attacks.inversion.reconstruction import judged
+from attacks.inversion.reconstruction import judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.learners.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.learners.standardising import Standardise
-from attacks.protocol.matching import matched
-from attacks.protocol.publication import published
+from attacks.protocol.matching import score_search
+from attacks.protocol.publication import publish_own
 from attacks.protocol.reference import find_people
 from auditor.certification.planting import Planted
 from auditor.data.images import load_pixels
@@ -88,7 +88,7 @@ class Translation:
         for budget in budgets:
             name = f"attacks.translation.{budget}"
             maps = learn_maps(pairs.take(order[:budget]), refinement, ctx, name)
-            named = matched("translated", query - maps.centre, _named(maps, stored), data)
+            named = score_search("translated", query - maps.centre, _named(maps, stored), data)
             points.append((budget, named[0]))
         cosine = _likeness(maps.closest(stored), clean, target, ctx)
         drawn = self._drawn(maps.closest, pairs.wanted, order[: budgets[-1]], target, ctx)
@@ -105,7 +105,7 @@ class Translation:
         pixels = load_pixels(auxiliary.images, self.image_size)
         inverter = _ByTranslation(closest.network, clean[rows], pixels, auxiliary.pids)
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        return judged(inverter, self.per_person, self.pool, target, ctx, distance)
+        return judge_reconstructions(inverter, self.per_person, self.pool, target, ctx, distance)
 
     def disguise(self, planted: Planted) -> Planted:
         """The faint leak behind a rotation that only own pairs give away."""
@@ -151,7 +151,7 @@ def auxiliary_pairs(target: Target, clean: FeatureExtractor, ctx: RunContext) ->
     if not len(auxiliary):
         raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")
     wanted = features_of(clean, auxiliary, ctx)
-    _, seen = published(target, auxiliary, ctx, "attacks.translation.key")
+    _, seen = publish_own(target, auxiliary, ctx, "attacks.translation.key")
     return Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
 
 

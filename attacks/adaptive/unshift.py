@@ -10,8 +10,8 @@ from attacks import threat_models
 from attacks.adaptive.mixing import Mixing
 from attacks.adaptive.partners import Mixture, Pool, learn_mixture
 from attacks.learners.mapping import Pairs, Refinement, learn_maps, views_of
-from attacks.protocol.matching import matched, worse_of_each
-from attacks.protocol.publication import held_pictures, published
+from attacks.protocol.matching import score_search, worse_of_each
+from attacks.protocol.publication import held_pictures, publish_own
 from auditor.certification import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -76,9 +76,9 @@ class Unshift:
                 maps, note = knowing, "the original is read off with the partner's help"
                 entries = torch.cat([stored, pool.means[distances.argmin(1)]], dim=1)
         unshifted = maps.clearest(entries) - maps.centre
-        gained = matched("unshifted", query - maps.centre, unshifted, data)
+        gained = score_search("unshifted", query - maps.centre, unshifted, data)
         shifted = worse_of_each(
-            {kind: matched("shifted", asked, stored, data) for kind, asked in held.items()}
+            {kind: score_search("shifted", asked, stored, data) for kind, asked in held.items()}
         )
         notes = (
             f"{note}, by the {maps.clearest.rung} map; held-out auxiliary people chose it",
@@ -174,7 +174,7 @@ def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications
     clean = features_of(target.extractor, auxiliary, ctx)
     protected, partners = [], []
     for key in range(keys):
-        split, features = published(target, auxiliary, ctx, f"attacks.unshift.key.{key}")
+        split, features = publish_own(target, auxiliary, ctx, f"attacks.unshift.key.{key}")
         nobody = torch.full_like(split.pids, -1)
         protected.append(features)
         partners.append(nobody if split.partners is None else split.partners)

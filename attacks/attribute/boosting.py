@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
-from attacks.attribute.learning import Known, Reader, pooled_with, read_attributes
+from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import discriminate
 from attacks.attribute.sklearn_learners import one_each
 from auditor.certification.planting import Planted
@@ -61,7 +61,7 @@ class AttributeBoosting:
             target,
             ctx,
             min_people=self.min_people,
-            prepare=pooled_with(self.neighbours),
+            prepare=pool_entries(self.neighbours),
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
-from attacks.attribute.learning import Known, Learn, Reader, pooled_with, read_attributes
+from attacks.attribute.learning import Known, Learn, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import discriminate
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
@@ -69,7 +69,7 @@ class AttributeClassifier:
             target,
             ctx,
             min_people=self.min_people,
-            prepare=pooled_with(self.neighbours),
+            prepare=pool_entries(self.neighbours),
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:

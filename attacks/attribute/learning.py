@@ -8,8 +8,8 @@ from torch import Tensor
 
 from attacks.attribute.colours import with_colours
 from attacks.attribute.labels import attackable, recode
-from attacks.attribute.pooling import choose_neighbours, fit_whitening, folds, pooled
-from attacks.attribute.scoring import inferred
+from attacks.attribute.pooling import choose_neighbours, fit_whitening, folds, pool_neighbours
+from attacks.attribute.scoring import score_attributes
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
 from auditor.types import MISSING, AttackResult, RunContext, Target
@@ -82,8 +82,8 @@ def read_attributes(
     own_people = Known(released, recode(auxiliary, codes), data.auxiliary.pids, sizes)
     known, stored, note = prepare(own_people, stored_gallery(target, ctx), ctx)
     held_out = folds(known.pids, FOLDS, ctx.generator("attacks.attributes.folds"))
-    scores = calibrated(learn, known, held_out, stored)
-    return inferred(scores, gallery, codes, set(data.gallery.attributes), (note,))
+    scores = calibrate_learner(learn, known, held_out, stored)
+    return score_attributes(scores, gallery, codes, set(data.gallery.attributes), (note,))
 
 
 def as_stored(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
@@ -91,7 +91,7 @@ def as_stored(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tenso
     return own, stored, "each stored entry is read by itself"
 
 
-def pooled_with(neighbours: int | None) -> Prepare:
+def pool_entries(neighbours: int | None) -> Prepare:
     """Whitened entries, averaged with so many nearest ones; none: as held-out people have it."""
 
     def prepare(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
@@ -100,13 +100,13 @@ def pooled_with(neighbours: int | None) -> Prepare:
         if count is None:
             generator = ctx.generator("attacks.attributes.neighbours")
             count = choose_neighbours(rows, own.labels, own.pids, own.sizes, generator)
-        known = replace(own, rows=pooled(rows, count))
-        return known, pooled(whiten(stored), count), _note(count)
+        known = replace(own, rows=pool_neighbours(rows, count))
+        return known, pool_neighbours(whiten(stored), count), _note(count)
 
     return prepare
 
 
-def calibrated(learn: Learn, known: Known, held_out: Tensor, asked: Tensor) -> list[Tensor]:
+def calibrate_learner(learn: Learn, known: Known, held_out: Tensor, asked: Tensor) -> list[Tensor]:
     """Scores ``(M, classes)`` of rows ``(M, D)`` as log-odds, for classes equally likely.
 
     What a learner says of people it did not learn from, fold by fold ``(N,)``, tells how far its

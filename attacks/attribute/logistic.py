@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
-from attacks.attribute.learning import Known, Reader, pooled_with, read_attributes
+from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import discriminate
 from attacks.attribute.sklearn_learners import one_each
 from auditor.certification.planting import Planted
@@ -50,7 +50,7 @@ class AttributeLogistic:
             target,
             ctx,
             min_people=self.min_people,
-            prepare=pooled_with(self.neighbours),
+            prepare=pool_entries(self.neighbours),
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:

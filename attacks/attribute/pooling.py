@@ -55,7 +55,7 @@ def fit_whitening(features: Tensor, pids: Tensor) -> Whitening:
     return Whitening(rows.mean(0), columns * variances.rsqrt())
 
 
-def pooled(rows: Tensor, neighbours: int) -> Tensor:
+def pool_neighbours(rows: Tensor, neighbours: int) -> Tensor:
     """Each of unit rows ``(N, D)`` averaged with its ``neighbours`` nearest by cosine."""
     if neighbours == 0:
         return rows
@@ -91,7 +91,10 @@ def choose_neighbours(
     for neighbours in CANDIDATES:
         areas = []
         for half in (halves == 0, halves == 1):
-            known, asked = pooled(rows[~half], neighbours), pooled(rows[half], neighbours)
+            known, asked = (
+                pool_neighbours(rows[~half], neighbours),
+                pool_neighbours(rows[half], neighbours),
+            )
             scores = _linear(known, labels[~half], asked, sizes)
             areas += _areas(scores, labels[half], pids[half])
         reached.append(float(np.mean(areas)) if areas else 0.5)

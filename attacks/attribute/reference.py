@@ -5,8 +5,8 @@ from torch import Tensor
 
 from attacks.attribute.colours import with_colours
 from attacks.attribute.labels import attackable
-from attacks.attribute.scoring import inferred
-from attacks.protocol.publication import published
+from attacks.attribute.scoring import score_attributes
+from attacks.protocol.publication import publish_own
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.types import AttackResult, RunContext
@@ -25,7 +25,7 @@ def discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> Attac
         for name, values in attackable(auxiliary, gallery, min_people).items()
         if name in truth.labels
     }
-    _, own = published(target, target.data.auxiliary, ctx, "attacks.references.key")
+    _, own = publish_own(target, target.data.auxiliary, ctx, "attacks.references.key")
     released = target.release(own, ctx.generator("attacks.references.release")).double()
     people = auxiliary.pids.unique(return_inverse=True)[1]
     each = 1 / people.bincount()[people].double()
@@ -35,7 +35,7 @@ def discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> Attac
             [_mean(released, each * (auxiliary.attributes[name] == value)) for value in values]
         )
         scores.append(truth.reading(name, values, means, stored))
-    return inferred(scores, gallery, codes, set(target.data.gallery.attributes))
+    return score_attributes(scores, gallery, codes, set(target.data.gallery.attributes))
 
 
 def _mean(rows: Tensor, weights: Tensor) -> Tensor:

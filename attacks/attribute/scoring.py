@@ -13,7 +13,7 @@ from auditor.report import Measurement
 from auditor.types import MISSING, AttackResult, Split
 
 
-def inferred(
+def score_attributes(
     scores: Sequence[Tensor],
     gallery: Split,
     codes: Mapping[str, list[int]],

@@ -10,7 +10,7 @@ from torchmetrics.functional.image import total_variation
 
 from attacks import threat_models
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
-from attacks.gradient.trial import Found, choose_victims, in_batches, judged
+from attacks.gradient.trial import Found, choose_victims, in_batches, score_recovery
 from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
 from auditor.errors import UnsupportedTargetError
 from auditor.models.isolation.network import WorkerNetwork
@@ -79,7 +79,7 @@ class GradientInversion:
             return self._recover(share, shared, images.shape, generator)
 
         found = in_batches(recover, victims, self.batch_size, ctx, self.name)
-        return judged(found, victims, self.threshold_db, target, ctx, self.name)
+        return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """A dense extractor: its first layer's gradient is the picture times a number."""

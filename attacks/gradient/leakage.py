@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks import threat_models
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
-from attacks.gradient.trial import Found, choose_victims, in_batches, judged
+from attacks.gradient.trial import Found, choose_victims, in_batches, score_recovery
 from attacks.gradient.worlds import in_the_clear, trained_on_noise
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
@@ -82,7 +82,7 @@ class Dlg:
             return self._recover(share, shared, images.shape, generator)
 
         found = in_batches(recover, victims, self.batch_size, ctx, self.name)
-        return judged(found, victims, self.threshold_db, target, ctx, self.name)
+        return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """The same people, their pictures without protection."""

@@ -104,7 +104,7 @@ def in_batches(
     return Found(pictures, torch.cat([part.labels.cpu() for part in parts]))
 
 
-def judged(
+def score_recovery(
     found: Found, victims: Victims, threshold_db: float, target: Target, ctx: RunContext, name: str
 ) -> AttackResult:
     """How often, and how closely, the pictures came back."""

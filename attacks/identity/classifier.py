@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attacks import threat_models
 from attacks.identity.reference import name_people
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
+from attacks.protocol.closed_set import BLOCK, Sides, put_aside, score_naming, split_gallery
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
@@ -59,7 +59,7 @@ class IdentityClassifier:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        return probed(self, target, ctx, "attacks.identity")
+        return train_and_name(self, target, ctx, "attacks.identity")
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The Bayes classifier of the two-covariance model."""
@@ -71,7 +71,7 @@ class IdentityClassifier:
 
 
 class _Probing(Protocol):
-    """What `probed` asks of an attack beside its network; see `IdentityClassifier`."""
+    """What `train_and_name` asks of an attack beside its network; see `IdentityClassifier`."""
 
     @property
     def train_share(self) -> float: ...
@@ -88,7 +88,7 @@ class _Probing(Protocol):
     def network(self, dim: int, classes: int) -> nn.Module: ...
 
 
-def probed(attack: _Probing, target: Target, ctx: RunContext, name: str) -> AttackResult:
+def train_and_name(attack: _Probing, target: Target, ctx: RunContext, name: str) -> AttackResult:
     """Train the attack's network on standardised known features, and name the others.
 
     Randomness is drawn under ``name``.
@@ -99,7 +99,7 @@ def probed(attack: _Probing, target: Target, ctx: RunContext, name: str) -> Atta
     features = Standardise(features)(features)
     course = _choose(attack, features[known], labels, ctx, name)
     probe = _train(attack, course, features[known], labels, ctx, name)
-    result = named_by(probe.score, features[asked], people, pids[asked], attack.split)
+    result = score_naming(probe.score, features[asked], people, pids[asked], attack.split)
     note = (
         f"trained for {course.epochs} epochs with a weight decay of {course.weight_decay:g}, "
         "as known names that were put aside at first had it"

@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks import threat_models
 from attacks.identity.reference import name_people
 from attacks.learners.people import person_means
-from attacks.protocol.closed_set import Sides, named, split_gallery
+from attacks.protocol.closed_set import Sides, score_names, split_gallery
 from attacks.protocol.publication import own_pictures
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
@@ -61,7 +61,7 @@ class IdentityLda:
         means /= labels.bincount()[:, None]
         centre = means.mean(0)
         clouds, entries = (F.normalize((x - centre) @ axes) for x in (means, features[asked]))
-        return named(entries @ clouds.T, people, pids[asked], self.split)
+        return score_names(entries @ clouds.T, people, pids[asked], self.split)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The Bayes classifier of the two-covariance model."""

@@ -10,7 +10,7 @@ from attacks.identity.reference import name_people
 from attacks.learners.gaussian import fit_people
 from attacks.learners.plda import Own, Plda, Prepare, Suspects, study
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import Sides, named_by, split_gallery
+from attacks.protocol.closed_set import Sides, score_naming, split_gallery
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
@@ -72,7 +72,7 @@ def name_by_model(
     known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
     people, labels = pids[known].unique(return_inverse=True)
     suspects = suspected(entries[known], labels, prepare, own, ctx)
-    return named_by(suspects.log_likelihood, entries[asked], people, pids[asked], attack.split)
+    return score_naming(suspects.log_likelihood, entries[asked], people, pids[asked], attack.split)
 
 
 def suspected(

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from attacks import threat_models
-from attacks.identity.classifier import probed
+from attacks.identity.classifier import train_and_name
 from attacks.identity.reference import name_people
 from attacks.protocol.closed_set import Sides
 from auditor.certification.planting import Planted
@@ -46,7 +46,7 @@ class IdentityLinear:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        return probed(self, target, ctx, "attacks.identity_probes")
+        return train_and_name(self, target, ctx, "attacks.identity_probes")
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The Bayes classifier of the two-covariance model."""
@@ -93,7 +93,7 @@ class IdentityMlp:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        return probed(self, target, ctx, "attacks.identity_probes")
+        return train_and_name(self, target, ctx, "attacks.identity_probes")
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The Bayes classifier of the two-covariance model."""

@@ -1,6 +1,6 @@
 """The best adversary of naming people, on the faint plant whose parameters it knows."""
 
-from attacks.protocol.closed_set import Sides, named, split_gallery
+from attacks.protocol.closed_set import Sides, score_names, split_gallery
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.types import AttackResult, RunContext
@@ -15,4 +15,4 @@ def name_people(
     known, asked = split_gallery(target.data.gallery, split, train_share, ctx)
     people, labels = pids[known].unique(return_inverse=True)
     scores = planted.truth(ctx).naming(stored[known], labels, stored[asked])
-    return named(scores, people, pids[asked], split)
+    return score_names(scores, people, pids[asked], split)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from attacks import threat_models
-from attacks.protocol.matching import Blind, rated, search, worse_of_each
+from attacks.protocol.matching import Blind, rate_search, search, worse_of_each
 from attacks.protocol.publication import held_pictures
 from attacks.protocol.reference import find_people
 from auditor.certification.planting import Planted
@@ -51,7 +51,7 @@ class IdentityRetrieval:
         held, stored = held_pictures(target, ctx), stored_gallery(target, ctx)
         found = {kind: search(query, stored, data, partners) for kind, query in held.items()}
         measurements = worse_of_each(
-            {kind: rated("retrieved", one, data, partners) for kind, one in found.items()}
+            {kind: rate_search("retrieved", one, data, partners) for kind, one in found.items()}
         )
         if partners is None or not (partners > 0).any():
             note = (

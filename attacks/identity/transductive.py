@@ -13,7 +13,7 @@ from attacks.identity.plda import suspected
 from attacks.identity.reference import name_people
 from attacks.learners.plda import Own, Plda, Suspects
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import BLOCK, Sides, named_by, put_aside, split_gallery
+from attacks.protocol.closed_set import BLOCK, Sides, put_aside, score_naming, split_gallery
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
@@ -70,7 +70,7 @@ class IdentityTransductive:
         gallery = _Gallery(plda, plda.project(entries), F.normalize(plda.weigh(entries), dim=1))
         rounds, neighbours = self._choose(gallery, known, labels)
         suspects = gallery.train(known, labels, rounds)
-        result = named_by(
+        result = score_naming(
             lambda rows: gallery.score(suspects, rows, neighbours),
             asked,
             people,

@@ -15,7 +15,7 @@ from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter, doublings
-from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judged
+from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
@@ -95,7 +95,7 @@ class GanInversion:
             gan = ConditionalGan(self, target, own, distance, generator)
             batches = Batches((own.seen, own.pixels, own.clean), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="inverter")
-        return judged(gan, self.per_person, self.pool, target, ctx, distance)
+        return judge_reconstructions(gan, self.per_person, self.pool, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The expected code behind each pooled entry, painted."""

@@ -11,7 +11,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from attacks import threat_models
-from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.reconstruction import auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
@@ -66,7 +66,7 @@ class FullyConnectedGan:
             gan = _FullyConnected(self, own.seen.shape[1], target.release, generator)
             batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(gan, batches, epochs=self.epochs, ctx=ctx, detail="fully connected GAN")
-        return judged(gan, self.per_person, 0, target, ctx, distance)
+        return judge_reconstructions(gan, self.per_person, 0, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The expected code behind each pooled entry, painted."""

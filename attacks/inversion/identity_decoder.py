@@ -12,7 +12,7 @@ from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency
 from attacks.inversion.networks import Inverter, doublings
-from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judged
+from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from attacks.learners.standardising import Standardise
@@ -84,7 +84,7 @@ class IdentityDecoder:
             batches = Batches((own.seen, own.pixels, own.clean), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="identity decoder")
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        return judged(decoder, self.per_person, self.pool, target, ctx, distance)
+        return judge_reconstructions(decoder, self.per_person, self.pool, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The expected code behind each pooled entry, painted."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attacks import threat_models
 from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
-from attacks.inversion.reconstruction import auxiliary_pairs, judged
+from attacks.inversion.reconstruction import auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
@@ -69,7 +69,7 @@ class MseDecoder:
             decoder = _Decoder(self, released, target.release, generator)
             batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="MSE decoder")
-        return judged(decoder, self.per_person, 0, target, ctx, distance)
+        return judge_reconstructions(decoder, self.per_person, 0, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """The expected code behind each pooled entry, painted."""

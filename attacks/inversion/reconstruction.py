@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attacks.inversion.agreement import agreement
 from attacks.inversion.pooling import pooled_gallery
-from attacks.inversion.scoring import CHUNK, Trial, alike, identified, save_strip
+from attacks.inversion.scoring import CHUNK, Trial, alike, save_strip, score_identity
 from attacks.protocol.publication import some_own_pictures
 from auditor.data.images import load_pixels
 from auditor.embedding import features_of
@@ -44,7 +44,7 @@ def auxiliary_pairs(target: Target, size: tuple[int, int], ctx: RunContext) -> O
     return OwnPairs(*(tensor.to(ctx.device) for tensor in (own.features, clean, pixels)))
 
 
-def judged(
+def judge_reconstructions(
     inverter: nn.Module,
     per_person: int,
     pool: int,
@@ -87,7 +87,7 @@ def judge_pictures(
     trial = Trial(target, chosen, drawn, originals)
     measurements, notes = [], []
     for name, judge in _distinct(ctx.judges or {"target": target.extractor}).items():
-        found, note = identified(name, judge, trial, ctx)
+        found, note = score_identity(name, judge, trial, ctx)
         measurements += found
         notes.append(note)
     found, note = agreement(trial, ctx)

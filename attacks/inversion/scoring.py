@@ -54,7 +54,7 @@ class Trial:
         return self.target.originals_of_gallery.camids[self.chosen]
 
 
-def identified(
+def score_identity(
     name: str, judge: FeatureExtractor, trial: Trial, ctx: RunContext
 ) -> tuple[list[Measurement], str]:
     """Re-identification of the reconstructions, as ``judge`` sees them.

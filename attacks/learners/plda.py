@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attacks.learners.gaussian import People, fit_people
 from attacks.learners.mapping import views_of
-from attacks.protocol.publication import own_pictures, published, released
+from attacks.protocol.publication import own_pictures, publish_own, release_own
 from auditor.types import Release, RunContext, Target
 
 Prepare = Callable[[Tensor], Tensor]
@@ -143,10 +143,12 @@ class Own:
         auxiliary, views = target.data.auxiliary, views_of(target.data)
         keys = keys if target.publish is not None else 1
         seen = [own_pictures(target, ctx).features]
-        seen += [published(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(1, keys)]
+        seen += [
+            publish_own(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(1, keys)
+        ]
 
         def release(features: Tensor, generator: torch.Generator) -> Tensor:
-            return released(target, features, generator)
+            return release_own(target, features, generator)
 
         return cls(torch.cat(seen), auxiliary.pids.repeat(keys), views.repeat(keys), release)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.learners.mapping import Maps, Pairs, Refinement, learn_maps, views_of
-from attacks.protocol.publication import published
+from attacks.protocol.publication import publish_own
 from auditor.certification.planting import Planted
 from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -66,7 +66,7 @@ class Linkage:
         if self.second_model:
             maps = self._translation(target, second_extractor, ctx)
             first, second = maps.clearest(first) - maps.centre, second - maps.centre
-        return linked(first, second, self.pairs, notes, target, ctx)
+        return score_linkage(first, second, self.pairs, notes, target, ctx)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Entries of both releases, by what they tell of one person where all moments are known."""
@@ -90,9 +90,9 @@ class Linkage:
             raise UnsupportedTargetError(
                 "the adversary has no auxiliary pictures to learn from how the two models relate"
             )
-        _, seen = published(target, auxiliary, ctx, "attacks.linkage.own_key")
+        _, seen = publish_own(target, auxiliary, ctx, "attacks.linkage.own_key")
         again = replace(target, extractor=second)
-        _, wanted = published(again, auxiliary, ctx, "attacks.linkage.second_own_key")
+        _, wanted = publish_own(again, auxiliary, ctx, "attacks.linkage.second_own_key")
         pairs = Pairs(seen, wanted, auxiliary.pids, views_of(target.data), target.release)
         return learn_maps(pairs, Refinement(), ctx, "attacks.linkage.models")
 
@@ -104,7 +104,7 @@ def link_people(
     target, truth = planted.target, planted.truth(ctx)
     entries = (stored_gallery(target, ctx), second_release(target, second, ctx))
     first, other = map(truth.linking, entries)
-    return linked(first, other, pairs, (), target, ctx)
+    return score_linkage(first, other, pairs, (), target, ctx)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Entries:
     camids: Tensor
 
 
-def linked(
+def score_linkage(
     first: Tensor,
     second: Tensor,
     pairs: int,
@@ -158,7 +158,7 @@ def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext)
     if target.publish is None:
         return released_split(target, target.data.gallery, ctx, generator, extractor)
     again = replace(target, extractor=extractor)
-    _, clean = published(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
+    _, clean = publish_own(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
     return target.release(clean, generator)
 
 

@@ -8,7 +8,7 @@ import torch
 from attacks import threat_models
 from attacks.learners.plda import Own, Plda, Prepare, study
 from attacks.learners.standardising import Standardise
-from attacks.linkage.cosine import link_people, linked, notes_on, second_release
+from attacks.linkage.cosine import link_people, notes_on, score_linkage, second_release
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -85,4 +85,4 @@ def link_by_model(
     plda = Plda.of([auxiliary])
     notes = notes_on(target, "", same=torch.equal(first, second))
     a, b = (plda.weigh(prepare(entries)) for entries in (first, second))
-    return linked(a, b, pairs, notes, target, ctx)
+    return score_linkage(a, b, pairs, notes, target, ctx)

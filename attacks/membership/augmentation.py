@@ -6,7 +6,7 @@ from typing import ClassVar
 from attacks import threat_models
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.scoring import HEADLINE, Scores, compared
+from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import CHANGES, consistency, per_person
 from attacks.membership.views import in_every_view
 from auditor.report import Adversary
@@ -56,7 +56,7 @@ class MembershipAugmentation:
             f"unsupervised: {len(people)} pictures, each queried as it is and under "
             f"{', '.join(CHANGES)}"
         )
-        return compared(people, score, target, ctx, note)
+        return compare_with_blind(people, score, target, ctx, note)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""

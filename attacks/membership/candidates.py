@@ -129,7 +129,7 @@ def strangers_of(data: ReIDDataset) -> Candidates:
     return found
 
 
-def divided(
+def divide_people(
     people: Candidates, known_share: float, generator: torch.Generator
 ) -> tuple[Candidates, Candidates]:
     """Known and attacked people: of members and of others ``known_share`` are known, two at least.

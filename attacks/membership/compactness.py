@@ -6,7 +6,7 @@ from typing import ClassVar
 from attacks import threat_models
 from attacks.membership.candidates import candidates_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.scoring import HEADLINE, Scores, compared
+from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import compactness, nearness, per_person
 from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
@@ -59,7 +59,7 @@ class MembershipCompactness:
             return Scores(per_person(margin, people.person), margin)
 
         note = "unsupervised: nothing was learned from anybody whose membership is known"
-        return compared(people, score, target, ctx, note)
+        return compare_with_blind(people, score, target, ctx, note)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from attacks import threat_models
 from attacks.membership.candidates import Candidates, candidates_of, strangers_of
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.scoring import HEADLINE, Scores, compared
-from attacks.membership.shadows import trained_shadow
+from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
+from attacks.membership.shadows import train_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
 from attacks.membership.views import in_every_view
 from auditor.report import Adversary
@@ -88,7 +88,7 @@ class MembershipLira:
             f"{len(strangers.pids.unique())} auxiliary people; weights of compactness, nearness "
             f"to strangers and consistency: {weights}"
         )
-        return compared(people, score, target, ctx, note)
+        return compare_with_blind(people, score, target, ctx, note)
 
     def _learned(
         self, target: Target, strangers: Candidates, ctx: RunContext
@@ -115,7 +115,7 @@ class MembershipLira:
         self, auxiliary: Split, inside: Tensor, name: str, ctx: RunContext
     ) -> FeatureExtractor:
         rows = torch.isin(auxiliary.pids, inside).nonzero().flatten()
-        return trained_shadow(
+        return train_shadow(
             auxiliary.take(rows),
             size=self.image_size,
             width=self.width,

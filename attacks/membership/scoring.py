@@ -71,16 +71,16 @@ def blind_extractors(device: torch.device) -> Mapping[str, FeatureExtractor]:
     return {"reference": reference, "thumbnails": Thumbnails()}
 
 
-def compared(
+def compare_with_blind(
     people: Candidates, score: Scorer, target: Target, ctx: RunContext, note: str
 ) -> AttackResult:
-    """Run an attack on the audited extractor and on the blind ones; see `judged`."""
+    """Run an attack on the audited extractor and on the blind ones; see `score_membership`."""
     ours = score(target.extractor)
     extractors = blind_extractors(ctx.device)
-    return judged(people, ours, {name: score(e) for name, e in extractors.items()}, note)
+    return score_membership(people, ours, {name: score(e) for name, e in extractors.items()}, note)
 
 
-def judged(
+def score_membership(
     people: Candidates, ours: Scores, blind: Mapping[str, Scores], note: str
 ) -> AttackResult:
     """All figures of an attack's scores.

@@ -14,7 +14,7 @@ from auditor.training import Batches, fit, one_cycle
 from auditor.types import FeatureExtractor, RunContext, Split
 
 
-def trained_shadow(
+def train_shadow(
     split: Split,
     *,
     size: tuple[int, int],

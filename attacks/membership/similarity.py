@@ -11,9 +11,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from attacks import threat_models
-from attacks.membership.candidates import candidates_of, divided
+from attacks.membership.candidates import candidates_of, divide_people
 from attacks.membership.controls import null_memory, planted_memory
-from attacks.membership.scoring import HEADLINE, Scores, compared
+from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import per_person
 from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
@@ -67,7 +67,7 @@ class MembershipSimilarity:
     def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
         """With the pictures that ``target`` holds."""
         generator = ctx.generator("attacks.membership_similarity")
-        known, attacked = divided(candidates_of(target, ctx), self.known_share, generator)
+        known, attacked = divide_people(candidates_of(target, ctx), self.known_share, generator)
         auxiliary = target.data.auxiliary
         chosen = torch.randperm(len(auxiliary), generator=generator)[: self.anchors]
         labels = known.member.numpy()
@@ -89,7 +89,7 @@ class MembershipSimilarity:
             f"learned from {int(taught.sum())} known members and {int((~taught).sum())} known "
             f"non-members, none of whom is attacked, by similarity to {len(chosen)} anchors"
         )
-        return compared(attacked, score, target, ctx, note)
+        return compare_with_blind(attacked, score, target, ctx, note)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""

@@ -13,7 +13,7 @@ import torch
 
 from attacks.protocol.asking import worse_result
 from attacks.protocol.publication import publish_pictures
-from auditor.data.joining import joined
+from auditor.data.joining import join_splits
 from auditor.types import AttackResult, Memo, ReIDDataset, RunContext, Target
 
 
@@ -36,7 +36,7 @@ def in_every_view(
 def _publish(target: Target, data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
     """``data`` as published under one key of the adversary's own."""
     splits = [data.train, data.query, data.gallery, data.auxiliary]
-    everybody = publish_pictures(target, reduce(joined, splits), ctx, "attacks.membership")
+    everybody = publish_pictures(target, reduce(join_splits, splits), ctx, "attacks.membership")
     rows = torch.arange(len(everybody)).split([len(split) for split in splits])
     train, query, gallery, auxiliary = (
         replace(everybody.take(own), attributes=split.attributes)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from attacks.protocol.matching import worse_of_each
-from attacks.protocol.publication import own_pictures, published
+from attacks.protocol.publication import own_pictures, publish_own
 from auditor.data.images import MemoryImages, as_bytes
 from auditor.embedding import embed_pictures, features_of
 from auditor.report import Measurement
@@ -54,7 +54,7 @@ def embed_protected(target: Target, pictures: Tensor, ctx: RunContext) -> Tensor
     pixels = as_bytes(pictures.cpu())
     nobody = torch.full((len(pixels),), -1)
     split = Split(MemoryImages(pixels), torch.arange(1, len(pixels) + 1), nobody)
-    _, features = published(target, split, ctx, "attacks.asking")
+    _, features = publish_own(target, split, ctx, "attacks.asking")
     return features
 
 

@@ -94,12 +94,12 @@ def put_aside(labels: Tensor) -> Tensor:
     return kept
 
 
-def named(logits: Tensor, people: Tensor, pids: Tensor, by: Sides = "image") -> AttackResult:
+def score_names(logits: Tensor, people: Tensor, pids: Tensor, by: Sides = "image") -> AttackResult:
     """Top-1 and top-5 of logits ``(M, P)`` over ``people (P,)`` for entries of ``pids (M,)``."""
-    return named_by(lambda rows: rows, logits, people, pids, by)
+    return score_naming(lambda rows: rows, logits, people, pids, by)
 
 
-def named_by(
+def score_naming(
     score: Callable[[Tensor], Tensor],
     entries: Tensor,
     people: Tensor,

@@ -10,13 +10,13 @@ from torch import Tensor
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.report import Measurement
-from auditor.statistics.multiplicity import widened
+from auditor.statistics.multiplicity import widen
 from auditor.types import ReIDDataset
 
 EULER = 0.5772156649015329
 
 
-def matched(
+def score_search(
     name: str, query: Tensor, entries: Tensor, data: ReIDDataset
 ) -> tuple[Measurement, Measurement]:
     """``NAME_rank1`` and ``NAME_map`` of finding the query's person in the gallery by cosine.
@@ -27,7 +27,7 @@ def matched(
         entries: ``(G, E)`` of ``data.gallery``.
         data: labels, and whether matches are judged across cameras.
     """
-    return rated(name, search(query, entries, data), data)
+    return rate_search(name, search(query, entries, data), data)
 
 
 def search(
@@ -46,7 +46,7 @@ def search(
     )
 
 
-def rated(
+def rate_search(
     name: str, found: Retrieval, data: ReIDDataset, partners: Tensor | None = None
 ) -> tuple[Measurement, Measurement]:
     """Rank-1 and mAP of a search with the chance level of its queries."""
@@ -69,7 +69,7 @@ def worse(tries: Mapping[str, Measurement]) -> Measurement:
     picked = max(figures, key=lambda m: _badness(m, m.value))
     if len(figures) == 1:
         return picked
-    best = picked.value - widened(picked.value - picked.optimistic, len(figures))
+    best = picked.value - widen(picked.value - picked.optimistic, len(figures))
     if picked.unit == "fraction":
         best = min(max(best, 0.0), 1.0)
     worst = max((m.pessimistic for m in figures), key=lambda end: _badness(picked, end))

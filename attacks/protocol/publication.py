@@ -15,7 +15,7 @@ from auditor.errors import DataError, ModelError, UnsupportedTargetError
 from auditor.types import Memo, RunContext, Split, Target
 
 
-def published(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
+def publish_own(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
     """``split`` as it is published under the key ``name``, and its features before their release.
 
     Without a protection of pictures that is the split itself.
@@ -31,7 +31,7 @@ def published(target: Target, split: Split, ctx: RunContext, name: str) -> tuple
 
 
 def publish_pictures(target: Target, split: Split, ctx: RunContext, name: str) -> Split:
-    """See `published`."""
+    """See `publish_own`."""
     if target.publish is None:
         return split
     protected = target.publish(split, ctx.generator(name))
@@ -42,7 +42,7 @@ def publish_pictures(target: Target, split: Split, ctx: RunContext, name: str) -
     return protected
 
 
-def released(target: Target, features: Tensor, generator: torch.Generator) -> Tensor:
+def release_own(target: Target, features: Tensor, generator: torch.Generator) -> Tensor:
     """A fresh release of own ``features (N, D)``.
 
     Raises:
@@ -103,9 +103,9 @@ def held_pictures(target: Target, ctx: RunContext) -> dict[str, Tensor]:
 
 
 def _remembered(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
-    """`published`, made once per target and run."""
+    """`publish_own`, made once per target and run."""
     if target.publish is None:
-        return published(target, split, ctx, name)
+        return publish_own(target, split, ctx, name)
     key = (target, split, name)
     if key not in ctx.publications:
         ctx.publications[key] = publish_pictures(target, split, ctx, name)

@@ -5,7 +5,7 @@ code, but it knows the true moments of people and pictures where an attack has t
 an attack reaches, as a share of this, is its efficiency; see `auditor.certification.certificates`.
 """
 
-from attacks.protocol.matching import rated, search
+from attacks.protocol.matching import rate_search, search
 from auditor.certification.planting import AMPLITUDE, CELLS, Planted
 from auditor.embedding import stored_gallery
 from auditor.types import AttackResult, RunContext
@@ -18,4 +18,4 @@ def find_people(planted: Planted, ctx: RunContext, name: str) -> AttackResult:
     query = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
     asked, entries = truth.finding(query / AMPLITUDE, stored_gallery(planted.target, ctx))
     found = search(asked, entries, data, partners)
-    return AttackResult(rated(name, found, data, partners))
+    return AttackResult(rate_search(name, found, data, partners))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.inversion.reconstruction import choose, judge_pictures
-from attacks.inversion.scoring import Trial, identified
+from attacks.inversion.scoring import Trial, score_identity
 from attacks.protocol.asking import Asking, ask_every_way
 from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
@@ -166,7 +166,7 @@ def _curves(kept: list[Snapshot], service: Verification) -> tuple[Curve, Curve]:
     for snapshot in kept:
         drawn, queries = snapshot.pictures, snapshot.queries
         trial = Trial(target, service.entries, drawn, originals)
-        seen, _ = identified("target", judge, trial, ctx)
+        seen, _ = score_identity("target", judge, trial, ctx)
         recognised.append((queries, seen[0]))
         passed.append((queries, service.measured(drawn)[1]))
     return budget_curve("queries", recognised), budget_curve("queries_to_verification", passed)

@@ -65,7 +65,7 @@ def made_by_audit(folder: Path) -> bool:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def hold_folder(folder: Path) -> Iterator[None]:
     """Mark ``folder`` as an audit's, and be the only command at work in it inside the block.
 
     Raises:

@@ -98,7 +98,7 @@ def under(names: Mapping[str, str]) -> Rename:
     return rename
 
 
-def renamed(value: Anything, rename: Rename) -> Anything:
+def rename_people(value: Anything, rename: Rename) -> Anything:
     """Plain data with other names for the people in it; lists no longer tell who came first."""
     return _renamed(value, rename)  # type: ignore[no-any-return]
 
@@ -127,7 +127,7 @@ def _renamed(value: Any, rename: Rename) -> Any:
     return replace(value, **{n: p for n, p in after.items() if p is not before[n]})
 
 
-def revealed(report: AuditReport, root: Path) -> AuditReport:
+def reveal_people(report: AuditReport, root: Path) -> AuditReport:
     """The record with the identities behind its pseudonyms.
 
     Args:
@@ -153,4 +153,4 @@ def revealed(report: AuditReport, root: Path) -> AuditReport:
         )
     rows = csv.DictReader(io.StringIO(content.decode()))
     identities = {row["pseudonym"]: row["identity"] for row in rows}
-    return renamed(report, lambda name: identities.get(name, name))
+    return rename_people(report, lambda name: identities.get(name, name))

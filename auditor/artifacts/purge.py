@@ -21,7 +21,7 @@ from auditor.artifacts.manifest import (
     read,
     save_purges,
 )
-from auditor.artifacts.ownership import claimed, made_by_audit, sweep
+from auditor.artifacts.ownership import hold_folder, made_by_audit, sweep
 from auditor.artifacts.personal import PERSONAL
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.report import load
@@ -46,7 +46,7 @@ def purge(folder: Path) -> Purge:
     if not made_by_audit(folder):
         load(folder / "report.json")  # which says what is wrong with it
     if (folder / MARK).exists():
-        with claimed(folder):
+        with hold_folder(folder):
             return _purge(folder)
     return _purge(folder)
 

@@ -27,9 +27,9 @@ from auditor.certification.planting import Planted, Size, plant
 from auditor.console import trace
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
-from auditor.metrics.resemblance import MOST, told_apart
+from auditor.metrics.resemblance import MOST, separability
 from auditor.plugins.containment import contained
-from auditor.plugins.results import attacked, reason_of
+from auditor.plugins.results import reason_of, run_contained
 from auditor.report import (
     Measurement,
     Power,
@@ -138,7 +138,7 @@ class Prover:
             own = scenario.publish(own, generator)
         released = scenario.release(features_of(scenario.extractor, own, self.ctx), generator)
         stored = stored_gallery(scenario, self.ctx)
-        found = told_apart([(released, own.pids), (stored, gallery.pids)], generator)
+        found = separability([(released, own.pids), (stored, gallery.pids)], generator)
         if found.value <= UNLIKE or found.low <= 0.5:
             return ""
         return (
@@ -161,14 +161,14 @@ class Prover:
             planted = disguise(planted)
         target, judge = planted.target, planted.target.extractor
         first, second = _halves(progress) if scenario is self.bare else (progress, progress)
-        found = self._run(partial(attacked, attack), target, judge, first)
+        found = self._run(partial(run_contained, attack), target, judge, first)
         best = self._run(lambda _, ctx: attack.reference(planted, ctx), target, judge, first)
         null = None
         if scenario is self.bare:
             clear = controls.null_target(target.data)
             own = getattr(attack, "null", None)
             blind = clear if own is None else own(target, self.ctx)
-            null = self._run(partial(attacked, attack), blind, judge, second).measurements
+            null = self._run(partial(run_contained, attack), blind, judge, second).measurements
         return certificates(
             headline(found, attack).metric,
             found.measurements,
@@ -209,7 +209,7 @@ class Prover:
         for (name, make), part in zip(own.items(), _halves(progress), strict=True):
             target: Target = (make or general[name])(self.bare, self.ctx)
             judge = target.extractor if name == "planted" else self.bare.extractor
-            results.append(self._run(partial(attacked, attack), target, judge, part))
+            results.append(self._run(partial(run_contained, attack), target, judge, part))
         planted, null = results
         return certificates(
             headline(planted, attack).metric,

@@ -140,9 +140,9 @@ def run(
         "budget": _fractions(budget),
     }
     resolved = configuration.load(config, flags, settings or [])
-    from auditor.artifacts.ownership import claimed
+    from auditor.artifacts.ownership import hold_folder
 
-    with claimed(out):
+    with hold_folder(out):
         _prepare(out, overwrite=overwrite, resume=resume)
         _audit(
             lambda session: session.audit(resolved, out, resume=resume),
@@ -170,9 +170,9 @@ def demo(
 
     flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
-    from auditor.artifacts.ownership import claimed
+    from auditor.artifacts.ownership import hold_folder
 
-    with claimed(out):
+    with hold_folder(out):
         _prepare(out, overwrite=overwrite)
         own = any(setting.startswith("gates") for setting in settings or [])
         _audit(lambda session: session.demo(resolved, out), resolved, out, demonstrates=not own)

@@ -45,12 +45,12 @@ def train(
     chosen = {name: value for name, value in given.items() if value is not None}
     shape = _size(size)
     from auditor.console import Display
-    from auditor.models.described import arch_for, card_for, described
+    from auditor.models.described import arch_for, card_for, read_description
     from auditor.pipeline.environment import pick_device  # torch starts here
     from auditor.training import job as run
     from auditor.training.recipe import recipe_from
 
-    said = None if weights is None else described(weights)
+    said = None if weights is None else read_description(weights)
     job = run.Job(
         data=data,
         out=out,

@@ -7,7 +7,7 @@ from auditor.data.images import JoinedImages
 from auditor.types import Split
 
 
-def joined(first: Split, second: Split) -> Split:
+def join_splits(first: Split, second: Split) -> Split:
     """The rows of two splits in one; attributes that only one has are left out."""
     shared = first.attributes.keys() & second.attributes.keys()
     return Split(

@@ -67,7 +67,7 @@ class Rows:
     outside: str = ""
 
 
-def scanned(
+def scan_pictures(
     layout: str,
     source: Path,
     root: Path,
@@ -171,7 +171,7 @@ def within(root: Path, has: Callable[[Path], bool]) -> Path | None:
     return None
 
 
-def listed(file: Path) -> list[tuple[str, str]]:
+def list_lines(file: Path) -> list[tuple[str, str]]:
     """(where it stands, line) of the lines of a published list that are not blank.
 
     Raises:
@@ -185,7 +185,7 @@ def listed(file: Path) -> list[tuple[str, str]]:
     return [(f"{file}, line {number}", line.strip()) for number, line in numbered if line.strip()]
 
 
-def numbered(people: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+def number_people(people: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
     """Numbers of people, and a notice if they were given here because their names are text.
 
     >>> numbered(["0002", "3.0"]), numbered(["bo", "al", "bo"])[0]

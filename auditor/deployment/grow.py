@@ -139,7 +139,7 @@ def _defended(target: Target, kept: Kept, ctx: RunContext) -> Target:
         rows = len(kept.rows) + len(target.data.gallery)
         with ctx.randomness(f"defenses.{stage['use']}"):
             grown = defense.grown(rows, max(counts.values(), default=1)).apply(target, ctx)
-        target = claims.kept(target, grown, stage["use"])
+        target = claims.void_undone(target, grown, stage["use"])
     return target
 
 

@@ -49,10 +49,10 @@ def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
         defended = defense.apply(target, ctx)
     if type(defended) is not type(target):
         raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
-    return tried(target, kept(target, defended, name), ctx)
+    return void_refuted(target, void_undone(target, defended, name), ctx)
 
 
-def kept(before: Target, after: Target, name: str) -> Target:
+def void_undone(before: Target, after: Target, name: str) -> Target:
     """``after`` with whatever the defense ``name`` undid of its claims declared void."""
     claims = tuple(
         _judged(claim, before, after, name, inherited=claim in before.claims)
@@ -64,7 +64,7 @@ def kept(before: Target, after: Target, name: str) -> Target:
     return replace(after, claims=claims, trained=trained)
 
 
-def tried(before: Target, after: Target, ctx: RunContext) -> Target:
+def void_refuted(before: Target, after: Target, ctx: RunContext) -> Target:
     """``after`` with each of its new claims on a release void that drawing it again refutes.
 
     Noise that is not there, that is the same whenever somebody asks, or that is another one where

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from auditor.gates.evidence import NONE, Doubts, doubts, family_of, void
 from auditor.report import Finding, Ladder, Measurement
-from auditor.statistics.multiplicity import widened
+from auditor.statistics.multiplicity import widen
 
 
 def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:
@@ -85,7 +85,7 @@ def _ends(figures: Sequence[Measurement]) -> tuple[list[float], list[float]]:
 
 
 def _least(m: Measurement, count: int) -> float:
-    least = m.value - widened(m.value - m.optimistic, count)
+    least = m.value - widen(m.value - m.optimistic, count)
     return min(max(least, 0.0), 1.0) if m.unit == "fraction" else least
 
 

@@ -40,7 +40,7 @@ def rank_lists(
     data = target.data
     correct = data.query.pids[found.query_index] == data.gallery.pids[found.best_index]
     lists = []
-    for place, row in enumerate(chosen(found.rank, correct, count), start=1):
+    for place, row in enumerate(choose_queries(found.rank, correct, count), start=1):
         query = int(found.query_index[row])
         entries, similarities = _nearest(scores, truth, query)
         lists.append(
@@ -63,7 +63,7 @@ def rank_lists(
     return tuple(lists)
 
 
-def chosen(rank: torch.Tensor, correct: torch.Tensor, count: int) -> list[int]:
+def choose_queries(rank: torch.Tensor, correct: torch.Tensor, count: int) -> list[int]:
     """Which of ``(V,)`` searches to show: wrong ones, the hardest first, then right ones.
 
     Half of each where there are enough; the right ones are spread evenly over the queries.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from auditor.report import Curve, Measurement
 
 
-def completed(part: Curve, whole: float, headline: Measurement) -> Curve | None:
+def complete_curve(part: Curve, whole: float, headline: Measurement) -> Curve | None:
     """The curve of a part of the budget with the main run's figure at its end, and its statement.
 
     Args:

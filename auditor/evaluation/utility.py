@@ -10,7 +10,7 @@ from auditor.embedding import features_of, stored_gallery
 from auditor.evaluation.projection import places
 from auditor.evaluation.rank_lists import rank_lists
 from auditor.metrics import measure
-from auditor.metrics.reranking import expanded, k_reciprocal
+from auditor.metrics.reranking import expand_queries, k_reciprocal
 from auditor.metrics.retrieval import Retrieval, evaluate, evaluate_scores
 from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
 from auditor.releasing import shared_rows
@@ -63,8 +63,8 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
     best = scores.similarity(found.query_index, found.best_score)
     figures = measurements(found, target)
     if not config.ranking.plain:
-        mended = evaluate_scores(deployed(config.ranking, query, gallery, distance), truth)
-        figures += reranked(measurements(mended, target), config.ranking)
+        mended = evaluate_scores(score_deployed(config.ranking, query, gallery, distance), truth)
+        figures += measure_reranked(measurements(mended, target), config.ranking)
     return Utility(
         measurements=figures,
         matches=matches_of(replace(found, best_score=best), target),
@@ -105,11 +105,13 @@ def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
     )
 
 
-def deployed(ranking: RankingConfig, query: Tensor, gallery: Tensor, distance: Distance) -> Scores:
+def score_deployed(
+    ranking: RankingConfig, query: Tensor, gallery: Tensor, distance: Distance
+) -> Scores:
     """The deployment's own scores of ``query (Q, D)`` and ``gallery (G, D)``."""
     if ranking.expansion != "none":
         alpha = ranking.alpha if ranking.expansion == "alpha" else 0.0
-        query = expanded(query, gallery, k=ranking.neighbours, alpha=alpha, distance=distance)
+        query = expand_queries(query, gallery, k=ranking.neighbours, alpha=alpha, distance=distance)
     if ranking.rerank == "none":
         return Similarities.of(query, gallery, distance)
     how = {"k1": ranking.k1, "k2": ranking.k2}
@@ -131,7 +133,9 @@ def measurements(found: Retrieval, target: Target) -> tuple[Measurement, ...]:
     return tuple(replace(m, worse="lower") for m in (*rates, *means))
 
 
-def reranked(figures: tuple[Measurement, ...], ranking: RankingConfig) -> tuple[Measurement, ...]:
+def measure_reranked(
+    figures: tuple[Measurement, ...], ranking: RankingConfig
+) -> tuple[Measurement, ...]:
     """The figures under names of their own, with how the ranking was mended."""
     steps = []
     if ranking.expansion == "average":

@@ -13,7 +13,7 @@ from auditor.gates.evidence import doubts_on
 from auditor.gates.gate import Outcome, decimals, limit_text
 from auditor.report import AuditReport, Measurement
 from auditor.statistics.multiplicity import ALPHA, holm, tail
-from auditor.statistics.paired import paired, shared_people, unpaired
+from auditor.statistics.paired import paired_interval, shared_people, unpaired_interval
 
 UTILITY = ("rank1", "map")
 """The utility figures that are compared unless others are asked for."""
@@ -198,9 +198,9 @@ def _difference(
     if old == new and _same_setup(before, after, address):
         how, (low, high), people = "identical", (0.0, 0.0), 0
     elif people:
-        how, (low, high) = "paired", paired(old, new)
+        how, (low, high) = "paired", paired_interval(old, new)
     else:
-        how, (low, high) = "unpaired", unpaired(old, new)
+        how, (low, high) = "unpaired", unpaired_interval(old, new)
     low, high = min(low, value), max(high, value)
     reach = value - low if value > 0 else high - value
     p = 1.0 if low <= 0 <= high else 2 * tail(abs(value), reach)

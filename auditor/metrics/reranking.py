@@ -21,7 +21,7 @@ PAIRS = 16384
 """Pairs of features whose distance is computed at once."""
 
 
-def expanded(
+def expand_queries(
     query: Tensor,
     gallery: Tensor,
     *,

@@ -21,7 +21,7 @@ LIMIT = 5.0
 """No coordinate counts for more deviations than these."""
 
 
-def told_apart(sides: Sequence[tuple[Tensor, Tensor]], generator: torch.Generator) -> Measurement:
+def separability(sides: Sequence[tuple[Tensor, Tensor]], generator: torch.Generator) -> Measurement:
     """AUC with which entries of two crowds are told apart; 0.5 where they are alike.
 
     Args:

@@ -80,7 +80,7 @@ def card_for(said: Description | None, preset: str | None, overrides: Mapping[st
     return card_from(preset or "torchreid", overrides)
 
 
-def described(path: Path) -> Description | None:
+def read_description(path: Path) -> Description | None:
     """What ``path`` says about itself; None if it says nothing, or is no safetensors file.
 
     Raises:

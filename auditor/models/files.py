@@ -31,7 +31,7 @@ class ModelFiles:
 
 
 @contextmanager
-def opened(path: Path, form: Format) -> Iterator[ModelFiles]:
+def open_files(path: Path, form: Format) -> Iterator[ModelFiles]:
     """Open a model's files for reading.
 
     Raises:

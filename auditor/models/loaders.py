@@ -18,7 +18,7 @@ from auditor.artifacts.atomic import write
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
-from auditor.models.files import opened
+from auditor.models.files import open_files
 from auditor.models.isolation.launch import Isolation
 from auditor.models.isolation.limits import Limits
 from auditor.models.isolation.network import Opening, WorkerNetwork
@@ -121,14 +121,14 @@ def _open(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The network, here or in a worker, and what is known about it."""
     if confinement.isolation == "none":
-        with opened(path, form) as files:
+        with open_files(path, form) as files:
             if form in BRINGS_NETWORK:
                 network, found = open_program(form, files, device, wanted.card.precision)
             else:
                 network, found = fill(read_state(form, files), path, wanted, device)
         return network, {**found, "isolation": {"level": "none", "by": []}}
     if tier_of(form, wanted.arch) == "A":
-        with opened(path, form) as files:
+        with open_files(path, form) as files:
             network, found = fill(read_state(form, files), path, wanted, device)
         return network, {**found, "isolation": {"level": "not needed", "by": []}}
     if form not in BRINGS_NETWORK and tier_of(form, wanted.arch) == "B":
@@ -185,7 +185,7 @@ def hand_over(
     worker: Worker, path: Path, form: Format, header: Mapping[str, Any], *, limit: int = 2**20
 ) -> Message:
     """Ask with the model's files opened here: the worker sees no path that it could follow."""
-    with opened(path, form) as files:
+    with open_files(path, form) as files:
         every = [files.main, *files.beside.values()]
         header = {**header, "path": str(path), "beside": list(files.beside)}
         return worker.ask(header, files=[file.fileno() for file in every], limit=limit)

@@ -15,7 +15,7 @@ from auditor.config.blocks import CHAIN
 from auditor.evaluation.budget import Budget
 from auditor.evaluation.exposure import exposure
 from auditor.evaluation.ladders import comparable, families, ladder, ladders, strongest
-from auditor.evaluation.saturation import completed
+from auditor.evaluation.saturation import complete_curve
 from auditor.evaluation.utility import Utility
 from auditor.gates.evidence import doubts
 from auditor.metrics import scores
@@ -54,7 +54,7 @@ def assemble(
         for label in (BARE, *config.defenses)
         if f"{label}/utility" in results
     ]
-    compared = [_compared(grounded(scenario, scenarios[0])) for scenario in scenarios]
+    compared = [_compared(ground_certificates(scenario, scenarios[0])) for scenario in scenarios]
     scored = tuple(_scored(scenario, compared[0]) for scenario in compared)
     return replace(
         head,
@@ -131,7 +131,7 @@ def _with_budget(finding: Finding, budget: Result | None) -> Finding:
     notes, curves = list(budget.notes), []
     for part in budget.curves:
         headline = _named(finding.measurements, part.curve.metric) or headline
-        if curve := completed(part.curve, part.whole, headline):
+        if curve := complete_curve(part.curve, part.whole, headline):
             curves.append(curve)
         else:
             notes.append(
@@ -161,7 +161,7 @@ def blank_finding(label: str, attack: Attack, **fields: Any) -> Finding:
     )
 
 
-def grounded(scenario: Scenario, bare: Scenario) -> Scenario:
+def ground_certificates(scenario: Scenario, bare: Scenario) -> Scenario:
     """Where there is nothing to find, an attack counts only if it works on the bare target.
 
     Else an attack that never finds anything would be excused by any release that hides the planted

@@ -9,7 +9,7 @@ from auditor.data import open_dataset
 from auditor.errors import ModelRefusedError
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
-from auditor.models.described import Description, arch_for, card_for, described
+from auditor.models.described import Description, arch_for, card_for, read_description
 from auditor.models.isolation.limits import Limits
 from auditor.models.sniff import sniff
 from auditor.models.tiers import REFUSED
@@ -48,7 +48,7 @@ def look_at(config: ModelConfig) -> None:
 
 def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
     """The configured model, fed as its file says where the configuration says nothing."""
-    said = described(config.path)
+    said = read_description(config.path)
     if config.trained_with is not None:
         said = read_training_config(config.trained_with)
     arch = arch_for(said, config.arch)

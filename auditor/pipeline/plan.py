@@ -12,7 +12,7 @@ from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
 from auditor.config import BARE
 from auditor.console import Display
-from auditor.evaluation.claims import tried
+from auditor.evaluation.claims import void_refuted
 from auditor.pipeline import journal
 from auditor.pipeline.assemble import assemble
 from auditor.pipeline.journal import Result, Step, controls_of
@@ -46,7 +46,7 @@ def run_audit(world: World, display: Display | None = None, *, resume: bool = Fa
         world.shelf.clear()
     if world.target.claims:
         plain = replace(world.target, release=as_is, claims=())
-        world = replace(world, target=tried(plain, world.target, world.ctx))
+        world = replace(world, target=void_refuted(plain, world.target, world.ctx))
     steps = plan_steps(world)
     display = display or Display(len(steps))
     out = world.ctx.workdir

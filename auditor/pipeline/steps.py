@@ -26,7 +26,7 @@ from auditor.pipeline.assemble import blank_finding
 from auditor.pipeline.journal import Result
 from auditor.pipeline.retrained import Shelf, key_of
 from auditor.plugins.containment import contained
-from auditor.plugins.results import attacked, reason_of
+from auditor.plugins.results import reason_of, run_contained
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck
 from auditor.types import Attack, Defense, Progress, RunContext, Target
 from auditor.user_study.material import save_material
@@ -137,7 +137,7 @@ def without_names(world: World, rename: personal.Rename, work: Work, progress: P
     """What a step came to, under pseudonyms; what it drew is locked away."""
     try:
         with contained():
-            return personal.renamed(work(progress), rename)
+            return personal.rename_people(work(progress), rename)
     finally:
         personal.lock(world.ctx.workdir)
 
@@ -207,7 +207,7 @@ def run_attack(world: World, scenario: str, label: str, progress: Progress) -> F
     finding = blank_finding(label, attack, status="failed")
     try:
         ctx = replace(world.ctx, workdir=workdir, progress=progress)
-        result = attacked(attack, world.scenario(scenario, ctx), ctx)
+        result = run_contained(attack, world.scenario(scenario, ctx), ctx)
     except UnsupportedTargetError as error:
         return replace(finding, status="not-applicable", reason=str(error))
     except Exception as error:
@@ -234,7 +234,7 @@ def measure_budget(world: World, scenario: str, label: str, progress: Progress) 
     def trial(attack: Attack, target: Target, progress: Progress) -> Measurement:
         with TemporaryDirectory(dir=personal.folder(world.ctx.workdir)) as workdir:
             own = replace(ctx, workdir=Path(workdir), progress=progress)
-            result = attacked(attack, target, own)
+            result = run_contained(attack, target, own)
         return headline(result, attack)
 
     try:

@@ -34,7 +34,7 @@ class UnfitResultError(ValueError):
     """A plug-in returned something that cannot be taken over."""
 
 
-def attacked(attack: Attack, target: Target, ctx: RunContext) -> AttackResult:
+def run_contained(attack: Attack, target: Target, ctx: RunContext) -> AttackResult:
     """Run an attack; its result is plain data, and its pictures lie in ``ctx.workdir``.
 
     Raises:
@@ -45,10 +45,10 @@ def attacked(attack: Attack, target: Target, ctx: RunContext) -> AttackResult:
     """
     with undisturbed(target.data), contained("the attack"):
         result = attack.run(target, ctx)
-    return checked(result, ctx.workdir)
+    return check_result(result, ctx.workdir)
 
 
-def checked(result: Any, workdir: Path) -> AttackResult:
+def check_result(result: Any, workdir: Path) -> AttackResult:
     """The result of an attack as plain data of the right types.
 
     Raises:

@@ -11,7 +11,7 @@ WIDEN = 3.29 / 1.96
 """From a 95 % to a 99.9 % half-width: schema 1 forgave a null control so much bad luck."""
 
 
-def upgraded(plain: Any) -> Any:
+def upgrade(plain: Any) -> Any:
     """The same record as a reader of the present schema expects it; anything else as it is."""
     if not isinstance(plain, dict) or plain.get("schema") != 1:
         return plain

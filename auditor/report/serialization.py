@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.errors import UsageError
 from auditor.report.audit_report import SCHEMA, AuditReport
-from auditor.report.older import upgraded
+from auditor.report.older import upgrade
 
 _ADAPTER = TypeAdapter(AuditReport)
 
@@ -42,7 +42,7 @@ def loads(text: str | bytes, source: str = "report") -> AuditReport:
         schema = plain.get("schema") if isinstance(plain, dict) else None
         if schema not in (None, *range(1, SCHEMA + 1)):
             raise UsageError(f"{source} has schema {schema}; this version reads up to {SCHEMA}")
-        return _ADAPTER.validate_python(upgraded(plain))
+        return _ADAPTER.validate_python(upgrade(plain))
     except (ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
             raise UsageError(f"{source} is not an audit record: {error}") from None

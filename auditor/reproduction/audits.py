@@ -11,7 +11,7 @@ import yaml
 
 from auditor import config as configuration
 from auditor.artifacts.atomic import write
-from auditor.artifacts.ownership import claimed
+from auditor.artifacts.ownership import hold_folder
 from auditor.pipeline import session
 from auditor.pipeline.resume import AnotherRunError
 from auditor.report import AuditReport, Measurement, PowerOutcome, PrivacyClaim, Scenario
@@ -65,7 +65,7 @@ def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditRepo
     write(out / "audit.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
     config = configuration.load(out / "audit.yaml", {})
     scene.say(f"auditing {model} under {len(defenses)} protections")
-    with claimed(out):
+    with hold_folder(out):
         try:
             return session.audit(config, out, resume=True)
         except AnotherRunError:

@@ -28,7 +28,7 @@ from auditor.models.extractor import CardedExtractor
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
 from auditor.reproduction.plan import Block, block_of
-from auditor.reproduction.scene import Outcome, Scene, kept
+from auditor.reproduction.scene import Outcome, Scene, keep_outcome
 from auditor.training import train_reid
 from auditor.training.job import start
 from auditor.types import Defense, Memo, ReIDDataset, RunContext, Split, Target
@@ -76,7 +76,9 @@ def run(scene: Scene) -> Mapping[str, Outcome]:
     outcomes = {}
     for name, row in scene.plan.rows.items():
         block = block_of(row, scene.preset)
-        outcomes[name] = kept(scene, name, block, partial(_outcome, scene, stage, name, block, ctx))
+        outcomes[name] = keep_outcome(
+            scene, name, block, partial(_outcome, scene, stage, name, block, ctx)
+        )
     return outcomes
 
 

@@ -13,7 +13,7 @@ from auditor.artifacts.atomic import json_bytes, write
 from auditor.console import Display
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.models.card import card_from
-from auditor.models.described import described
+from auditor.models.described import read_description
 from auditor.models.reference import WEIGHTS
 from auditor.report import Measurement
 from auditor.reproduction.plan import Preset, TablePlan
@@ -76,7 +76,7 @@ class Scene:
             UsageError: if the folder holds weights of another training.
         """
         job = self.training(name)
-        if (said := described(job.out)) is not None:
+        if (said := read_description(job.out)) is not None:
             if said.facts.get("recipe") != asdict(job.recipe) or said.arch != job.arch:
                 raise UsageError(f"{job.out} was trained in another way; use another --out")
             return job.out
@@ -118,7 +118,9 @@ class Scene:
         return path
 
 
-def kept(scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], Outcome]) -> Outcome:
+def keep_outcome(
+    scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], Outcome]
+) -> Outcome:
     """A row's outcome, read back if it was finished before with the same settings.
 
     Args:

@@ -38,7 +38,7 @@ def tail(margin: float, reach: float) -> float:
     return ALPHA ** max(1.0, margin / reach) if reach > 0 else 0.0
 
 
-def widened(reach: float, tries: int) -> float:
+def widen(reach: float, tries: int) -> float:
     """How far a side that reaches ``reach`` goes once the largest of ``tries`` was picked.
 
     The same tail at level ``ALPHA / tries`` (Bonferroni).

@@ -34,7 +34,7 @@ def _ratio(measurement: Measurement) -> float:
     return float(sums[0] / sums[1]) if sums[1] else float("nan")
 
 
-def paired(old: Measurement, new: Measurement) -> Interval:
+def paired_interval(old: Measurement, new: Measurement) -> Interval:
     """Both figures over people who are weighed at random, as in the record.
 
     One more person, whom nobody has seen, changes as much as an image can. Where no person differs
@@ -67,7 +67,7 @@ def _drawn(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate(drawn)
 
 
-def unpaired(old: Measurement, new: Measurement) -> Interval:
+def unpaired_interval(old: Measurement, new: Measurement) -> Interval:
     """Square-and-add of the two intervals (MOVER)."""
     value = new.value - old.value
     low = np.hypot(new.value - new.low, old.high - old.value)

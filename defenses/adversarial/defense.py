@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from attacks.inversion.networks import doublings
-from attacks.inversion.reconstruction import judged
+from attacks.inversion.reconstruction import judge_reconstructions
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Finding
@@ -139,7 +139,7 @@ def _co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext)
     with TemporaryDirectory() as workdir:
         judges = ctx.judges or {"target": bare.extractor}
         quiet = replace(ctx, workdir=Path(workdir), judges=judges)
-        result = judged(reverser, 2, 0, seen, quiet, distance)
+        result = judge_reconstructions(reverser, 2, 0, seen, quiet, distance)
     return Finding(
         attack="co-trained reverser",
         plugin="adversarial",

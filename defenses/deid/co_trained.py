@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.identity import IdentityClassifier
-from attacks.protocol.closed_set import named, split_gallery
+from attacks.protocol.closed_set import score_names, split_gallery
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor
@@ -60,4 +60,4 @@ def _named(head: nn.Module, seen: Seen, people: Split, ctx: RunContext) -> Measu
     features = features_of(seen, people, ctx)[asked]
     with torch.no_grad():
         logits: Tensor = head.cpu().eval()(features.cpu())
-    return named(logits, people.pids.unique(), people.pids[asked]).measurements[0]
+    return score_names(logits, people.pids.unique(), people.pids[asked]).measurements[0]

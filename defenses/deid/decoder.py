@@ -20,7 +20,7 @@ HEAD_TO_FOOT, SHOULDERS = 0.9, 0.6
 """Shares of a crop's height and width that a person covers."""
 
 
-def deidentified(images: Tensor, how: Drawn, detail: int) -> Tensor:
+def deidentify(images: Tensor, how: Drawn, detail: int) -> Tensor:
     """What the decoder has to draw instead of images ``(B, 3, H, W)`` in [0, 1].
 
     Args:
@@ -57,7 +57,7 @@ class Decoding(nn.Module):
         dim: length of the feature.
         card: how the extractor answers.
         how: what is drawn.
-        detail: see `deidentified`.
+        detail: see `deidentify`.
         size: (height, width) of what is drawn.
         width: channels of the decoder.
         reduction: of the squared error over a picture's pixels; over pictures it is a mean.
@@ -91,5 +91,5 @@ class Decoding(nn.Module):
     def forward(self, views: Branches, images: Tensor, classes: Tensor) -> Tensor:
         """Equation 2, weighted."""
         small = F.interpolate(images, self.size, mode="bilinear", antialias=True)
-        wanted = deidentified(small, self.how, self.detail)
+        wanted = deidentify(small, self.how, self.detail)
         return self.weight * F.mse_loss(self.draw(seen(views, self.card)).float(), wanted)

@@ -25,7 +25,7 @@ from defenses.dp_gallery.mechanism import (
     Clip,
     Mechanism,
     StickyMechanism,
-    bounded,
+    bound_norms,
     diameter,
     secret_of,
     spread,
@@ -172,7 +172,7 @@ class GalleryNoise:
     def _noise(self, features: Tensor, images: int) -> Noise:
         if self.calibration == "pepr":
             share = PEPR_SHARE * self.epsilon**-PEPR_POWER
-            return GaussianNoise(share * spread(bounded(features, self.clip)), self.delta)
+            return GaussianNoise(share * spread(bound_norms(features, self.clip)), self.delta)
         reach = diameter(
             self.clip, "L1" if self.mechanism == "laplace" else "L2", features.shape[1]
         )
@@ -189,7 +189,7 @@ class GalleryNoise:
         """Everything that is said about the release, certified and measured."""
         noise, copies = mechanism.noise, self._copies
         generator = ctx.generator("defenses.dp_gallery.audit")
-        distances = Distances.of(bounded(features, self.clip), gallery.pids, noise, generator)
+        distances = Distances.of(bound_norms(features, self.clip), gallery.pids, noise, generator)
         reach = diameter(self.clip, noise.norm, features.shape[1])
         certified, person = (
             None if reach is None else noise.epsilon(reach, draws)

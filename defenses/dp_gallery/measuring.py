@@ -10,7 +10,7 @@ from torch import Tensor
 from auditor.data.records import LENGTH
 from auditor.metrics.dp import LowerBound, Scores, lower_bound
 from auditor.report import DistanceEpsilon
-from defenses.dp_gallery.mechanism import Mechanism, StickyMechanism, bounded
+from defenses.dp_gallery.mechanism import Mechanism, StickyMechanism, bound_norms
 from defenses.dp_gallery.noise import Noise
 
 ANCHORS = 1000
@@ -102,7 +102,7 @@ def experiment(
         The bound, and how many trials there were.
     """
     trials = max(FEWEST, min(trials, MOST_VALUES // (2 * draws * pair.shape[1])))
-    first, second = bounded(pair, mechanism.clip).double().numpy()
+    first, second = bound_norms(pair, mechanism.clip).double().numpy()
     scores = []
     for features in pair:
         total: Scores = np.zeros(trials)

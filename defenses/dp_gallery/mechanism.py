@@ -16,7 +16,7 @@ Clip = float | Literal["unit", "none"]
 """Unit norm for every row; at most this L2 norm; or rows as they are."""
 
 
-def bounded(features: Tensor, clip: Clip) -> Tensor:
+def bound_norms(features: Tensor, clip: Clip) -> Tensor:
     """Features ``(N, D)`` to rows whose norm is bounded, row by row and without looking at others.
 
     Shorter rows than ``clip`` stay as they are.
@@ -62,7 +62,7 @@ class Mechanism:
 
     def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
-        rows = bounded(features, self.clip)
+        rows = bound_norms(features, self.clip)
         nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
         drawn = self.noise.draw(tuple(rows.shape), self._keyed(nonce.numpy().tobytes()))
         return rows + torch.from_numpy(drawn).to(rows)
@@ -81,7 +81,7 @@ class StickyMechanism(Mechanism):
 
     def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
         """See `auditor.releasing.ByRecord`."""
-        rows = bounded(features, self.clip)
+        rows = bound_norms(features, self.clip)
         names = [name.tobytes() for name in records.numpy()]
         drawn: list[Rows] = [self.noise.draw(rows.shape[1:], self._keyed(name)) for name in names]
         return rows + torch.from_numpy(np.stack(drawn)).to(rows) if drawn else rows

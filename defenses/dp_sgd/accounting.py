@@ -71,7 +71,7 @@ class Steps:
         return Steps(self.noise_multiplier / members, some, self.count).epsilon(delta)
 
 
-def calibrated(epsilon: float, delta: float, rate: float, count: int) -> float:
+def calibrate(epsilon: float, delta: float, rate: float, count: int) -> float:
     """About the least noise multiplier that certifies (ε, δ).
 
     Raises:

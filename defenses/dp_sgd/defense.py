@@ -9,7 +9,7 @@ from auditor.models.extractor import CardedExtractor
 from auditor.report import AuditedEpsilon
 from auditor.training.sampler import Pictures, pictures
 from auditor.types import RunContext, Target
-from defenses.dp_sgd.accounting import Steps, calibrated
+from defenses.dp_sgd.accounting import Steps, calibrate
 from defenses.dp_sgd.canaries import Canaries
 from defenses.dp_sgd.claim import Promise
 from defenses.dp_sgd.randomness import SecretStream, seeded_secret, system_secret
@@ -174,4 +174,4 @@ class DpSgd:
         # a loader of so many batches, each of which samples everybody at the rate it has
         batches = math.ceil(units / min(self.batch, units))
         batches = int(1 / (1 / batches))  # as Opacus counts them: 98 for 99, by rounding
-        return calibrated(self.epsilon, self.delta, 1 / batches, self.epochs * batches * self.runs)
+        return calibrate(self.epsilon, self.delta, 1 / batches, self.epochs * batches * self.runs)

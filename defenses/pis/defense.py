@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from auditor import plugins
 from auditor.data import open_dataset
-from auditor.data.joining import joined
+from auditor.data.joining import join_splits
 from auditor.errors import UnsupportedTargetError, UsageError
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from defenses.pis.export import export_more, export_shifted
@@ -207,8 +207,8 @@ class IdentityShift:
         if self.partners == "train":
             return data.train
         other = open_dataset(Path(self.partners))
-        everybody = joined(other.gallery, other.query)
-        return joined(everybody, other.train) if len(other.train) else everybody
+        everybody = join_splits(other.gallery, other.query)
+        return join_splits(everybody, other.train) if len(other.train) else everybody
 
 
 @dataclass(frozen=True, kw_only=True)

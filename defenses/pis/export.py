@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from auditor.data.joining import joined
+from auditor.data.joining import join_splits
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from defenses.pis.keeping import KeptShift
 from defenses.pis.mixing import Key
@@ -35,7 +35,7 @@ def export_shifted(
     """
     data, shift = defended.data, _last(defended)
     gallery, query = defended.originals_of_gallery, data.query
-    clean = joined(gallery, query)
+    clean = join_splits(gallery, query)
     key = shift.key(clean, ctx.generator(key_name))
     secrets = _secrets(shift, clean, key)
     border = len(gallery)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator
 
-from auditor.data.joining import joined
+from auditor.data.joining import join_splits
 from auditor.types import Protection, Publish, RunContext, Split, Target
 
 SEARCHED = "utility is searched with queries protected under the gallery's own key"
@@ -41,7 +41,7 @@ def protect(
         bias: why searching with queries under the gallery's key reads better than it should.
     """
     gallery, query = target.data.gallery, target.deployed_query
-    both = publish(joined(gallery, query), ctx.generator(name))
+    both = publish(join_splits(gallery, query), ctx.generator(name))
     rows = torch.arange(len(both))
     return replace(
         target,

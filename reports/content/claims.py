@@ -122,7 +122,7 @@ def reconstruction(bound: ReconstructionBound) -> str:
     )
 
 
-def attacked(scenario: Scenario) -> str:
+def naming_figures(scenario: Scenario) -> str:
     """What the attacks that name people reached, for comparison with the bound."""
     return "; ".join(
         f"{finding.attack}: {label(head.metric)} {number(head.value, 'fraction')}"

@@ -191,7 +191,7 @@ def _claim(scenario: Scenario, claim: PrivacyClaim) -> Row:
         claim.images_per_identity,
         "\n".join(f"{between}, {far} apart: {epsilon}" for between, far, epsilon in distances),
         promises.reconstruction(bound) if bound else None,
-        promises.attacked(scenario) if bound else None,
+        promises.naming_figures(scenario) if bound else None,
         claim.reason,
         "\n".join(claim.remarks),
         promises.training(claim),

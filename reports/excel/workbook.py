@@ -15,7 +15,7 @@ from typing import Any
 from openpyxl import Workbook
 
 from auditor.artifacts.atomic import write
-from auditor.artifacts.personal import revealed
+from auditor.artifacts.personal import reveal_people
 from auditor.gates import Verdict
 from auditor.report import AuditReport
 from reports.excel import sheets, summary_sheets
@@ -38,7 +38,7 @@ def render(
     Raises:
         UsageError: if they are to be named and the table that names them is not there.
     """
-    report = revealed(report, root) if reveal else report
+    report = reveal_people(report, root) if reveal else report
     book = Workbook()
     book.remove(book.worksheets[0])
     summary_sheets.summary(book.create_sheet("Summary"), report, verdicts)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from auditor.report import AuditReport, Finding
 from reports.html.thumbnails import data_uri
-from reports.redaction.blur import blurred
+from reports.redaction.blur import blur_picture
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 8 * 2**20
@@ -70,7 +70,7 @@ def picture(
 
 def _blurred(content: bytes) -> bytes | str:
     try:
-        return blurred(content)
+        return blur_picture(content)
     except (OSError, ValueError, Image.DecompressionBombError):
         return "The picture is not shown: its file cannot be decoded."
 

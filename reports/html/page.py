@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from auditor.artifacts.atomic import write
-from auditor.artifacts.personal import revealed
+from auditor.artifacts.personal import reveal_people
 from auditor.gates import Verdict, decimals, limit_text
 from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Measurement
 from reports.content import (
@@ -71,7 +71,7 @@ def render(
 
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
     """The page as text."""
-    stored, report = report, revealed(report, root) if reveal else report
+    stored, report = report, reveal_people(report, root) if reveal else report
     return (
         environment()
         .get_template("report.html.j2")

@@ -18,7 +18,7 @@ from reports.content.key_findings import defense_phrase
 from reports.content.tables import BARE
 from reports.html.exhibits import BLURRED, read_picture
 from reports.html.thumbnails import data_uri
-from reports.redaction.blur import blurred
+from reports.redaction.blur import blur_picture
 
 EXHIBIT = "reconstructions"
 SHOWN = 3
@@ -119,7 +119,7 @@ def _strip(finding: Finding, root: Path, *, hide: bool) -> _Strip | None:
     if not isinstance(content, bytes):
         return None
     try:
-        with Image.open(io.BytesIO(blurred(content) if hide else content)) as opened:
+        with Image.open(io.BytesIO(blur_picture(content) if hide else content)) as opened:
             pixels = np.asarray(opened.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

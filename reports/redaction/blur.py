@@ -16,7 +16,7 @@ SMALLEST = 16
 """Pixels along a patch, at least."""
 
 
-def blurred(content: bytes) -> bytes:
+def blur_picture(content: bytes) -> bytes:
     """A PNG of the same size in which each patch is one colour, and the patches run together.
 
     Args:

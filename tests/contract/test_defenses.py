@@ -11,7 +11,7 @@ from auditor import plugins
 from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
-from auditor.evaluation.claims import kept
+from auditor.evaluation.claims import void_undone
 from auditor.evaluation.utility import search
 from auditor.types import Exporter, Target
 from defenses.publish.folder import SECRET
@@ -92,7 +92,7 @@ def test_defenses_compose_and_keep_each_others_claims(name, tmp_path):
     assert twice.claims[: len(once.claims)] == once.claims
     trains = once.extractor is not promised.extractor
     assert trains == (name in worlds.RETRAINED)
-    assert (kept(promised, once, name).claims[0].verdict == "VOID") == trains
+    assert (void_undone(promised, once, name).claims[0].verdict == "VOID") == trains
     assert torch.isfinite(stored_gallery(twice, ctx)).all()
 
 

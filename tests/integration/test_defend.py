@@ -15,7 +15,7 @@ from torch import nn
 from auditor.data import open_dataset
 from auditor.embedding import embed
 from auditor.models import open_model
-from auditor.models.described import described
+from auditor.models.described import read_description
 from auditor.models.extractor import CardedExtractor
 from auditor.plugins import registry
 from auditor.report import load
@@ -223,7 +223,7 @@ def test_a_defended_network_is_written_in_three_forms_that_agree(defend):
     assert sorted(p.name for p in out.iterdir()) == names
     card = json.loads((out / "card.json").read_text())
     assert set(card["largest_difference"]) == {n for n in names if n.startswith("model.")}
-    said = described(out / "model.safetensors")
+    said = read_description(out / "model.safetensors")
     assert (said.arch, said.card.height) == ("reference", card["card"]["height"])
     assert said.facts["defenses"][0]["factor"] == 0.8
     images = torch.rand(5, 3, 128, 64, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import re
 import pytest
 import safetensors
 
-from auditor.models.described import KEY, described
+from auditor.models.described import KEY, read_description
 from auditor.models.reference import WEIGHTS
 from auditor.report import load
 
@@ -29,7 +29,7 @@ def test_training_ends_with_weights_and_figures(trained):
     assert "map:" in stdout
     assert "24 people" in stdout
     assert "[1/2] training reference" in stderr
-    said = described(out)
+    said = read_description(out)
     assert said.arch == "reference"
     assert (said.card.height, said.card.width) == (64, 32)
     assert said.facts["people"] == 100
@@ -68,7 +68,7 @@ def test_fine_tuning_says_what_it_began_with(audit, trained, drawn_folder, tmp_p
     code, stdout, _ = audit("train", "--data", drawn_folder, "--out", out, *again)
     assert code == 0
     assert " -> " in stdout
-    assert described(out).card == described(start).card
+    assert read_description(out).card == read_description(start).card
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_weights_that_describe_themselves_wrongly_are_refused(trained, audit, dr
 
 
 def test_other_weights_say_nothing():
-    assert described(WEIGHTS) is None
+    assert read_description(WEIGHTS) is None
 
 
 @pytest.mark.slow
@@ -138,4 +138,4 @@ def test_two_processes_share_a_training_and_one_writes(audit_process, drawn_fold
     assert process.returncode == 0, stderr
     assert stdout.count("trained on 100 people") == 1
     assert "MEMBER: 2/2" in stderr
-    assert described(out).facts["people"] == 100
+    assert read_description(out).facts["people"] == 100

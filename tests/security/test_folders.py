@@ -8,7 +8,7 @@ import pytest
 
 from auditor.artifacts import purge
 from auditor.artifacts.atomic import TEMPORARY, write
-from auditor.artifacts.ownership import MARK, check, claimed, sweep
+from auditor.artifacts.ownership import MARK, check, hold_folder, sweep
 from auditor.errors import UsageError
 from auditor.report import dumps
 from tests import records
@@ -55,7 +55,7 @@ def test_a_link_is_not_followed(audit, write_config, tmp_path, name):
     elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
     elsewhere.mkdir()
     (elsewhere / "precious.json").write_text("p")
-    with claimed(out):
+    with hold_folder(out):
         (out / name).symlink_to(elsewhere)
     before = content(elsewhere)
     for command in (["run", "--config", write_config(), "--out", out], ["purge", out]):
@@ -69,7 +69,7 @@ def test_other_files_beside_an_audit_are_left_alone(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    with claimed(out):
+    with hold_folder(out):
         (out / "personal").mkdir()
         (out / "personal" / "pseudonyms.csv").write_text("P0001,7")
     purge.purge(out)
@@ -78,7 +78,7 @@ def test_other_files_beside_an_audit_are_left_alone(tmp_path):
 
 
 def _hold(out, held, go):
-    with claimed(out):
+    with hold_folder(out):
         held.set()
         go.wait(30)
 
@@ -89,20 +89,20 @@ def test_two_audits_do_not_share_a_folder(tmp_path):
     other = context.Process(target=_hold, args=(tmp_path / "out", held, go))
     other.start()
     assert held.wait(30)
-    with pytest.raises(UsageError, match="another audit is at work"), claimed(tmp_path / "out"):
+    with pytest.raises(UsageError, match="another audit is at work"), hold_folder(tmp_path / "out"):
         pass
     with pytest.raises(UsageError, match="another audit is at work"):
         purge.purge(tmp_path / "out")
     go.set()
     other.join()
-    with claimed(tmp_path / "out"):  # let go, however it ended
+    with hold_folder(tmp_path / "out"):  # let go, however it ended
         assert (tmp_path / "out" / MARK).is_file()
 
 
 @pytest.mark.parametrize("record", [None, "{", "[]"], ids=["none", "damaged", "another"])
 def test_people_can_be_purged_whatever_became_of_the_record(audit, tmp_path, record):
     out = tmp_path / "out"
-    with claimed(out):
+    with hold_folder(out):
         (out / "personal" / "none").mkdir(parents=True)
         (out / "personal" / "none" / "a.png").write_bytes(b"a person")
         write(out / "report.html", b"a person's name")

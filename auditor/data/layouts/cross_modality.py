@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_folders, list_pictures, listed, scanned, within
+from auditor.data.rows import Rows, list_folders, list_lines, list_pictures, scan_pictures, within
 from auditor.errors import DataError
 
 INFRARED = (3, 6)
@@ -52,7 +52,7 @@ def read_sysu(root: Path) -> Rows:
         if (base / "exp" / name).is_file()
         for pid in _numbers(base / "exp" / name)
     }
-    rows = scanned("sysu_mm01", root, base.resolve(), _sysu(base, splits))
+    rows = scan_pictures("sysu_mm01", root, base.resolve(), _sysu(base, splits))
     notice = "Visible pictures are searched by infrared ones, all cameras on both sides."
     return replace(rows, notices=(notice,))
 
@@ -74,7 +74,7 @@ def _sysu(base: Path, splits: dict[int, str]) -> Iterator[Record]:
 
 
 def _numbers(file: Path) -> list[int]:
-    found = [text.strip() for _, line in listed(file) for text in line.split(",")]
+    found = [text.strip() for _, line in list_lines(file) for text in line.split(",")]
     if not all(text.isdecimal() for text in found if text):
         raise DataError(f"{file} holds more than numbers between commas; take the published list")
     return [int(text) for text in found if text]
@@ -101,7 +101,9 @@ def read_regdb(root: Path) -> Rows:
     records: list[Record] = []
     places: list[str] = []
     for name, (split, kind) in REGDB_LISTS.items():
-        for where, line in listed(base / "idx" / name) if (base / "idx" / name).is_file() else ():
+        for where, line in (
+            list_lines(base / "idx" / name) if (base / "idx" / name).is_file() else ()
+        ):
             path = line.rsplit(maxsplit=1)[0]
             person = Path(path).parent.name
             if not person.isdecimal():
@@ -109,6 +111,6 @@ def read_regdb(root: Path) -> Rows:
             # the lists number people anew in each; the folders do not, and some begin at 0
             records.append((path, int(person) + 1, kind, split))
             places.append(where)
-    rows = scanned("regdb", root, base.resolve(), records, places.__getitem__)
+    rows = scan_pictures("regdb", root, base.resolve(), records, places.__getitem__)
     notice = "The first of ten trials: thermal pictures are searched by visible ones."
     return replace(rows, notices=(notice,))

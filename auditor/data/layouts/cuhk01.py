@@ -8,7 +8,7 @@ rules for unlabelled pictures, or by `audit data split`.
 import re
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_pictures, scanned
+from auditor.data.rows import Rows, list_pictures, scan_pictures
 from auditor.errors import DataError
 
 FOLDER = "campus"
@@ -44,7 +44,7 @@ def read_cuhk01(root: Path) -> Rows:
             f"person and 001 to 004 for the picture (first: {strays[0]}); rename them, take them "
             "out, or write a manifest.csv"
         )
-    return scanned("cuhk01", root, base.resolve(), records)
+    return scan_pictures("cuhk01", root, base.resolve(), records)
 
 
 def _parse(file: Path) -> tuple[int, str] | None:

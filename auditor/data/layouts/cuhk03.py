@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from auditor.data.rows import Rows, scanned, within
+from auditor.data.rows import Rows, scan_pictures, within
 from auditor.errors import DataError
 
 VARIANTS = ("labeled", "detected")
@@ -52,7 +52,7 @@ def read_cuhk03(root: Path) -> Rows:
         ]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise DataError(f"{file} is no list of splits as torchreid writes it: {error}") from None
-    rows = scanned("cuhk03", root, base.resolve(), records)
+    rows = scan_pictures("cuhk03", root, base.resolve(), records)
     notice = (
         f"The new protocol's split of the {variant} boxes; train and test people are renumbered."
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_folders, list_pictures, scanned
+from auditor.data.rows import Rows, list_folders, list_pictures, scan_pictures
 from auditor.errors import DataError
 
 CAMERA = re.compile(r"_c([0-9]{1,9})")
@@ -119,7 +119,7 @@ def _rows(layout: str, root: Path, pictures: list[_Picture]) -> Rows:
     pids = {name: pid for pid, name in enumerate(sorted({p.person for p in pictures}), start=1)}
     cameras = _cameras(pictures)
     records = [(p.path, pids[p.person], cameras[p.path], p.split) for p in pictures]
-    return scanned(layout, root, root.resolve(), records)
+    return scan_pictures(layout, root, root.resolve(), records)
 
 
 def _cameras(pictures: list[_Picture]) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from auditor.artifacts.atomic import write
-from auditor.data.rows import COLUMNS, SPLITS, Rows, locate, numbered
+from auditor.data.rows import COLUMNS, SPLITS, Rows, locate, number_people
 from auditor.errors import DataError
 
 REQUIRED = ("path", "pid", "camid")
@@ -63,7 +63,7 @@ def _number(cells: pd.DataFrame) -> tuple[str, ...]:
     cells["pid"] = [match[1] if match else text for match, text in zip(whole, people, strict=True)]
     if "" in people or any(map(_is_pid, cells["pid"])):
         return ()  # a number among names is a mistake to point at
-    pids, notices = numbered(people)
+    pids, notices = number_people(people)
     cells["pid"] = [str(pid) for pid in pids]
     return notices
 

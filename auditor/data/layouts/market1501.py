@@ -6,7 +6,7 @@ The first number is the person (−1 junk, 0 distractor), the one after ``_c`` t
 import re
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_pictures, scanned, within
+from auditor.data.rows import Rows, list_pictures, scan_pictures, within
 from auditor.errors import DataError
 
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
@@ -59,4 +59,4 @@ def read_boxes(layout: str, source: Path, base: Path) -> Rows:
             f"0002_c1s1_000451_03.jpg (first: {strays[0]}); rename them, take them out, "
             "or write a manifest.csv"
         )
-    return scanned(layout, source, base.resolve(), records)
+    return scan_pictures(layout, source, base.resolve(), records)

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, listed, scanned, within
+from auditor.data.rows import Rows, list_lines, scan_pictures, within
 from auditor.errors import DataError
 
 LISTS = {
@@ -54,10 +54,10 @@ def read_msmt17(root: Path) -> Rows:
         if not (base / name).is_file():
             continue
         folder = _folder(base, "train" if split == "train" else "test")
-        for where, line in listed(base / name):
+        for where, line in list_lines(base / name):
             places.append(where)
             records.append(_record(line, folder, split, where))
-    rows = scanned("msmt17", root, base.resolve(), records, places.__getitem__)
+    rows = scan_pictures("msmt17", root, base.resolve(), records, places.__getitem__)
     return replace(rows, notices=_notices(base))
 
 

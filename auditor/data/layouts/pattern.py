@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from auditor.data.rows import SPLITS, Rows, list_folders, list_pictures, numbered, scanned
+from auditor.data.rows import (
+    SPLITS,
+    Rows,
+    list_folders,
+    list_pictures,
+    number_people,
+    scan_pictures,
+)
 from auditor.errors import DataError
 
 GROUPS = ("pid", "camid", "split", "track", "time")
@@ -36,9 +43,9 @@ def read_pattern(root: Path, pattern: str) -> Rows:
     wrong = sorted(set(said["split"]) - {*SPLITS, ""})
     if wrong:
         raise DataError(f"{root}: the pattern reads the split {wrong[0]!r}; it takes {SPLITS}")
-    pids, notices = numbered(said["pid"].tolist())
+    pids, notices = number_people(said["pid"].tolist())
     records = list(zip(found, pids, said["camid"], said["split"], strict=True))
-    rows = scanned("pattern", root, root.resolve(), records)
+    rows = scan_pictures("pattern", root, root.resolve(), records)
     kept = [name for name in ("track", "time") if name in expression.groupindex]
     lost = len(files) - len(found)
     if lost:

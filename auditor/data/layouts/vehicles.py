@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, listed, scanned, within
+from auditor.data.rows import Rows, list_lines, scan_pictures, within
 from auditor.errors import DataError
 
 LISTS = "train_test_split"
@@ -35,14 +35,14 @@ def read_veriwild(root: Path) -> Rows:
     """
     base = _base(root, find_veriwild)
     lists = base / LISTS
-    cameras = dict(_information(line) for _, line in listed(lists / "vehicle_info.txt"))
+    cameras = dict(_information(line) for _, line in list_lines(lists / "vehicle_info.txt"))
     test = _smallest(lists, r"test_(\d+)\.txt")
     parts = {lists / "train_list.txt": "train", test: "gallery"}
     parts[test.with_name(f"{test.stem}_query.txt")] = "query"
     records: list[Record] = []
     places: list[str] = []
     for file, split in parts.items():
-        for where, line in listed(file) if file.is_file() else ():
+        for where, line in list_lines(file) if file.is_file() else ():
             vehicle, _, picture = line.removesuffix(".jpg").partition("/")
             if not vehicle.isdecimal() or not picture:
                 raise DataError(f"{where}: {line[:80]!r} is not vehicle/picture")
@@ -82,7 +82,7 @@ def read_vehicleid(root: Path) -> Rows:
     records: list[Record] = []
     places: list[str] = []
     for file, split in ((base / LISTS / "train_list.txt", "train"), (test, "")):
-        for where, line in listed(file):
+        for where, line in list_lines(file):
             match = re.fullmatch(r"(\w+)\s+(\d{1,18})", line)
             if match is None:
                 raise DataError(f"{where}: {line[:80]!r} is not a picture and a vehicle")
@@ -109,5 +109,5 @@ def _smallest(lists: Path, name: str) -> Path:
 def _rows(
     layout: str, root: Path, base: Path, records: list[Record], places: list[str], test: Path
 ) -> Rows:
-    rows = scanned(layout, root, base.resolve(), records, places.__getitem__)
+    rows = scan_pictures(layout, root, base.resolve(), records, places.__getitem__)
     return replace(rows, notices=(f"The test set is that of {test.name}.",))

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from auditor.data.rows import Rows, list_pictures, listed, scanned, within
+from auditor.data.rows import Rows, list_lines, list_pictures, scan_pictures, within
 from auditor.errors import DataError
 
 FOLDERS = {"train": "train", "query": "query", "test": "gallery"}
@@ -52,7 +52,7 @@ def read_veri(root: Path) -> Rows:
         for where, name in names:
             places.append(where)
             records.append(_record(name, part, split, where))
-    rows = scanned("veri", root, base.resolve(), records, places.__getitem__)
+    rows = scan_pictures("veri", root, base.resolve(), records, places.__getitem__)
     return replace(rows, notices=(*notices, *_doubled(records)))
 
 
@@ -66,7 +66,7 @@ def _names(base: Path, part: str) -> tuple[list[tuple[str, str]], int]:
     files = [file.name for file in list_pictures(folder)] if folder.is_dir() else []
     if not names_file.is_file():
         return [(f"{folder / name}", name) for name in files], 0
-    names = listed(names_file)
+    names = list_lines(names_file)
     return names, len(set(files) - {name for _, name in names})
 
 

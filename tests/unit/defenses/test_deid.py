@@ -14,7 +14,7 @@ from auditor.evaluation.utility import search
 from auditor.models.architectures.branches import Branches
 from auditor.models.card import Card
 from defenses.deid import Deid
-from defenses.deid.decoder import Decoding, deidentified
+from defenses.deid.decoder import Decoding, deidentify
 from defenses.deid.identity import Naming, cross_entropy_to_uniform
 from defenses.retrain import seen
 from tests import worlds
@@ -32,23 +32,23 @@ def pictures():
 
 
 def test_pixelation_replaces_blocks_by_their_mean(pictures):
-    drawn = deidentified(pictures, "pixelated", 4)
+    drawn = deidentify(pictures, "pixelated", 4)
     for row, column in ((0, 0), (8, 4), (60, 28)):
         block = drawn[1, 2, row : row + 4, column : column + 4]
         mean = pictures[1, 2, row : row + 4, column : column + 4].mean()
         assert torch.allclose(block, mean.expand_as(block))
-    assert deidentified(pictures, "pixelated", 7).shape == pictures.shape
+    assert deidentify(pictures, "pixelated", 7).shape == pictures.shape
 
 
 def test_blurring_keeps_the_mean_and_takes_detail_away(pictures):
-    drawn = deidentified(pictures, "blurred", 6)
+    drawn = deidentify(pictures, "blurred", 6)
     assert drawn.mean().item() == pytest.approx(pictures.mean().item(), abs=0.01)
     assert drawn.std() < 0.2 * pictures.std()
 
 
 def test_obfuscation_covers_the_person_and_nothing_else(pictures):
     kept = pictures.clone()
-    drawn = deidentified(pictures, "obfuscated", 4)
+    drawn = deidentify(pictures, "obfuscated", 4)
     inner = drawn[:, :, 3:61, 6:26]
     assert torch.allclose(inner, pictures.mean((2, 3), keepdim=True).expand_as(inner))
     assert torch.equal(drawn[..., :6], pictures[..., :6])
@@ -56,7 +56,7 @@ def test_obfuscation_covers_the_person_and_nothing_else(pictures):
 
 
 def test_the_clean_control_is_the_picture_itself(pictures):
-    assert torch.equal(deidentified(pictures, "clean", 4), pictures)
+    assert torch.equal(deidentify(pictures, "clean", 4), pictures)
 
 
 @pytest.mark.parametrize(("dim", "size"), [(128, (64, 32)), (50, (32, 16))])

@@ -21,7 +21,7 @@ from auditor.releasing import release_records
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
 from defenses.dp_gallery.measuring import experiment
-from defenses.dp_gallery.mechanism import Mechanism, bounded, diameter
+from defenses.dp_gallery.mechanism import Mechanism, bound_norms, diameter
 from defenses.dp_gallery.noise import GaussianNoise
 from tests import worlds
 from tests.golden.test_gaussian_mechanism import epsilon_of
@@ -346,12 +346,12 @@ class TestLaplace:
 class TestClipping:
     def test_long_rows_are_cut_and_short_ones_kept(self):
         rows = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
-        cut = bounded(rows, 2.5)
+        cut = bound_norms(rows, 2.5)
         assert torch.allclose(cut, torch.tensor([[1.5, 2.0], [0.3, 0.4], [0.0, 0.0]]))
-        assert torch.equal(bounded(rows, "none"), rows)
+        assert torch.equal(bound_norms(rows, "none"), rows)
 
     def test_no_two_rows_lie_farther_apart_than_certified(self):
-        rows = bounded(features(200, 8), 2.0).double()
+        rows = bound_norms(features(200, 8), 2.0).double()
         assert torch.pdist(rows).max() <= diameter(2.0, "L2", 8) + 1e-5
         assert torch.pdist(rows, p=1.0).max() <= diameter(2.0, "L1", 8) + 1e-5
 

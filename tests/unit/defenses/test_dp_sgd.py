@@ -23,7 +23,7 @@ from auditor.models.extractor import CardedExtractor
 from auditor.training.sampler import pictures
 from auditor.types import RunContext
 from defenses.dp_sgd import DpSgd
-from defenses.dp_sgd.accounting import Steps, calibrated
+from defenses.dp_sgd.accounting import Steps, calibrate
 from defenses.dp_sgd.canaries import Canaries
 from defenses.dp_sgd.randomness import SecretSampler, SecretStream, seeded_secret
 from defenses.dp_sgd.student import Student, Unaliased, private_copy, unwrap_norms
@@ -104,12 +104,12 @@ class TestAccounting:
 
     @pytest.mark.parametrize("epsilon", [1.0, 20.0])
     def test_the_calibrated_noise_certifies_epsilon_and_hardly_more(self, epsilon):
-        noise = calibrated(epsilon, 1e-5, 0.1, 50)
+        noise = calibrate(epsilon, 1e-5, 0.1, 50)
         assert 0.94 * epsilon < Steps(noise, 0.1, 50).epsilon(1e-5) <= epsilon
 
     def test_an_epsilon_that_no_noise_reaches_is_refused(self):
         with pytest.raises(UsageError, match=r"no noise certifies epsilon 1e-09 .* fewer epochs"):
-            calibrated(1e-9, 1e-5, 1.0, 10)
+            calibrate(1e-9, 1e-5, 1.0, 10)
 
 
 class TestRandomness:

@@ -10,7 +10,7 @@ from scipy.ndimage import convolve1d
 
 from attacks.identity import IdentityRetrieval
 from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
-from auditor.data.joining import joined
+from auditor.data.joining import join_splits
 from auditor.errors import DataError
 from auditor.evaluation.utility import search
 from auditor.types import RunContext, Selection, Split, Target
@@ -233,7 +233,7 @@ class TestPublishing:
             {"a": torch.tensor([2])},
             torch.tensor([1]),
         )
-        both = joined(first, second)
+        both = join_splits(first, second)
         assert both.pids.tolist() == [1, 2, 3]
         assert both.camids.tolist() == [0, 1, 2]
         assert {name: column.tolist() for name, column in both.attributes.items()} == {

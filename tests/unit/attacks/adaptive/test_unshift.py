@@ -14,7 +14,7 @@ from attacks.adaptive.unshift import halves, own_publications
 from attacks.identity import IdentityRetrieval
 from attacks.learners.mapping import Map
 from attacks.linkage import Linkage
-from attacks.protocol.publication import published
+from attacks.protocol.publication import publish_own
 from auditor.data.images import MemoryImages
 from auditor.errors import DataError, UnsupportedTargetError
 from auditor.types import Protection, RunContext, Split, Target
@@ -168,7 +168,7 @@ class TestUnshift:
     def test_a_protection_must_keep_the_rows(self):
         target = worlds.told(worlds.leaky(), lambda split, generator: split.take(torch.arange(3)))
         with pytest.raises(DataError, match="must keep the rows"):
-            published(target, target.data.auxiliary, RunContext(), "test")
+            publish_own(target, target.data.auxiliary, RunContext(), "test")
 
     @pytest.mark.parametrize("fields", [{"keys": 0}, {"hidden": 0}, {"epochs": -1}])
     def test_fields_that_make_no_sense_are_refused(self, fields):

@@ -6,9 +6,15 @@ import torch
 
 from attacks.attribute.colours import palettes, with_colours
 from attacks.attribute.labels import MEASURABLE, attackable, recode
-from attacks.attribute.learning import FOLDS, Known, calibrate, calibrated
-from attacks.attribute.pooling import CANDIDATES, choose_neighbours, fit_whitening, folds, pooled
-from attacks.attribute.scoring import attribute_measurements, inferred
+from attacks.attribute.learning import FOLDS, Known, calibrate, calibrate_learner
+from attacks.attribute.pooling import (
+    CANDIDATES,
+    choose_neighbours,
+    fit_whitening,
+    folds,
+    pool_neighbours,
+)
+from attacks.attribute.scoring import attribute_measurements, score_attributes
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.statistics.intervals import proportion
@@ -74,7 +80,7 @@ class TestRareValues:
     def test_what_too_few_people_carry_is_not_measured_and_said_to_be_so(self):
         codes = attackable(self.people, self.people, MEASURABLE)
         assert codes == {"hat": [0, 1]}
-        found = inferred([torch.eye(2)[[0] * 20 + [1] * 25]], self.people, codes, {"hat"})
+        found = score_attributes([torch.eye(2)[[0] * 20 + [1] * 25]], self.people, codes, {"hat"})
         assert found.measurements[0].n == 40
         assert found.notes[1] == "not measured, values that too few people carry: hat (5 people)"
 
@@ -96,7 +102,7 @@ class TestRows:
         for neighbours in (0, 3, 99):
             nearest = np.argsort(-(rows @ rows.T).numpy(), axis=1)[:, : neighbours + 1]
             wanted = torch.stack([rows[list(r)].mean(0) for r in nearest])
-            assert torch.allclose(pooled(rows, neighbours), wanted, atol=1e-6)
+            assert torch.allclose(pool_neighbours(rows, neighbours), wanted, atol=1e-6)
 
     def test_whitening_evens_out_the_spread_within_people(self):
         pids = torch.arange(60).repeat_interleave(20)
@@ -167,7 +173,7 @@ class TestCalibration:
             seen.append(set(part.pids.tolist()))
             return lambda rows: [torch.zeros(len(rows), 2)]
 
-        calibrated(learn, known, folds(pids, FOLDS, generator()), torch.randn(4, 3))
+        calibrate_learner(learn, known, folds(pids, FOLDS, generator()), torch.randn(4, 3))
         *parts, everybody = seen
         assert everybody == set(range(12))
         assert set.intersection(*parts) == set()

@@ -14,7 +14,7 @@ from attacks.identity import (
     IdentityPlda,
     IdentityTransductive,
 )
-from attacks.protocol.closed_set import named, split_by_camera, split_by_image
+from attacks.protocol.closed_set import score_names, split_by_camera, split_by_image
 from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.types import ReIDDataset, RunContext, Split, Target
@@ -100,7 +100,7 @@ def test_lda_beats_the_softmax_where_the_noise_has_a_direction(ctx):
 def test_top5_counts_what_top1_misses():
     logits = torch.tensor([[5.0, 4, 3, 2, 1, 0], [0, 1, 2, 3, 4, 5]])
     people = torch.tensor([10, 20, 30, 40, 50, 60])
-    top1, top5 = named(logits, people, torch.tensor([20, 10])).measurements
+    top1, top5 = score_names(logits, people, torch.tensor([20, 10])).measurements
     assert (top1.value, top5.value) == (0.0, 0.5)
     assert top5.chance == pytest.approx(5 / 6)
 

@@ -7,7 +7,7 @@ import torch
 
 from attacks.inversion import agreement
 from attacks.inversion.reconstruction import judge_pictures
-from attacks.inversion.scoring import FALSE_MATCH_RATES, Trial, identified
+from attacks.inversion.scoring import FALSE_MATCH_RATES, Trial, score_identity
 from auditor.metrics.perceptual import PerceptualDistance
 from tests import worlds
 
@@ -50,7 +50,7 @@ def pairs(trial):
 
 
 def figures(trial, tmp_path, name="target"):
-    found, note = identified(name, trial.target.extractor, trial, worlds.context(tmp_path))
+    found, note = score_identity(name, trial.target.extractor, trial, worlds.context(tmp_path))
     return {m.metric: m for m in found}, note
 
 

@@ -13,10 +13,10 @@ from attacks.membership import (
     MembershipLira,
     MembershipSimilarity,
 )
-from attacks.membership.candidates import candidates_of, divided, strangers_of
+from attacks.membership.candidates import candidates_of, divide_people, strangers_of
 from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.scoring import blind_extractors
-from attacks.membership.shadows import trained_shadow
+from attacks.membership.shadows import train_shadow
 from attacks.membership.similarity import LEVELS, quantiles
 from attacks.membership.statistics import (
     CHANGES,
@@ -108,7 +108,7 @@ class TestCandidates:
     def test_known_and_attacked_share_nobody_and_hold_both_sides(self, share, ctx):
         people = candidates_of(Target(Pixels(), self.data), ctx)
         for seed in range(5):
-            known, attacked = divided(people, share, generator(seed))
+            known, attacked = divide_people(people, share, generator(seed))
             assert not set(known.pids.tolist()) & set(attacked.pids.tolist())
             assert len(known) + len(attacked) == len(people)
             for side in (known, attacked):
@@ -296,7 +296,7 @@ class TestShift:
 @pytest.fixture(scope="module")
 def overfitted(crowd, tmp_path_factory):
     """A small network trained on the members until it knows them by heart."""
-    return trained_shadow(
+    return train_shadow(
         crowd.train,
         size=(32, 16),
         width=8,

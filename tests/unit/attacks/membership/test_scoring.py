@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from attacks.membership.scoring import Level, Scores, blind_extractors, judged
+from attacks.membership.scoring import Level, Scores, blind_extractors, score_membership
 
 
 def people(members, others, pictures=3):
@@ -31,7 +31,7 @@ def figures(ours, *blind, **sides):
 
     names = ["one", "two"][: len(blind)]
     unseen = {name: scores(given) for name, given in zip(names, blind, strict=True)}
-    result = judged(given, scores(ours), unseen, "known to nobody")
+    result = score_membership(given, scores(ours), unseen, "known to nobody")
     return {m.metric: m for m in result.measurements}, result
 
 

@@ -22,7 +22,7 @@ def test_people_are_numbered_in_the_drawn_order():
 
 def test_every_identity_in_a_record_is_renamed():
     rename = personal.under(NAMES)
-    record = personal.renamed(detailed_record(), rename)
+    record = personal.rename_people(detailed_record(), rename)
     bare = record.scenarios[0]
     real = {m.query_id for s in detailed_record().scenarios for m in s.matches}
     assert real & {"100", "101"}
@@ -57,10 +57,12 @@ def test_a_distractor_stays_nobody_and_strangers_get_one_number_each():
 
 
 def test_the_order_of_people_tells_nothing():
-    forward = personal.renamed(example_record(), personal.under(NAMES))
+    forward = personal.rename_people(example_record(), personal.under(NAMES))
     matches = forward.scenarios[0].matches
     assert [m.query_id for m in matches] == sorted(m.query_id for m in matches)
-    persons = personal.renamed(detailed_record(), personal.under(NAMES)).scenarios[0].findings[0]
+    persons = (
+        personal.rename_people(detailed_record(), personal.under(NAMES)).scenarios[0].findings[0]
+    )
     assert list(persons.measurements[0].persons) == sorted(persons.measurements[0].persons)
 
 
@@ -68,25 +70,25 @@ def test_the_table_names_everybody_again(tmp_path):
     key = personal.save_names(tmp_path, NAMES)
     assert (tmp_path / personal.NAMES).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "personal").stat().st_mode & 0o777 == 0o700
-    named = personal.renamed(example_record(), personal.under(NAMES))
+    named = personal.rename_people(example_record(), personal.under(NAMES))
     named = replace(named, pseudonyms=key)
-    again = personal.revealed(loads(dumps(named)), tmp_path)
+    again = personal.reveal_people(loads(dumps(named)), tmp_path)
     known = {m.query_id for m in again.scenarios[0].matches}
     assert {"100", "101"} <= known
     assert "P0002" not in known
 
 
 def test_a_record_without_pseudonyms_needs_no_table(tmp_path):
-    assert personal.revealed(example_record(), tmp_path) == example_record()
+    assert personal.reveal_people(example_record(), tmp_path) == example_record()
 
 
 def test_a_missing_or_foreign_table_names_nobody(tmp_path):
     record = replace(example_record(), pseudonyms="ab" * 8)
     with pytest.raises(UsageError, match="leave out --reveal"):
-        personal.revealed(record, tmp_path)
+        personal.reveal_people(record, tmp_path)
     personal.save_names(tmp_path, NAMES)
     with pytest.raises(UsageError, match="belongs to another record"):
-        personal.revealed(record, tmp_path)
+        personal.reveal_people(record, tmp_path)
 
 
 def test_files_named_after_people_leave_the_record(tmp_path):
@@ -138,4 +140,4 @@ def test_the_check_on_texts_sees_names_and_pictures(text):
 
 def test_a_listed_person_is_renamed_too():
     person = Exposed(pseudonym="100", leakage=1.0, attack="a", images=1, average=1.0)
-    assert personal.renamed((person,), personal.under(NAMES))[0].pseudonym == "P0002"
+    assert personal.rename_people((person,), personal.under(NAMES))[0].pseudonym == "P0002"

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from auditor.data.resplit import resplit
-from auditor.data.rows import scanned
+from auditor.data.rows import scan_pictures
 from auditor.errors import DataError
 
 
 def rows(tmp_path, pictures):
     """`Rows` of (pid, camid) pairs; nobody opens their files."""
     records = [(f"{n:04d}.png", pid, camid, "") for n, (pid, camid) in enumerate(pictures)]
-    return scanned("folder", tmp_path, tmp_path.resolve(), records)
+    return scan_pictures("folder", tmp_path, tmp_path.resolve(), records)
 
 
 def draw(rows, seed=0, **options):
@@ -60,7 +60,7 @@ def test_the_order_of_the_rows_makes_no_difference(tmp_path):
     pictures = [(pid, c) for pid in range(1, 9) for c in ("1", "2", "2")]
     there = rows(tmp_path, pictures)
     records = list(there.table.itertuples(index=False))[::-1]
-    back = scanned("folder", tmp_path, tmp_path.resolve(), records)
+    back = scan_pictures("folder", tmp_path, tmp_path.resolve(), records)
     one, other = (draw(r).sort_values("path")["split"].tolist() for r in (there, back))
     assert one == other
     assert one != draw(there, seed=1).sort_values("path")["split"].tolist()

@@ -8,7 +8,7 @@ import torch
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.evaluation.budget import budget_curves, cost_of, scaled
-from auditor.evaluation.saturation import completed, statement
+from auditor.evaluation.saturation import complete_curve, statement
 from auditor.report import Curve, Measurement
 from auditor.types import Memo
 from tests import worlds
@@ -159,13 +159,13 @@ class TestStatement:
     )
     def test_it_follows_from_the_last_step_and_the_interval(self, values, words):
         headline = measured("top1", 0.6, half=0.02)
-        found = completed(curve(*values), 80.0, headline)
+        found = complete_curve(curve(*values), 80.0, headline)
         assert found.statement.startswith(words)
         assert found.statement.endswith("the interval's half-width is 2.0 points")
         assert found.points[-1] == (80.0, 0.6, 0.58, 0.62)
 
     def test_one_point_is_enough_to_compare_with(self):
-        assert completed(curve(0.2), 80.0, measured("top1", 0.6)).statement.startswith("not")
+        assert complete_curve(curve(0.2), 80.0, measured("top1", 0.6)).statement.startswith("not")
 
     def test_where_lower_is_leakier_a_fall_is_a_gain_of_the_adversary(self):
         headline = measured("lpips", 0.2, half=0.02, worse="lower", unit="distance")
@@ -176,5 +176,5 @@ class TestStatement:
 
     def test_what_never_changes_does_not_depend_on_it(self):
         same = measured("top1", 0.5, half=0.02)
-        assert completed(curve(0.5, 0.5), 80.0, same) is None
-        assert completed(curve(0.5, 0.51), 80.0, same) is not None
+        assert complete_curve(curve(0.5, 0.5), 80.0, same) is None
+        assert complete_curve(curve(0.5, 0.51), 80.0, same) is not None

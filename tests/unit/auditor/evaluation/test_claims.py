@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auditor import plugins
-from auditor.evaluation.claims import apply_defense, kept, tried
+from auditor.evaluation.claims import apply_defense, void_refuted, void_undone
 from auditor.releasing import Composed, as_is
 from auditor.report import NoisyTraining, PrivacyVerdict
 from auditor.types import RunContext
@@ -47,14 +47,14 @@ def noisy(*pids):
 
 
 def verdict(before, after):
-    (found,) = kept(before, after, "later").claims
+    (found,) = void_undone(before, after, "later").claims
     return found.verdict
 
 
 class TestTraining:
     def test_another_network_voids_it_and_leaves_no_figure(self):
         before = trainable(TRAINED)
-        (found,) = kept(before, retrained(before), "later").claims
+        (found,) = void_undone(before, retrained(before), "later").claims
         assert found.verdict == "VOID"
         assert found.reason.startswith("later put another network in the place of the one this")
         assert (found.epsilon_certified, found.epsilon_identity, found.audited) == (None,) * 3
@@ -67,8 +67,8 @@ class TestTraining:
 
     def test_it_stays_void_and_keeps_its_first_reason(self):
         before = trainable(TRAINED)
-        once = kept(before, retrained(before), "first")
-        (found,) = kept(once, once, "second").claims
+        once = void_undone(before, retrained(before), "first")
+        (found,) = void_undone(once, once, "second").claims
         assert found.reason.startswith("first put")
 
     @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ class TestTraining:
 
     def test_every_network_that_was_put_in_place_is_remembered(self):
         before = trainable()
-        after = kept(before, retrained(before), "one")
-        assert kept(after, after, "two").trained == ("one",)
+        after = void_undone(before, retrained(before), "one")
+        assert void_undone(after, after, "two").trained == ("one",)
 
 
 class TestRelease:
     def test_more_noise_on_the_noisy_rows_leaves_it_standing(self):
         before = noisy()
         after = GalleryNoise(trials=200, epsilon=1.0).apply(before, RunContext())
-        assert [c.verdict for c in kept(before, after, "later").claims] == ["CONSISTENT"] * 2
+        assert [c.verdict for c in void_undone(before, after, "later").claims] == ["CONSISTENT"] * 2
 
     def test_a_release_of_its_own_voids_it(self):
         before = noisy()
@@ -115,7 +115,7 @@ class TestRelease:
         blur, noise = Blur(kernel=(1, 1), image_size=(8, 4)), GalleryNoise(trials=200)
         blurred, protected = blur.apply(bare, ctx), noise.apply(bare, ctx)
         assert verdict(blurred, noise.apply(blurred, ctx)) == "VOID"
-        (found,) = kept(protected, blur.apply(protected, ctx), "blur").claims
+        (found,) = void_undone(protected, blur.apply(protected, ctx), "blur").claims
         assert found.verdict == "VOID"
         assert "no ε covers those" in found.reason
 
@@ -181,7 +181,7 @@ class TestDrawnAgain:
         return honest if release is None else replace(honest, release=release(honest.claims[0]))
 
     def reason(self, target, before=None):
-        (found,) = tried(before or self.bare, target, RunContext()).claims
+        (found,) = void_refuted(before or self.bare, target, RunContext()).claims
         assert (found.verdict == "VOID") == bool(found.reason.startswith(("drawn", "its noise")))
         return found.reason if found.verdict == "VOID" else ""
 
@@ -224,4 +224,6 @@ class TestDrawnAgain:
     def test_sticky_noise_on_noisy_rows_is_not_refuted_by_those(self):
         once = self.promised()
         twice = GalleryNoise(trials=200, sticky=True).apply(once, RunContext())
-        assert [c.verdict for c in tried(once, twice, RunContext()).claims] == ["CONSISTENT"] * 2
+        assert [c.verdict for c in void_refuted(once, twice, RunContext()).claims] == [
+            "CONSISTENT"
+        ] * 2

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from auditor.config import AuditConfig, RankingConfig, load
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UsageError
-from auditor.evaluation.rank_lists import CELL, MARGIN, chosen
-from auditor.evaluation.utility import deployed, utility
-from auditor.metrics.reranking import expanded, k_reciprocal
+from auditor.evaluation.rank_lists import CELL, MARGIN, choose_queries
+from auditor.evaluation.utility import score_deployed, utility
+from auditor.metrics.reranking import expand_queries, k_reciprocal
 from auditor.metrics.retrieval import evaluate, evaluate_scores
 from auditor.metrics.similarity import Similarities, Truth
 from auditor.report import LISTED
@@ -89,12 +89,16 @@ class TestRanking:
         ranking = RankingConfig.model_validate(
             {"rerank": "k_reciprocal", "expansion": "average", "neighbours": 3, "k1": 4}
         )
-        averaged = expanded(query, gallery, k=3, alpha=0.0, distance="euclidean")
+        averaged = expand_queries(query, gallery, k=3, alpha=0.0, distance="euclidean")
         wanted = k_reciprocal(averaged, gallery, k1=4, distance="euclidean")(slice(0, 9))
-        assert torch.equal(deployed(ranking, query, gallery, "euclidean")(slice(0, 9)), wanted)
+        assert torch.equal(
+            score_deployed(ranking, query, gallery, "euclidean")(slice(0, 9)), wanted
+        )
         alpha = RankingConfig(expansion="alpha", neighbours=3, alpha=2.0)
-        weighted = Similarities.of(expanded(query, gallery, k=3, alpha=2.0), gallery, "cosine")
-        found = deployed(alpha, query, gallery, "cosine")(slice(0, 9))
+        weighted = Similarities.of(
+            expand_queries(query, gallery, k=3, alpha=2.0), gallery, "cosine"
+        )
+        found = score_deployed(alpha, query, gallery, "cosine")(slice(0, 9))
         assert torch.equal(found, weighted(slice(0, 9)))
 
     @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ class TestRankLists:
 )
 def test_wrong_ones_first_and_each_makes_room_for_the_other(correct, count, wanted):
     rank = torch.arange(1.0, len(correct) + 1)
-    assert chosen(rank, torch.tensor(correct).bool(), count) == wanted
+    assert choose_queries(rank, torch.tensor(correct).bool(), count) == wanted
 
 
 def similar(query, gallery, data, row):

@@ -14,7 +14,7 @@ from auditor.cli.compare import lines
 from auditor.gates import exit_code
 from auditor.gates.comparison import changes, compare
 from auditor.report import AuditReport, Measurement, Scenario
-from auditor.statistics.paired import paired, shared_people, unpaired
+from auditor.statistics.paired import paired_interval, shared_people, unpaired_interval
 from reports.ci.comparison import render
 from tests.records import HOSTILE, example_record, hostile_record, identity, powerful_record
 
@@ -50,7 +50,7 @@ def only(comparison):
 class TestIntervals:
     def test_the_paired_one_is_that_of_the_persons_differences(self):
         old, new = (rate(drawn(seed, 200, p)) for seed, p in ((1, 0.4), (2, 0.55)))
-        low, high = paired(old, new)
+        low, high = paired_interval(old, new)
         per_person = [
             new.persons[k][0] / 5 - old.persons[k][0] / 5 for k in old.persons
         ]  # as many images for everyone: the ratio of sums is the mean
@@ -68,7 +68,7 @@ class TestIntervals:
             for p in (persons, more)
             for v in [sum(h for h, _ in p.values()) / sum(c for _, c in p.values())]
         )
-        low, high = paired(old, new)
+        low, high = paired_interval(old, new)
         assert low < new.value - old.value < high
         influence = [
             (more[k][0] - new.value * c) - (persons[k][0] - old.value * c)
@@ -86,18 +86,18 @@ class TestIntervals:
         hits = drawn(3, 200, 0.5)
         fewer = np.maximum(0, hits - (np.arange(200) % 4 == 0))
         old, new = rate(hits), rate(fewer)
-        (low, high), (wide_low, wide_high) = paired(old, new), unpaired(old, new)
+        (low, high), (wide_low, wide_high) = paired_interval(old, new), unpaired_interval(old, new)
         assert high - low < (wide_high - wide_low) / 2
 
     def test_labels_that_mean_other_people_do_no_harm(self):
         old, new = rate(drawn(5, 300, 0.5)), rate(drawn(6, 300, 0.5))
-        low, high = paired(old, new)
+        low, high = paired_interval(old, new)
         halves = [1.97 * np.std([h / 5 for h, _ in m.persons.values()]) / 300**0.5
                   for m in (old, new)]  # fmt: skip
         assert high - low == pytest.approx(2 * np.hypot(*halves), rel=0.1)
 
     def test_nobody_changed_is_not_certainty(self):
-        low, high = paired(rate([5] * 80), rate([5] * 80))
+        low, high = paired_interval(rate([5] * 80), rate([5] * 80))
         # with 4.51 % of all people changed, none among 80 is seen one time in forty
         assert high == pytest.approx(1 - 0.025 ** (1 / 80))
         assert low == -high
@@ -105,7 +105,7 @@ class TestIntervals:
     def test_the_unpaired_one_is_square_and_add(self):
         old = Measurement(metric="x", value=0.5, n=9, low=0.4, high=0.7)
         new = Measurement(metric="x", value=0.6, n=9, low=0.55, high=0.62)
-        assert unpaired(old, new) == pytest.approx(
+        assert unpaired_interval(old, new) == pytest.approx(
             (0.1 - (0.05**2 + 0.2**2) ** 0.5, 0.1 + (0.02**2 + 0.1**2) ** 0.5)
         )
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from auditor.errors import DataError, ModelError
 from auditor.metrics import reranking
-from auditor.metrics.reranking import expanded, k_reciprocal
+from auditor.metrics.reranking import expand_queries, k_reciprocal
 from auditor.metrics.retrieval import evaluate, evaluate_scores
 from auditor.metrics.similarity import Truth
 
@@ -151,7 +151,7 @@ class TestExpansion:
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     def test_queries_are_the_weighted_mean(self, alpha, k, distance):
         query, gallery = draw_world(4, 7, 20)[0]
-        found = expanded(query, gallery, k=k, alpha=alpha, distance=distance).numpy()
+        found = expand_queries(query, gallery, k=k, alpha=alpha, distance=distance).numpy()
         query, gallery = query.double().numpy(), gallery.double().numpy()
         unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (query, gallery)]
         if distance == "cosine":
@@ -170,19 +170,21 @@ class TestExpansion:
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     def test_nobody_to_average_with_is_the_plain_ranking(self, alpha, distance):
         features, labels = draw_world(5, 40, 90)
-        query = expanded(*features, k=0, alpha=alpha, distance=distance)
+        query = expand_queries(*features, k=0, alpha=alpha, distance=distance)
         plain = evaluate(*features, *labels, distance=distance)
         again = evaluate(query, features[1], *labels, distance=distance)
         assert torch.equal(plain.average_precision, again.average_precision)
 
     def test_ties_go_to_the_earlier_entry(self):
         gallery = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
-        found = expanded(torch.tensor([[1.0, 1.0]]), gallery, k=1, alpha=0.0, distance="euclidean")
+        found = expand_queries(
+            torch.tensor([[1.0, 1.0]]), gallery, k=1, alpha=0.0, distance="euclidean"
+        )
         assert found.tolist() == [[0.5, 1.0]]
 
 
 @pytest.mark.parametrize("side", [0, 1])
-@pytest.mark.parametrize("method", [expanded, k_reciprocal])
+@pytest.mark.parametrize("method", [expand_queries, k_reciprocal])
 def test_features_that_are_no_numbers_are_refused(method, side):
     features, _ = draw_world(0, 4, 20)
     features[side][2, 1] = math.nan

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auditor.certification.proving import UNLIKE
-from auditor.metrics.resemblance import told_apart
+from auditor.metrics.resemblance import separability
 
 
 def crowd(seed, people=40, pictures=5, dim=12):
@@ -17,7 +17,7 @@ def crowd(seed, people=40, pictures=5, dim=12):
 def apart(change, seed=0):
     first, second = crowd(2 * seed + 1), crowd(2 * seed + 2)
     sides = [first, (change(second[0]), second[1])]
-    return told_apart(sides, torch.Generator().manual_seed(seed))
+    return separability(sides, torch.Generator().manual_seed(seed))
 
 
 def test_crowds_of_one_kind_are_alike():
@@ -39,5 +39,5 @@ def test_crowds_of_two_kinds_are_told_apart(change):
 
 def test_of_one_person_on_either_side_nothing_is_sure():
     (first, pids), (second, _) = crowd(1, people=1), crowd(2, people=1)
-    found = told_apart([(first, pids), (second + 9, pids)], torch.Generator().manual_seed(0))
+    found = separability([(first, pids), (second + 9, pids)], torch.Generator().manual_seed(0))
     assert found.low <= 0.5

@@ -10,7 +10,7 @@ from auditor.embedding import embed
 from auditor.errors import ModelError
 from auditor.models.architectures.registry import build
 from auditor.models.card import Card
-from auditor.models.described import described
+from auditor.models.described import read_description
 from auditor.models.export import export
 from auditor.models.extractor import CardedExtractor
 from tests.opening import open_model
@@ -63,7 +63,7 @@ def test_a_network_rebuilt_with_group_normalisation_is_written_under_a_name_that
     assert not any(isinstance(m, nn.BatchNorm2d) for m in rebuilt.modules())
     extractor = CardedExtractor(rebuilt, CARD)
     assert export(extractor, arch, {}, tmp_path)["arch"] == f"{arch}+groupnorm"
-    said = described(tmp_path / "model.safetensors")
+    said = read_description(tmp_path / "model.safetensors")
     again = open_model(tmp_path / "model.safetensors", arch=said.arch, card=said.card).extractor
     images = torch.rand(7, 3, 16, 8)
     assert torch.allclose(embed(again, images), embed(extractor, images), atol=1e-5)

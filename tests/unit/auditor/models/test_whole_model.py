@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from auditor.cli.main import execute
-from auditor.models.files import opened
+from auditor.models.files import open_files
 from auditor.models.sniff import sniff
 from auditor.models.whole_model import read_whole_model
 
@@ -37,7 +37,7 @@ class Calls:
 
 def read(path):
     form = sniff(path)
-    with opened(path, form) as files:
+    with open_files(path, form) as files:
         return read_whole_model(form, files)
 
 

@@ -8,7 +8,7 @@ from auditor.certification.proving import Controls
 from auditor.config import AuditConfig
 from auditor.evaluation.exposure import worst_case
 from auditor.evaluation.utility import Utility
-from auditor.pipeline.assemble import assemble, grounded
+from auditor.pipeline.assemble import assemble, ground_certificates
 from auditor.pipeline.journal import controls_of
 from auditor.report import AuditReport, Finding, Measurement, PowerOutcome, Scenario
 from tests.records import certificate, inversion, persons
@@ -98,7 +98,7 @@ def test_nothing_to_find_excuses_only_an_attack_that_works_on_the_bare_target(ba
         )
         return Scenario(defense=name, findings=(finding,))
 
-    made = grounded(scenario("dp_gallery", "nothing-to-find"), scenario("none", bare))
+    made = ground_certificates(scenario("dp_gallery", "nothing-to-find"), scenario("none", bare))
     power = made.findings[0].power()
     assert power.outcome == kept
     assert ("bare target" in power.reason) == (kept == "weak")

@@ -154,7 +154,7 @@ def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
 
 def test_nobody_is_named_outside_the_personal_folder(tmp_path):
     record = run_audit(world(tmp_path, controls=False), Silent())
-    named = personal.revealed(record, tmp_path)
+    named = personal.reveal_people(record, tmp_path)
     for stored, real in zip(record.scenarios, named.scenarios, strict=True):
         assert {m.query_id[0] for m in stored.matches} == {"P"}
         assert {int(m.query_id) for m in real.matches} <= set(people().query.pids.tolist())

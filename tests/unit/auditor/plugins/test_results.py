@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from auditor.metrics import measure
-from auditor.plugins.results import UnfitResultError, checked
+from auditor.plugins.results import UnfitResultError, check_result
 from auditor.types import AttackResult
 
 HITS = measure.rate("top1", torch.ones(4, dtype=torch.bool), torch.arange(4), chance=0.25)
@@ -30,7 +30,7 @@ def test_a_picture_in_a_folder_named_from_where_the_audit_was_started(
         Path("x.png"),
         workdir.resolve() / "x.png",
     ):
-        assert checked(showing(place), workdir).exhibits == {"picture": workdir / "x.png"}
+        assert check_result(showing(place), workdir).exhibits == {"picture": workdir / "x.png"}
 
 
 def test_a_picture_beside_that_folder_is_refused(tmp_path, monkeypatch):
@@ -41,4 +41,4 @@ def test_a_picture_beside_that_folder_is_refused(tmp_path, monkeypatch):
     Path("x.png").write_bytes(b"x")
     for place in (workdir / "../x.png", Path("audit-out/x.png"), "x.png", tmp_path / "x.png"):
         with pytest.raises(UnfitResultError, match="no file below the folder"):
-            checked(showing(place), workdir)
+            check_result(showing(place), workdir)

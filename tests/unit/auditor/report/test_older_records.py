@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from auditor.report import SCHEMA, dumps, load, loads
-from auditor.report.older import upgraded
+from auditor.report.older import upgrade
 
 STORED = Path(__file__).parents[3] / "older" / "schema_1.json"
 
@@ -55,4 +55,4 @@ def test_an_attack_that_was_not_tried_has_no_certificate(record):
 
 @pytest.mark.parametrize("plain", [None, [], {"title": "no schema"}, {"schema": SCHEMA}])
 def test_nothing_else_is_touched(plain):
-    assert upgraded(plain) == plain
+    assert upgrade(plain) == plain

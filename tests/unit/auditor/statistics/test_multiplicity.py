@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from auditor.statistics.intervals import proportion
-from auditor.statistics.multiplicity import ALPHA, holm, tail, widened
+from auditor.statistics.multiplicity import ALPHA, holm, tail, widen
 
 p_values = st.lists(st.floats(0, 1), max_size=12)
 
@@ -77,4 +77,4 @@ def test_a_side_without_width_is_certain_and_one_at_the_limit_is_just_sure():
 
 @given(st.integers(1, 50), st.floats(1e-6, 1))
 def test_widening_is_the_same_tail_at_a_shared_level(tries, reach):
-    assert tail(widened(reach, tries), reach) == pytest.approx(ALPHA / tries)
+    assert tail(widen(reach, tries), reach) == pytest.approx(ALPHA / tries)
