@@ -7,13 +7,16 @@ inconclusive, as is a figure that one of the records lacks.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.gates.evidence import doubts_on
 from auditor.gates.gate import Outcome, decimals, limit_text
 from auditor.report import AuditReport, Measurement
 from auditor.statistics.multiplicity import ALPHA, holm, tail
 from auditor.statistics.paired import paired, shared_people, unpaired
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UTILITY = ("rank1", "map")
 """The utility figures that are compared unless others are asked for."""
@@ -83,7 +86,7 @@ class Changed:
     after: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
     """Two records side by side.
 
@@ -110,6 +113,36 @@ class Comparison:
     margin: float | None
     outcome: Outcome
     reason: str = ""
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per figure: both values, the change with its interval, and what it amounts to."""
+        import pandas as pd
+
+        rows = [
+            {
+                "address": d.address,
+                "before": d.before.value,
+                "after": d.after.value,
+                "change": d.value,
+                "low": d.low,
+                "high": d.high,
+                "direction": d.direction,
+                "how": d.how,
+                "people": d.people,
+                "outcome": d.outcome,
+            }
+            for d in self.differences
+        ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        worse = sum(d.direction == "worse" for d in self.differences)
+        better = sum(d.direction == "better" for d in self.differences)
+        judged = "" if self.margin is None else f"; {self.outcome.upper()} at {self.margin:g}"
+        return (
+            f"<Comparison of {len(self.differences)} figures: {worse} worse, {better} better, "
+            f"{len(self.differences) - worse - better} not shown to differ{judged}>"
+        )
 
 
 def compare(
