@@ -1,5 +1,6 @@
 """What a terminal is shown: text from outside, made harmless, and how far an audit is."""
 
+import importlib.util
 import io
 import re
 import sys
@@ -108,7 +109,8 @@ class Display:
     def step(self, name: str) -> Iterator["Progress"]:
         """Show one step while it runs; yields what the step reports its progress to."""
         title = self._title(name)
-        shown = self._bar(title) if self.stream.isatty() else self._lines(title)
+        live = self.stream.isatty() or (self.stream is sys.stderr and in_notebook())
+        shown = self._bar(title) if live else self._lines(title)
         with shown as progress:
             yield progress
 
@@ -159,3 +161,23 @@ class Display:
     def _say(self, line: str) -> None:
         self.stream.write(line + "\n")
         self.stream.flush()
+
+
+class Quiet(Display):
+    """Announces nothing."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator["Progress"]:
+        """Run one step unseen."""
+        yield lambda fraction, detail="": None
+
+    def keep(self, name: str) -> None:
+        """Say nothing."""
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook that can show a progress bar."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if type(shell).__name__ != "ZMQInteractiveShell":
+        return False
+    return importlib.util.find_spec("ipywidgets") is not None  # or rich would warn at every step

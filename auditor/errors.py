@@ -7,7 +7,8 @@ AuditError                     1
  │   └─ UnsupportedTargetError 2   an attack or defense does not apply to this target
  ├─ StrangerExitError          1   a plug-in or a network tried to end the program
  ├─ ModelRefusedError          5   the file's format cannot be opened without trusting its author
- └─ EnvironmentUnmetError      6   disk, device or weights are not there
+ ├─ EnvironmentUnmetError      6   disk, device or weights are not there
+ └─ VerdictError             3, 4  a gate failed or could not be judged; from Python alone
 
 Codes 0, 3 and 4 are verdicts, not errors: see `auditor.gates`. Inside a run, an attack that raises
 `UnsupportedTargetError` becomes a finding "not-applicable"; any other exception makes it "failed".
@@ -59,6 +60,19 @@ class EnvironmentUnmetError(AuditError):
     """Disk, device or weights are not there."""
 
     exit_code = 6
+
+
+class VerdictError(AuditError):
+    """The verdicts on a record are not ``pass``.
+
+    Attributes:
+        outcome: ``fail`` or ``inconclusive``.
+    """
+
+    def __init__(self, message: str, outcome: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.exit_code = 3 if outcome == "fail" else 4
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:

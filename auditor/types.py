@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.errors import DataError
@@ -115,6 +117,23 @@ class Selection:
         return self.source.load([self.rows[i] for i in indices], size)
 
 
+@dataclass(frozen=True)
+class MemoryImages:
+    """Pictures kept as one uint8 tensor ``(N, 3, height, width)``."""
+
+    pixels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """Images ``(len(indices), 3, height, width)`` in [0, 1]."""
+        images = self.pixels[torch.as_tensor(indices, dtype=torch.long)].float().div_(255)
+        if images.shape[-2:] == size:
+            return images
+        return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class ReIDDataset:
     """Four splits and what their codes mean.
@@ -156,6 +175,146 @@ class ReIDDataset:
                 "an adversary who already has a person's pictures proves nothing: "
                 "make the splits disjoint by identity"
             )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        pids: Any,
+        camids: Any,
+        split: Sequence[str],
+        attributes: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        name: str = "arrays",
+        cross_camera: bool = True,
+        real_people: bool = True,
+    ) -> "ReIDDataset":
+        """Make a dataset of N pictures in memory.
+
+        Args:
+            images: RGB, ``(N, H, W, 3)`` or ``(N, 3, H, W)``, uint8 or floats in [0, 1], of which
+                8 bits are kept; or anything with the methods of `Images`.
+            pids: N whole numbers; 0 is a distractor.
+            camids: N whole numbers from 0; −1 where the camera is not known.
+            split: N times ``train``, ``query``, ``gallery`` or ``auxiliary``. Where there is no
+                auxiliary picture, the people to train on are the adversary's, and the other way
+                round.
+            attributes: name -> N values; None where a value is not known.
+            name: for the report.
+            cross_camera: whether matches from a query's own camera are ignored.
+            real_people: whether the pictures show real people, who are then blurred in reports.
+
+        Returns:
+            The dataset.
+
+        Raises:
+            DataError: if an argument has another length, shape, type or range, a split is missing,
+                or somebody is both attacked and auxiliary.
+        """
+        source = _images(images)
+        names = np.asarray(split, dtype=str)
+        columns = {"pids": _integers("pids", pids, 0), "camids": _integers("camids", camids, -1)}
+        coded = {key: _encoded(values) for key, values in (attributes or {}).items()}
+        codes = {key: column for key, (column, _) in coded.items()}
+        lengths = {"split": len(names)} | {k: len(c) for k, c in {**columns, **codes}.items()}
+        for key, length in lengths.items():
+            if length != len(source):
+                raise DataError(f"{key} has {length} values for {len(source)} images")
+        if strange := sorted(set(names.tolist()) - set(SPLITS)):
+            raise DataError(f"split holds {strange[0]!r}; it takes {', '.join(SPLITS)}")
+        whole = Split(source, columns["pids"], columns["camids"], codes)
+        found = {
+            key: whole.take(torch.from_numpy(np.flatnonzero(names == key)))
+            for key in SPLITS
+            if key in names
+        }
+        for key in ("query", "gallery"):
+            if key not in found:
+                raise DataError(f"no picture is in the split {key!r}; without, nobody is attacked")
+        others = found.get("auxiliary", found.get("train"))
+        if others is None:
+            raise DataError("no picture is in 'auxiliary' or 'train'; the adversary needs people")
+        return cls(
+            name=name,
+            train=found.get("train", others),
+            query=found["query"],
+            gallery=found["gallery"],
+            auxiliary=others,
+            attribute_values={key: values for key, (_, values) in coded.items()},
+            cross_camera=cross_camera,
+            real_people=real_people,
+            facts={
+                "layout": "arrays",
+                "images": {key: len(part) for key, part in found.items()},
+                "identities": {key: len(_people(part)) for key, part in found.items()},
+                "cameras": sorted(set(columns["camids"].tolist())),
+                "attributes": list(coded),
+                "pictures_sha256": _digest(whole),
+            },
+        )
+
+
+SPLITS = ("train", "query", "gallery", "auxiliary")
+
+
+def _images(images: Any) -> Images:
+    """Pictures of an array, unless they are a source of pictures already."""
+    if hasattr(images, "load"):
+        return images  # type: ignore[no-any-return]
+    try:
+        pixels = torch.as_tensor(images if isinstance(images, Tensor) else np.asarray(images))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"images are no array: {error}; stack pictures of one size") from None
+    if pixels.ndim == 4 and pixels.shape[1] != 3 and pixels.shape[3] == 3:
+        pixels = pixels.permute(0, 3, 1, 2)
+    if pixels.ndim != 4 or pixels.shape[1] != 3:
+        raise DataError(f"images have shape {tuple(pixels.shape)}; give (N, H, W, 3) in RGB")
+    if pixels.is_floating_point():
+        if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+            raise DataError(
+                "floating-point images must lie in [0, 1]; divide by 255, or give uint8"
+            )
+        pixels = (pixels * 255).round()
+    elif pixels.dtype != torch.uint8:
+        raise DataError(f"images are {pixels.dtype}; give uint8, or floats in [0, 1]")
+    return MemoryImages(pixels.detach().cpu().to(torch.uint8).contiguous())
+
+
+def _integers(name: str, values: Any, least: int) -> Tensor:
+    """Whole numbers ``(N,)`` int64."""
+    try:
+        column = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values))
+    except (TypeError, ValueError):
+        raise DataError(f"{name} are no numbers; number people and cameras") from None
+    if column.ndim != 1 or column.is_floating_point() or column.dtype == torch.bool:
+        kind = f"{column.dtype} of shape {tuple(column.shape)}"
+        raise DataError(f"{name} are {kind}; give one whole number per image")
+    if len(column) and int(column.min()) < least:
+        raise DataError(
+            f"{name} begin at {int(column.min())}; the least is {least}: leave out junk"
+        )
+    return column.detach().cpu().long()
+
+
+def _encoded(values: Sequence[Any]) -> tuple[Tensor, tuple[str, ...]]:
+    """Codes ``(N,)`` of an attribute's values, and the name of each code."""
+    texts = ["" if value is None or value != value else str(value) for value in values]
+    names = sorted(set(texts) - {""})
+    place = {"": MISSING} | {text: code for code, text in enumerate(names)}
+    return torch.tensor([place[text] for text in texts], dtype=torch.long), tuple(names)
+
+
+def _people(split: Split) -> set[int]:
+    return set(split.pids.tolist()) - {0}
+
+
+def _digest(split: Split) -> str:
+    """SHA-256 of pictures in memory and whose they are; empty for pictures that are not."""
+    if not isinstance(split.images, MemoryImages):
+        return ""
+    digest = hashlib.sha256(split.images.pixels.numpy().tobytes())
+    digest.update(split.pids.numpy().tobytes() + split.camids.numpy().tobytes())
+    return digest.hexdigest()
 
 
 Publish = Callable[[Split, torch.Generator], Split]

@@ -56,7 +56,7 @@ def written(folder: Path, form: str) -> Path:
     network = resnet50().eval()
     network.fc = torch.nn.Identity()
     example = torch.rand(2, 3, CARD.height, CARD.width)
-    path = folder / "model"
+    path = folder / f"model.{form}"
     if form == "torchscript":
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")

@@ -77,7 +77,7 @@ FLOORS = (
     {"metrics"},
     {"certification", "evaluation", "user_study"},
     {"training", "pipeline"},
-    {"deployment", "reproduction"},
+    {"deployment", "reproduction", "api"},
     {"cli"},
     {"__main__"},
 )

@@ -200,6 +200,15 @@ def not_run(metric: str, reason: str, required: float = REQUIRED) -> Power:
     )
 
 
+def about(powers: Sequence[Power], figures: Sequence[Measurement]) -> tuple[Power, ...]:
+    """Certificates beside the figures they are of: one of no named figure is of the headline.
+
+    Controls that did not run cannot say what the headline of an attack is that declares none.
+    """
+    headline = figures[0].metric if figures else ""
+    return tuple(power if power.metric else replace(power, metric=headline) for power in powers)
+
+
 def behind(powers: Sequence[Power], bare: Sequence[Power]) -> tuple[Power, ...]:
     """A defended scenario's certificates, with what only the bare one can say.
 

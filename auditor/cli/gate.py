@@ -5,7 +5,6 @@ Needs no torch and answers in a third of a second, so that it can run on every p
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ from auditor.console import printable
 from auditor.errors import UsageError
 
 if TYPE_CHECKING:
-    from auditor.gates import Gate, Verdict
+    from auditor.gates import Verdict
     from auditor.report import AuditReport
 
 ConfigFile = Annotated[
@@ -71,7 +70,7 @@ def verdicts_of(
     """
     if policy is None:
         from auditor import config as configuration
-        from auditor.gates import check
+        from auditor.gates import check, own_gates
 
         if today is not None:
             raise UsageError("--today is the day of a policy's waivers; give --policy too")
@@ -91,31 +90,6 @@ def verdicts_of(
             f"note: nothing needs the waiver on {printable(waiver.address)}; take it out", err=True
         )
     return verdicts
-
-
-def own_gates(record: "AuditReport") -> "list[Gate]":
-    """The gates a record came with.
-
-    Raises:
-        UsageError: if they are not of the form this version writes: a limit that is not read is
-            one that is not kept.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    from auditor.gates import Gate
-
-    given = record.config.get("gates", [])
-    known = Gate.__dataclass_fields__
-    try:
-        gates = TypeAdapter(list[Gate]).validate_python(given, strict=False)
-        strange = [key for gate in given for key in gate if key not in known]
-    except (ValidationError, TypeError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise UsageError(f"the record's gates cannot be read: {printable(said, 200)}") from None
-    if strange or not all(isfinite(gate.limit) for gate in gates):
-        what = f"the key {printable(str(strange[0]), 80)!r}" if strange else "a limit"
-        raise UsageError(f"the record's gates cannot be read: {what} is not known")
-    return gates
 
 
 def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:

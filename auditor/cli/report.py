@@ -1,15 +1,12 @@
 """`audit report`: a saved record drawn again, and how every command draws one. Needs no torch."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor.cli.gate import ConfigFile, PolicyFile, Today, verdicts_of
-from auditor.console import printable
-from auditor.errors import AuditError
 
 if TYPE_CHECKING:
     from auditor.gates import Verdict
@@ -65,29 +62,11 @@ def render(
         formats: names of renderers; None: all.
         reveal: whether real people are named and shown sharp.
     """
-    from auditor import plugins
-    from auditor.artifacts.atomic import owners_alone
-    from auditor.artifacts.manifest import announce, seal
+    from auditor.api import folder as drawing
 
-    revealing = reveal and record.real_people
-    names = list(formats or plugins.installed("renderers"))
-    if revealing:
-        announce(folder, [f"report.{name}" for name in names])
-    written, failures = [], dict[str, int]()
-    for name in names:
-        path = folder / f"report.{name}"
-        try:
-            with owners_alone() if revealing else nullcontext():
-                plugins.draw("renderers", name, record, verdicts, path, root=root, reveal=reveal)
-        except AuditError as error:
-            failures.setdefault(str(error), error.exit_code)
-        except Exception as error:  # a stranger's renderer may raise anything
-            said = printable(f"{type(error).__name__}: {error}")
-            failures[f"the renderer {name!r} failed: {said}"] = AuditError.exit_code
-        else:
-            written.append(path)
-            typer.echo(f"wrote {path}")
-    seal(folder, written, revealed=revealing)
-    for said in failures:
+    done = drawing.render(record, verdicts, folder, root, formats, reveal=reveal)
+    for path in done.written:
+        typer.echo(f"wrote {path}")
+    for said in done.failures:
         typer.echo(f"audit: {said}", err=True)
-    return next(iter(failures.values()), 0)
+    return done.exit_code

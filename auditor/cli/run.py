@@ -3,7 +3,6 @@
 Whatever can be seen to be wrong without torch ends before torch is imported.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,10 +139,11 @@ def run(
         "budget": _fractions(budget),
     }
     resolved = configuration.load(config, flags, settings or [])
+    from auditor.api.folder import prepare
     from auditor.artifacts.ownership import hold_folder
 
     with hold_folder(out):
-        _prepare(out, overwrite=overwrite, resume=resume)
+        prepare(out, overwrite=overwrite, resume=resume)
         _audit(
             lambda session: session.audit(resolved, out, resume=resume),
             resolved,
@@ -170,10 +170,11 @@ def demo(
 
     flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
+    from auditor.api.folder import prepare
     from auditor.artifacts.ownership import hold_folder
 
     with hold_folder(out):
-        _prepare(out, overwrite=overwrite)
+        prepare(out, overwrite=overwrite)
         own = any(setting.startswith("gates") for setting in settings or [])
         _audit(lambda session: session.demo(resolved, out), resolved, out, demonstrates=not own)
 
@@ -221,27 +222,6 @@ def _demonstrated(record: "AuditReport", out: Path) -> int:
             f"its exit code, but that of: audit gate {out / 'report.json'}"
         )
     return exit_code(overall(record, ()))
-
-
-def _prepare(out: Path, *, overwrite: bool, resume: bool = False) -> None:
-    """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one."""
-    from auditor.artifacts.ownership import FOLDERS, sweep
-
-    sweep(out)
-    if resume or not (out / "report.json").exists():
-        return
-    from auditor import plugins
-    from auditor.artifacts.manifest import OWN
-
-    if not overwrite:
-        raise UsageError(
-            f"{out} holds an earlier run; name another --out, or pass --resume or --overwrite"
-        )
-    for folder in FOLDERS:
-        shutil.rmtree(out / folder, ignore_errors=True)
-    reports = [f"report.{name}" for name in ("json", *plugins.installed("renderers"))]
-    for name in (*reports, "run.json", *OWN):
-        (out / name).unlink(missing_ok=True)
 
 
 def _digest(record: "AuditReport") -> str:

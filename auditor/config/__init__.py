@@ -10,7 +10,7 @@ from auditor.config.audit import (
     RankingConfig,
 )
 from auditor.config.blocks import BARE, LONGEST_LABEL, is_label
-from auditor.config.reading import gates_in, load, preset_defaults, put, shift_parameters
+from auditor.config.reading import gates_in, load, preset_defaults, put, resolve, shift_parameters
 
 __all__ = [
     "BARE",
@@ -27,5 +27,6 @@ __all__ = [
     "load",
     "preset_defaults",
     "put",
+    "resolve",
     "shift_parameters",
 ]

@@ -10,9 +10,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from auditor.console import printable
-from auditor.data.resizing import resize_picture, resize_pixels, resizing_to
+from auditor.data.resizing import resize_picture, resizing_to
 from auditor.errors import DataError
 from auditor.types import Images, Selection
+from auditor.types import MemoryImages as MemoryImages
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 """Decoders a stranger's picture may reach; Pillow has dozens more, and more holes."""
@@ -63,23 +64,6 @@ class FileImages:
         for row, index in enumerate(indices):
             stack[row] = read_image(self.paths[index], size)
         return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(255)
-
-
-@dataclass(frozen=True)
-class MemoryImages:
-    """Pictures kept as one uint8 tensor ``(N, 3, height, width)``."""
-
-    pixels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
-        """Images ``(len(indices), 3, height, width)`` in [0, 1]."""
-        images = self.pixels[torch.as_tensor(indices, dtype=torch.long)].float().div_(255)
-        if images.shape[-2:] == size:
-            return images
-        return resize_pixels(images, size).clamp_(0, 1)
 
 
 @dataclass(frozen=True)

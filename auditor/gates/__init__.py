@@ -17,6 +17,7 @@ from auditor.gates.gate import (
     unmatched,
 )
 from auditor.gates.outranked import outranked, unexcused
+from auditor.gates.own import own_gates
 from auditor.gates.verdicts import check, overall
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "limit_text",
     "outranked",
     "overall",
+    "own_gates",
     "shown_address",
     "unexcused",
     "unmatched",

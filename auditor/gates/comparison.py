@@ -4,16 +4,21 @@ A figure may get worse by a margin and no more; a difference whose interval hold
 inconclusive, as is a figure that one of the records lacks.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from auditor.errors import UsageError
 from auditor.gates.evidence import doubts_on
 from auditor.gates.gate import Outcome, decimals, limit_text
 from auditor.report import AuditReport, Measurement
 from auditor.statistics.multiplicity import ALPHA, holm, tail
 from auditor.statistics.paired import paired_interval, shared_people, unpaired_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UTILITY = ("rank1", "map")
 """The utility figures that are compared unless others are asked for."""
@@ -83,7 +88,7 @@ class Changed:
     after: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
     """Two records side by side.
 
@@ -111,6 +116,36 @@ class Comparison:
     outcome: Outcome
     reason: str = ""
 
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per figure: both values, the change with its interval, and what it amounts to."""
+        import pandas as pd
+
+        rows = [
+            {
+                "address": d.address,
+                "before": d.before.value,
+                "after": d.after.value,
+                "change": d.value,
+                "low": d.low,
+                "high": d.high,
+                "direction": d.direction,
+                "how": d.how,
+                "people": d.people,
+                "outcome": d.outcome,
+            }
+            for d in self.differences
+        ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        worse = sum(d.direction == "worse" for d in self.differences)
+        better = sum(d.direction == "better" for d in self.differences)
+        judged = "" if self.margin is None else f"; {self.outcome.upper()} at {self.margin:g}"
+        return (
+            f"<Comparison of {len(self.differences)} figures: {worse} worse, {better} better, "
+            f"{len(self.differences) - worse - better} not shown to differ{judged}>"
+        )
+
 
 def compare(
     before: AuditReport,
@@ -126,8 +161,13 @@ def compare(
         addresses: shell patterns of what is compared; without any, the headline of every attack,
             rank1 and mAP.
         margin: by how much a figure may get worse, in its own unit.
+
+    Raises:
+        UsageError: if a share that got worse by the margin would be none.
     """
     old, new = _selected(before, addresses), _selected(after, addresses)
+    if margin is not None:
+        _check_margin(margin, [measurement for name, measurement in new.items() if name in old])
     found = [_difference(before, after, name, old[name], new[name]) for name in new if name in old]
     found = [
         replace(difference, p_adjusted=adjusted)
@@ -227,6 +267,15 @@ def _made_by(report: AuditReport, scenario: str, attack: str) -> list[object]:
             findings = [f for f in each.findings if attack in (f.attack, "ladder", "scores")]
             found += [each.plugin, each.params, *((f.attack, f.plugin, f.params) for f in findings)]
     return found
+
+
+def _check_margin(margin: float, compared: Sequence[Measurement]) -> None:
+    """Refuse a margin that nothing could exceed, such as percent given for a share."""
+    shares = any(measurement.unit == "fraction" for measurement in compared)
+    if not math.isfinite(margin) or margin < 0 or (shares and margin >= 1):
+        raise UsageError(
+            f"the margin {margin:g} lets every share get worse as far as it can; write 0.02 for 2 %"
+        )
 
 
 def _judged(

@@ -76,7 +76,8 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
             finding = blank_finding(attack, built, status="failed", reason=reason)
         elif config.budget and label in config.budget_scenarios:
             finding = _with_budget(finding, results.get(f"{label}/{attack}/budget"))
-        findings.append(replace(finding, powers=_powers(label, attack, results)))
+        powers = certificates.about(_powers(label, attack, results), finding.measurements)
+        findings.append(replace(finding, powers=powers))
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
     if label != BARE:

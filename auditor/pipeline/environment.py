@@ -58,17 +58,17 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-def occasion() -> dict[str, str]:
-    """When and by which command: what differs between repetitions."""
+def occasion(command: str = "") -> dict[str, str]:
+    """When and by which command, this process's own if none: what differs between repetitions."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": pathless(shlex.join(["audit", *sys.argv[1:]])),
+        "command": command or pathless(shlex.join(["audit", *sys.argv[1:]])),
     }
 
 
-def save_occasion(path: Path, *, going_on: bool) -> None:
+def save_occasion(path: Path, *, going_on: bool, command: str = "") -> None:
     """Write the occasion; one that goes on with an earlier run lists that one's before its own."""
-    said: dict[str, Any] = dict(occasion())
+    said: dict[str, Any] = dict(occasion(command))
     if going_on and path.exists():
         earlier = json.loads(path.read_bytes())
         said["earlier"] = [*earlier.pop("earlier", []), earlier]

@@ -29,12 +29,14 @@ from auditor.report import AuditReport, dumps
 from auditor.types import as_is
 
 
-def run_audit(world: World, display: Display | None = None, *, resume: bool = False) -> AuditReport:
+def run_audit(
+    world: World, display: Display | type[Display] = Display, *, resume: bool = False
+) -> AuditReport:
     """Run the whole plan; ``report.json`` is up to date after every step.
 
     Args:
         world: what is audited.
-        display: told of every step.
+        display: told of every step; or what makes one, told how many there are.
         resume: whether finished steps in the output folder are kept, where they were of the same
             settings; that all else is the same is for `auditor.pipeline.resume` to see.
 
@@ -48,7 +50,7 @@ def run_audit(world: World, display: Display | None = None, *, resume: bool = Fa
         plain = replace(world.target, release=as_is, claims=())
         world = replace(world, target=void_refuted(plain, world.target, world.ctx))
     steps = plan_steps(world)
-    display = display or Display(len(steps))
+    display = display(len(steps)) if isinstance(display, type) else display
     out = world.ctx.workdir
     head = replace(
         world.head,

@@ -1,11 +1,12 @@
 """Opens what a configuration names and runs the audit: the part of the command that needs torch."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
 
 from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, ModelConfig
+from auditor.console import Display
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel
@@ -21,6 +22,21 @@ from auditor.types import ReIDDataset, RunContext, Target
 DEMO_IDENTITIES, DEMO_AUXILIARY = 80, 160
 DEMO_SEED = 20
 """Of the demo's people; the reference extractor was trained on others."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """What an audit is of.
+
+    Attributes:
+        model: the audited one.
+        data: the people.
+        judges: label -> an independent model that judges reconstructions.
+    """
+
+    model: LoadedModel
+    data: ReIDDataset
+    judges: Mapping[str, LoadedModel] = field(default_factory=dict)
 
 
 def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditReport:
@@ -42,9 +58,12 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
     device = pick_device(config.device)
     for wanted in (config.model, *config.judges.values()):
         look_at(wanted)  # decoding all pictures takes longer than seeing that a model is not there
-    data = open_data(config.data)
-    model = open_configured(config.model, device)
-    return _run(config, out, model, data, device, resume=resume)
+    inputs = Inputs(
+        data=open_data(config.data),
+        model=open_configured(config.model, device),
+        judges={name: open_configured(judge, device) for name, judge in config.judges.items()},
+    )
+    return run(config, out, inputs, resume=resume)
 
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
@@ -64,8 +83,7 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
         arch="reference",
         card={"preset": "torchreid", "height": 128, "width": 64, "l2_norm": True},
     )
-    model = open_configured(shipped, device)
-    return _run(config, out, model, data, device)
+    return run(config, out, Inputs(model=open_configured(shipped, device), data=data))
 
 
 def _copied(data: ReIDDataset) -> str:
@@ -74,18 +92,32 @@ def _copied(data: ReIDDataset) -> str:
     return f"{copied} queries are copies of gallery pictures that match them" if copied else ""
 
 
-def _run(
+def run(
     config: AuditConfig,
     out: Path,
-    model: LoadedModel,
-    data: ReIDDataset,
-    device: torch.device,
+    inputs: Inputs,
     *,
     resume: bool = False,
+    display: Display | type[Display] = Display,
+    command: str = "",
 ) -> AuditReport:
+    """Audit what was opened, however it was.
+
+    Args:
+        config: what to do.
+        out: folder for the record.
+        inputs: model, people and judges.
+        resume: whether to go on with the run in ``out``, if there is one.
+        display: see `auditor.pipeline.plan.run_audit`.
+        command: what was called, for ``run.json``; empty: the command line.
+
+    Raises:
+        AuditError: if the sanity probe fails, or the run in ``out`` is of something else.
+    """
     if config.weights is not None:
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
-    independent = {name: open_configured(judge, device) for name, judge in config.judges.items()}
+    model, data, independent = inputs.model, inputs.data, inputs.judges
+    device = model.device
     judges = {"target": model.extractor} | {n: j.extractor for n, j in independent.items()}
     ctx = RunContext(
         seed=config.seed, device=device, workdir=out, judges=judges, weights=config.weights
@@ -110,5 +142,5 @@ def _run(
         ),
     )
     going_on = resume and resuming.resume(out, world.head)
-    save_occasion(out / "run.json", going_on=going_on)
-    return run_audit(world, resume=going_on)
+    save_occasion(out / "run.json", going_on=going_on, command=command)
+    return run_audit(world, display, resume=going_on)

@@ -36,7 +36,7 @@ class Measurement:
     chance: float | None = None
     worse: Literal["higher", "lower"] = "higher"
     unit: Literal["fraction", "dB", "distance", "ratio"] = "fraction"
-    persons: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    persons: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -3,16 +3,15 @@
 import json
 
 import pytest
-from PIL import Image
 
 from auditor.data import open_dataset
 from auditor.errors import DataError
+from tests.unit.auditor.data.painting import paint
 
 
 def draw(*files):
     for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 8)).save(file)
+        paint(file)
 
 
 def people(root, names, files=("x_c1.png", "y_c1.png", "x_c2.png", "y_c2.png")):

@@ -17,6 +17,7 @@ from PIL import Image
 from auditor.data import open_dataset
 from auditor.data.images import FORMATS, decode
 from auditor.errors import DataError
+from tests.unit.auditor.data.painting import paint
 
 HEADER = "path,pid,camid,split"
 GOOD = (
@@ -39,7 +40,7 @@ def make_manifest(root, rows, header=HEADER):
     lines = [header]
     for row in rows:
         stem, _, rest = row.partition(",")
-        make_picture(root / f"{stem}.png")
+        paint(root / f"{stem}.png")
         lines.append(f"{stem}.png,{rest}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root

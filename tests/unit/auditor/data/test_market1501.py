@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from auditor.data import open_dataset
 from auditor.data.layouts.market1501 import read_market1501
 from auditor.errors import DataError
+from tests.unit.auditor.data.painting import paint
 
 NAMES = {
     "bounding_box_train": ["0002_c1s1_000451_03.jpg", "0007_c3s3_077419_03.JPG"],
@@ -36,7 +36,7 @@ def market(tmp_path):
 
 
 def draw(file):
-    Image.new("RGB", (4, 8)).save(file)
+    paint(file)
 
 
 def names(split):
