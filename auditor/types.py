@@ -146,7 +146,7 @@ class ReIDDataset:
         auxiliary: the adversary's own people; disjoint from query and gallery.
         attribute_values: attribute -> the name of each code.
         cross_camera: whether same-camera matches of a query are ignored (Market-1501's rule).
-        real_people: False for drawn people, whose pictures may be shown freely.
+        real_people: False for synthetic people, whose pictures may be shown freely.
         facts: counts, broken files, notices; goes into the report.
 
     Raises:

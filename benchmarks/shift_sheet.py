@@ -1,4 +1,4 @@
-"""Drawn people before and after an identity shift, as one picture.
+"""Synthetic people before and after an identity shift, as one picture.
 
 `python benchmarks/shift_sheet.py FILE.png [--set KEY=VALUE …] [--weights DIR]` draws 60 people and
 200 others to train on, shifts the 60, and writes a sheet: originals above, shifted ones below; each

@@ -15,6 +15,7 @@ import typer
 
 from auditor import plugins
 from auditor.cli.main import app
+from reports.content.glossary import TERMS
 from reports.content.risks import FAMILIES as RISKS
 from reports.content.risks import MEANINGS
 
@@ -124,6 +125,11 @@ def _adversaries(attacks: list[tuple[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def glossary() -> str:
+    """Every term of a report."""
+    return "\n\n".join(f"**{term}**\n: {meaning}" for term, meaning in TERMS.items())
+
+
 def risks() -> str:
     """Which of the three risks of Opinion 05/2014 each family tries."""
     rows = ["| risk | families of attacks |", "|---|---|"]
@@ -187,6 +193,7 @@ def _cell(text: str) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "threat-models": threat_models,
+    "glossary": glossary,
     "risks": risks,
     "attacks": lambda: parameters("attacks"),
     "defenses": lambda: parameters("defenses"),

@@ -328,7 +328,7 @@ def rank_lists(right: tuple[str, ...] = ("00010", "10110")) -> tuple[RankList, .
 
 
 def example_record() -> AuditReport:
-    """A finished audit; everything is done, and the inverter has not shown its power."""
+    """A finished audit; everything is done, and the inverter did not pass its controls."""
     bare = Scenario(
         defense="none",
         summary="The model as it is.",
@@ -358,7 +358,7 @@ def example_record() -> AuditReport:
         matches=matches(16),
     )
     return AuditReport(
-        title="osnet_x1_0.safetensors on drawn people",
+        title="osnet_x1_0.safetensors on synthetic people",
         config={
             "model": {"path": "osnet_x1_0.safetensors", "arch": "osnet_x1_0", "card": "torchreid"},
             "data": {"path": "drawn", "cross_camera": True},

@@ -100,13 +100,13 @@ QUICK_DEFENSES: dict[str, dict[str, object]] = {
 
 @cache
 def people() -> ReIDDataset:
-    """Twenty-four attacked and a hundred auxiliary drawn people, three cameras."""
+    """Twenty-four attacked and a hundred auxiliary synthetic people, three cameras."""
     return draw_world(identities=24, auxiliary=100, cameras=3, images_per_camera=2, seed=7)
 
 
 @cache
 def few() -> ReIDDataset:
-    """Eight attacked and twenty-four auxiliary drawn people, for runs of the whole pipeline."""
+    """Eight attacked and twenty-four auxiliary synthetic people, for runs of the whole pipeline."""
     return draw_world(identities=8, auxiliary=24, cameras=3, images_per_camera=2, seed=7)
 
 
@@ -130,7 +130,7 @@ def leaky() -> Target:
 
 @cache
 def trainable() -> Target:
-    """The shipped extractor, small, on drawn people it has not seen."""
+    """The shipped extractor, small, on synthetic people it has not seen."""
     return Target(
         CardedExtractor(load_reference(), Card(height=64, width=32, l2_norm=True)), people()
     )

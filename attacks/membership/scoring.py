@@ -64,7 +64,7 @@ class Thumbnails(nn.Module):
 
 @cache
 def blind_extractors(device: torch.device) -> Mapping[str, FeatureExtractor]:
-    """Extractors that saw neither side: trained on drawn people alone, or not at all."""
+    """Extractors that saw neither side: trained on synthetic people alone, or not at all."""
     size = {"height": ReferenceNet.input_size[0], "width": ReferenceNet.input_size[1]}
     card = card_from("torchreid", {**size, "l2_norm": True})
     reference = CardedExtractor(load_reference().to(device), card, device)

@@ -101,7 +101,7 @@ def conclude(record: "AuditReport", verdicts: "Sequence[Verdict]") -> int:
         address = printable(verdict.address, 160)
         typer.echo(f"{verdict.standing.upper()}{level} {address}: {printable(verdict.reason)}")
         if verdict.gate.cites and verdict.outcome != "pass":
-            typer.echo(f"    the limit is there because: {printable(verdict.gate.cites)}")
+            typer.echo(f"    reason for the limit: {printable(verdict.gate.cites)}")
     for warning in outranked(record, verdicts):
         typer.echo(f"warning: {printable(warning, 400)}", err=True)
     outcome = overall(record, verdicts)
@@ -120,7 +120,7 @@ def _waived(verdicts: "Sequence[Verdict]") -> str:
 
 def _unjudged(outcome: str) -> str:
     return (
-        "everything planned was measured and every attack has shown its power"
+        "everything planned was measured and every attack passed its controls"
         if outcome == "pass"
         else "inconclusive: something planned was not shown, see the report"
     )

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 def reproduce(
     table: Annotated[str, typer.Argument(help="Such as pepr-table1; 'list' names them all.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder or manifest.csv; default: drawn people.")
+        Path | None,
+        typer.Option("--data", help="Folder or manifest.csv; default: synthetic people."),
     ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", help="quick (drawn people), reduced (CPU) or full (GPU).")
+        str, typer.Option("--preset", help="quick (synthetic people), reduced (CPU) or full (GPU).")
     ] = "quick",
     against: Annotated[
         str, typer.Option("--against", help="Dataset whose printed figures to show.")

@@ -243,7 +243,9 @@ def _digest(record: "AuditReport") -> str:
                 f"({m.low:.1%} to {m.high:.1%}{chance}, {m.n} people)"
             )
         if scenario.utility_bias:
-            lines.append(f"{scenario.defense}: its utility reads too well: {scenario.utility_bias}")
+            lines.append(
+                f"{scenario.defense}: its utility is overestimated: {scenario.utility_bias}"
+            )
         claims = [claim for claim in scenario.claims if claim.verdict]
         lines += [f"{scenario.defense}: {claim.verdict}: {claim.reason}" for claim in claims]
     return "\n".join(lines)

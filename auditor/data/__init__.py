@@ -1,4 +1,4 @@
-"""Readers of re-ID datasets, and the drawn people of the demo.
+"""Readers of re-ID datasets, and the synthetic people of the demo.
 
 Every layout is turned into rows of a manifest (`auditor.data.rows`), and `auditor.data.dataset`
 makes the dataset from rows.

@@ -155,7 +155,7 @@ def odd_searches(division: Division, copied: int) -> list[str]:
     if copied:
         notices.append(
             f"{copied} of {len(query)} queries are copies, byte for byte, of gallery pictures that "
-            "count as their matches, so utility reads too well; take them out of one of the two."
+            "count as their matches, so utility is overestimated; take them out of one of the two."
         )
     seen, stored = (set(part["camid"]) - {MISSING} for part in (query, gallery))
     if seen and stored and not seen & stored:

@@ -324,6 +324,6 @@ def lines(job: Job, outcome: Outcome) -> Sequence[str]:
         for m in outcome.after
         if m.metric in ("rank1", "map")
     ]
-    found += [f"this utility reads too well: {outcome.bias}"] if outcome.bias else []
+    found += [f"this utility is overestimated: {outcome.bias}"] if outcome.bias else []
     found += [f"{claim.verdict}: {claim.reason}" for claim in outcome.claims]
     return [*found, f"wrote {job.key}: keep it secret, or delete it"]

@@ -98,7 +98,7 @@ def _doubts(rungs: Sequence[Finding], compared: Sequence[Finding], metric: str) 
         crash = f"a rung of the ladder failed, and might have been the strongest: {failed[0]}"
         return Doubts(passing=crash)
     if all(doubt.passing for doubt in each):
-        reason = f"no rung of the ladder has shown its power by {metric}"
+        reason = f"no rung of the ladder passed its controls by {metric}"
         return Doubts(passing=f"{reason}: {compared[0].attack}: {each[0].passing}")
     return NONE
 

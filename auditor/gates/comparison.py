@@ -1,6 +1,6 @@
 """Two records side by side: what differs, by how much, and how sure that is. Needs no torch.
 
-A figure may get worse by a margin and no more; a difference whose interval holds the margin is
+A figure may get worse by a margin and no more; a difference whose interval straddles the margin is
 inconclusive, as is a figure that one of the records lacks.
 """
 
@@ -320,7 +320,7 @@ def _against(difference: Difference, margin: float) -> tuple[Outcome, str, float
         p = tail(value - margin, value - low)
         return "fail", f"it gets worse by {decimals(low, margin)} at least, more than {limit}", p
     ends = f"{decimals(low, margin)} to {decimals(high, margin)}"
-    return "inconclusive", f"it gets worse by {ends}, which holds the margin {limit}", 1.0
+    return "inconclusive", f"it gets worse by {ends}, which straddles the margin {limit}", 1.0
 
 
 def _overall(

@@ -60,17 +60,20 @@ def doubts(finding: Finding, metric: str = "") -> Doubts:
                 passing="the attack was not tried on the controls, so a low figure proves nothing"
             )
         if headline.outcome == "self-deceived":
-            return void(f"the attack fools itself by {headline.metric}: {headline.reason}")
+            return void(
+                f"the attack reports success where there is nothing to find, by {headline.metric}: "
+                f"{headline.reason}"
+            )
         return Doubts(
             passing=f"no certificate vouches for {metric}, so a low figure proves nothing: "
             "the controls give no measure of it"
         )
     if power.outcome == "self-deceived":
-        return void(f"the attack fools itself: {power.reason}")
+        return void(f"the attack reports success where there is nothing to find: {power.reason}")
     if power.outcome == "nothing-to-find":
         return Doubts(remark=power.reason)
     if not power.shown:
-        return Doubts(passing=f"the attack has not shown its power: {power.reason}")
+        return Doubts(passing=f"the attack did not pass its controls: {power.reason}")
     return NONE
 
 

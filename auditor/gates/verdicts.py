@@ -128,7 +128,7 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
         shown = decimals(best, gate.limit)
         return "fail", f"even the favourable end of the interval, {shown}, is not {wanted}"
     ends = " to ".join(decimals(end, gate.limit) for end in sorted((best, worst)))
-    return "inconclusive", f"the interval {ends} holds the limit {limit_text(gate.limit)}"
+    return "inconclusive", f"the interval {ends} straddles the limit {limit_text(gate.limit)}"
 
 
 def _can_be(limit: float, measurement: Measurement) -> bool:

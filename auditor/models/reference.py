@@ -1,4 +1,4 @@
-"""The extractor that ships with the auditor: small, trained on drawn people alone.
+"""The extractor that ships with the auditor: small, trained on synthetic people alone.
 
 It gives demos and tests a model with something to leak, and, through `ReferenceNet.stages`, a
 perceptual network that needs no download. Made by `auditor.training.train_reference`.

@@ -67,7 +67,7 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
 
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
-    """Audit the shipped reference extractor on drawn people."""
+    """Audit the shipped reference extractor on synthetic people."""
     from auditor.data.synthetic import draw_world
 
     device = pick_device(config.device)
@@ -87,7 +87,7 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
 
 
 def _copied(data: ReIDDataset) -> str:
-    """Why utility reads too well on these people, if it does: a copy is found by anything."""
+    """Why utility is overestimated on these people, if it does: a copy is found by anything."""
     copied = data.facts.get("copied_queries", 0)
     return f"{copied} queries are copies of gallery pictures that match them" if copied else ""
 

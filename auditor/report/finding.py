@@ -183,7 +183,7 @@ class Finding:
     def power(self, metric: str = "") -> Power | None:
         """The certificate that vouches for ``metric``, or for the headline where none is named.
 
-        Figures by group and of the people worst off, such as ``top1@gender=female`` and
+        Figures by group and of the most exposed people, such as ``top1@gender=female`` and
         ``top1.fully_exposed``, are readings of the figure that they begin with.
         """
         if not metric:

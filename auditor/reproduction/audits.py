@@ -19,7 +19,7 @@ from auditor.reproduction.plan import RowPlan, block_of
 from auditor.reproduction.scene import Outcome, Scene
 
 UNSHOWN: Mapping[PowerOutcome, str] = {
-    "weak": "has not shown its power",
+    "weak": "did not pass its controls",
     "self-deceived": "fools itself",
     "nothing-to-find": "has nothing to find",
     "not-run": "was not tried on its controls",

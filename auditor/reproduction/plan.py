@@ -65,7 +65,7 @@ class Preset(_Strict):
         attributes: label -> ``attribute=value`` to read off the pictures.
         attacks: the attacks of the audit.
         defenses: plug-in -> hyper-parameters that every row with it starts from.
-        people: drawn people (identities, auxiliary, cameras, images) where no data are given.
+        people: synthetic people (identities, auxiliary, cameras, images) where no data are given.
         controls: whether attacks prove their power.
     """
 

@@ -45,7 +45,7 @@ class Job:
     Attributes:
         table: its name.
         out: folder for the record, the models and the audits behind the figures.
-        data: dataset folder or manifest; None: drawn people.
+        data: dataset folder or manifest; None: synthetic people.
         preset: quick or full.
         against: dataset whose printed figures to show; empty: the table's first.
         weights: folder with pretrained weights to start from; a model's ``weights`` is a file
@@ -135,7 +135,7 @@ def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
     folder = job.out / "drawn"
     if not folder.exists():
         save_world(_drawn(preset.people), folder)
-    return folder, replace(open_dataset(folder), name="drawn people", real_people=False)
+    return folder, replace(open_dataset(folder), name="synthetic people", real_people=False)
 
 
 def _model(row: RowPlan, preset: Preset) -> str:

@@ -1,4 +1,4 @@
-"""Train the shipped extractor on drawn people: ``python -m auditor.training.train_reference``.
+"""Train the shipped extractor on synthetic people: ``python -m auditor.training.train_reference``.
 
 A strong re-ID baseline in small (Luo et al., CVPRW 2019): identity softmax with label smoothing on
 the neck, batch-hard triplets before it, P people × K cameras per batch, warm-up and cosine decay.
@@ -58,9 +58,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Where to write the weights.")] = WEIGHTS,
     epochs: Annotated[int, typer.Option(help="Rounds of training.")] = RECIPE.epochs,
     steps: Annotated[int, typer.Option(help="Batches of 64 pictures in a round.")] = RECIPE.steps,
-    people: Annotated[int, typer.Option(help="Drawn people to train on.")] = 750,
+    people: Annotated[int, typer.Option(help="Synthetic people to train on.")] = 750,
     cameras: Annotated[int, typer.Option(help="Cameras that see each of them.")] = 10,
-    held_out: Annotated[int, typer.Option(help="Drawn people to measure on.")] = 100,
+    held_out: Annotated[int, typer.Option(help="Synthetic people to measure on.")] = 100,
 ) -> None:
     """Train the reference extractor, write its weights, and measure what was written."""
     start = time.perf_counter()

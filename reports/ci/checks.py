@@ -139,7 +139,7 @@ def _found(scenario: Scenario, finding: Finding) -> tuple[State, str, str]:
     if finding.status == "not-applicable":
         return "skipped", "not-applicable", finding.reason
     if not (doubt := powerless(finding)):
-        return "passed", "pass", "the attack ran and has shown its power"
+        return "passed", "pass", "the attack ran and passed its controls"
     if covered(scenario, finding):
-        return "skipped", "not-counted", f"{doubt}; another rung of its family has shown its power"
+        return "skipped", "not-counted", f"{doubt}; another rung of its family passed its controls"
     return "error", "inconclusive", doubt

@@ -71,6 +71,6 @@ def _detail(check: Check) -> str:
         "gate": check.pattern,
         "wanted": check.wanted,
         "observed": check.observed,
-        "the limit is there because": check.cites,
+        "reason for the limit": check.cites,
     }
     return "\n".join(f"{name}: {text}" for name, text in rows.items() if text)

@@ -76,7 +76,7 @@ def _key_findings(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[
     for finding in key_findings(report, verdicts):
         mark = STANDINGS.get(finding.standing, finding.standing)
         texts = [statement.text for statement in finding.statements]
-        said = " ".join(texts) or "No attack of this audit tries it."
+        said = " ".join(texts) or "No attack in this audit tests this risk."
         yield f"- {finding.name} ({mark}): {escape(discreet(said, SAID), SAID)}"
     yield from ("", "**What to do next**", "")
     yield from (f"- {escape(discreet(s, SAID), SAID)}" for s in next_steps(report, verdicts))

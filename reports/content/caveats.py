@@ -15,7 +15,7 @@ def caveats(report: AuditReport) -> list[str]:
     """The sentences of the section on limitations, the standing ones first."""
     found = [
         DISCLAIMER,
-        "The figures are lower bounds on what can be recovered: they hold for the attacks, budgets "
+        "The figures are lower bounds on what can be recovered: they apply to the attacks, budgets "
         "and auxiliary data listed here, and a stronger adversary may recover more.",
         "Intervals cover 95% over the people of this dataset; they say nothing about other "
         "people, cameras or later versions of the model.",
@@ -31,7 +31,7 @@ def caveats(report: AuditReport) -> list[str]:
 def _people(report: AuditReport) -> Iterator[str]:
     if not report.real_people:
         yield (
-            "The people in this audit are drawn, not real: it exercises the method, and its "
+            "The people in this audit are synthetic: it exercises the method, and its "
             "figures do not carry over to a deployment."
         )
     sizes = [m.n for s in report.scenarios for f in s.findings for m in f.measurements]
@@ -72,7 +72,7 @@ def _judges(report: AuditReport) -> Iterator[str]:
     if drawn == {"reid_rank1"}:
         yield (
             "Reconstructions were judged by the audited extractor alone; an independent judge "
-            "would rule out that it recognises noise made for it."
+            "would rule out that it responds to noise that was made for it."
         )
 
 
@@ -90,7 +90,7 @@ def _not_shown(report: AuditReport) -> Iterator[str]:
                 yield f"{place} failed: {finding.reason}"
             elif shortfall := _shortfall(finding):
                 others = powerless(finding) and covered(scenario, finding)
-                able = "; another rung of its family has shown its power" if others else ""
+                able = "; another rung of its family passed its controls" if others else ""
                 yield f"{place} {shortfall}{able}"
 
 
@@ -98,11 +98,11 @@ def _shortfall(finding: Finding) -> str:
     """What the controls did not show of an attack, or an empty string."""
     power = finding.power()
     if power is None:
-        return "was not tried on the controls: a low figure proves nothing"
+        return "was not run on the controls, so a low figure proves nothing"
     return {
         "shown": "",
-        "weak": f"has not shown its power, so a low figure proves nothing ({power.reason})",
-        "not-run": f"has not shown its power, so a low figure proves nothing ({power.reason})",
-        "self-deceived": f"has shown that its figures prove nothing ({power.reason})",
+        "weak": f"did not pass its controls, so a low figure proves nothing ({power.reason})",
+        "not-run": f"did not pass its controls, so a low figure proves nothing ({power.reason})",
+        "self-deceived": f"failed its null control, so its figures prove nothing ({power.reason})",
         "nothing-to-find": f"had nothing to find through this release ({power.reason})",
     }[power.outcome]

@@ -9,9 +9,9 @@ from auditor.report import Finding, Power
 Members = Sequence[tuple[str, Finding]]
 
 HEADINGS = {
-    "shown": ("pass", "power shown"),
-    "weak": ("fail", "power not shown"),
-    "self-deceived": ("fail", "fools itself"),
+    "shown": ("pass", "controls passed"),
+    "weak": ("fail", "planted leak missed"),
+    "self-deceived": ("fail", "null control failed"),
     "nothing-to-find": ("inconclusive", "nothing to find"),
     "not-run": ("inconclusive", "controls not run"),
 }

@@ -24,7 +24,7 @@ def epsilons(claim: PrivacyClaim) -> list[tuple[str, str]]:
     ]
     if claim.audited:
         shown.append(("ε audited, at least", _short(claim.audited.epsilon)))
-    return [*shown, ("ε for a whole person", quantity(claim.epsilon_identity))]
+    return [*shown, ("ε per person", quantity(claim.epsilon_identity))]
 
 
 def figures(claim: PrivacyClaim) -> list[tuple[str, str]]:
@@ -42,8 +42,8 @@ def figures(claim: PrivacyClaim) -> list[tuple[str, str]]:
     if not claim.audited:
         return shown
     shown += [
-        ("trials of the experiment", f"{claim.audited.trials:,} each"),
-        ("most they could prove", _short(claim.audited.ceiling)),
+        ("trials", f"{claim.audited.trials:,} each"),
+        ("largest ε they could prove", _short(claim.audited.ceiling)),
     ]
     if claim.audited.epsilon_gaussian is not None:
         sharper = f"{_short(claim.audited.epsilon_gaussian)} (assumes Gaussian)"
@@ -56,10 +56,10 @@ def _of_training(claim: PrivacyClaim, training: NoisyTraining) -> list[tuple[str
         ("unit", claim.unit),
         ("δ", quantity(claim.delta)),
         ("noise multiplier", _short(training.noise_multiplier)),
-        ("gradients cut at", quantity(claim.sensitivity)),
+        ("gradients clipped at", quantity(claim.sensitivity)),
         ("sampling rate", _short(training.sampling_rate)),
         ("steps", f"{training.steps:,}"),
-        ("runs that count", str(training.runs)),
+        ("runs counted", str(training.runs)),
         ("images per person, at most", str(claim.images_per_identity)),
         *_canaries(claim),
         *((f"ε by {name}", quantity(epsilon)) for name, epsilon in training.accountants.items()),
@@ -72,7 +72,7 @@ def _canaries(claim: PrivacyClaim) -> list[tuple[str, str]]:
         return []
     return [
         ("canaries", f"{claim.audited.trials:,}"),
-        ("most they could prove", _short(claim.audited.ceiling)),
+        ("largest ε they could prove", _short(claim.audited.ceiling)),
     ]
 
 
@@ -101,7 +101,7 @@ def experiment(claim: PrivacyClaim) -> str:
         )
     return (
         f"the audited ε is a lower bound at {claim.audited.confidence:.0%} confidence, from what "
-        f"the mechanism gives for two neighbours: {claim.audited.pair}; others may prove more"
+        f"the mechanism gives for two neighbours: {claim.audited.pair}; other pairs may prove more"
     )
 
 

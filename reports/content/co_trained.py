@@ -6,7 +6,7 @@ from auditor.gates.evidence import family_of
 from auditor.report import AFRESH, AuditReport, Finding, Measurement, Scenario
 
 SHOWN = ("top1", "reid_rank1", "reid_map", "ssim", "lpips")
-"""Beginnings of the metrics that say how well a person was named, or a picture drawn back."""
+"""Beginnings of the metrics that say how well a person was named, or a picture reconstructed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ def _dpia(report: AuditReport) -> Annex:
 
 def _subject(report: AuditReport) -> str:
     data = report.data.get("name") or report.data.get("root_name") or report.data.get("layout")
-    people = "real people" if report.real_people else "drawn people"
+    people = "real people" if report.real_people else "synthetic people"
     known = f" ({data})" if data else ""
     return sentence(f"pictures of {people}{known} are turned into features: {report.title}")
 
@@ -83,7 +83,7 @@ def _worst(bare: Scenario | None) -> Iterator[str]:
         fully = bare.exposure.fully
         yield (
             f"{number(fully.value, 'fraction')} of {bare.exposure.people} people "
-            f"({interval(fully)}) are fully exposed: an attack hit every picture of theirs."
+            f"({interval(fully)}) are fully exposed: an attack succeeded on all their pictures."
         )
 
 
@@ -131,7 +131,7 @@ def _testing(report: AuditReport) -> Annex:
                 texts=(
                     f"{len(gates)} limits were set beforehand; see the verdict."
                     if gates
-                    else "No limits were set beforehand: the audit measures and does not judge.",
+                    else "No limits were set beforehand: the audit measured and did not judge.",
                     "Whether the audit is complete: " + ("yes." if report.complete else "no."),
                 ),
             ),

@@ -29,7 +29,7 @@ def scope(report: AuditReport) -> list[tuple[str, str]]:
     for part, key in SUBJECT:
         value = getattr(report, part).get(key)
         found += facts({f"{part} {key}" if key in NAMED else key: value})
-    found.append(("people", "real" if report.real_people else "drawn, not real"))
+    found.append(("people", "real" if report.real_people else "synthetic"))
     card = report.model.get("card")
     if isinstance(card, Mapping):
         found += facts({"ranked by": card.get("distance")})

@@ -67,7 +67,7 @@ CLASSES = (
         name="reconstruction",
         place="55 (v)",
         families=("inversion", "gradient"),
-        reading="pictures are drawn from stored features or from shared gradients",
+        reading="pictures are reconstructed from stored features or from shared gradients",
     ),
 )
 
@@ -106,7 +106,7 @@ def _covered(report: AuditReport, wanted: AttackClass) -> Coverage:
     runs = list(_of(report, wanted.families))
     findings = [finding for _, finding in runs]
     unproven = sorted({f.attack for f in findings if f.status == "done" and powerless(f)})
-    limits = [f"power not shown on the controls: {listing(unproven)}"] if unproven else []
+    limits = [f"did not pass the controls: {listing(unproven)}"] if unproven else []
     if wanted.families and not any(f.status == "done" for f in findings):
         limits.append("nothing of this class was measured, which is no evidence of safety")
     return Coverage(

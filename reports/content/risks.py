@@ -31,10 +31,10 @@ SINGLING_OUT, LINKABILITY, INFERENCE = "Singling out", "Linkability", "Inference
 OTHER = "Other attacks"
 MEANINGS = MappingProxyType(
     {
-        SINGLING_OUT: "Whether a stored entry can be told to belong to one particular person.",
-        LINKABILITY: "Whether two records of the same person can be brought together.",
-        INFERENCE: "Whether something about a person can be deduced from what is stored: an "
-        "attribute, an appearance, a part in the training.",
+        SINGLING_OUT: "Whether a stored entry can be attributed to one particular person.",
+        LINKABILITY: "Whether two records of the same person can be linked.",
+        INFERENCE: "Whether something about a person can be inferred from what is stored: an "
+        "attribute, their appearance, or that they were in the training data.",
     }
 )
 FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -45,9 +45,9 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "translation": (LINKABILITY, "translating defended features back to clean ones"),
         "unshift": (LINKABILITY, "undoing a protection of pictures"),
         "score_api": (LINKABILITY, "recovering stored features from a service's scores"),
-        "attribute": (INFERENCE, "reading attributes off stored features"),
-        "inversion": (INFERENCE, "drawing a person's picture from a stored feature"),
-        "membership": (INFERENCE, "telling whom the model was trained on"),
+        "attribute": (INFERENCE, "inferring attributes from stored features"),
+        "inversion": (INFERENCE, "reconstructing a person's picture from a stored feature"),
+        "membership": (INFERENCE, "inferring who was in the training data"),
         "gradient": (INFERENCE, "recovering training pictures from shared gradients"),
     }
 )

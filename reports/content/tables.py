@@ -104,7 +104,7 @@ def verdict_of(report: AuditReport, verdicts: Sequence[Verdict]) -> Ruling:
 
 
 def _no_gates() -> str:
-    return "No gates were set: this report measures and does not judge."
+    return "No gates were set: the figures are measured, not judged."
 
 
 def _sentence(
@@ -118,11 +118,15 @@ def _sentence(
     count = f"{len(named)} of {len(deciding)} gate verdicts"
     if outcome == "pass":
         if not deciding:
-            return "No gate was set that decides, and everything planned was shown."
-        hold = "The gate holds" if len(deciding) == 1 else f"All {len(deciding)} gate verdicts hold"
+            return "No gate decides, and everything planned was shown."
+        met = (
+            "The gate is met"
+            if len(deciding) == 1
+            else f"All {len(deciding)} gate verdicts are met"
+        )
         idle = any(powerless(f) and covered(s, f) for s in report.scenarios for f in s.findings)
         shown = "every family of attacks" if idle else "every attack that ran"
-        return f"{hold}, and {shown} has shown its power."
+        return f"{met}, and {shown} passed its controls."
     if outcome == "fail":
         return f"{count} failed: {listing(named)}."
     parts = [] if gates else [_no_gates()]
@@ -179,7 +183,7 @@ def _leak(finding: Finding, *, rung: bool, idle: bool) -> Figure:
     metric = found.metric if found else next((p.metric for p in finding.powers), "")
     reason = powerless(finding)
     if reason and idle:
-        reason += "; another rung of the ladder has shown its power"
+        reason += "; another rung of the ladder passed its controls"
     return Figure(
         key=finding.attack,
         title=f"{finding.attack}: {label(metric)}" if metric else finding.attack,
@@ -303,7 +307,7 @@ def by_family(report: AuditReport) -> list[Family]:
 
 
 def by_person(report: AuditReport) -> list[tuple[Scenario, Exposure]]:
-    """The scenarios that know who is worst off."""
+    """The scenarios that say who is most exposed."""
     return [(s, s.exposure) for s in report.scenarios if s.exposure is not None]
 
 

@@ -36,7 +36,7 @@ class Threat:
 
     Attributes:
         attack: its label.
-        recovers: what it is after.
+        recovers: what it recovers.
         adversary: in a few words; None where its plug-in does not say.
         prose: at length, for where it does not.
         budget: what it may spend.

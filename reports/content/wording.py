@@ -27,13 +27,13 @@ LABELS = {
     "excess_accuracy": "Accuracy above the majority's share",
     "reid_rank1": "Re-identified at rank 1",
     "reid_map": "Re-identification mAP",
-    "source_cosine": "Cosine to the own picture",
-    "type1_rank1": "Own picture found at rank 1",
+    "source_cosine": "Cosine to the original picture",
+    "type1_rank1": "Original picture found at rank 1",
     "sar_type1_fmr1": "Passes for the same picture at FMR 1%",
     "sar_type1_fmr01": "Passes for the same picture at FMR 0.1%",
     "sar_type2_fmr1": "Passes for the person at FMR 1%",
     "sar_type2_fmr01": "Passes for the person at FMR 0.1%",
-    "attribute_agreement": "Attributes read off the picture",
+    "attribute_agreement": "Attributes read from the picture",
     "linkage_rank1": "Linked at rank 1",
     "linkage_map": "Linkage mAP",
     "d_sys": "Linkability D_sys",
@@ -65,9 +65,9 @@ LABELS = {
     "ssim": "SSIM",
     "lpips": "LPIPS",
     "lpips_reference": "Perceptual distance",
-    "fully_exposed": "people hit on every image",
+    "fully_exposed": "people found in every image",
     "worst_5_percent": "most exposed 5% of people",
-    "identity_excess": "Members told apart beyond shift",
+    "identity_excess": "Membership advantage beyond shift",
     "identity_auc": "Membership AUC by person",
     "image_auc": "Membership AUC by picture",
     "blind_identity_auc": "Blind AUC by person",
@@ -93,7 +93,7 @@ def label(metric: str) -> str:
     >>> label("map"), label("gender.f1"), label("reid_rank1.osnet"), label("pu_identity")
     ('mAP', 'gender: F1', 'Re-identified at rank 1 (osnet)', 'PU-score (identity)')
     >>> label("top1@hat=yes"), label("top1.fully_exposed"), label("map_reranked")
-    ('Top-1 among hat = yes', 'Top-1: people hit on every image', 'mAP, re-ranked')
+    ('Top-1 among hat = yes', 'Top-1: people found in every image', 'mAP, re-ranked')
     """
     if metric in LABELS:
         return LABELS[metric]

@@ -15,7 +15,7 @@ from reports.excel.cells import Row, colour_outcomes, ends, write_table
 
 def threat_models(sheet: Worksheet, report: AuditReport) -> None:
     """What each attack's adversary knows, may reach, holds and spends."""
-    head = ["attack", "recovers", "knowledge", "access", "auxiliary data", "budget", "at length"]
+    head = ["attack", "recovers", "knowledge", "access", "auxiliary data", "budget", "in full"]
     body: Iterator[Row] = (
         (
             threat.attack,
@@ -33,7 +33,7 @@ def power(sheet: Worksheet, report: AuditReport) -> None:
     """Every attack on its two controls, by each metric and in each scenario."""
     head = ["attack", "scenarios", "outcome", "metric", "efficiency", "required"]
     head += ["planted leak", "low", "high", "reference", "adversary"]
-    head += ["nothing to find", "low, nothing", "high, nothing", "chance", "reason"]
+    head += ["null control", "low, null", "high, null", "chance", "reason"]
     widths = [18, 24, 17, 30, *[11] * 6, 36, *[11] * 4, 90]
     last = write_table(sheet, head, widths, _controls(report), wrapped=["adversary", "reason"])
     outcomes = {words: state for state, words in HEADINGS.values()}
@@ -69,7 +69,16 @@ def _controlled(power: Power) -> Row:
 
 def co_trained(sheet: Worksheet, report: AuditReport) -> None:
     """Adversaries that a defense was trained against, beside the strongest fresh ones."""
-    head = ["scenario", "metric", "label", "from training", "low", "high", "fresh", "low, fresh"]
+    head = [
+        "scenario",
+        "metric",
+        "label",
+        "trained against",
+        "low",
+        "high",
+        "fresh",
+        "low, fresh",
+    ]
     head += ["high, fresh", "fresh attack"]
     body: Iterator[Row] = (
         (

@@ -1,4 +1,4 @@
-"""The sheets about people: who was found as whom, who is worst off, alone and by group."""
+"""The sheets about people: who was found as whom, who is most exposed, alone and by group."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,7 @@ def matches(sheet: Worksheet, report: AuditReport) -> None:
     colour_outcomes(sheet, f"G2:G{last + 1}", RIGHT)
     shown = len(report.scenarios[0].matches) if report.scenarios else 0
     if shown:
-        title = f"Similarity, the surest matches of {report.scenarios[0].defense}"
+        title = f"Highest similarities in {report.scenarios[0].defense}"
         charts.bars(sheet, title, [6], (2, 1 + min(shown, CHARTED)), "J2", names=2)
 
 
@@ -94,7 +94,7 @@ def _subgroup_rows(report: AuditReport) -> Iterator[Row]:
 
 def exposed(sheet: Worksheet, report: AuditReport) -> None:
     """The most exposed people of every scenario, under pseudonyms."""
-    head = ["scenario", "person", "pictures hit", "by", "pictures tried", "mean over attacks"]
+    head = ["scenario", "person", "pictures found", "by", "pictures tried", "mean over attacks"]
     body: Iterator[Row] = (
         (
             scenario.defense,

@@ -38,7 +38,10 @@ def _found(finding: KeyFinding) -> list[Row]:
     """A key finding: a sentence per family of attacks, beside the risk and its verdict."""
     about = f"{finding.name}: {finding.standing}"
     texts = [statement.text for statement in finding.statements]
-    return [("key finding", text, about) for text in texts or ["No attack of this audit tries it."]]
+    return [
+        ("key finding", text, about)
+        for text in texts or ["No attack in this audit tests this risk."]
+    ]
 
 
 def gates(sheet: Worksheet, verdicts: Sequence[Verdict]) -> None:

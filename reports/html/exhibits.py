@@ -1,4 +1,4 @@
-"""Pictures of the record; real people are blurred unless somebody asked to see them."""
+"""Pictures of the record; real people are blurred unless asked otherwise."""
 
 import struct
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 8 * 2**20
 """Bytes of one picture; a report must stay a file that one can send."""
 BLURRED = (
-    "Real people are blurred. Blurred pictures remain personal data: whoever holds the originals "
-    "can match them. To show them sharp: audit report report.json --reveal"
+    "Real people are blurred. Blurred pictures remain personal data: anyone with the originals "
+    "can match them. To show them unblurred: audit report report.json --reveal"
 )
 GONE = "The picture is not shown: its file is not in the folder of the report."
 CAPTIONS = {"reconstructions": "Originals above, reconstructions from their stored features below"}

@@ -34,6 +34,7 @@ from reports.content import (
 )
 from reports.content.certificates import certificates, others
 from reports.content.facts import as_yaml, facts
+from reports.content.glossary import TERMS
 from reports.html.exhibits import exhibits, picture
 from reports.html.sections import key_findings
 from reports.plots import trade_off
@@ -102,6 +103,7 @@ def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal
             coverage=coverage.coverage(report),
             annexes=compliance.annexes(report),
             disclaimer=caveats.DISCLAIMER,
+            glossary=TERMS,
             revealed=reveal and report.real_people,
             fingerprint=context.fingerprint(stored),
             **styled(),

@@ -1,4 +1,4 @@
-"""A folder of drawn people and the shipped extractor, as a user would have them."""
+"""A folder of synthetic people and the shipped extractor, as a user would have them."""
 
 import os
 import subprocess

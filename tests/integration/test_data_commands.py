@@ -20,7 +20,7 @@ from tests.unit.auditor.data.test_mat_attributes import MARKET, mat
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Ten drawn people by two cameras, with a manifest."""
+    """Ten synthetic people by two cameras, with a manifest."""
     world = draw_world(identities=5, auxiliary=5, cameras=2, images_per_camera=2, size=(32, 16))
     folder = tmp_path_factory.mktemp("drawn")
     save_world(world, folder)

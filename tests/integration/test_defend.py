@@ -85,7 +85,7 @@ def strangers(monkeypatch):
 
 @pytest.fixture
 def defend(audit, write_config, tmp_path):
-    """Run `audit defend` on drawn people; gives code, output and error text, and the folder."""
+    """Run `audit defend` on synthetic people; gives code, output and error text, and the folder."""
     out = tmp_path / "out"
 
     def run(*arguments):
@@ -293,7 +293,7 @@ def test_a_claim_that_a_later_training_undid_is_not_handed_on(defend):
 def test_a_key_that_goes_by_person_is_told_beside_the_utility(defend):
     code, stdout, stderr, out = defend("--with", "random_image+dp_gallery:epsilon=1e+6,trials=200")
     assert code == 0, stderr
-    assert "this utility reads too well: the key goes by person" in stdout
+    assert "this utility is overestimated: the key goes by person" in stdout
     claims = json.loads((out / "claims.json").read_text())
     assert claims["utility"]["bias"].startswith("the key goes by person")
     assert any("gallery's own key" in note for note in claims["notes"])

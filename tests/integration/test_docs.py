@@ -99,7 +99,7 @@ def standing_in(shared):
     def demo(settings, out):
         if not set(settings.attacks) & set(SHARED):
             return demo_for_real(settings, out)
-        return _write(settings, out, (bare, defended), "drawn people")
+        return _write(settings, out, (bare, defended), "synthetic people")
 
     def _write(settings, out, scenarios, title):
         shutil.copytree(shared, out, dirs_exist_ok=True)

@@ -45,7 +45,7 @@ def test_a_failed_policy_exits_with_3_and_says_why(audit, record, policy):
     code, out, _ = audit("gate", record, "--policy", policy(POLICY))
     assert code == 3
     assert "FAIL none/identity/top1: even the favourable end of the interval, 0.862" in out
-    assert "the limit is there because: decided by the board" in out
+    assert "reason for the limit: decided by the board" in out
     assert "asked for by the customer" not in out
     assert out.endswith("verdict: FAIL\n")
 

@@ -1,4 +1,4 @@
-"""Where drawn people walk and how each camera sees it: a scene and a colour response each."""
+"""Where synthetic people walk and how each camera sees it: a scene and a colour response each."""
 
 from dataclasses import dataclass
 

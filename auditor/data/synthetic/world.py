@@ -1,4 +1,4 @@
-"""Drawn people: a re-ID dataset without anybody in it, for demos, tests and controls.
+"""Synthetic people: a re-ID dataset without anybody in it, for demos, tests and controls.
 
 Who somebody is (body, skin, hair, clothes, bag) is fixed per identity; pose, view, light, blur,
 background and crop change with every picture, and each camera has its own scene and colours. So
@@ -98,7 +98,7 @@ def draw_world(
     attacked = range(1, identities + 1)
     others = draw(range(identities + 1, identities + auxiliary + 1), range(images_per_camera))
     return ReIDDataset(
-        name="drawn people",
+        name="synthetic people",
         train=others,
         query=draw(attacked, range(1)),
         gallery=draw(attacked, range(1, images_per_camera)),

@@ -77,7 +77,7 @@ def _line(finding: KeyFinding) -> Line:
         before=_value(first.before) if first else "",
         after=_value(first.after) if first else "",
         source=_source(first) if first else "",
-        text=first.text if first else "No attack of this audit tries it.",
+        text=first.text if first else "No attack in this audit tests this risk.",
         also=tuple(statement.text for statement in finding.statements[1:]),
         judged=listing(list(finding.judged), 2) if finding.judged else "",
     )

@@ -1,4 +1,4 @@
-"""The parts of PIS against independent references, and what a shift does to drawn people."""
+"""The parts of PIS against independent references, and what a shift does to synthetic people."""
 
 import csv
 import json
@@ -306,7 +306,7 @@ class Colours(torch.nn.Module):
 
 @cache
 def outfits():
-    """Forty drawn people under one camera, who are told apart by their colours."""
+    """Forty synthetic people under one camera, who are told apart by their colours."""
     data = draw_world(identities=40, auxiliary=40, cameras=1, images_per_camera=4, seed=11)
     return Target(Colours(), replace(data, cross_camera=False))
 

@@ -1,4 +1,4 @@
-"""Mixing, pairs that explain an entry, and un-shifting a gallery of drawn people."""
+"""Mixing, pairs that explain an entry, and un-shifting a gallery of synthetic people."""
 
 from dataclasses import replace
 from functools import cache
@@ -37,7 +37,7 @@ def protected(target: Target, own: float) -> Target:
 
 @cache
 def undone(own: float, *, blind: bool = False):
-    """Figures and notes of un-shifting drawn people, by name."""
+    """Figures and notes of un-shifting synthetic people, by name."""
     target = protected(worlds.blind() if blind else worlds.leaky(), own)
     result = Unshift(keys=2, epochs=0).run(target, worlds.plain_context())
     return {m.metric: m for m in result.measurements}, result.notes

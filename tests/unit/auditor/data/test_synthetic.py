@@ -1,4 +1,4 @@
-"""Drawn people are the same bits every time, look like their labels, and never mix."""
+"""Synthetic people are the same bits every time, look like their labels, and never mix."""
 
 import csv
 from dataclasses import replace

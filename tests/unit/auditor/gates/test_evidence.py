@@ -123,7 +123,7 @@ class TestMetrics:
 
     def test_a_metric_without_a_certificate_shares_the_self_deception_of_its_attack(self):
         found = rung("a", 0.9, "self-deceived")
-        assert "fools itself by top1" in doubts(found, "psnr").failing
+        assert "nothing to find, by top1" in doubts(found, "psnr").failing
 
     def test_a_metric_may_fool_itself_alone(self):
         found = replace(rung("a", 0.05), powers=(power("shown"), power("self-deceived", "psnr")))

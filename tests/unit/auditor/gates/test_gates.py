@@ -71,7 +71,7 @@ class TestOneGate:
         assert judge(example_record(), "none/inversion/reid_rank1", 0.1)[0] == "fail"
         outcome, reason = judge(example_record(), "none/inversion/reid_rank1", 1.0)
         assert outcome == "inconclusive"
-        assert "has not shown its power" in reason
+        assert "did not pass its controls" in reason
 
     def test_an_attack_without_controls_proves_nothing(self):
         report = powerful_record()

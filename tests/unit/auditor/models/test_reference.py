@@ -1,4 +1,4 @@
-"""The shipped extractor is small, loads, and finds drawn people it never saw."""
+"""The shipped extractor is small, loads, and finds synthetic people it never saw."""
 
 import pytest
 import torch

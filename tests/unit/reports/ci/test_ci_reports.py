@@ -120,7 +120,7 @@ class TestJunit:
             "gate: none/identity/top1",
             "wanted: at most 0.1",
             "observed: 0.944",
-            "the limit is there because: decided by the board",
+            "reason for the limit: decided by the board",
         ]
 
     def test_the_counts_are_those_of_the_cases(self, shown):

@@ -90,7 +90,7 @@ class TestCoverage:
 
     def test_an_attack_without_power_is_a_limit(self):
         limits = row(example_record(), "model inversion").limits
-        assert limits == ("Power not shown on the controls: inversion.",)
+        assert limits == ("Did not pass the controls: inversion.",)
 
 
 class TestForms:
@@ -165,8 +165,8 @@ class TestPage:
             Gate(address="*/utility/map", limit=0.5),
         ]
         shown = page(report, check(report, gates), root=tmp_path, reveal=False)
-        assert "Why this limit: Section 4 of our assessment." in shown
-        assert shown.count("Nobody said why the limit is there.") == 2
+        assert "Reason for this limit: Section 4 of our assessment." in shown
+        assert shown.count("No reason was given for this limit.") == 2
 
     @pytest.mark.parametrize("text", HOSTILE)
     def test_no_name_gets_out_of_its_cell(self, tmp_path, text):

@@ -111,12 +111,12 @@ class TestSheets:
         assert (first["knowledge"], first["access"]) == ("half the names", "the gallery")
         assert first["budget"] == "epochs 40, train share 0.5"
         (first, *_, last) = table(book["Power"])
-        assert (first["scenarios"], first["outcome"]) == ("all", "power shown")
+        assert (first["scenarios"], first["outcome"]) == ("all", "controls passed")
         assert (first["planted leak"], first["reference"]) == (0.97, 1.0)
         assert first["efficiency"] == pytest.approx((0.97 - 1 / 80) / (1 - 1 / 80))
-        assert (last["attack"], last["outcome"]) == ("inversion", "power not shown")
+        assert (last["attack"], last["outcome"]) == ("inversion", "planted leak missed")
         pairs = {row["metric"]: row for row in table(book["Co-trained"])}
-        assert pairs["reid_rank1"]["from training"] == pytest.approx(0.094)
+        assert pairs["reid_rank1"]["trained against"] == pytest.approx(0.094)
         assert pairs["reid_rank1"]["fresh attack"] == "inversion"
         notes = [(r["scenario"], r["attack"], r["note"]) for r in table(book["Notes"])]
         assert notes[0] == ("none", None, "Poses: a silhouette.")

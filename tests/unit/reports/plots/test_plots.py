@@ -178,7 +178,7 @@ class TestStrength:
         persons = scenario.findings[-1].measurements[-1].persons
         best = max(total / count for total, count in persons.values())
         assert strong.rows[0] == ("1", f"{best:.3f}")
-        assert "Cosine to the own picture" in strong.title
+        assert "Cosine to the original picture" in strong.title
 
     def test_without_reconstructions_there_are_the_matches_alone(self):
         report = detailed_record()
