@@ -116,7 +116,7 @@ class TestReading:
         other = open_dataset(root).facts
         assert other["manifest_sha256"] == one["manifest_sha256"]
         assert other["pictures_sha256"] != one["pictures_sha256"]
-        make_picture(root / "g1.png")
+        paint(root / "g1.png")
         assert open_dataset(root).facts == one
 
     def test_spreadsheet_habits_are_taken(self, tmp_path):
