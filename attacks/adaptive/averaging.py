@@ -19,6 +19,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.report import Adversary, Measurement, PrivacyClaim
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 
@@ -226,7 +227,7 @@ def _pooled(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset
             continue
         asked, stored = matcher.vectors(query[rows], means, counts)
         anywhere = (torch.full_like(rows, -1), torch.full_like(people, -1))
-        found = evaluate(asked, stored, pids[rows], people, *anywhere, cross_camera=False)
+        found = evaluate(asked, stored, Truth(pids[rows], people, *anywhere, cross_camera=False))
         hits.append(found.hit(1))
         named.append(pids[rows])
         chances.append(torch.full((len(rows),), 1 / len(people), dtype=torch.float64))

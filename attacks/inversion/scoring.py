@@ -15,6 +15,7 @@ from auditor.embedding import embed_pictures, features_of
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr, ssim
 from auditor.metrics.retrieval import Retrieval, evaluate
+from auditor.metrics.similarity import Truth
 from auditor.report import Measurement
 from auditor.types import FeatureExtractor, RunContext, Target
 
@@ -135,12 +136,14 @@ class _Known:
         return evaluate(
             seen,
             self.features,
-            trial.pids.roll(shift),
-            self.pids,
-            trial.camids.roll(shift),
-            self.camids,
-            cross_camera=trial.target.data.cross_camera,
-            query_sources=trial.chosen.roll(shift),
+            Truth(
+                trial.pids.roll(shift),
+                self.pids,
+                trial.camids.roll(shift),
+                self.camids,
+                cross_camera=trial.target.data.cross_camera,
+                query_sources=trial.chosen.roll(shift),
+            ),
         )
 
     def source_first(self, seen: Tensor, shift: int) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from attacks.learners.standardising import Standardise
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import ReIDDataset, Release, RunContext, as_is
 
@@ -189,7 +190,9 @@ def _mean_ap(wanted: Tensor, mapped: Tensor, asked: Pairs) -> float:
     seen = torch.stack([pids, views]).unique(dim=1)[0]
     # people who were seen in one view only find themselves
     across = len(seen) > len(seen.unique())
-    found = evaluate(wanted[some], mapped[some], pids, pids, views, views, cross_camera=across)
+    found = evaluate(
+        wanted[some], mapped[some], Truth(pids, pids, views, views, cross_camera=across)
+    )
     return found.mean_ap
 
 

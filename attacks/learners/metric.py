@@ -21,6 +21,7 @@ from attacks.learners.mapping import HELD_OUT, TRIAL
 from attacks.learners.plda import Own, Plda, Prepare, study
 from attacks.learners.standardising import Standardise, Whiten
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.training import fit, one_cycle
 from auditor.types import RunContext
 
@@ -144,7 +145,7 @@ def _serve(prepare: Prepare, known: Own, asked: Own, ctx: RunContext, name: str)
     seen = torch.stack([pids, views]).unique(dim=1)[0]
     if len(seen) == len(seen.unique()):  # nobody was seen in two views
         views = torch.arange(len(pids))
-    return evaluate(ours, theirs, pids, pids, views, views).mean_ap
+    return evaluate(ours, theirs, Truth(pids, pids, views, views)).mean_ap
 
 
 @dataclass

@@ -16,6 +16,7 @@ from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -191,7 +192,7 @@ def split_by_camera(
 
 def _ranked(a: Entries, b: Entries) -> tuple[Measurement, Measurement]:
     """Rank-1 and mAP of finding each entry's person in the other release."""
-    found = evaluate(a.features, b.features, a.pids, b.pids, a.camids, b.camids)
+    found = evaluate(a.features, b.features, Truth(a.pids, b.pids, a.camids, b.camids))
     pids, size = a.pids[found.query_index], len(b.pids)
     people, counts = b.pids.unique(return_counts=True)
     matches = counts[torch.searchsorted(people, pids)].double()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
+from auditor.metrics.similarity import Truth
 from auditor.report import Measurement
 from auditor.statistics.multiplicity import widen
 from auditor.types import ReIDDataset
@@ -37,12 +38,7 @@ def search(
     return evaluate(
         query,
         entries,
-        data.query.pids,
-        data.gallery.pids,
-        data.query.camids,
-        data.gallery.camids,
-        cross_camera=data.cross_camera,
-        gallery_partners=partners,
+        Truth.of(data.query, data.gallery, cross_camera=data.cross_camera, partners=partners),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from auditor.embedding import embed
 from auditor.errors import ModelError
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.models import LoadedModel
 from auditor.models.card import Card, alternatives
 from auditor.report import ProbeCheck
@@ -229,12 +230,14 @@ def _found(features: Tensor, sample: Sample, card: Card) -> Tensor:
     retrieval = evaluate(
         features[query],
         features[gallery],
-        sample.pids[query],
-        sample.pids[gallery],
-        sample.camids[query],
-        sample.camids[gallery],
+        Truth(
+            sample.pids[query],
+            sample.pids[gallery],
+            sample.camids[query],
+            sample.camids[gallery],
+            cross_camera=sample.cross_camera,
+        ),
         distance=card.distance,
-        cross_camera=sample.cross_camera,
     )
     found = torch.zeros(sample.people, dtype=torch.bool)
     found[retrieval.query_index] = retrieval.hit(1) > 0.5

@@ -79,7 +79,7 @@ def choose_queries(rank: torch.Tensor, correct: torch.Tensor, count: int) -> lis
 def _nearest(scores: Similarities, truth: Truth, query: int) -> tuple[list[int], list[float]]:
     """Gallery positions of the best matches, and their similarities."""
     row = slice(query, query + 1)
-    _, ignored = truth.of(row)
+    _, ignored = truth.relevant(row)
     values = scores(row).cpu().masked_fill(ignored.cpu(), -torch.inf)
     values, order = values.sort(dim=1, descending=True, stable=True)
     kept = min(LISTED, int((~ignored).sum()))

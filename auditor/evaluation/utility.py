@@ -51,13 +51,7 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
         features_of(target.extractor, target.deployed_query, ctx),
         stored_gallery(target, ctx),
     )
-    truth = Truth(
-        data.query.pids,
-        data.gallery.pids,
-        data.query.camids,
-        data.gallery.camids,
-        cross_camera=data.cross_camera,
-    )
+    truth = Truth.of(data.query, data.gallery, cross_camera=data.cross_camera)
     scores = Similarities.of(query, gallery, distance)
     found = evaluate_scores(scores, truth)
     best = scores.similarity(found.query_index, found.best_score)
@@ -96,12 +90,8 @@ def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
     return evaluate(
         features_of(target.extractor, target.deployed_query, ctx),
         stored_gallery(target, ctx),
-        data.query.pids,
-        data.gallery.pids,
-        data.query.camids,
-        data.gallery.camids,
+        Truth.of(data.query, data.gallery, cross_camera=data.cross_camera),
         distance=distance,
-        cross_camera=data.cross_camera,
     )
 
 

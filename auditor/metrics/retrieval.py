@@ -75,44 +75,23 @@ class Retrieval:
 def evaluate(
     query_features: Tensor,
     gallery_features: Tensor,
-    query_pids: Tensor,
-    gallery_pids: Tensor,
-    query_camids: Tensor,
-    gallery_camids: Tensor,
+    truth: Truth,
     *,
     distance: Distance = "cosine",
-    cross_camera: bool = True,
-    query_sources: Tensor | None = None,
-    gallery_partners: Tensor | None = None,
 ) -> Retrieval:
     """Rank the gallery for each query by its features.
 
     Args:
         query_features: ``(Q, D)``.
         gallery_features: ``(G, D)``.
-        query_pids: ``(Q,)``; see `Truth` for all columns.
-        gallery_pids: ``(G,)``.
-        query_camids: ``(Q,)``.
-        gallery_camids: ``(G,)``.
-        distance: what the deployment ranks by.
-        cross_camera: see `Truth`, likewise the next two.
-        query_sources: ``(Q,)``.
-        gallery_partners: ``(G,)``.
+        truth: who is who.
+        distance: ``cosine`` or ``euclidean``.
 
     Raises:
         ModelError: for non-finite features, which would rank like chance and look private.
         DataError: if no query has a true match.
     """
     scores = Similarities.of(query_features, gallery_features, distance)
-    truth = Truth(
-        query_pids,
-        gallery_pids,
-        query_camids,
-        gallery_camids,
-        cross_camera,
-        query_sources,
-        gallery_partners,
-    )
     found = evaluate_scores(scores, truth)
     return replace(found, best_score=scores.similarity(found.query_index, found.best_score))
 
@@ -137,7 +116,7 @@ def evaluate_scores(scores: Scores | Tensor, truth: Truth) -> Retrieval:
         if not torch.isfinite(part).all():
             raise ModelError("the similarities hold NaN or infinity; they cannot be ranked")
         truth = truth.to(part.device)
-        matches, ignored = truth.of(block)
+        matches, ignored = truth.relevant(block)
         rows.append(_rank_block(part.masked_fill_(ignored, -torch.inf), matches, start))
     columns = [torch.cat(column).cpu() for column in zip(*rows, strict=True)]
     if not columns or not len(columns[0]):

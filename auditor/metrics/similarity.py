@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from auditor.errors import ModelError
+from auditor.types import Split
 
 Distance = Literal["cosine", "euclidean"]
 
@@ -42,7 +43,20 @@ class Truth:
     query_sources: Tensor | None = None
     gallery_partners: Tensor | None = None
 
-    def of(self, block: slice) -> tuple[Tensor, Tensor]:
+    @classmethod
+    def of(
+        cls,
+        query: Split,
+        gallery: Split,
+        *,
+        cross_camera: bool = True,
+        partners: Tensor | None = None,
+    ) -> "Truth":
+        """Who is who among the pictures of two splits; ``partners`` are the gallery's."""
+        columns = query.pids, gallery.pids, query.camids, gallery.camids
+        return cls(*columns, cross_camera=cross_camera, gallery_partners=partners)
+
+    def relevant(self, block: slice) -> tuple[Tensor, Tensor]:
         """The ``matches`` and the ``ignored`` entries ``(B, G)`` of a block of queries."""
         pids = self.query_pids[block][:, None]
         same = (pids == self.gallery_pids) & (self.gallery_pids > 0)

@@ -24,6 +24,7 @@ from auditor.errors import AuditError, DataError, ModelError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.scores import pu
+from auditor.metrics.similarity import Truth
 from auditor.models.extractor import CardedExtractor
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
@@ -274,12 +275,8 @@ def _search(extractor: CardedExtractor, query: Split, gallery: Split, ctx: RunCo
     return evaluate(
         features_of(extractor, query, ctx),
         features_of(extractor, gallery, ctx),
-        query.pids,
-        gallery.pids,
-        query.camids,
-        gallery.camids,
+        Truth.of(query, gallery, partners=gallery.partners),
         distance=extractor.card.distance,
-        gallery_partners=gallery.partners,
     )
 
 

@@ -13,6 +13,7 @@ from attacks.learners.gaussian import Matcher, Scale, fit_matcher, fit_wiener, l
 from auditor.embedding import stored_gallery
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.report import PrivacyClaim
 from auditor.types import ReIDDataset, RunContext, Split, Target, as_is
 from defenses.dp_gallery import GalleryNoise
@@ -313,10 +314,7 @@ class TestAttack:
         plain = evaluate(
             features[:120],
             features[120:240],
-            data.query.pids,
-            data.gallery.pids,
-            data.query.camids,
-            data.gallery.camids,
+            Truth(data.query.pids, data.gallery.pids, data.query.camids, data.gallery.camids),
         ).cmc(1)
         found = values(result)
         assert 0 < plain < 1

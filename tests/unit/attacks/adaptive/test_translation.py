@@ -12,6 +12,7 @@ from attacks.adaptive.translation import auxiliary_pairs, saturation, spread, tu
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.report import Measurement
 from auditor.types import RunContext
 from tests import worlds
@@ -91,7 +92,7 @@ class TestTranslation:
         asked, stored = target.data.query, target.data.gallery
         defended = features_of(target.extractor, stored, ctx)
         labels = asked.pids, stored.pids, asked.camids, stored.camids
-        assert evaluate(clean, defended, *labels).cmc(1) < 0.15
+        assert evaluate(clean, defended, Truth(*labels)).cmc(1) < 0.15
         assert next(iter(found)) == "translated_rank1"
         assert found["translated_rank1"].low > 0.7
         assert found["translated_map"].value > 0.7

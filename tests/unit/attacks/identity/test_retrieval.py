@@ -14,6 +14,7 @@ from attacks.identity import IdentityRetrieval
 from attacks.protocol.matching import Blind
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from tests import worlds
 
@@ -63,12 +64,8 @@ def test_either_person_counts_and_ties_get_their_mean(gallery, places, query):
     found = evaluate(
         torch.zeros(1, 1),
         torch.tensor(places).float()[:, None],
-        asked[0],
-        pids,
-        asked[1],
-        camids,
+        Truth(asked[0], pids, asked[1], camids, gallery_partners=partners),
         distance="euclidean",
-        gallery_partners=partners,
     )
     assert (found.cmc(1), found.mean_ap) == pytest.approx(wanted)
 
@@ -91,8 +88,10 @@ def test_without_partners_nothing_changes():
     pids, camids = torch.randint(0, 5, (40,)), torch.randint(0, 3, (40,))
     features = torch.randn(40, 6)
     labels = pids.clamp_min(1), pids, camids, camids
-    plain = evaluate(features, features.roll(1, 0), *labels)
-    nobody = evaluate(features, features.roll(1, 0), *labels, gallery_partners=-torch.ones(40))
+    plain = evaluate(features, features.roll(1, 0), Truth(*labels))
+    nobody = evaluate(
+        features, features.roll(1, 0), Truth(*labels, gallery_partners=-torch.ones(40))
+    )
     assert torch.equal(plain.average_precision, nobody.average_precision)
 
 

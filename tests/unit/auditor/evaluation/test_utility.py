@@ -74,7 +74,7 @@ class TestRanking:
         wanted = evaluate_scores(
             k_reciprocal(query, gallery, k1=5, k2=2, weight=0.4), Truth(*columns(target))
         )
-        plain = evaluate(query, gallery, *columns(target))
+        plain = evaluate(query, gallery, Truth(*columns(target)))
         assert figures["map"].value == pytest.approx(plain.mean_ap)
         assert figures["map_reranked"].value == pytest.approx(wanted.mean_ap)
         assert figures["rank1_reranked"].value == pytest.approx(wanted.cmc(1))

@@ -117,7 +117,7 @@ class TestKReciprocal:
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     def test_the_own_distance_alone_is_the_plain_ranking(self, distance):
         features, labels = draw_world(5, 40, 90)
-        plain = evaluate(*features, *labels, distance=distance)
+        plain = evaluate(*features, Truth(*labels), distance=distance)
         scores = k_reciprocal(*features, weight=1.0, distance=distance)
         again = evaluate_scores(scores, Truth(*labels))
         for name in ("query_index", "rank", "average_precision", "inverse_penalty", "best_index"):
@@ -125,7 +125,7 @@ class TestKReciprocal:
 
     def test_it_helps_where_people_form_clusters(self):
         features, labels = draw_world(2, 60, 240, people=12)
-        plain = evaluate(*features, *labels)
+        plain = evaluate(*features, Truth(*labels))
         again = evaluate_scores(k_reciprocal(*features, k1=10, k2=3), Truth(*labels))
         assert again.mean_ap > plain.mean_ap + 0.02
 
@@ -171,8 +171,8 @@ class TestExpansion:
     def test_nobody_to_average_with_is_the_plain_ranking(self, alpha, distance):
         features, labels = draw_world(5, 40, 90)
         query = expand_queries(*features, k=0, alpha=alpha, distance=distance)
-        plain = evaluate(*features, *labels, distance=distance)
-        again = evaluate(query, features[1], *labels, distance=distance)
+        plain = evaluate(*features, Truth(*labels), distance=distance)
+        again = evaluate(query, features[1], Truth(*labels), distance=distance)
         assert torch.equal(plain.average_precision, again.average_precision)
 
     def test_ties_go_to_the_earlier_entry(self):
@@ -198,7 +198,7 @@ class TestGivenScores:
         matrix = -torch.cdist(*(column.double() for column in features))
         before = matrix.clone()
         found = evaluate_scores(matrix, Truth(*labels))
-        plain = evaluate(*features, *labels, distance="euclidean")
+        plain = evaluate(*features, Truth(*labels), distance="euclidean")
         assert torch.equal(found.rank, plain.rank)
         assert found.mean_ap == pytest.approx(plain.mean_ap)
         assert found.best_score.numpy() == pytest.approx(plain.best_score.numpy(), abs=1e-4)

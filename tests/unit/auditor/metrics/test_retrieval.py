@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from auditor.errors import DataError, ModelError
 from auditor.metrics import retrieval
 from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 
 
 def distances(query, gallery, distance):
@@ -85,7 +86,7 @@ def columns(*values):
 @pytest.mark.parametrize(("queries", "gallery"), [(7, 63), (64, 64), (65, 65), (150, 200), (3, 30)])
 def test_random_worlds_rank_like_the_sorting_evaluators(distance, cross_camera, queries, gallery):
     features, labels = draw_world(queries, queries, gallery)
-    found = evaluate(*features, *labels, distance=distance, cross_camera=cross_camera)
+    found = evaluate(*features, Truth(*labels, cross_camera=cross_camera), distance=distance)
     distmat = distances(*features, distance)
     agrees(found, expected(distmat, labels, cross_camera=cross_camera))
     best = distmat[found.query_index.numpy(), found.best_index.numpy()]
@@ -99,20 +100,20 @@ def test_any_world_ranks_like_the_sorting_evaluators(seed, queries, gallery):
     features, labels = draw_world(seed, queries, gallery, dim=5, people=4, cameras=2)
     distmat = distances(*features, "euclidean")
     if list(sorted_rows(distmat, labels)):
-        found = evaluate(*features, *labels, distance="euclidean")
+        found = evaluate(*features, Truth(*labels), distance="euclidean")
         agrees(found, expected(distmat, labels))
         assert found.mean_ap == pytest.approx(expected(distmat, labels)[2].mean())
         assert found.mean_inp == pytest.approx(expected(distmat, labels)[3].mean())
     else:
         with pytest.raises(DataError, match="no query has a true match"):
-            evaluate(*features, *labels, distance="euclidean")
+            evaluate(*features, Truth(*labels), distance="euclidean")
 
 
 def test_one_query_worked_by_hand():
     # nearest first: match, other, match, other, match -> ranks 1, 3, 5
     gallery = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]])
     labels = columns([7], [7, 8, 7, 9, 7], [0], [1, 1, 2, 1, 3])
-    found = evaluate(torch.tensor([[0.5]]), gallery, *labels, distance="euclidean")
+    found = evaluate(torch.tensor([[0.5]]), gallery, Truth(*labels), distance="euclidean")
     assert found.rank.tolist() == [1]
     assert found.average_precision.item() == pytest.approx((1 / 1 + 2 / 3 + 3 / 5) / 3)
     assert found.inverse_penalty.item() == pytest.approx(3 / 5)
@@ -123,7 +124,7 @@ def test_one_query_worked_by_hand():
 def test_one_match_at_the_very_end():
     gallery = torch.arange(1.0, 6.0)[:, None]
     labels = columns([7], [1, 2, 3, 4, 7], [0], [1] * 5)
-    found = evaluate(torch.tensor([[0.0]]), gallery, *labels, distance="euclidean")
+    found = evaluate(torch.tensor([[0.0]]), gallery, Truth(*labels), distance="euclidean")
     assert found.rank.tolist() == [5]
     assert [found.cmc(k) for k in (1, 4, 5, 10)] == [0, 0, 1, 1]
     assert (found.mean_ap, found.mean_inp) == pytest.approx((1 / 5, 1 / 5))
@@ -133,16 +134,16 @@ def test_cosine_ignores_length_and_euclidean_does_not():
     gallery = torch.tensor([[9.0, 0.0], [1.0, 1.0]])
     labels = columns([1], [1, 2], [0], [1, 1])
     query = torch.tensor([[1.0, 0.1]])
-    assert evaluate(query, gallery, *labels, distance="cosine").rank.tolist() == [1]
-    assert evaluate(query, gallery, *labels, distance="euclidean").rank.tolist() == [2]
+    assert evaluate(query, gallery, Truth(*labels), distance="cosine").rank.tolist() == [1]
+    assert evaluate(query, gallery, Truth(*labels), distance="euclidean").rank.tolist() == [2]
 
 
 def test_matches_of_the_own_camera_are_set_aside_only_when_asked():
     gallery = torch.tensor([[0.0], [1.0], [2.0]])
     labels = columns([1], [1, 2, 1], [0], [0, 0, 1])
     query = torch.tensor([[0.0]])
-    across = evaluate(query, gallery, *labels, distance="euclidean")
-    anywhere = evaluate(query, gallery, *labels, distance="euclidean", cross_camera=False)
+    across = evaluate(query, gallery, Truth(*labels), distance="euclidean")
+    anywhere = evaluate(query, gallery, Truth(*labels, cross_camera=False), distance="euclidean")
     # across cameras: other, match; anywhere: match, other, match
     assert (across.rank.item(), across.best_index.item()) == (2, 1)
     assert across.average_precision.item() == pytest.approx(1 / 2)
@@ -152,14 +153,14 @@ def test_matches_of_the_own_camera_are_set_aside_only_when_asked():
 
 def test_an_unknown_camera_is_never_the_own_camera():
     labels = columns([1], [1, 2], [-1], [-1, -1])
-    found = evaluate(torch.tensor([[0.0]]), torch.tensor([[0.0], [1.0]]), *labels)
+    found = evaluate(torch.tensor([[0.0]]), torch.tensor([[0.0], [1.0]]), Truth(*labels))
     assert len(found.rank) == 1
 
 
 def test_distractors_match_nobody_but_do_push_matches_back():
     gallery = torch.tensor([[0.0], [1.0], [2.0]])
     labels = columns([0, 5], [0, 0, 5], [0, 0], [1, 1, 1])
-    found = evaluate(torch.tensor([[0.0], [0.0]]), gallery, *labels, distance="euclidean")
+    found = evaluate(torch.tensor([[0.0], [0.0]]), gallery, Truth(*labels), distance="euclidean")
     assert found.query_index.tolist() == [1]
     assert found.rank.tolist() == [3]
 
@@ -169,7 +170,7 @@ def test_the_picture_a_query_was_made_from_never_matches_it():
     labels = columns([5, 5], [5, 6, 5], [-1, -1], [-1, -1, -1])
     query = torch.tensor([[0.0], [0.0]])
     sources = torch.tensor([0, -1])
-    found = evaluate(query, gallery, *labels, distance="euclidean", query_sources=sources)
+    found = evaluate(query, gallery, Truth(*labels, query_sources=sources), distance="euclidean")
     assert found.rank.tolist() == [2, 1]
     assert found.best_index.tolist() == [1, 0]
 
@@ -177,13 +178,13 @@ def test_the_picture_a_query_was_made_from_never_matches_it():
 def test_sources_are_set_aside_in_random_worlds_too():
     features, labels = draw_world(4, 130, 90)
     sources = torch.randint(-1, 90, (130,), generator=torch.Generator().manual_seed(0))
-    found = evaluate(*features, *labels, query_sources=sources)
+    found = evaluate(*features, Truth(*labels, query_sources=sources))
     agrees(found, expected(distances(*features, "cosine"), labels, sources=sources))
 
 
 def test_queries_without_a_match_are_skipped_and_counted_nowhere():
     labels = columns([3, 1], [1, 2], [0, 0], [1, 1])
-    found = evaluate(torch.zeros(2, 2), torch.eye(2), *labels)
+    found = evaluate(torch.zeros(2, 2), torch.eye(2), Truth(*labels))
     assert found.query_index.tolist() == [1]
 
 
@@ -197,7 +198,7 @@ def test_queries_without_a_match_are_skipped_and_counted_nowhere():
 )
 def test_no_valid_query_is_an_error(labels):
     with pytest.raises(DataError, match=r"data\.cross_camera"):
-        evaluate(torch.ones(1, 2), torch.ones(2, 2), *columns(*labels))
+        evaluate(torch.ones(1, 2), torch.ones(2, 2), Truth(*columns(*labels)))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -206,7 +207,7 @@ def test_features_that_are_no_numbers_are_refused(bad, side):
     features, labels = draw_world(0, 4, 20)
     features[side][2, 1] = bad
     with pytest.raises(ModelError, match=("query", "gallery")[side] + " features hold NaN"):
-        evaluate(*features, *labels)
+        evaluate(*features, Truth(*labels))
 
 
 @pytest.mark.parametrize("gallery", [2, 63, 64, 65, 129])
@@ -217,7 +218,7 @@ def test_constant_features_put_one_match_in_the_middle(gallery, distance):
     labels = (pids[:3], pids, torch.zeros(min(3, gallery)).long(), torch.ones(gallery).long())
     constant = torch.full((1, 37), 0.3)
     queries = constant.expand(len(labels[0]), -1)
-    found = evaluate(queries, constant.expand(gallery, -1), *labels, distance=distance)
+    found = evaluate(queries, constant.expand(gallery, -1), Truth(*labels), distance=distance)
     assert found.rank.tolist() == [(gallery + 1) / 2] * len(queries)
 
 
@@ -226,7 +227,7 @@ def test_constant_features_give_every_figure_of_a_random_order(gallery, matches)
     # all orders are equally likely, so each figure is an expectation over where the matches fall
     pids = torch.cat([torch.ones(matches), torch.arange(2, gallery - matches + 2)]).long()
     labels = (torch.tensor([1]), pids, torch.tensor([0]), torch.ones(gallery).long())
-    found = evaluate(torch.full((1, 8), 0.3), torch.full((gallery, 8), 0.3), *labels)
+    found = evaluate(torch.full((1, 8), 0.3), torch.full((gallery, 8), 0.3), Truth(*labels))
     for k in (1, 5, 10):
         missed = math.comb(gallery - matches, k) / math.comb(gallery, k) if k <= gallery else 0
         assert found.cmc(k) == pytest.approx(1 - missed)
@@ -242,7 +243,7 @@ def test_constant_features_give_every_figure_of_a_random_order(gallery, matches)
 
 
 def test_a_gallery_of_one_entry_that_matches_is_found_first():
-    found = evaluate(torch.ones(1, 3), torch.ones(1, 3), *columns([4], [4], [0], [1]))
+    found = evaluate(torch.ones(1, 3), torch.ones(1, 3), Truth(*columns([4], [4], [0], [1])))
     assert [found.cmc(k) for k in (1, 5, 10)] == [1, 1, 1]
     assert (found.mean_ap, found.mean_inp) == pytest.approx((1, 1))
 
@@ -250,7 +251,7 @@ def test_a_gallery_of_one_entry_that_matches_is_found_first():
 def test_queries_with_and_without_a_match_do_not_mix():
     gallery = torch.tensor([[1.0], [2.0], [3.0]])
     labels = columns([7, 8, 9], [7, 9, 9], [0, 0, 0], [1, 1, 0])
-    found = evaluate(torch.zeros(3, 1), gallery, *labels, distance="euclidean")
+    found = evaluate(torch.zeros(3, 1), gallery, Truth(*labels), distance="euclidean")
     # nobody is called 8, and one of the two entries of 9 is from the query's own camera
     assert found.query_index.tolist() == [0, 2]
     assert found.rank.tolist() == [1, 2]
@@ -259,7 +260,7 @@ def test_queries_with_and_without_a_match_do_not_mix():
 
 def test_zero_features_are_ties_too():
     labels = columns([1], [1, 2, 3], [0], [1, 1, 1])
-    assert evaluate(torch.zeros(1, 4), torch.zeros(3, 4), *labels).rank.tolist() == [2]
+    assert evaluate(torch.zeros(1, 4), torch.zeros(3, 4), Truth(*labels)).rank.tolist() == [2]
 
 
 def every_order(distmat, labels):
@@ -282,7 +283,7 @@ def test_ties_get_their_mean_rank_over_every_order(gallery, query):
     labels = columns([1], pids, [0], [1] * len(pids))
     if 1 not in pids:
         return
-    found = evaluate(*features, *labels, distance="euclidean")
+    found = evaluate(*features, Truth(*labels), distance="euclidean")
     (best, last) = every_order(distances(*features, "euclidean"), labels)[0]
     assert found.rank.item() == pytest.approx(best)
     assert found.inverse_penalty.item() == pytest.approx(pids.count(1) / last)
@@ -299,7 +300,7 @@ def test_ties_get_their_mean_precision_and_hits_over_every_order(gallery, query)
     labels = columns([1], pids, [0], [1] * len(pids))
     if 1 not in pids:
         return
-    found = evaluate(*features, *labels, distance="euclidean")
+    found = evaluate(*features, Truth(*labels), distance="euclidean")
     distmat = distances(*features, "euclidean")
     orders = permutations(range(len(pids)))
     runs = [expected(distmat, labels, keys=np.array(keys)) for keys in orders]
@@ -314,7 +315,7 @@ def test_a_twin_under_another_name_halves_rank_1_and_no_more():
     gallery = torch.eye(4).repeat(2, 1)
     pids = torch.arange(1, 5)
     labels = (pids, torch.cat([pids, pids + 4]), torch.zeros(4).long(), torch.ones(8).long())
-    found = evaluate(torch.eye(4), gallery, *labels)
+    found = evaluate(torch.eye(4), gallery, Truth(*labels))
     assert (found.cmc(1), found.cmc(2)) == (0.5, 1.0)
     assert found.mean_ap == pytest.approx((1 + 1 / 2) / 2)
 
@@ -323,7 +324,7 @@ def test_ties_get_their_mean_rank_over_many_random_orders():
     generator = torch.Generator().manual_seed(1)
     features = [torch.randint(0, 3, (n, 2), generator=generator).float() for n in (6, 50)]
     _, labels = draw_world(1, 6, 50)
-    found = evaluate(*features, *labels, distance="euclidean")
+    found = evaluate(*features, Truth(*labels), distance="euclidean")
     distmat, rng = distances(*features, "euclidean"), np.random.default_rng(0)
     runs = [
         [r[0] for _, r, _ in sorted_rows(distmat, labels, keys=rng.permutation(50))]
@@ -336,16 +337,16 @@ def test_ties_get_their_mean_rank_over_many_random_orders():
 def test_half_precision_features_are_ranked_in_single():
     features, labels = draw_world(2, 10, 70)
     halves = [column.half() for column in features]
-    again = evaluate(*(column.float() for column in halves), *labels)
-    assert torch.equal(evaluate(*halves, *labels).rank, again.rank)
+    again = evaluate(*(column.float() for column in halves), Truth(*labels))
+    assert torch.equal(evaluate(*halves, Truth(*labels)).rank, again.rank)
 
 
 def test_nothing_depends_on_the_size_of_a_block(monkeypatch):
     features, labels = draw_world(5, 30, 100)
-    whole = evaluate(*features, *labels)
+    whole = evaluate(*features, Truth(*labels))
     monkeypatch.setattr(retrieval, "QUERY_BLOCK", 7)
     monkeypatch.setattr(retrieval, "TILE", 3)
-    pieces = evaluate(*features, *labels)
+    pieces = evaluate(*features, Truth(*labels))
     assert torch.equal(whole.rank, pieces.rank)
     assert torch.equal(whole.average_precision, pieces.average_precision)
 
@@ -354,8 +355,8 @@ def test_nothing_depends_on_the_size_of_a_block(monkeypatch):
 @settings(max_examples=15, deadline=None)
 def test_ranks_do_not_depend_on_scale_or_on_names(scale, seed):
     features, labels = draw_world(seed, 6, 40)
-    base = evaluate(*features, *labels)
-    scaled = evaluate(features[0] * scale, features[1] * scale, *labels)
-    renamed = evaluate(*features, *(labels[0] * 7, labels[1] * 7), *labels[2:])
+    base = evaluate(*features, Truth(*labels))
+    scaled = evaluate(features[0] * scale, features[1] * scale, Truth(*labels))
+    renamed = evaluate(*features, Truth(*(labels[0] * 7, labels[1] * 7), *labels[2:]))
     assert torch.equal(base.rank, scaled.rank)
     assert torch.equal(base.average_precision, renamed.average_precision)
