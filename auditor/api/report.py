@@ -126,6 +126,21 @@ class Report:
         """Where there is a figure, in the order of the record."""
         return tuple(address for address, _ in self.record.measurements())
 
+    @property
+    def pictures(self) -> dict[str, Path]:
+        """What attacks drew: ``scenario/attack/name`` -> file, for as long as the report lives.
+
+        Those of real people are sharp; `show` and `render` blur them.
+        """
+        if self.folder is None:
+            return {}
+        return {
+            f"{scenario.defense}/{finding.attack}/{name}": self.folder / place
+            for scenario in self.scenarios
+            for finding in scenario.findings
+            for name, place in finding.exhibits.items()
+        }
+
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per figure: scenario, attack, metric, value, low, high, chance, people.
 

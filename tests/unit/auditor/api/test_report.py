@@ -16,6 +16,7 @@ from tests.records import (
     example_record,
     failed_record,
     hostile_record,
+    pictured_record,
     powerful_record,
 )
 
@@ -135,6 +136,16 @@ def test_pages_are_rendered_where_they_are_asked_for(report, tmp_path):
     kept = Report.load(report.save(tmp_path / "kept" / "report.json"))
     assert kept.render(formats=["md"]) == [tmp_path / "kept" / "report.md"]
     assert json.loads((tmp_path / "kept" / "manifest.json").read_text())["files"]
+
+
+def test_pictures_are_found_where_the_report_lies(tmp_path):
+    record = pictured_record()
+    assert Report(record).pictures == {}
+    pictures = Report(record, tmp_path).pictures
+    assert pictures
+    for address, file in pictures.items():
+        scenario, attack, name = address.split("/")
+        assert file == tmp_path / record.finding(scenario, attack).exhibits[name]
 
 
 def test_a_renderer_that_fails_raises(report, tmp_path, monkeypatch):
