@@ -14,7 +14,7 @@ from auditor.api import folder as drawing
 from auditor.api import html
 from auditor.api.verdicts import Verdicts
 from auditor.artifacts.atomic import write
-from auditor.errors import UsageError
+from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.gates import Gate, check, own_gates, unmatched
 from auditor.gates.comparison import Comparison, compare
 from auditor.report import AuditReport, Measurement, Scenario, dumps, load
@@ -79,7 +79,6 @@ class Report:
         path = Path(path)
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file, such as {path / 'report.json'}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         write(path, dumps(self.record).encode())
         return path
 
@@ -237,6 +236,7 @@ class Report:
 
         Raises:
             UsageError: for an unknown format, a folder that is none, or no folder at all.
+            EnvironmentUnmetError: if the folder cannot be written to.
             AuditError: if a renderer fails.
         """
         folder = self._folder() if out is None else Path(out)
@@ -244,7 +244,10 @@ class Report:
             raise UsageError(f"{folder} is a file; name a folder")
         for name in formats or ():
             plugins.load("renderers", name)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentUnmetError(f"cannot write to {folder}: {error.strerror}") from None
         verdicts, root = self.judge(gates), self.folder or folder
         done = drawing.render(self.record, verdicts, folder, root, formats, reveal=reveal)
         done.raise_for_failure()

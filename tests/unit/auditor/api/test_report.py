@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from auditor import Gate, Measurement, Report, VerdictError
-from auditor.errors import AuditError, UsageError
+from auditor.errors import AuditError, EnvironmentUnmetError, UsageError
 from auditor.report import dumps
 from tests.records import (
     detailed_record,
@@ -133,6 +133,10 @@ def test_pages_are_rendered_where_they_are_asked_for(report, tmp_path):
         report.render(tmp_path / "out", formats=["htm"])
     with pytest.raises(UsageError, match="is a file"):
         report.render(written[0])
+    with pytest.raises(EnvironmentUnmetError, match="cannot write"):
+        report.render(written[0] / "below")
+    with pytest.raises(EnvironmentUnmetError, match="cannot write"):
+        report.save(written[0] / "report.json")
     kept = Report.load(report.save(tmp_path / "kept" / "report.json"))
     assert kept.render(formats=["md"]) == [tmp_path / "kept" / "report.md"]
     assert json.loads((tmp_path / "kept" / "manifest.json").read_text())["files"]
