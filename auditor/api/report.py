@@ -209,10 +209,8 @@ class Report:
             The differences, after minus before; ``to_frame()`` tabulates them.
 
         Raises:
-            UsageError: if ``margin`` is negative or not finite.
+            UsageError: if ``margin`` is negative, not finite, or more than a share can change by.
         """
-        if margin is not None and not 0 <= margin < float("inf"):
-            raise UsageError(f"margin is {margin}; give a number from 0")
         return compare(self.record, other.record, addresses, margin)
 
     def render(

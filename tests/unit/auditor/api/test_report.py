@@ -105,8 +105,9 @@ def test_a_later_report_is_compared_figure_by_figure(report):
     assert frame.loc[f"{noisy.defense}/identity/top1", "change"] > 0.02
     assert frame.loc["none/identity/top1", "change"] == 0
     assert re.match("<Comparison of 2 figures: 1 worse, 0 better, 1 not shown.*FAIL", repr(made))
-    with pytest.raises(UsageError, match="margin"):
-        report.compare(report, margin=-1)
+    for margin in (-1, float("nan"), 2):
+        with pytest.raises(UsageError, match="margin"):
+            report.compare(report, margin=margin)
 
 
 def test_a_record_is_saved_and_loaded(report, tmp_path):
