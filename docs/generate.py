@@ -164,7 +164,8 @@ def _default(field: "dataclasses.Field[Any]") -> str:
         return "needed"  # as commands say of their arguments
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    # a function's own text holds its place in memory, another one every time
+    return value.__name__ if inspect.isroutine(value) else str(value)
 
 
 def _attributes(docstring: str, section: str = "Attributes") -> dict[str, str]:
