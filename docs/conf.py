@@ -7,8 +7,9 @@ from sphinx.writers.html5 import HTML5Translator
 
 project = "re-ID privacy auditor"
 author = "the authors of the re-ID privacy auditor"
-extensions = ["myst_parser"]
+extensions = ["myst_nb"]
 exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # a test runs the notebook; what it printed is stored in it
 nitpicky = True
 
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]

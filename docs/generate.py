@@ -7,12 +7,13 @@ them with what this file would write, so that they cannot go stale.
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
+import auditor
 from auditor import plugins
 from auditor.cli.main import app
 from reports.content.glossary import TERMS
@@ -163,14 +164,100 @@ def _default(field: "dataclasses.Field[Any]") -> str:
         return "needed"  # as commands say of their arguments
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    # a function's own text holds its place in memory, another one every time
+    return value.__name__ if inspect.isroutine(value) else str(value)
 
 
-def _attributes(docstring: str) -> dict[str, str]:
-    """Field -> what its docstring says of it."""
-    _, _, listed = docstring.partition("Attributes:\n")
+def _attributes(docstring: str, section: str = "Attributes") -> dict[str, str]:
+    """Name -> what a section of a docstring says of it."""
+    _, _, listed = docstring.partition(f"{section}:\n")
+    listed = re.split(r"^\w+:$", listed, maxsplit=1, flags=re.MULTILINE)[0]
     found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", listed, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
+
+
+def python_api() -> str:
+    """Every public name of the package, as its docstring tells it."""
+    return "\n\n".join(_public(name, getattr(auditor, name)) for name in auditor.__all__)
+
+
+def _public(name: str, thing: Any) -> str:
+    if not inspect.isclass(thing):
+        return _callable(f"## {name}", f"auditor.{name}", thing)
+    parts = [f"## {name}\n\n{_prose(thing)}"]
+    if issubclass(thing, Exception):
+        return parts[0]
+    if told := _attributes(inspect.getdoc(thing) or ""):
+        parts.append(_table("attribute", told, _defaults(thing)))
+    for key, member in vars(thing).items():
+        if key.startswith("_") or not member.__doc__:
+            continue
+        heading = f"### {name}.{key}"
+        if isinstance(member, property):
+            parts.append(f"{heading}\n\n{_prose(member)}")
+        elif isinstance(member, staticmethod | classmethod):
+            parts.append(_callable(heading, f"auditor.{name}.{key}", getattr(thing, key)))
+        elif inspect.isfunction(member):
+            parts.append(_callable(heading, f"{name.lower()}.{key}", member))
+    return "\n\n".join(parts)
+
+
+def _callable(heading: str, call: str, function: Any) -> str:
+    """A function: how it is called, what it takes, gives and raises."""
+    doc = inspect.getdoc(function) or ""
+    parameters = inspect.signature(function).parameters
+    defaults = {name: _value(param.default) for name, param in parameters.items()}
+    parts = [heading, f"```text\n{_call(call, parameters)}\n```", _prose(function)]
+    if told := _attributes(doc, "Args"):
+        parts.append(_table("argument", told, defaults))
+    if returned := re.search(r"^Returns:\n((?:    .*\n?)+)", doc, re.MULTILINE):
+        parts.append(f"**Returns.** {_sentence(' '.join(returned[1].split()))}")
+    if raised := _attributes(doc, "Raises"):
+        rows = "\n".join(f"* `{error}` {_cell(why)}" for error, why in raised.items())
+        parts.append(f"**Raises.**\n\n{rows}")
+    return "\n\n".join(parts)
+
+
+def _call(call: str, parameters: Mapping[str, inspect.Parameter]) -> str:
+    """How a function is called, its defaults left to the table."""
+    shown, keyword = [], False
+    for name, parameter in parameters.items():
+        if name in ("self", "cls"):
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword:
+            keyword = True
+            shown.append("*")
+        shown.append(name if parameter.default is parameter.empty else f"{name}=…")
+    return f"{call}({', '.join(shown)})"
+
+
+def _prose(thing: Any) -> str:
+    """What a docstring says before its first section or example."""
+    text = re.split(r"^(?:\w+:$|>>>)", inspect.getdoc(thing) or "", maxsplit=1, flags=re.MULTILINE)[
+        0
+    ]
+    return text.strip().replace("[", r"\[")
+
+
+def _table(head: str, told: dict[str, str], defaults: dict[str, str]) -> str:
+    rows = [f"| `{n}` | {_cell(text)} | {_code(defaults.get(n, ''))} |" for n, text in told.items()]
+    return "\n".join([HEAD.format(head), *rows])
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text and text != "needed" else text
+
+
+def _defaults(thing: type) -> dict[str, str]:
+    if not dataclasses.is_dataclass(thing):
+        return {}
+    return {field.name: _default(field) for field in dataclasses.fields(thing)}
+
+
+def _value(default: Any) -> str:
+    if default is inspect.Parameter.empty:
+        return "needed"
+    return repr(dict(default)) if isinstance(default, Mapping) else repr(default)
 
 
 def _paragraph(plugin: Any, word: str) -> str:
@@ -187,7 +274,10 @@ def _sentence(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|").replace("[", r"\[").replace("*", r"\*")
+    """``text`` on one line, kept from being read as a cell, a link or emphasis."""
+    parts = re.split(r"(``.+?``|`.+?`)", " ".join(text.split()).replace("|", r"\|"))
+    parts[::2] = [part.replace("[", r"\[").replace("*", r"\*") for part in parts[::2]]
+    return "".join(parts)
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -197,6 +287,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "risks": risks,
     "attacks": lambda: parameters("attacks"),
     "defenses": lambda: parameters("defenses"),
+    "python-api": python_api,
 }
 
 

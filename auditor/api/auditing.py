@@ -66,7 +66,7 @@ def audit(
         budget: fractions of the auxiliary people and of training with which every attack is
             repeated.
         seed: of everything random.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu`` or ``cuda``, for whatever is not open already.
         out: folder for the record and its pictures. None: a temporary folder, which is removed
             together with the report.
         overwrite: whether an earlier audit in ``out`` is replaced.
@@ -84,6 +84,8 @@ def audit(
         EnvironmentUnmetError: if the device, the disk or a package is not there.
         KeyboardInterrupt: if it is interrupted; with ``out``, what is finished is there.
     """
+    if not isinstance(data, str | Path | ReIDDataset):
+        raise UsageError(f"data is a {type(data).__name__}; give a dataset, or where one lies")
     if "target" in judges:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
     files = {label: _model_config(judge) for label, judge in judges.items()}
@@ -103,11 +105,13 @@ def audit(
     if both := sorted(settings.keys() & chosen.keys()):
         raise UsageError(f"settings: {both[0]!r} is an argument of its own; give it there")
     config = configuration.resolve({**chosen, **settings}, "auditor.audit")
+    opened = _opened(model, config.model, device, arch=arch, card=card)
+    place = opened.device.type  # that of a model which was opened before
     inputs = session.Inputs(
-        model=_opened(model, config.model, device, arch=arch, card=card),
-        data=data if isinstance(data, ReIDDataset) else open_data(_there(config.data)),
+        model=opened,
+        data=data if isinstance(data, ReIDDataset) else open_data(DataConfig(path=Path(data))),
         judges={
-            label: _opened(judge, config.judges.get(label), device)
+            label: _opened(judge, config.judges.get(label), place)
             for label, judge in judges.items()
         },
     )
@@ -122,11 +126,6 @@ def _model_config(
 ) -> ModelConfig | None:
     """The model as a configuration names it, if it is a file."""
     return model_config(model, arch=arch, card=card) if isinstance(model, str | Path) else None
-
-
-def _there(config: DataConfig | None) -> DataConfig:
-    assert config is not None
-    return config
 
 
 def _opened(

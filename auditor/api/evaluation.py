@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
+from auditor import config as configuration
 from auditor.api.auditing import label_of
 from auditor.artifacts import personal
 from auditor.certification.certificates import about
@@ -52,12 +53,11 @@ def evaluate(
         ``reason`` say so. ``finding.power(metric)`` is the certificate of a figure.
 
     Raises:
-        UsageError: if ``attack`` is none, or cannot be copied.
+        UsageError: if ``attack`` is none, or cannot be copied, or a value is out of range.
     """
     label = label_of(attack)
-    config = AuditConfig.model_validate(
-        {"attacks": {label: attack}, "required_efficiency": required_efficiency, "seed": seed}
-    )
+    given = {"attacks": {label: attack}, "required_efficiency": required_efficiency, "seed": seed}
+    config = configuration.resolve(given, "auditor.evaluate")
     with TemporaryDirectory(prefix="audit-") as temporary:
         folder = Path(temporary if out is None else out)
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,7 @@ def evaluate(
             device=_device(target.extractor) if device is None else torch.device(device),
             workdir=folder,
             judges={"target": target.extractor, **(judges or {})},
+            weights=config.weights,
         )
         world = _world(config, target, ctx)
         finding = _evaluated(world, label, (Display if progress else Quiet)(2))

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from torch import nn
 
 from auditor import data as readers
@@ -63,6 +64,8 @@ def open_model(
         if arch is not None or weights_key is not None:
             raise UsageError("a network brings its own architecture and weights; leave out arch")
         return own_model(model, as_card(card), pick_device(device))
+    if not isinstance(model, str | Path):
+        raise UsageError(f"the model is a {type(model).__name__}; give a network, or a file of one")
     config = model_config(model, arch=arch, card=card, weights_key=weights_key)
     config = config.model_copy(update={"isolation": isolation})
     return open_configured(config, pick_device(device))
@@ -71,10 +74,19 @@ def open_model(
 def model_config(
     path: str | Path, *, arch: str | None, card: AnyCard, weights_key: str | None = None
 ) -> ModelConfig:
-    """The same model file as a configuration names it."""
+    """The same model file as a configuration names it.
+
+    Raises:
+        UsageError: for a value of a wrong type.
+    """
     if isinstance(card, Card):
         card = asdict(card)
-    return ModelConfig(path=Path(path), arch=arch, card=card, weights_key=weights_key)
+    try:
+        return ModelConfig(path=Path(path), arch=arch, card=card, weights_key=weights_key)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UsageError(f"model: {place}: {first['msg']}") from None
 
 
 def as_card(card: AnyCard) -> Card | None:

@@ -14,7 +14,7 @@ from auditor.api import folder as drawing
 from auditor.api import html
 from auditor.api.verdicts import Verdicts
 from auditor.artifacts.atomic import write
-from auditor.errors import UsageError
+from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.gates import Gate, check, own_gates, unmatched
 from auditor.gates.comparison import Comparison, compare
 from auditor.report import AuditReport, Measurement, Scenario, dumps, load
@@ -79,7 +79,6 @@ class Report:
         path = Path(path)
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file, such as {path / 'report.json'}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         write(path, dumps(self.record).encode())
         return path
 
@@ -125,6 +124,21 @@ class Report:
     def addresses(self) -> tuple[str, ...]:
         """Where there is a figure, in the order of the record."""
         return tuple(address for address, _ in self.record.measurements())
+
+    @property
+    def pictures(self) -> dict[str, Path]:
+        """What attacks drew: ``scenario/attack/name`` -> file, for as long as the report lives.
+
+        Those of real people are sharp; `show` and `render` blur them.
+        """
+        if self.folder is None:
+            return {}
+        return {
+            f"{scenario.defense}/{finding.attack}/{name}": self.folder / place
+            for scenario in self.scenarios
+            for finding in scenario.findings
+            for name, place in finding.exhibits.items()
+        }
 
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per figure: scenario, attack, metric, value, low, high, chance, people.
@@ -195,10 +209,8 @@ class Report:
             The differences, after minus before; ``to_frame()`` tabulates them.
 
         Raises:
-            UsageError: if ``margin`` is negative or not finite.
+            UsageError: if ``margin`` is negative, not finite, or more than a share can change by.
         """
-        if margin is not None and not 0 <= margin < float("inf"):
-            raise UsageError(f"margin is {margin}; give a number from 0")
         return compare(self.record, other.record, addresses, margin)
 
     def render(
@@ -222,6 +234,7 @@ class Report:
 
         Raises:
             UsageError: for an unknown format, a folder that is none, or no folder at all.
+            EnvironmentUnmetError: if the folder cannot be written to.
             AuditError: if a renderer fails.
         """
         folder = self._folder() if out is None else Path(out)
@@ -229,7 +242,10 @@ class Report:
             raise UsageError(f"{folder} is a file; name a folder")
         for name in formats or ():
             plugins.load("renderers", name)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentUnmetError(f"cannot write to {folder}: {error.strerror}") from None
         verdicts, root = self.judge(gates), self.folder or folder
         done = drawing.render(self.record, verdicts, folder, root, formats, reveal=reveal)
         done.raise_for_failure()

@@ -21,7 +21,7 @@ import torch
 import typer
 import yaml
 
-from auditor import config
+from auditor import config, plugins
 from auditor.cli.main import app
 from auditor.gates import policy
 from auditor.models.architectures.registry import build
@@ -81,8 +81,8 @@ def standing_in(shared):
     bare, defended, _ = load(shared / "report.json").scenarios
 
     def audit(settings, out, *, resume=False):
-        plugins = {label: block.get("use", label) for label, block in settings.attacks.items()}
-        if not set(plugins.values()) & set(SHARED):
+        named = {plugins.name_of("attacks", attack) for attack in settings.attacks.values()}
+        if not named & set(SHARED):
             return audit_for_real(settings, out, resume=resume)
         data = session.open_data(settings.data)
         model = session.open_configured(settings.model, torch.device("cpu"))
@@ -90,7 +90,7 @@ def standing_in(shared):
             replace(
                 scenario,
                 defense=label,
-                findings=tuple(f for f in scenario.findings if f.attack in plugins.values()),
+                findings=tuple(f for f in scenario.findings if f.attack in named),
             )
             for label, scenario in [("none", bare), *((d, defended) for d in settings.defenses)]
         ]
@@ -301,8 +301,8 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
 def _brief(settings):
     """The same audit with attacks that take seconds."""
     attacks = {
-        label: {**block, **worlds.QUICK.get(block.get("use", label), {})}
-        for label, block in settings.attacks.items()
+        label: replace(attack, **worlds.QUICK.get(plugins.name_of("attacks", attack), {}))
+        for label, attack in settings.attacks.items()
     }
     return settings.model_copy(update={"attacks": attacks})
 

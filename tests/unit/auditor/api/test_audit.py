@@ -227,6 +227,11 @@ REFUSED = [
     ({"settings": {"seed": 1}}, UsageError, "argument of its own"),
     ({"settings": {"forse": True}}, UsageError, "did you mean 'force'"),
     ({"seed": -1}, UsageError, "seed"),
+    ({"budget": [2]}, UsageError, "budget"),
+    ({"data": None}, UsageError, "data is a NoneType"),
+    ({"model": None}, UsageError, "the model is a NoneType"),
+    ({"model": "net.pt", "card": 3}, UsageError, "card"),
+    ({"out": __file__}, UsageError, "is a file"),
     ({"device": "tpu"}, UsageError, "device"),
     ({"card": "torchried"}, UsageError, "did you mean 'torchreid'"),
     ({"arch": "osnet_x0_25"}, UsageError, "leave out arch"),
@@ -242,6 +247,27 @@ def test_what_cannot_be_audited(changed, error, message):
     given = {"model": Net(), "data": worlds.few(), "attacks": [NearestPicture()], **QUIET}
     with pytest.raises(error, match=message):
         auditor.audit(**{**given, **changed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupting:
+    """Somebody presses Ctrl-C while it runs."""
+
+    def run(self, target, ctx):
+        """See `auditor.types.Attack`."""
+        raise KeyboardInterrupt
+
+
+def test_what_was_finished_before_an_interruption_is_kept(tmp_path):
+    attacks = [NearestPicture(), Interrupting()]
+    given = {"attacks": attacks, "controls": False, "out": tmp_path, **QUIET}
+    with pytest.raises(KeyboardInterrupt):
+        auditor.audit(Net(), worlds.few(), **given)
+    kept = auditor.Report.load(tmp_path)
+    assert not kept.record.complete
+    assert "interrupted" in repr(kept)
+    assert kept["none/nearest_picture/top1"].n == 8
+    assert kept.judge([]).outcome == "inconclusive"
 
 
 def test_an_attack_that_cannot_be_copied_is_refused():

@@ -82,6 +82,8 @@ class TestOpenModel:
             ({"model": Net(), "card": {"hight": 3}}, UsageError),
             ({"model": WEIGHTS, "arch": "no_such_arch"}, ModelError),
             ({"model": "nowhere.pt"}, ModelError),
+            ({"model": None}, UsageError),
+            ({"model": "net.pt", "card": 3}, UsageError),
             ({"model": worlds.OneNumber()}, ModelError),
         ],
     )
@@ -253,6 +255,8 @@ class TestEvaluate:
         for wrong in (NearestPicture, GalleryNoise(epsilon=1), "identity"):
             with pytest.raises(UsageError):
                 auditor.evaluate(wrong, worlds.leaky(), progress=False)
+        with pytest.raises(UsageError, match="required_efficiency"):
+            auditor.evaluate(NearestPicture(), worlds.leaky(), required_efficiency=2)
 
 
 def test_an_attack_alone_raises_what_the_finding_would_say():

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from auditor import Gate, Measurement, Report, VerdictError
-from auditor.errors import AuditError, UsageError
+from auditor.errors import AuditError, EnvironmentUnmetError, UsageError
 from auditor.report import dumps
 from tests.records import (
     detailed_record,
     example_record,
     failed_record,
     hostile_record,
+    pictured_record,
     powerful_record,
 )
 
@@ -104,8 +105,9 @@ def test_a_later_report_is_compared_figure_by_figure(report):
     assert frame.loc[f"{noisy.defense}/identity/top1", "change"] > 0.02
     assert frame.loc["none/identity/top1", "change"] == 0
     assert re.match("<Comparison of 2 figures: 1 worse, 0 better, 1 not shown.*FAIL", repr(made))
-    with pytest.raises(UsageError, match="margin"):
-        report.compare(report, margin=-1)
+    for margin in (-1, float("nan"), 2):
+        with pytest.raises(UsageError, match="margin"):
+            report.compare(report, margin=margin)
 
 
 def test_a_record_is_saved_and_loaded(report, tmp_path):
@@ -132,9 +134,23 @@ def test_pages_are_rendered_where_they_are_asked_for(report, tmp_path):
         report.render(tmp_path / "out", formats=["htm"])
     with pytest.raises(UsageError, match="is a file"):
         report.render(written[0])
+    with pytest.raises(EnvironmentUnmetError, match="cannot write"):
+        report.render(written[0] / "below")
+    with pytest.raises(EnvironmentUnmetError, match="cannot write"):
+        report.save(written[0] / "report.json")
     kept = Report.load(report.save(tmp_path / "kept" / "report.json"))
     assert kept.render(formats=["md"]) == [tmp_path / "kept" / "report.md"]
     assert json.loads((tmp_path / "kept" / "manifest.json").read_text())["files"]
+
+
+def test_pictures_are_found_where_the_report_lies(tmp_path):
+    record = pictured_record()
+    assert Report(record).pictures == {}
+    pictures = Report(record, tmp_path).pictures
+    assert pictures
+    for address, file in pictures.items():
+        scenario, attack, name = address.split("/")
+        assert file == tmp_path / record.finding(scenario, attack).exhibits[name]
 
 
 def test_a_renderer_that_fails_raises(report, tmp_path, monkeypatch):
