@@ -7,7 +7,8 @@ escaping still could not run or load anything.
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
@@ -19,37 +20,24 @@ from markupsafe import Markup, escape
 from auditor.artifacts.atomic import write
 from auditor.artifacts.personal import reveal_people
 from auditor.gates import Verdict, decimals, limit_text
-from auditor.report import LISTED, SMALLEST_GROUP, AuditReport, Measurement
-from reports.content import (
-    caveats,
-    claims,
-    co_trained,
-    compliance,
-    context,
-    coverage,
-    risks,
-    tables,
-    threat_models,
-    wording,
-)
-from reports.content.certificates import certificates, others
-from reports.content.facts import as_yaml, facts
+from auditor.report import LISTED, AuditReport
+from reports.content import caveats, co_trained, compliance, coverage, risks, tables, wording
+from reports.content.co_trained import Pair
+from reports.content.compliance import Annex
+from reports.content.coverage import Coverage
 from reports.content.glossary import TERMS
-from reports.html.exhibits import exhibits, picture
-from reports.html.sections import key_findings
-from reports.plots import trade_off
-from reports.plots.curves import curve_plots
-from reports.plots.projection import constellations
-from reports.plots.pu_weights import weight_plots
-from reports.plots.similarity import strength_plots
+from reports.content.tables import Ruling
+from reports.content.threat_models import Threat
+from reports.html.sections import context, defenses, key_findings, people, results
+from reports.html.sections.context import ReproducibilitySection, ScopeSection
+from reports.html.sections.defenses import ClaimCard, DefensesSection
+from reports.html.sections.key_findings import KeyFindingsSection
+from reports.html.sections.people import PeopleSection, RankListsPart
+from reports.html.sections.results import AttackPart, RiskPart
 from reports.redaction.sanitize import clean
 
 NAME = 160
 """Characters of a name in a heading or an address."""
-SURE = 0.05
-"""The corrected p-value up to which a difference between groups is called measurable."""
-FOLDED = 8
-"""Metrics of one attack beyond which those of single attributes fold away."""
 
 
 def render(
@@ -70,44 +58,94 @@ def render(
     write(path, page(report, verdicts, root=root, reveal=reveal).encode())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Everything that the templates show, section by section.
+
+    Attributes:
+        report: the record, under its people's own names if they are revealed.
+        revealed: whether real people are named and shown.
+        ruling: the verdict.
+        key_findings: the first screen.
+        verdicts: of the gates.
+        scope: what was attacked, and how it was fed.
+        threats: the threat model of every attack.
+        results: by risk.
+        attacks: every attack once, with its certificates.
+        defenses: before and after.
+        co_trained: adversaries of a defense's training, beside fresh ones.
+        claims: privacy claims.
+        people: the most exposed people, and groups.
+        rank_lists: a few queries and what they find.
+        longest_list: entries that a rank list shows at most.
+        limitations: what a reader must not conclude; the disclaimer comes first.
+        untested: risks and attacks that were not tried.
+        coverage: of the classes of attacks that the Opinion names.
+        annexes: compliance forms.
+        reproducibility: hashes, versions and configuration.
+        glossary: term -> meaning.
+        style: of the page.
+        style_hash: by which the page's own policy names it.
+    """
+
+    report: AuditReport
+    revealed: bool
+    ruling: Ruling
+    key_findings: KeyFindingsSection
+    verdicts: Sequence[Verdict]
+    scope: ScopeSection
+    threats: list[Threat]
+    results: list[RiskPart]
+    attacks: list[AttackPart]
+    defenses: DefensesSection
+    co_trained: list[Pair]
+    claims: list[ClaimCard]
+    people: PeopleSection
+    rank_lists: list[RankListsPart]
+    longest_list: int
+    limitations: list[str]
+    untested: list[str]
+    coverage: tuple[Coverage, ...]
+    annexes: tuple[Annex, ...]
+    reproducibility: ReproducibilitySection
+    glossary: Mapping[str, str]
+    style: str
+    style_hash: str
+
+
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
     """The page as text."""
+    shown = build(report, verdicts, root=root, reveal=reveal)
+    return environment().get_template("report.html.j2").render(page=shown)
+
+
+def build(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> Page:
+    """The page of a record, section by section."""
     stored, report = report, reveal_people(report, root) if reveal else report
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            bare=report.scenarios[0] if report.scenarios else None,
-            verdicts=verdicts,
-            ruling=tables.verdict_of(report, verdicts),
-            findings=key_findings.build(report, verdicts, root=root, reveal=reveal),
-            comparison=tables.comparison(report),
-            scope=context.scope(report),
-            threats=threat_models.threats(report),
-            risks=risks.risks(report),
-            untested=risks.untested(report),
-            identity=context.identity(report),
-            attacks=tables.by_attack(report),
-            people=tables.by_person(report),
-            subgroups=tables.by_subgroup(report),
-            listed=[scenario for scenario in report.scenarios if scenario.rank_lists],
-            scores=tables.all_scores(report),
-            plots=trade_off.plots(report),
-            weights=weight_plots(report),
-            constellations=constellations(report),
-            strengths=strength_plots(report),
-            exhibits=partial(exhibits, report, root=root, reveal=reveal),
-            picture=partial(picture, report, root=root, reveal=reveal),
-            limitations=caveats.caveats(report),
-            coverage=coverage.coverage(report),
-            annexes=compliance.annexes(report),
-            disclaimer=caveats.DISCLAIMER,
-            glossary=TERMS,
-            revealed=reveal and report.real_people,
-            fingerprint=context.fingerprint(stored),
-            **styled(),
-        )
+    by_risk = results.build(report, root=root, reveal=reveal)
+    return Page(
+        report=report,
+        revealed=reveal and report.real_people,
+        ruling=tables.verdict_of(report, verdicts),
+        key_findings=key_findings.build(report, verdicts, root=root, reveal=reveal),
+        verdicts=verdicts,
+        scope=context.scope(report),
+        threats=context.threats(report),
+        results=by_risk,
+        attacks=results.in_order(report, by_risk),
+        defenses=defenses.build(report),
+        co_trained=co_trained.pairs(report),
+        claims=defenses.claims(report),
+        people=people.build(report),
+        rank_lists=people.rank_lists(report, root=root, reveal=reveal),
+        longest_list=LISTED,
+        limitations=caveats.caveats(report),
+        untested=risks.untested(report),
+        coverage=coverage.coverage(report),
+        annexes=compliance.annexes(report),
+        reproducibility=context.reproducibility(report, stored),
+        glossary=TERMS,
+        **styled(),
     )
 
 
@@ -129,25 +167,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         loader=PackageLoader("reports"),
     )
-    environment.globals |= {
-        "figures": tables.figures,
-        "curves": curve_plots,
-        "co_trained": co_trained.pairs,
-        "smallest_group": SMALLEST_GROUP,
-        "longest_list": LISTED,
-        "proven": SURE,
-        "certificates": certificates,
-        "others": others,
-        "change": tables.change,
-        "folded": folded,
-        "measured": tables.measured,
-        "promises": claims,
-        "decimals": decimals,
-        "limit_text": limit_text,
-        "facts": facts,
-        "as_yaml": lambda config: escape(as_yaml(config)),
-        "percent": percent,
-    }
     environment.filters |= {
         "label": wording.label,
         "number": wording.number,
@@ -155,6 +174,9 @@ def environment() -> Environment:
         "quantity": wording.quantity,
         "sentence": wording.sentence,
         "prose": wording.prose,
+        "decimals": decimals,
+        "limit": limit_text,
+        "percent": percent,
         "breakable": breakable,
         "name": partial(clean, longest=NAME),
         "trusted": Markup,  # pictures and drawings of this house: too long to clean as a text
@@ -184,12 +206,3 @@ def percent(fraction: float) -> str:
     ('25.00%', '100.00%')
     """
     return f"{100 * min(max(fraction, 0.0), 1.0):.2f}%"
-
-
-def folded(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
-    """Metric names to show at once, and, if there are many, those of single attributes to fold."""
-    names = list(dict.fromkeys(m.metric for m in measurements))
-    if len(names) <= FOLDED:
-        return names, []
-    single = [n for n in names if "." in n and not n.startswith("reid_")]
-    return [n for n in names if n not in single], single
