@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
-from attacks.inversion.reconstruction import judge_reconstructions
+from attacks.inversion.reconstruction import judge_reconstructions, why_undrawn
 from attacks.inversion.reference import draw_people
 from attacks.learners.mapping import Map, Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.learners.standardising import Standardise
@@ -100,7 +100,9 @@ class Translation:
     def _drawn(
         self, closest: Map, clean: Tensor, rows: Tensor, target: Target, ctx: RunContext
     ) -> AttackResult:
-        """Pictures of the translated gallery, judged like those of any inverter."""
+        """Pictures of the translated gallery, judged like those of any inverter; none of none."""
+        if reason := why_undrawn(target, ctx):
+            return AttackResult((), notes=(f"nothing was drawn: {reason}",))
         auxiliary = target.data.auxiliary.take(rows)
         pixels = load_pixels(auxiliary.images, self.image_size)
         inverter = _ByTranslation(closest.network, clean[rows], pixels, auxiliary.pids)

@@ -10,8 +10,10 @@ from attacks.inversion.agreement import agreement
 from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.scoring import CHUNK, Trial, alike, save_strip, score_identity
 from attacks.protocol.publication import some_own_pictures
+from auditor.data.features.rows import StoredFeatures, has_pictures
 from auditor.data.images import load_pixels
 from auditor.embedding import features_of
+from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -36,12 +38,27 @@ def auxiliary_pairs(target: Target, size: tuple[int, int], ctx: RunContext) -> O
     """What an inverter learns from.
 
     Raises:
-        UnsupportedTargetError: if the adversary has no pictures.
+        UnsupportedTargetError: if the adversary has no pictures, or nobody judges what is drawn.
     """
+    if reason := why_undrawn(target, ctx):
+        raise UnsupportedTargetError(reason)
     own = some_own_pictures(target, ctx)
     clean = features_of(target.extractor, own.clean, ctx)
     pixels = load_pixels(own.clean.images, size)
     return OwnPairs(*(tensor.to(ctx.device) for tensor in (own.features, clean, pixels)))
+
+
+def why_undrawn(target: Target, ctx: RunContext) -> str:
+    """Why no picture can be learned to be drawn and be judged; empty if nothing is in the way."""
+    shown = (target.data.auxiliary, target.originals_of_gallery)
+    if not all(has_pictures(split.images) for split in shown):
+        return "this needs pictures, and the features came without any"
+    if not ctx.judges and isinstance(target.extractor, StoredFeatures):
+        return (
+            "the features came without their model, so nobody tells whom a reconstruction shows; "
+            "name another model under judges"
+        )
+    return ""
 
 
 def judge_reconstructions(

@@ -6,14 +6,15 @@ and different for different pictures; and would another common normalisation fin
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from auditor.embedding import embed
+from auditor.data.features import Store
+from auditor.embedding import embed, features_of
 from auditor.errors import ModelError
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
@@ -29,6 +30,8 @@ GALLERY_IMAGES = 2
 TOO_FEW = 20
 """People below which two rank-1 figures are not compared."""
 
+ROWS = 512
+"""Stored features looked at where there is no model to ask."""
 BATCH = 32
 REPEATED = 64
 """Images embedded twice; eight of them also one by one."""
@@ -59,12 +62,17 @@ class Sample:
     cross_camera: bool
 
 
-def probe(model: LoadedModel, data: ReIDDataset, ctx: RunContext) -> tuple[ProbeCheck, ...]:
+def probe(model: LoadedModel | Store, data: ReIDDataset, ctx: RunContext) -> tuple[ProbeCheck, ...]:
     """Ask all questions; a model without finite features is asked no further.
+
+    Features that came without their model can only be looked at.
 
     Raises:
         ModelError: if an alternative card does not fit the model at all.
     """
+    if isinstance(model, Store):
+        rows = torch.randperm(len(data.gallery), generator=ctx.generator("probe"))[:ROWS]
+        return _look_at(features_of(model.extractor, data.gallery.take(rows), ctx))
     sample = draw(data, model.extractor.input_size, ctx)
     with ctx.randomness("probe"):
         try:
@@ -79,6 +87,18 @@ def probe(model: LoadedModel, data: ReIDDataset, ctx: RunContext) -> tuple[Probe
             _not_collapsed(features),
             _normalisation(model, sample, features, ctx),
         )
+
+
+def _look_at(features: Tensor) -> tuple[ProbeCheck, ...]:
+    """What stored features ``(N, D)`` alone can say; that they are finite was seen on opening."""
+    median = _median_cosine(features)
+    detail = f"the median cosine between two of {len(features)} stored features is {median:.4f}"
+    if median > COLLAPSED:
+        detail += (
+            ", so they hardly tell anybody apart; are they the model's last features, and whole?"
+        )
+    outcome: Literal["pass", "fail"] = "pass" if median <= COLLAPSED else "fail"
+    return (ProbeCheck(name="not-collapsed", outcome=outcome, detail=detail),)
 
 
 def draw(data: ReIDDataset, size: tuple[int, int], ctx: RunContext) -> Sample:
@@ -164,9 +184,7 @@ def _batch_invariant(extractor: FeatureExtractor, images: Tensor, ctx: RunContex
 
 
 def _not_collapsed(features: Tensor) -> ProbeCheck:
-    unit = F.normalize(features)
-    rows, columns = torch.triu_indices(len(unit), len(unit), offset=1)
-    median = float((unit @ unit.T)[rows, columns].median())
+    median = _median_cosine(features)
     detail = f"the median cosine between features of two images is {median:.4f}"
     if median <= COLLAPSED:
         return ProbeCheck(name="not-collapsed", outcome="pass", detail=detail)
@@ -175,6 +193,12 @@ def _not_collapsed(features: Tensor) -> ProbeCheck:
         "Check value_range, mean and std of the preprocessing card"
     )
     return ProbeCheck(name="not-collapsed", outcome="fail", detail=detail)
+
+
+def _median_cosine(features: Tensor) -> float:
+    unit = F.normalize(features)
+    rows, columns = torch.triu_indices(len(unit), len(unit), offset=1)
+    return float((unit @ unit.T)[rows, columns].median())
 
 
 def _normalisation(

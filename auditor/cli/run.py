@@ -79,6 +79,28 @@ def run(
     data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
     pattern: Pattern = None,
     follow_links: FollowLinks = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            metavar="FILE",
+            help="Stored features instead of --model and --data: Parquet, npz or safetensors.",
+        ),
+    ] = None,
+    query: Annotated[
+        Path | None,
+        typer.Option(
+            "--query", metavar="FILE", help="Features that are searched with (default: some rows)."
+        ),
+    ] = None,
+    auxiliary: Annotated[
+        Path | None,
+        typer.Option(
+            "--auxiliary",
+            metavar="FILE",
+            help="Features of the adversary's own people (default: every second person).",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
     arch: Annotated[
         str | None,
@@ -132,6 +154,11 @@ def run(
             "isolation": isolation,
         },
         "data": {"path": _text(data), "pattern": pattern, "follow_links": follow_links},
+        "features": {
+            "gallery": _text(features),
+            "query": _text(query),
+            "auxiliary": _text(auxiliary),
+        },
         "preset": preset,
         "defenses": parse_all(defend) if defend else None,
         "device": device,

@@ -41,6 +41,8 @@ Layout = Literal[
 ]
 """How a dataset may be laid out; `auditor.data.layouts` reads each."""
 
+PATHS = ("path", "trained_with", "attributes", "gallery", "query", "auxiliary", "pictures")
+"""Keys of the blocks of a model, of data and of features that name a file or a folder."""
 PRESETS = ("quick", "full", "demo")
 REQUIRED_EFFICIENCY = 0.8
 
@@ -104,6 +106,30 @@ class DataConfig(_Strict):
     name: str = ""
 
 
+class FeaturesConfig(_Strict):
+    """Features that came alone, in the place of a model and its data.
+
+    Attributes:
+        gallery: a file of stored rows: Parquet, npz or safetensors.
+        query: what is searched with; None: some of the gallery's rows.
+        auxiliary: of the adversary's own people; None: half of the gallery's.
+        columns: what the files call features, pid, camid, path and split.
+        pictures: the folder that paths start at; None: each file's own.
+        cross_camera: whether matches from a query's own camera are ignored.
+        distance: how the owner compares two features.
+        name: for the report.
+    """
+
+    gallery: Path
+    query: Path | None = None
+    auxiliary: Path | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    pictures: Path | None = None
+    cross_camera: bool = True
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    name: str = ""
+
+
 class RankingConfig(_Strict):
     """What the deployment does to its ranking beyond the plain distance; nothing by default.
 
@@ -137,6 +163,7 @@ class AuditConfig(_Strict):
     Attributes:
         model: what is audited.
         data: the people it is audited on.
+        features: what is audited instead where there are stored features and no model.
         judges: label -> an independent model that judges reconstructions.
         attacks: label -> attack, or the block of its hyper-parameters, where ``use`` names the
             plug-in if the label does not.
@@ -165,6 +192,7 @@ class AuditConfig(_Strict):
 
     model: ModelConfig | None = None
     data: DataConfig | None = None
+    features: FeaturesConfig | None = None
     judges: dict[str, ModelConfig] = Field(default_factory=dict)
     attacks: dict[str, Attack] = Field(default_factory=dict)
     defenses: dict[str, tuple[Defense, ...]] = Field(default_factory=dict)
@@ -209,12 +237,11 @@ class AuditConfig(_Strict):
         """Plain data for the record; paths by name only, for a report travels."""
         plain = self.model_dump(mode="json", exclude={"gates"}, by_alias=True)
         plain["gates"] = [asdict(gate) for gate in self.gates]
-        for block in (plain["model"], plain["data"], *plain["judges"].values()):
-            for key in ("path", "trained_with"):
+        blocks = (plain["model"], plain["data"], plain["features"], *plain["judges"].values())
+        for block in blocks:
+            for key in PATHS:
                 if block and block.get(key):
                     block[key] = Path(block[key]).name
-        if plain["data"] and plain["data"]["attributes"]:
-            plain["data"]["attributes"] = Path(plain["data"]["attributes"]).name
         if plain["weights"]:
             plain["weights"] = Path(plain["weights"]).name
         return plain

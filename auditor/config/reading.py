@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from auditor import plugins
 from auditor.artifacts import plain_yaml
-from auditor.config.audit import PRESETS, AuditConfig
+from auditor.config.audit import PATHS, PRESETS, AuditConfig
 from auditor.config.blocks import BARE, CHAIN, plugin_of
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
@@ -111,10 +111,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UsageError(f"{path} holds a {type(loaded).__name__}; expected keys such as 'model:'")
     judges = loaded.get("judges")
-    blocks = [loaded, loaded.get("model"), loaded.get("data")]
+    blocks = [loaded, *(loaded.get(name) for name in ("model", "data", "features"))]
     blocks += judges.values() if isinstance(judges, dict) else ()
     for block in blocks:
-        for key in ("path", "weights", "attributes", "trained_with"):
+        for key in (*PATHS, "weights"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
                 block[key] = str(path.parent / Path(block[key]).expanduser())
     return loaded
@@ -207,6 +207,11 @@ def _check_plan(config: AuditConfig) -> None:
     """Refuse what can be seen to fail before any model is opened."""
     if not config.attacks:
         raise UsageError("no attacks are configured; an audit without attacks shows nothing")
+    if config.features is not None and (config.model is not None or config.data is not None):
+        raise UsageError(
+            "features are audited in the place of a model and its data; leave out --features, or "
+            "--model and --data"
+        )
     if "target" in config.judges:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
     for scenario in config.budget_scenarios:

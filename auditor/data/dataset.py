@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from auditor.data.images import FileImages, decode
 from auditor.data.rows import DISTRACTOR, JUNK, KEPT, Rows, digest, encode, why_ignored
 from auditor.data.splits import Division, MissingSplitError, divide
 from auditor.errors import DataError
-from auditor.types import MISSING, ReIDDataset, Split
+from auditor.types import MISSING, Images, ReIDDataset, Split
 
 LISTED = 20
 """Broken pictures named in the report; all are counted."""
@@ -77,7 +77,7 @@ def assemble(
     except DataError as error:
         raise DataError(f"{rows.source}: {error}") from None
     copied = copied_queries(division, looks.digests)
-    splits = _make_splits(division, rows.files, codes)
+    splits = make_splits(division, codes, lambda kept: FileImages([rows.files[r] for r in kept]))
     return ReIDDataset(
         name=name or rows.root.name,
         train=splits["train"],
@@ -89,7 +89,7 @@ def assemble(
         facts={
             "layout": rows.layout,
             "root_name": rows.root.name,
-            **_count(division.parts),
+            **count_rows(division.parts),
             "cameras": list(cameras),
             "junk": int((rows.table["pid"] == JUNK).sum()),
             "broken": {"count": len(broken), "share": looks.share, "files": broken[:LISTED]},
@@ -240,15 +240,21 @@ def encode_attributes(
     return pd.DataFrame(codes, index=texts.index), values, ignored
 
 
-def _make_splits(
-    division: Division, files: Sequence[Path], codes: pd.DataFrame
+def make_splits(
+    division: Division, codes: pd.DataFrame, pictures: Callable[[list[int]], Images]
 ) -> dict[str, Split]:
-    """A `Split` for each part; train and auxiliary are one object where they are the same rows."""
+    """A `Split` for each part; train and auxiliary are one object where they are the same rows.
+
+    Args:
+        division: whose parts become splits.
+        codes: attributes of its rows.
+        pictures: of some rows.
+    """
     splits: dict[int, Split] = {}
     for part in division.parts.values():
         own = codes.loc[part.index]
         splits[id(part)] = Split(
-            FileImages([files[row] for row in part.index]),
+            pictures(part.index.tolist()),
             torch.tensor(part["pid"].to_numpy()),
             torch.tensor(part["camid"].to_numpy()),
             {str(name): torch.tensor(own[name].to_numpy()) for name in own},
@@ -256,7 +262,8 @@ def _make_splits(
     return {name: splits[id(part)] for name, part in division.parts.items()}
 
 
-def _count(parts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def count_rows(parts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """How many pictures and people each split has, for the record."""
     people = {name: part.loc[part["pid"] != DISTRACTOR, "pid"] for name, part in parts.items()}
     return {
         "images": {name: len(part) for name, part in parts.items()},

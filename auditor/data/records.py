@@ -1,15 +1,18 @@
 """What a record is: one picture, seen through one network.
 
 The feature of a picture differs in its last bits from batch to batch and machine to machine, so a
-feature is no name for a record. A picture's file is. The network belongs to it, because the same
+feature is no name for a record. A picture's file is; where features came without a model, nothing
+is computed twice, and the stored row is its own name. The network belongs to it, because the same
 noise on the features of two networks would cancel out in their difference.
 """
 
 import hashlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from auditor.data.features.rows import StoredFeatures
 from auditor.data.images import as_bytes, file_of
 from auditor.types import FeatureExtractor, RunContext, Split
 
@@ -22,14 +25,21 @@ def records_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Te
     key = ("records", extractor, split)
     if key not in ctx.memo:
         network = network_digest(extractor)
-        names = [
-            hashlib.sha256(network + picture_digest(split, row)).digest()
-            for row in range(len(split))
-        ]
+        names = [hashlib.sha256(network + digest).digest() for digest in _digests(extractor, split)]
         ctx.memo[key] = torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(
             -1, LENGTH
         )
     return ctx.memo[key]
+
+
+def _digests(extractor: FeatureExtractor, split: Split) -> Iterator[bytes]:
+    """One for each row: of its picture, or of what is stored where there is nothing else."""
+    if isinstance(extractor, StoredFeatures):
+        for row in extractor.rows(split.images):
+            yield hashlib.sha256(row.numpy().tobytes()).digest()
+        return
+    for place in range(len(split)):
+        yield picture_digest(split, place)
 
 
 def picture_digest(split: Split, row: int) -> bytes:

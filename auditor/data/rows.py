@@ -30,6 +30,8 @@ UNREAD = frozenset(
 """Endings of pictures whose decoders no stranger's file may reach."""
 KEPT = frozenset({"track", "tracklet", "trackid", "sequence", "time", "timestamp", "frame"})
 """Columns that are kept beside the pictures and are no attribute of a person."""
+UNTOLD = ("nan", "NaN", "None", "NA", "N/A", "<NA>", "null", "NULL")
+"""How other programs write that nothing is known; here that is an empty cell."""
 JUNK, DISTRACTOR = -1, 0
 
 DEEPEST = 4

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from auditor.artifacts.atomic import write
+from auditor.data.features.rows import has_pictures
 from auditor.data.images import as_bytes
 from auditor.metrics.retrieval import Retrieval
 from auditor.metrics.similarity import Similarities, Truth
@@ -35,9 +36,10 @@ def rank_lists(
         found: what it came to.
         target: whose pictures are shown; under a protection of pictures, the protected ones.
         count: how many queries; fewer if there are fewer.
-        folder: an existing one for the strips.
+        folder: an existing one for the strips; there are none of features without pictures.
     """
     data = target.data
+    shown = has_pictures(target.deployed_query.images) and has_pictures(data.gallery.images)
     correct = data.query.pids[found.query_index] == data.gallery.pids[found.best_index]
     lists = []
     for place, row in enumerate(choose_queries(found.rank, correct, count), start=1):
@@ -57,7 +59,9 @@ def rank_lists(
                     )
                     for entry, similarity in zip(entries, similarities, strict=True)
                 ),
-                picture=str(_strip(folder / f"rank-list-{place}.png", target, query, entries)),
+                picture=str(_strip(folder / f"rank-list-{place}.png", target, query, entries))
+                if shown
+                else "",
             )
         )
     return tuple(lists)

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -49,6 +49,11 @@ class LoadedModel:
     extractor: CardedExtractor
     device: torch.device
     facts: Mapping[str, Any]
+
+    @property
+    def distance(self) -> Literal["cosine", "euclidean"]:
+        """How the owner compares two features."""
+        return self.extractor.card.distance
 
     def with_card(self, card: Card) -> CardedExtractor:
         """The same network, its weights shared, fed in another way."""

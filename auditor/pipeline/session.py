@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from auditor.certification.sanity_checks import probe
-from auditor.config import AuditConfig, ModelConfig
+from auditor.config import AuditConfig, FeaturesConfig, ModelConfig
 from auditor.console import Display
+from auditor.data.features import Store, open_features
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel
@@ -29,12 +32,12 @@ class Inputs:
     """What an audit is of.
 
     Attributes:
-        model: the audited one.
+        model: the audited one, or features that came without it.
         data: the people.
         judges: label -> an independent model that judges reconstructions.
     """
 
-    model: LoadedModel
+    model: LoadedModel | Store
     data: ReIDDataset
     judges: Mapping[str, LoadedModel] = field(default_factory=dict)
 
@@ -51,8 +54,13 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
         AuditError: if anything named cannot be opened, the sanity probe fails, or the run in
             ``out`` is of something else.
     """
+    if config.features is not None:
+        return run(config, out, _features(config, config.features), resume=resume)
     if config.model is None:
-        raise UsageError("no model given; use --model FILE or 'model: {path: …}'")
+        raise UsageError(
+            "no model given; use --model FILE or 'model: {path: …}', or --features FILE if you "
+            "have stored features and no model"
+        )
     if config.data is None:
         raise UsageError("no data given; use --data DIR or 'data: {path: …}'")
     device = pick_device(config.device)
@@ -61,9 +69,22 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
     inputs = Inputs(
         data=open_data(config.data),
         model=open_configured(config.model, device),
-        judges={name: open_configured(judge, device) for name, judge in config.judges.items()},
+        judges=_judges(config, device),
     )
     return run(config, out, inputs, resume=resume)
+
+
+def _features(config: AuditConfig, features: FeaturesConfig) -> Inputs:
+    """Features that came alone; a judge still looks at pictures, where there are any."""
+    device = pick_device(config.device)
+    for wanted in config.judges.values():
+        look_at(wanted)
+    store = open_features(features, device)
+    return Inputs(model=store, data=store.data, judges=_judges(config, device))
+
+
+def _judges(config: AuditConfig, device: torch.device) -> dict[str, LoadedModel]:
+    return {name: open_configured(judge, device) for name, judge in config.judges.items()}
 
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
@@ -118,7 +139,9 @@ def run(
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
     model, data, independent = inputs.model, inputs.data, inputs.judges
     device = model.device
-    judges = {"target": model.extractor} | {n: j.extractor for n, j in independent.items()}
+    judges = {name: judge.extractor for name, judge in independent.items()}
+    if isinstance(model, LoadedModel):  # what came alone cannot judge a picture
+        judges = {"target": model.extractor, **judges}
     ctx = RunContext(
         seed=config.seed, device=device, workdir=out, judges=judges, weights=config.weights
     )
@@ -126,7 +149,7 @@ def run(
         config=config,
         target=Target(model.extractor, data, utility_bias=_copied(data)),
         ctx=ctx,
-        distance=model.extractor.card.distance,
+        distance=model.distance,
         probe=lambda step: probe(model, data, step),
         head=AuditReport(
             title=f"{model.facts.get('file', 'model')} on {data.name}",

@@ -175,7 +175,10 @@ def measure_utility(world: World, scenario: str, progress: Progress) -> Utility:
         place = personal.folder(world.ctx.workdir) / scenario / STUDY
         place.mkdir(exist_ok=True)
         save_material(target, replace(ctx, workdir=place), scenario, world.config.study)
-    lists = (replace(x, picture=_relative(world, x.picture)) for x in found.rank_lists)
+    lists = (
+        replace(x, picture=_relative(world, x.picture)) if x.picture else x
+        for x in found.rank_lists
+    )
     return replace(
         found,
         claims=target.claims,

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from auditor.artifacts.atomic import table, write, write_picture
+from auditor.data.features.rows import has_pictures
 from auditor.data.images import as_bytes
 from auditor.types import ReIDDataset, RunContext, Target
 from auditor.user_study.quiz import CELL_RATIO, KEY
@@ -27,7 +28,8 @@ def save_material(target: Target, ctx: RunContext, scenario: str, count: int) ->
     """Write ``question-01.png`` and so on, and ``key.csv``, to ``ctx.workdir``.
 
     The people, and the candidates of each question, are the same in every scenario of a run, their
-    order is not: so the bare scenario is the control of the others. Too few people: nothing.
+    order is not: so the bare scenario is the control of the others. Too few people, or features
+    without pictures: nothing.
 
     Args:
         target: its gallery holds the pictures as they are published.
@@ -36,6 +38,8 @@ def save_material(target: Target, ctx: RunContext, scenario: str, count: int) ->
         count: of questions; fewer if there are fewer people.
     """
     data = target.data
+    if not (has_pictures(data.query.images) and has_pictures(data.gallery.images)):
+        return
     people = torch.randperm(len(data.query), generator=ctx.generator("study"))
     order = ctx.generator(f"study.{scenario}")
     choice = ctx.generator("study.candidates")

@@ -16,6 +16,7 @@ import sys
 import tomllib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import typer
@@ -31,6 +32,7 @@ from tests import worlds
 from tests.integration import pages
 from tests.integration.conftest import CARD
 from tests.integration.pages import ROOT
+from tests.rows import stored_people
 
 PAGES = [pages.read(path) for path in pages.PAGES]
 README = next(page for page in PAGES if str(page) == "README.md")
@@ -82,7 +84,7 @@ def standing_in(shared):
 
     def audit(settings, out, *, resume=False):
         named = {plugins.name_of("attacks", attack) for attack in settings.attacks.values()}
-        if not named & set(SHARED):
+        if settings.features is not None or not named & set(SHARED):
             return audit_for_real(settings, out, resume=resume)
         data = session.open_data(settings.data)
         model = session.open_configured(settings.model, torch.device("cpu"))
@@ -201,6 +203,8 @@ def prepare(page, folder, drawn_folder, request):
             shutil.copytree(drawn_folder, place, copy_function=os.link)
         elif prop == "osnet_x0_25_msmt17.pth":
             torch.save(_torchreid_checkpoint(), place)
+        elif prop == "gallery.npz":
+            np.savez(place, **stored_people(people=60, dim=64))
         elif prop == "audit-out":
             shutil.copytree(request.getfixturevalue("shared_audit"), place)
         elif prop == "last-release":

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from auditor.artifacts.atomic import write
-from auditor.data.rows import COLUMNS, SPLITS, Rows, locate, number_people
+from auditor.data.rows import COLUMNS, SPLITS, UNTOLD, Rows, locate, number_people
 from auditor.errors import DataError
 
 REQUIRED = ("path", "pid", "camid")
@@ -103,10 +103,6 @@ def _yes(table: pd.DataFrame, name: str) -> "pd.Series[bool]":
     """Which rows say yes in a column; none if there is no such column."""
     answers = table[name] if name in table else pd.Series("", index=table.index)
     return answers.str.lower().isin(("true", "1", "1.0"))
-
-
-UNTOLD = ("nan", "NaN", "None", "NA", "N/A", "<NA>", "null", "NULL")
-"""How other programs write that nothing is known; here that is an empty cell."""
 
 
 def _read_cells(file: Path) -> pd.DataFrame:

@@ -1,0 +1,105 @@
+"""Rows of a store where pictures would be, and the extractor that has nothing but them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from auditor.data.images import JoinedImages
+from auditor.errors import UnsupportedTargetError
+from auditor.types import Images, Selection
+
+INPUT_SIZE = (256, 128)
+"""(height, width) for whoever asks: no picture is ever taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRows:
+    """Stored rows, with the pictures they were made of where those are known.
+
+    Attributes:
+        features: ``(N, D)`` real numbers, perhaps mapped from a file; never written to.
+        pictures: N pictures, or None.
+    """
+
+    features: Tensor
+    pictures: Images | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """See `auditor.types.Images.load`.
+
+        Raises:
+            UnsupportedTargetError: if the features came without pictures.
+        """
+        if self.pictures is None:
+            raise UnsupportedTargetError("this needs pictures, and the features came without any")
+        return self.pictures.load(indices, size)
+
+
+class StoredFeatures(nn.Module):
+    """Stands for a model that is not there: what it once made of pictures is all there is.
+
+    Args:
+        feature_dim: length of a row.
+    """
+
+    input_size = INPUT_SIZE
+    differentiable = False
+
+    def __init__(self, feature_dim: int) -> None:
+        super().__init__()
+        self.feature_dim = feature_dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Cannot be asked.
+
+        Raises:
+            UnsupportedTargetError: always.
+        """
+        raise UnsupportedTargetError(
+            f"this asks the model about {len(images)} pictures, and the features came without it"
+        )
+
+    def rows(self, images: Images) -> Tensor:
+        """The stored features ``(N, D)`` float32, a copy.
+
+        Raises:
+            UnsupportedTargetError: for pictures that are none of the store's.
+        """
+        return _gather(images, torch.arange(len(images)))
+
+
+def has_pictures(images: Images) -> bool:
+    """Whether there is anything to look at."""
+    if isinstance(images, FeatureRows):
+        return images.pictures is not None
+    if isinstance(images, Selection):
+        return has_pictures(images.source)
+    if isinstance(images, JoinedImages):
+        return has_pictures(images.first) and has_pictures(images.second)
+    source: Images | None = getattr(images, "source", None)
+    return source is None or has_pictures(source)
+
+
+def _gather(images: Images, places: Tensor) -> Tensor:
+    """Stored features ``(len(places), D)`` float32."""
+    if isinstance(images, FeatureRows):
+        return images.features[places].float()
+    if isinstance(images, Selection):
+        return _gather(images.source, torch.as_tensor(images.rows, dtype=torch.long)[places])
+    if isinstance(images, JoinedImages):
+        border = len(images.first)
+        later = places >= border
+        parts = (
+            _gather(images.first, places[~later]),
+            _gather(images.second, places[later] - border),
+        )
+        order = torch.cat([(~later).nonzero(), later.nonzero()]).flatten()
+        return torch.cat(parts)[order.argsort()]
+    raise UnsupportedTargetError(
+        "this changes pictures, and the features came without the model that would see them anew"
+    )
