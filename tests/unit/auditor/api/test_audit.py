@@ -62,10 +62,9 @@ def test_both_roads_give_the_same_record_byte_for_byte(tmp_path):
     settings = {
         "model": {"path": str(WEIGHTS), "arch": "reference", "card": SMALL},
         "data": {"path": str(tmp_path / "people")},
-        "attacks": {"identity_lda": {"shrinkage": 0.2}, "mine": {"use": "identity_lda"}},
+        "attacks": {"lda": {"use": "identity_lda", "shrinkage": 0.2}},
         "defenses": {"noise": {"use": "dp_gallery", "epsilon": 300.0}, "both": chain},
         "gates": [{"address": "*/ladder/identity.top1", "limit": 0.1}],
-        "budget": [0.5],
         "seed": 3,
     }
     file = tmp_path / "audit.yaml"
@@ -80,7 +79,6 @@ def test_both_roads_give_the_same_record_byte_for_byte(tmp_path):
         attacks=from_file.attacks,
         defenses=from_file.defenses,
         gates=[auditor.Gate(address="*/ladder/identity.top1", limit=0.1)],
-        budget=[0.5],
         seed=3,
         out=tmp_path / "python",
         progress=False,
