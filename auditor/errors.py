@@ -38,6 +38,10 @@ class ModelError(UsageError):
     """The model does not load, or does not behave like a feature extractor."""
 
 
+class BudgetSpentError(ModelError):
+    """A service was asked as often as it may be."""
+
+
 class TrainingFailedError(UsageError):
     """A training diverged: a loss or a weight is no number any more."""
 

@@ -20,7 +20,7 @@ def prepare(folder: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Refuse to mix two runs in one folder; when told to overwrite, clear the earlier one.
 
     Raises:
-        UsageError: if an earlier run is there, and is neither overwritten nor gone on with.
+        UsageError: if an earlier run is there, and is neither overwritten nor resumed.
     """
     sweep(folder)
     if resume or not (folder / "report.json").exists():

@@ -75,7 +75,14 @@ Budget = Annotated[
 
 
 def run(
-    model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="FILE|URL",
+            help="Model file, or https://HOST/v2/models/NAME of a service.",
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
     pattern: Pattern = None,
     follow_links: FollowLinks = None,
@@ -146,7 +153,7 @@ def run(
         raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
     flags = {
         "model": {
-            "path": _text(model),
+            **_file_or_service(model),
             "arch": arch,
             "trained_with": _text(trained_with),
             "weights_key": weights_key,
@@ -280,6 +287,13 @@ def _digest(record: "AuditReport") -> str:
 
 def _fractions(text: str | None) -> list[str] | None:
     return None if text is None else [part for part in text.split(",") if part]
+
+
+def _file_or_service(model: str | None) -> dict[str, Any]:
+    """Where the model is, as the configuration says it."""
+    if model is not None and model.startswith(("http://", "https://")):
+        return {"service": {"url": model}}
+    return {"path": model}
 
 
 def _text(path: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`audit shift`: a data set in which everybody is somebody else."""
+"""`audit shift`: an identity-shifted data set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +39,7 @@ def shift(
         bool, typer.Option("--overwrite", help="Replace an earlier data set and its key.")
     ] = False,
 ) -> None:
-    """Write a data set in which everybody is somebody else, and apart from it the key."""
+    """Write an identity-shifted data set, and the key separately."""
     from auditor import config as configuration
 
     _refuse(out, overwrite=overwrite)

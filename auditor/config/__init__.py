@@ -9,6 +9,7 @@ from auditor.config.audit import (
     Layout,
     ModelConfig,
     RankingConfig,
+    ServiceConfig,
 )
 from auditor.config.blocks import BARE, LONGEST_LABEL, is_label
 from auditor.config.reading import gates_in, load, preset_defaults, put, resolve, shift_parameters
@@ -24,6 +25,7 @@ __all__ = [
     "Layout",
     "ModelConfig",
     "RankingConfig",
+    "ServiceConfig",
     "gates_in",
     "is_label",
     "load",

@@ -5,7 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from auditor.config.blocks import (
     BARE,
@@ -51,11 +58,34 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ServiceConfig(_Strict):
+    """A model that runs elsewhere and speaks the Open Inference Protocol, version 2.
+
+    Attributes:
+        url: of the model: https://HOST/v2/models/NAME, with or without /versions/VERSION.
+        headers: header -> the variable of the environment that holds its value.
+        batch: pictures in a request.
+        seconds: in which a request must be answered.
+        retries: how often a request is sent again when that may help.
+        rate: requests a second; None: no limit.
+        budget: how many pictures it may be sent in all, repeated ones included; None: no limit.
+    """
+
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    batch: int = Field(default=32, ge=1, le=4096)
+    seconds: float = Field(default=60, gt=0, allow_inf_nan=False)
+    retries: int = Field(default=4, ge=0, le=20)
+    rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    budget: int | None = Field(default=None, ge=1)
+
+
 class ModelConfig(_Strict):
-    """A model file and how to feed it; what is left out is what the file says about itself.
+    """A model file or a service, and how to feed it; what is left out is what a file says itself.
 
     Attributes:
         path: the model file.
+        service: what is asked in its place.
         arch: the architecture of weights alone.
         trained_with: a training configuration of fast-reid, TransReID or their relatives, which
             says arch and card.
@@ -68,7 +98,8 @@ class ModelConfig(_Strict):
         memory_gib: what its process may hold; None: three quarters of the machine's memory.
     """
 
-    path: Path
+    path: Path | None = None
+    service: ServiceConfig | None = None
     arch: str | None = None
     trained_with: Path | None = None
     weights_key: str | None = None
@@ -76,6 +107,15 @@ class ModelConfig(_Strict):
     isolation: Literal["auto", "strong", "weak", "none"] = "auto"
     seconds: float = Field(default=600, gt=0, allow_inf_nan=False)
     memory_gib: float | None = Field(default=None, gt=0, le=2**20)
+
+    @model_validator(mode="after")
+    def _one_model(self) -> "ModelConfig":
+        if (self.path is None) == (self.service is None):
+            raise ValueError("give a path, or a service with its url")
+        files = ("arch", "trained_with", "weights_key")
+        if self.service is not None and (given := [f for f in files if getattr(self, f)]):
+            raise ValueError(f"a service has no {given[0]}; its model is whole")
+        return self
 
 
 class DataConfig(_Strict):
@@ -242,6 +282,8 @@ class AuditConfig(_Strict):
             for key in PATHS:
                 if block and block.get(key):
                     block[key] = Path(block[key]).name
+            if block and block.get("service"):
+                block["service"]["url"] = block["service"]["url"].rpartition("/v2/")[2]
         if plain["weights"]:
             plain["weights"] = Path(plain["weights"]).name
         return plain

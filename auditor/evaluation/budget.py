@@ -45,7 +45,7 @@ class PartialCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What an attack comes to with less of everything, and which points could not be measured."""
+    """What an attack reaches at reduced budgets, and which points could not be measured."""
 
     curves: tuple[PartialCurve, ...]
     notes: tuple[str, ...] = ()

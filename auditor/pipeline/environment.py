@@ -4,6 +4,7 @@ import json
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,6 +74,21 @@ def save_occasion(path: Path, *, going_on: bool, command: str = "") -> None:
         earlier = json.loads(path.read_bytes())
         said["earlier"] = [*earlier.pop("earlier", []), earlier]
     write(path, json_bytes(said))
+
+
+def save_queries(path: Path, counts: Mapping[str, int]) -> None:
+    """Add to the occasion how many pictures services were asked about, in all parts of the run."""
+    if counts:
+        write(path, json_bytes({**json.loads(path.read_bytes()), "queries": dict(counts)}))
+
+
+def spent_queries(path: Path) -> dict[str, int]:
+    """Model -> pictures that an earlier part of the run has asked about."""
+    try:
+        said = json.loads(path.read_bytes()).get("queries", {})
+        return {str(name): max(0, int(count)) for name, count in said.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def _version(package: str) -> str:

@@ -1,16 +1,18 @@
 """Opens the people and the model that a configuration names."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
-from auditor.config import DataConfig, ModelConfig
+from auditor.config import DataConfig, ModelConfig, ServiceConfig
 from auditor.data import open_dataset
 from auditor.errors import ModelRefusedError
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, read_description
+from auditor.models.extractor import CardedExtractor
 from auditor.models.isolation.limits import Limits
+from auditor.models.service import ServiceNetwork, open_service
 from auditor.models.sniff import sniff
 from auditor.models.tiers import REFUSED
 from auditor.models.training_config import read_training_config
@@ -39,6 +41,8 @@ def look_at(config: ModelConfig) -> None:
     Raises:
         AuditError: if not.
     """
+    if config.path is None:
+        return
     form = sniff(config.path)
     if form in REFUSED:
         raise ModelRefusedError(f"{config.path} is {REFUSED[form]}")
@@ -46,8 +50,17 @@ def look_at(config: ModelConfig) -> None:
         read_training_config(config.trained_with)
 
 
-def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
-    """The configured model, fed as its file says where the configuration says nothing."""
+def open_configured(config: ModelConfig, device: torch.device, spent: int = 0) -> LoadedModel:
+    """The configured model, fed as its file says where the configuration says nothing.
+
+    Args:
+        config: what to open.
+        device: where to run it.
+        spent: pictures that a service was asked about in an earlier part of the run.
+    """
+    if config.service is not None:
+        return _open_service(config, config.service, spent)
+    assert config.path is not None
     said = read_description(config.path)
     if config.trained_with is not None:
         said = read_training_config(config.trained_with)
@@ -62,6 +75,28 @@ def open_configured(config: ModelConfig, device: torch.device) -> LoadedModel:
         limits=_limits(config),
     )
     return model if said is None else replace(model, facts={**model.facts, "training": said.facts})
+
+
+def _open_service(config: ModelConfig, service: ServiceConfig, spent: int) -> LoadedModel:
+    """A model that runs elsewhere, fed as its card says."""
+    card = _card(config, None)
+    extractor = CardedExtractor(open_service(service, spent), card)
+    facts = {
+        "file": service.url.rstrip("/").rpartition("/v2/models/")[2],
+        "format": "service (Open Inference Protocol v2)",
+        "trust": "elsewhere",
+        "feature_dim": extractor.feature_dim,
+        "differentiable": False,
+        "card": asdict(card),
+        "isolation": {"level": "not needed", "by": ["it runs elsewhere"]},
+    }
+    return LoadedModel(extractor=extractor, device=torch.device("cpu"), facts=facts)
+
+
+def queries(model: LoadedModel) -> int | None:
+    """How many pictures a service has been sent; None for a model that is none."""
+    network = model.extractor.network
+    return network.client.meter.spent if isinstance(network, ServiceNetwork) else None
 
 
 def _limits(config: ModelConfig) -> Limits:

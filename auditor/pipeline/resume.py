@@ -38,7 +38,7 @@ class AnotherRunError(UsageError):
 
 
 def resume(out: Path, head: AuditReport) -> bool:
-    """Make ``out`` ready to be gone on with; whether there is anything to go on with.
+    """Prepare ``out`` for resuming its run; returns whether there is one to resume.
 
     Args:
         out: folder of the earlier run.
@@ -54,7 +54,7 @@ def resume(out: Path, head: AuditReport) -> bool:
         raise AnotherRunError(f"{out} was purged, so its journal is gone; name another --out")
     if found := difference(_base(load(record)), _base(head)):
         raise AnotherRunError(
-            f"{out} holds a run that cannot be gone on with: {found}; "
+            f"{out} contains a run that cannot be resumed: {found}; "
             "name another --out or pass --overwrite"
         )
     _drop_changed_steps(out)

@@ -1,5 +1,6 @@
 """Opens what a configuration names and runs the audit: the part of the command that needs torch."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,20 @@ from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import resume as resuming
-from auditor.pipeline.environment import describe, pick_device, save_occasion
-from auditor.pipeline.inputs import look_at, open_configured, open_data
+from auditor.pipeline.environment import (
+    describe,
+    pick_device,
+    save_occasion,
+    save_queries,
+    spent_queries,
+)
+from auditor.pipeline.inputs import look_at, open_configured, open_data, queries
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.steps import World
 from auditor.report import AuditReport
 from auditor.types import ReIDDataset, RunContext, Target
+
+log = logging.getLogger(__name__)
 
 DEMO_IDENTITIES, DEMO_AUXILIARY = 80, 160
 DEMO_SEED = 20
@@ -55,7 +64,8 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
             ``out`` is of something else.
     """
     if config.features is not None:
-        return run(config, out, _features(config, config.features), resume=resume)
+        spent = spent_queries(out / "run.json") if resume else {}
+        return run(config, out, _features(config, config.features, spent), resume=resume)
     if config.model is None:
         raise UsageError(
             "no model given; use --model FILE or 'model: {path: …}', or --features FILE if you "
@@ -66,25 +76,31 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
     device = pick_device(config.device)
     for wanted in (config.model, *config.judges.values()):
         look_at(wanted)  # decoding all pictures takes longer than seeing that a model is not there
+    spent = spent_queries(out / "run.json") if resume else {}
     inputs = Inputs(
         data=open_data(config.data),
-        model=open_configured(config.model, device),
-        judges=_judges(config, device),
+        model=open_configured(config.model, device, spent.get("target", 0)),
+        judges=_judges(config, device, spent),
     )
     return run(config, out, inputs, resume=resume)
 
 
-def _features(config: AuditConfig, features: FeaturesConfig) -> Inputs:
+def _features(config: AuditConfig, features: FeaturesConfig, spent: Mapping[str, int]) -> Inputs:
     """Features that came alone; a judge still looks at pictures, where there are any."""
     device = pick_device(config.device)
     for wanted in config.judges.values():
         look_at(wanted)
     store = open_features(features, device)
-    return Inputs(model=store, data=store.data, judges=_judges(config, device))
+    return Inputs(model=store, data=store.data, judges=_judges(config, device, spent))
 
 
-def _judges(config: AuditConfig, device: torch.device) -> dict[str, LoadedModel]:
-    return {name: open_configured(judge, device) for name, judge in config.judges.items()}
+def _judges(
+    config: AuditConfig, device: torch.device, spent: Mapping[str, int]
+) -> dict[str, LoadedModel]:
+    return {
+        name: open_configured(judge, device, spent.get(name, 0))
+        for name, judge in config.judges.items()
+    }
 
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
@@ -166,4 +182,20 @@ def run(
     )
     going_on = resume and resuming.resume(out, world.head)
     save_occasion(out / "run.json", going_on=going_on, command=command)
-    return run_audit(world, display, resume=going_on)
+    try:
+        return run_audit(world, display, resume=going_on)
+    finally:
+        _report_queries(inputs, out)
+
+
+def _report_queries(inputs: Inputs, out: Path) -> None:
+    """Say how many pictures services were sent, and keep it beside the record."""
+    models = {"target": inputs.model, **inputs.judges}
+    counts = {
+        name: count
+        for name, model in models.items()
+        if isinstance(model, LoadedModel) and (count := queries(model)) is not None
+    }
+    for name, count in counts.items():
+        log.warning("the service of %r was asked about %d pictures in all", name, count)
+    save_queries(out / "run.json", counts)

@@ -231,7 +231,7 @@ def run_attack(world: World, scenario: str, label: str, progress: Progress) -> F
 
 
 def measure_budget(world: World, scenario: str, label: str, progress: Progress) -> Budget:
-    """The attack's headline with less of everything; what it draws on the way nobody needs."""
+    """The attack's headline at a reduced budget; its pictures are not kept."""
     attack, ctx = world.attack(label), replace(world.ctx, progress=progress)
 
     def trial(attack: Attack, target: Target, progress: Progress) -> Measurement:

@@ -14,7 +14,7 @@ from reports.excel.cells import Row, colour_outcomes, ends, write_table
 
 
 def threat_models(sheet: Worksheet, report: AuditReport) -> None:
-    """What each attack's adversary knows, may reach, holds and spends."""
+    """What each attack's adversary is assumed to know, access, own and spend."""
     head = ["attack", "recovers", "knowledge", "access", "auxiliary data", "budget", "in full"]
     body: Iterator[Row] = (
         (

@@ -1,4 +1,4 @@
-"""Only a run of the same model, people and settings is gone on with."""
+"""Only a run of the same model, people and settings is resumed."""
 
 from dataclasses import replace
 
