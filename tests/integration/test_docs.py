@@ -101,8 +101,7 @@ def standing_in(shared):
     def demo(settings, out):
         if not set(settings.attacks) & set(SHARED):
             return demo_for_real(settings, out)
-        shown = tuple(_as_in_the_demo(scenario) for scenario in (bare, defended))
-        return _write(settings, out, shown, "synthetic people")
+        return _write(settings, out, (bare, defended), "synthetic people")
 
     def _write(settings, out, scenarios, title):
         shutil.copytree(shared, out, dirs_exist_ok=True)
@@ -117,21 +116,6 @@ def standing_in(shared):
         return record
 
     return audit, demo
-
-
-def _as_in_the_demo(scenario):
-    """The scenario with the attribute attack, and the certainty, of the demo's 80 people."""
-    return replace(
-        scenario,
-        utility=tuple(
-            replace(m, value=0.99, low=0.96, high=1.0) if m.metric == "rank1" else m
-            for m in scenario.utility
-        ),
-        findings=tuple(
-            replace(f, attack="attribute") if f.attack == "attribute_logistic" else f
-            for f in scenario.findings
-        ),
-    )
 
 
 class Reader:
