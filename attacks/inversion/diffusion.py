@@ -86,6 +86,7 @@ class Diffusion:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         own = auxiliary_pairs(target, self.image_size, ctx)
+        embed = ways_of_asking(target, ctx)[-1].embed
         generator = ctx.generator("attacks.diffusion")
         with ctx.randomness("attacks.diffusion"):
             model = _Denoiser(self, target, own, generator)
@@ -96,7 +97,6 @@ class Diffusion:
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
         entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
         lookalikes = own.pixels[nearest(entries, own.seen)]
-        embed = ways_of_asking(target, ctx)[-1].embed
         best = torch.zeros_like(lookalikes, dtype=torch.float32)
         reached = torch.full((len(entries),), -torch.inf, device=ctx.device)
         for sample in range(self.samples):

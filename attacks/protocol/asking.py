@@ -15,8 +15,10 @@ from torch import Tensor
 
 from attacks.protocol.matching import worse_of_each
 from attacks.protocol.publication import own_pictures, publish_own
+from auditor.data.features.rows import StoredFeatures
 from auditor.data.images import MemoryImages, as_bytes
 from auditor.embedding import embed_pictures, features_of
+from auditor.errors import UnsupportedTargetError
 from auditor.report import Measurement
 from auditor.types import AttackResult, RunContext, Split, Target
 
@@ -37,7 +39,15 @@ class Asking:
 
 
 def ways_of_asking(target: Target, ctx: RunContext) -> list[Asking]:
-    """As they are, and where pictures are protected, under a key of the adversary's own as well."""
+    """As they are, and where pictures are protected, under a key of the adversary's own as well.
+
+    Raises:
+        UnsupportedTargetError: if features came without the model that would be asked.
+    """
+    if isinstance(target.extractor, StoredFeatures):
+        raise UnsupportedTargetError(
+            "this asks the model about pictures that it makes, and the features came without it"
+        )
 
     def clean(pictures: Tensor) -> Tensor:
         return embed_pictures(target.extractor, pictures, ctx)

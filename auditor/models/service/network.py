@@ -1,5 +1,6 @@
 """A network that runs elsewhere: pictures go out, features come back, and nothing else does."""
 
+import logging
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ from auditor.models.service.client import Client
 from auditor.models.service.messages import BINARY, KINDS, read_answer, read_ports, write_request
 from auditor.models.service.meter import Meter
 
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DTYPES = {
     "FP16": torch.float16,
     "FP32": torch.float32,
@@ -96,6 +100,8 @@ def open_service(config: ServiceConfig, spent: int = 0) -> ServiceNetwork:
         ModelError: if there is no such model.
     """
     check_address(config.url)
+    if config.url.startswith("http://") and urlsplit(config.url).hostname not in LOOPBACK:
+        log.warning("pictures and headers go to the service unencrypted; take https if it has it")
     client = Client(
         url=config.url.rstrip("/"),
         headers={name: _secret(name, held) for name, held in config.headers.items()},
