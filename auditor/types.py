@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.errors import DataError
@@ -21,6 +20,7 @@ from auditor.releasing import Release as Release
 from auditor.releasing import as_is as as_is
 from auditor.releasing import checked
 from auditor.report import Curve, Finding, Measurement, PrivacyClaim
+from auditor.resizing import resize_pixels
 
 MISSING = -1
 """Code of an attribute that was not annotated, and of a camera that is not known."""
@@ -131,7 +131,7 @@ class MemoryImages:
         images = self.pixels[torch.as_tensor(indices, dtype=torch.long)].float().div_(255)
         if images.shape[-2:] == size:
             return images
-        return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+        return resize_pixels(images, size).clamp_(0, 1)
 
 
 @dataclass(frozen=True, eq=False)

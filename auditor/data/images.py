@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from auditor.console import printable
-from auditor.data.resizing import resize_picture, resizing_to
 from auditor.errors import DataError
+from auditor.resizing import resize_picture, resizing_to
 from auditor.types import Images, Selection
 from auditor.types import MemoryImages as MemoryImages
 
@@ -45,7 +45,7 @@ class FileImages:
     """Pictures decoded from files when asked for, and resized as the asked size says.
 
     A plain (height, width) means as re-ID code does: Pillow, bilinear; see
-    `auditor.data.resizing.InputSize`.
+    `auditor.resizing.InputSize`.
     """
 
     paths: Sequence[Path]

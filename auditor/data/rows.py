@@ -190,7 +190,7 @@ def list_lines(file: Path) -> list[tuple[str, str]]:
 def number_people(people: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
     """Numbers of people, and a notice if they were given here because their names are text.
 
-    >>> numbered(["0002", "3.0"]), numbered(["bo", "al", "bo"])[0]
+    >>> number_people(["0002", "3.0"]), number_people(["bo", "al", "bo"])[0]
     (([2, 3], ()), [2, 1, 2])
 
     Raises:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-from auditor.data.resizing import InputSize, Interpolation, Resizing
 from auditor.errors import UsageError, did_you_mean
+from auditor.resizing import InputSize, Interpolation, Resizing
 
 Triple = tuple[float, float, float]
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.console import printable
-from auditor.data.resizing import resize_pixels
 from auditor.errors import ModelError
 from auditor.models.card import Card
+from auditor.resizing import resize_pixels
 
 LONGEST_REASON = 2000
 """Characters of a network's complaint; onnxruntime says what is wrong after some hundreds."""

@@ -43,7 +43,7 @@ def widen(reach: float, tries: int) -> float:
 
     The same tail at level ``ALPHA / tries`` (Bonferroni).
 
-    >>> widened(0.1, 1), round(widened(0.1, 3), 3)
+    >>> widen(0.1, 1), round(widen(0.1, 3), 3)
     (0.1, 0.13)
     """
     return reach * (1 + math.log(tries) / -math.log(ALPHA))

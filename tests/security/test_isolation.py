@@ -229,8 +229,10 @@ class Liar(Net):
     def forward(self, images):
         import gc
         from auditor.models.isolation.protocol import Channel, Message
-        channel = next(o for o in gc.get_objects() if isinstance(o, Channel))
-        channel.send(Message({{"single": True, "kinds": [None], "grads": [True], "facts": 1}}))
+        lie = Message({{"single": True, "kinds": [None], "grads": [True], "facts": 1}})
+        for channel in [o for o in gc.get_objects() if isinstance(o, Channel)]:
+            try: channel.send(lie)
+            except OSError: pass  # the template's own, which is closed in here
         return super().forward(images)
 def lies(): return Liar(lambda: None)
 def exits(): return Net(lambda: sys.exit(0))

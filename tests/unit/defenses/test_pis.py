@@ -14,7 +14,6 @@ from torchvision.models.detection import keypointrcnn_resnet50_fpn
 from typer.testing import CliRunner
 
 from attacks.identity import IdentityRetrieval
-from auditor import plugins
 from auditor.cli.main import app
 from auditor.data import open_dataset
 from auditor.data.images import MemoryImages
@@ -508,4 +507,4 @@ class TestCommand:
         facts = defense.export(defense.apply(blurred, ctx), ctx, tmp_path / "out")
         assert facts["images"] == {"train": 24, "gallery": 8, "query": 8}
         assert len(open_dataset(tmp_path / "out").gallery) == 8
-        assert plugins.parameters(defense)["weights"] == (0.5, 0.5)
+        assert defense.weights == (0.5, 0.5)

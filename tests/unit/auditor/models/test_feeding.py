@@ -10,11 +10,11 @@ from PIL import Image
 from torch import nn
 
 from auditor.data.images import FileImages, MemoryImages
-from auditor.data.resizing import InputSize, Resizing, resize_pixels
 from auditor.errors import ModelError, UsageError
 from auditor.models.card import Card, card_from
 from auditor.models.extractor import CardedExtractor
 from auditor.models.programs import ScriptNetwork
+from auditor.resizing import InputSize, Resizing, resize_pixels
 from tests.opening import open_model
 
 RAW = {"height": 16, "width": 8, "mean": [0, 0, 0], "std": [1, 1, 1]}
