@@ -12,7 +12,7 @@ from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, read_description
 from auditor.models.extractor import CardedExtractor
 from auditor.models.isolation.limits import Limits
-from auditor.models.service import ServiceNetwork, open_service
+from auditor.models.service import Meter, ServiceNetwork, open_service
 from auditor.models.sniff import sniff
 from auditor.models.tiers import REFUSED
 from auditor.models.training_config import read_training_config
@@ -93,10 +93,10 @@ def _open_service(config: ModelConfig, service: ServiceConfig, spent: int) -> Lo
     return LoadedModel(extractor=extractor, device=torch.device("cpu"), facts=facts)
 
 
-def queries(model: LoadedModel) -> int | None:
-    """How many pictures a service has been sent; None for a model that is none."""
+def meter_of(model: LoadedModel) -> Meter | None:
+    """What counts the pictures that a service is sent; None for a model that is none."""
     network = model.extractor.network
-    return network.client.meter.spent if isinstance(network, ServiceNetwork) else None
+    return network.client.meter if isinstance(network, ServiceNetwork) else None
 
 
 def _limits(config: ModelConfig) -> Limits:

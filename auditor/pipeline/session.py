@@ -15,6 +15,7 @@ from auditor.errors import UsageError
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel
 from auditor.models.reference import WEIGHTS
+from auditor.models.service import Meter
 from auditor.pipeline import resume as resuming
 from auditor.pipeline.environment import (
     describe,
@@ -23,7 +24,7 @@ from auditor.pipeline.environment import (
     save_queries,
     spent_queries,
 )
-from auditor.pipeline.inputs import look_at, open_configured, open_data, queries
+from auditor.pipeline.inputs import look_at, meter_of, open_configured, open_data
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.steps import World
 from auditor.report import AuditReport
@@ -182,20 +183,24 @@ def run(
     )
     going_on = resume and resuming.resume(out, world.head)
     save_occasion(out / "run.json", going_on=going_on, command=command)
+    meters = _keep_counts(inputs, out / "run.json")
     try:
         return run_audit(world, display, resume=going_on)
     finally:
-        _report_queries(inputs, out)
+        for name, meter in meters.items():
+            log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
 
 
-def _report_queries(inputs: Inputs, out: Path) -> None:
-    """Say how many pictures services were sent, and keep it beside the record."""
+def _keep_counts(inputs: Inputs, occasion: Path) -> dict[str, Meter]:
+    """Keep beside the record how many pictures services are sent, from now on and so far."""
     models = {"target": inputs.model, **inputs.judges}
-    counts = {
-        name: count
-        for name, model in models.items()
-        if isinstance(model, LoadedModel) and (count := queries(model)) is not None
-    }
-    for name, count in counts.items():
-        log.warning("the service of %r was asked about %d pictures in all", name, count)
-    save_queries(out / "run.json", counts)
+    loaded = {name: model for name, model in models.items() if isinstance(model, LoadedModel)}
+    meters = {name: meter for name, model in loaded.items() if (meter := meter_of(model))}
+
+    def keep(_: int = 0) -> None:
+        save_queries(occasion, {name: meter.spent for name, meter in meters.items()})
+
+    for meter in meters.values():
+        meter.keep = keep
+    keep()
+    return meters

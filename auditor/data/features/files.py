@@ -36,7 +36,7 @@ BLOCK = 65536
 
 Column = NDArray[Any]
 DAMAGE = (
-    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError),
+    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, safetensors.SafetensorError),
 )
 """What readers raise for a file that is damaged or none of theirs."""

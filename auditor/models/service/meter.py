@@ -15,11 +15,13 @@ class Meter:
         budget: of pictures; None: as many as it takes.
         rate: requests a second; None: as fast as they are answered.
         spent: pictures sent so far.
+        keep: told of every new count before the pictures are sent, so that a killed run keeps it.
     """
 
     budget: int | None = None
     rate: float | None = None
     spent: int = 0
+    keep: Callable[[int], None] = field(default=lambda _: None)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _free: float = field(default=0.0, init=False)
@@ -37,6 +39,8 @@ class Meter:
             )
         self._wait()
         self.spent += pictures
+        if pictures:
+            self.keep(self.spent)
 
     def _wait(self) -> None:
         if self.rate is None:

@@ -258,6 +258,17 @@ def test_a_damaged_member_is_refused(tmp_path):
         opened(tmp_path / "rows.npz")
 
 
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_array_larger_than_its_file_is_refused(tmp_path, packed):
+    head = io.BytesIO()
+    claim = {"descr": "<f4", "fortran_order": False, "shape": (10**10, 10**4)}
+    np.lib.format.write_array_header_1_0(head, claim)
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w", packed) as archive:
+        archive.writestr("features.npy", head.getvalue() + bytes(4000))
+    with pytest.raises(DataError, match="cannot be read"):
+        opened(tmp_path / "rows.npz")
+
+
 def test_a_table_of_pandas(tmp_path):
     columns = stored_people()
     frame = pd.DataFrame({"pid": columns["pid"], "camera": [f"c{c}" for c in columns["camid"]]})

@@ -12,7 +12,7 @@ from auditor.errors import BudgetSpentError, ModelError, UsageError
 from auditor.models.service.client import Client
 from auditor.models.service.meter import Meter
 from auditor.models.service.network import ServiceNetwork, open_service
-from auditor.pipeline.inputs import open_configured, queries
+from auditor.pipeline.inputs import meter_of, open_configured
 from tests.service import METADATA, Service, serve, thumbnail
 
 IMAGES = torch.rand(5, 3, 32, 16, generator=torch.Generator().manual_seed(0))
@@ -56,7 +56,7 @@ def test_an_audits_extractor_without_gradients(service):
     assert model.extractor.feature_dim == 24
     assert not model.extractor.differentiable
     assert model.facts["file"] == "reid"
-    assert queries(model) == service.pictures > 0
+    assert meter_of(model).spent == service.pictures > 0
 
 
 class TestBudget:
@@ -78,6 +78,12 @@ class TestBudget:
         with pytest.raises(BudgetSpentError):
             network(IMAGES)
         assert service.pictures == 4
+
+    def test_is_kept_before_anything_is_sent(self, service):
+        seen = []
+        meter = Meter(keep=lambda count: seen.append((count, service.pictures)))
+        network_of(service, meter=meter)(IMAGES)
+        assert seen == [(2, 0), (4, 2), (5, 4)]
 
     def test_goes_on_where_an_earlier_run_stopped(self, service):
         network = open_service(ServiceConfig(url=service.url, budget=10), spent=8)
