@@ -17,8 +17,8 @@ from auditor.data.dataset import (
     make_splits,
     odd_searches,
 )
-from auditor.data.features.files import FeatureTable, read_features
-from auditor.data.features.rows import FeatureRows, StoredFeatures
+from auditor.data.features.files import BLOCK, FeatureTable, read_features
+from auditor.data.features.rows import FeatureRows, StoredFeatures, gather_rows
 from auditor.data.images import FileImages, JoinedImages
 from auditor.data.rows import JUNK, SPLITS, encode, locate, number_people
 from auditor.data.splits import Division, divide
@@ -203,11 +203,12 @@ def _join(sources: Sequence[Images]) -> Images:
 def _digest_rows(division: Division, rows: Images) -> dict[int, bytes]:
     """Row -> digest of its features, of the rows that are searched for and among."""
     places = [*division.parts["query"].index, *division.parts["gallery"].index]
-    features = StoredFeatures(0).rows(Selection(rows, places)).numpy()
-    return {
-        place: hashlib.sha256(row.tobytes()).digest()
-        for place, row in zip(places, features, strict=True)
-    }
+    digests: dict[int, bytes] = {}
+    for part in torch.tensor(places).split(BLOCK):
+        features = gather_rows(rows, part).numpy()
+        for place, row in zip(part.tolist(), features, strict=True):
+            digests[place] = hashlib.sha256(row.tobytes()).digest()
+    return digests
 
 
 def _digest_file(path: Path) -> str:

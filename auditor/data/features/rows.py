@@ -70,7 +70,7 @@ class StoredFeatures(nn.Module):
         Raises:
             UnsupportedTargetError: for pictures that are none of the store's.
         """
-        return _gather(images, torch.arange(len(images)))
+        return gather_rows(images, torch.arange(len(images)))
 
 
 def has_pictures(images: Images) -> bool:
@@ -85,18 +85,18 @@ def has_pictures(images: Images) -> bool:
     return source is None or has_pictures(source)
 
 
-def _gather(images: Images, places: Tensor) -> Tensor:
+def gather_rows(images: Images, places: Tensor) -> Tensor:
     """Stored features ``(len(places), D)`` float32."""
     if isinstance(images, FeatureRows):
         return images.features[places].float()
     if isinstance(images, Selection):
-        return _gather(images.source, torch.as_tensor(images.rows, dtype=torch.long)[places])
+        return gather_rows(images.source, torch.as_tensor(images.rows, dtype=torch.long)[places])
     if isinstance(images, JoinedImages):
         border = len(images.first)
         later = places >= border
         parts = (
-            _gather(images.first, places[~later]),
-            _gather(images.second, places[later] - border),
+            gather_rows(images.first, places[~later]),
+            gather_rows(images.second, places[later] - border),
         )
         order = torch.cat([(~later).nonzero(), later.nonzero()]).flatten()
         return torch.cat(parts)[order.argsort()]
