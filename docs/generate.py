@@ -98,7 +98,7 @@ def threat_models() -> str:
     families: dict[str, list[tuple[str, Any]]] = {name: [] for name in FAMILIES}
     for name in plugins.installed("attacks"):
         plugin = plugins.load("attacks", name)
-        family = getattr(plugin, "family", "") or name
+        family = plugins.describe(plugin).family or name
         families.setdefault(family, []).append((name, plugin))
     return "\n\n".join(_family(*family) for family in families.items() if family[1])
 
@@ -120,7 +120,7 @@ def _adversaries(attacks: list[tuple[str, Any]]) -> str:
     """What each attack's adversary knows, reaches and holds, in a few words."""
     rows = ["| attack | knows | access | own data |", "|---|---|---|---|"]
     for name, plugin in attacks:
-        who = getattr(plugin, "adversary", None)
+        who = plugins.describe(plugin).adversary
         told = (who.knowledge, who.access, who.auxiliary) if who else ("see below", "", "")
         rows.append(f"| `{name}` | {' | '.join(map(_cell, told))} |")
     return "\n".join(rows)

@@ -28,6 +28,7 @@ from auditor.console import trace
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.resemblance import MOST, separability
+from auditor.plugins import describe
 from auditor.plugins.containment import contained
 from auditor.plugins.results import reason_of, run_contained
 from auditor.report import (
@@ -96,7 +97,6 @@ class Prover:
         if not bare and (not isinstance(attack, Referenced) or self._passes_nothing(scenario)):
             return Controls(as_bare=True)
         tried = self._planted if isinstance(attack, Referenced) else self._own
-        headline = getattr(attack, "headline", "")
         try:
             with contained("a control"):
                 powers = tried(attack, label, scenario, progress)  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ class Prover:
         except Exception as error:
             log.warning("a control of %s crashed:\n%s", label, trace())
             reason = f"a control crashed: {reason_of(error)}"
-        return Controls(powers=(not_run(headline, reason, self.required),))
+        return Controls(powers=(not_run(describe(attack).headline, reason, self.required),))
 
     def compare(self, controls: Controls, attack: Attack, label: str, scenario: Target) -> Controls:
         """The certificates, which count if what the attack learns from resembles the gallery.
@@ -115,7 +115,7 @@ class Prover:
         finds little in a gallery of another kind, such as one that was protected in a way of which
         nobody is told, may have missed what is there.
         """
-        adversary = getattr(attack, "adversary", None)
+        adversary = describe(attack).adversary
         if controls.as_bare or adversary is None or not adversary.learns:
             return controls
         if label not in self._unlike:
@@ -154,11 +154,10 @@ class Prover:
     def _planted(
         self, attack: Referenced, label: str, scenario: Target, progress: Progress
     ) -> tuple[Power, ...]:
-        size = SMALL if getattr(attack, "slow", False) else FULL
-        planted = self._plant(label, scenario, size)
-        disguise: Callable[[Planted], Planted] | None = getattr(attack, "disguise", None)
-        if disguise is not None:
-            planted = disguise(planted)
+        info = describe(attack)
+        planted = self._plant(label, scenario, SMALL if info.slow else FULL)
+        if info.disguise is not None:
+            planted = info.disguise(planted)
         target, judge = planted.target, planted.target.extractor
         first, second = _halves(progress) if scenario is self.bare else (progress, progress)
         found = self._run(partial(run_contained, attack), target, judge, first)
@@ -166,8 +165,7 @@ class Prover:
         null = None
         if scenario is self.bare:
             clear = controls.null_target(target.data)
-            own = getattr(attack, "null", None)
-            blind = clear if own is None else own(target, self.ctx)
+            blind = clear if info.null is None else info.null(target, self.ctx)
             null = self._run(partial(run_contained, attack), blind, judge, second).measurements
         return certificates(
             headline(found, attack).metric,
@@ -200,7 +198,7 @@ class Prover:
         self, attack: Attack, label: str, scenario: Target, progress: Progress
     ) -> tuple[Power, ...]:
         data = self.bare.data
-        own = {name: getattr(attack, name, None) for name in ("planted", "null")}
+        own = {"planted": describe(attack).planted, "null": describe(attack).null}
         general = {
             "planted": lambda *_: controls.planted_target(data, self.ctx),
             "null": lambda *_: controls.null_target(data),
@@ -238,7 +236,7 @@ class Prover:
 
 def headline(result: AttackResult, attack: Attack) -> Measurement:
     """The measurement an attack is judged by: its declared one, or the first."""
-    name = getattr(attack, "headline", "")
+    name = describe(attack).headline
     named = [m for m in result.measurements if m.metric == name]
     return (named or list(result.measurements))[0]
 

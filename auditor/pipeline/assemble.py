@@ -149,14 +149,14 @@ def _noted(finding: Finding, *notes: str) -> Finding:
 def blank_finding(label: str, attack: Attack, **fields: Any) -> Finding:
     """A finding that knows everything about its attack but the outcome, given by ``fields``."""
     name = plugins.name_of("attacks", attack)
-    installed = name in plugins.installed("attacks")
+    installed, info = name in plugins.installed("attacks"), plugins.describe(attack)
     return Finding(
         attack=label,
         plugin=name,
-        family=getattr(attack, "family", name if installed else label),
+        family=info.family or (name if installed else label),
         summary=plugins.summary(attack),
         threat_model=plugins.threat_model(attack),
-        adversary=getattr(attack, "adversary", None),
+        adversary=info.adversary,
         params=plugins.parameters(attack),
         **fields,
     )

@@ -196,7 +196,7 @@ def certify(world: World, scenario: str, label: str, progress: Progress) -> Cont
         target = world.scenario(scenario, replace(world.ctx, progress=progress))
     except Exception as error:
         reason = f"the scenario failed: {error}"
-        return Controls(powers=(not_run(getattr(attack, "headline", ""), reason),))
+        return Controls(powers=(not_run(plugins.describe(attack).headline, reason),))
     found = world.prover.prove(attack, scenario, target, progress)
     return world.prover.compare(found, attack, scenario, target)
 

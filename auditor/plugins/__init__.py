@@ -3,6 +3,7 @@
 What is imported here needs no torch; `results` and `undisturbed` do.
 """
 
+from auditor.plugins.description import AttackInfo, describe
 from auditor.plugins.registry import (
     Kind,
     build,
@@ -18,9 +19,11 @@ from auditor.plugins.registry import (
 )
 
 __all__ = [
+    "AttackInfo",
     "Kind",
     "build",
     "class_path",
+    "describe",
     "draw",
     "fresh",
     "installed",
