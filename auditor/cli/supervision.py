@@ -51,12 +51,18 @@ def supervise(work: Callable[[Callable[[], None]], int]) -> int:
         pass  # a closed standard stream's number must not become that of the pipe
     reading, writing = os.pipe()
     parent = os.getpid()
+    # held back until the parent forwards them: before, they would end it and not the child
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     child = os.fork()
     if not child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(reading)
         _be_child(work, writing, parent)
     os.close(writing)
-    return _Watch(child, reading).code()
+    watch = _Watch(child, reading)
+    watch.forward()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return watch.code()
 
 
 def _be_child(work: Callable[[Callable[[], None]], int], writing: int, parent: int) -> NoReturn:
@@ -89,11 +95,14 @@ class _Watch:
         self.said = b""
         self.stop, self.until = 0, float("inf")
 
-    def code(self) -> int:
-        """The exit code that the child said, or that of how it ended otherwise."""
+    def forward(self) -> None:
+        """From now on, pass on every signal that is not ignored."""
         for number in FORWARDED:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._forward)
+
+    def code(self) -> int:
+        """The exit code that the child said, or that of how it ended otherwise."""
         while not (status := self._ended()):
             self._listen(0.5)
             if time.monotonic() > self.until:

@@ -20,6 +20,7 @@ SCRIPT = """
 import os, signal, subprocess, sys, time
 from auditor.cli import supervision
 supervision.UNHEARD = 0.4
+{before}
 def work(heard):
 {body}
 sys.exit(supervision.supervise(work))
@@ -31,8 +32,10 @@ def start():
     """Start a supervised piece of work; whatever of it is left in the end is ended."""
     begun = []
 
-    def run(body):
-        text = SCRIPT.format(body="\n".join(f"    {line}" for line in body.splitlines()))
+    def run(body, before=""):
+        text = SCRIPT.format(
+            before=before, body="\n".join(f"    {line}" for line in body.splitlines())
+        )
         command = [sys.executable, "-c", text]
         process = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -88,6 +91,20 @@ def test_a_child_that_does_not_heed_a_signal_is_ended(start, body, code):
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == code
     assert ("did not heed" in process.stderr.read()) == (code == 143)
+
+
+def test_a_signal_that_comes_before_it_is_forwarded_is_not_lost(start):
+    late = (
+        "forward = supervision._Watch.forward\n"
+        "supervision._Watch.forward = lambda watch: (time.sleep(1), forward(watch))"
+    )
+    saving = "signal.signal(signal.SIGTERM, lambda *_: heard())\n"
+    process = start(
+        saving + "print('on', file=sys.stderr, flush=True)\ntime.sleep(3)\nreturn 4", late
+    )
+    assert process.stderr.readline() == "on\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 4
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
