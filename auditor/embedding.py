@@ -7,7 +7,6 @@ released once per target, so that every attack, and utility, meet the same noise
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.data.features.rows import StoredFeatures
@@ -15,6 +14,7 @@ from auditor.data.records import records_of
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.plugins.containment import contained
 from auditor.releasing import by_record, release_records, stored_rows, written_rows
+from auditor.resizing import resize_pixels
 from auditor.types import FeatureExtractor, RunContext, Split, Target
 
 BATCH = 64
@@ -97,8 +97,7 @@ def differentiable(extractor: FeatureExtractor) -> bool:
 
 def embed_pictures(extractor: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
     """Features ``(M, D)`` on the CPU of pictures ``(M, 3, H, W)`` of any size."""
-    size = extractor.input_size
-    resized = F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
+    resized = resize_pixels(images, extractor.input_size).clamp(0, 1)
     return torch.cat([embed(extractor, part.to(ctx.device)).cpu() for part in resized.split(BATCH)])
 
 

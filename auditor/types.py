@@ -129,8 +129,6 @@ class MemoryImages:
     def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
         """Images ``(len(indices), 3, height, width)`` in [0, 1]."""
         images = self.pixels[torch.as_tensor(indices, dtype=torch.long)].float().div_(255)
-        if images.shape[-2:] == size:
-            return images
         return resize_pixels(images, size).clamp_(0, 1)
 
 

@@ -13,14 +13,22 @@ import torch
 
 from auditor import plugins
 from auditor.certification import controls
-from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
 from auditor.deployment.defend import write_gallery
 from auditor.deployment.handover import CLAIMS, key_folder
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
-from auditor.types import Images, Protection, Publish, ReIDDataset, RunContext, Split, Target
+from auditor.types import (
+    Images,
+    MemoryImages,
+    Protection,
+    Publish,
+    ReIDDataset,
+    RunContext,
+    Split,
+    Target,
+)
 
 QUICK = {
     "identity": {"epochs": 15},

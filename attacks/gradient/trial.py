@@ -11,7 +11,7 @@ from attacks.adaptive.restoring import learn_restoring
 from attacks.inversion.reconstruction import choose
 from attacks.inversion.scoring import CHUNK, alike, save_strip
 from attacks.protocol.matching import worse_of_each
-from auditor.embedding import embed
+from auditor.embedding import embed_pictures
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr
@@ -75,16 +75,8 @@ def choose_victims(
     published = gallery.images.load(rows.tolist(), size)
     sources = None if target.protection is None else target.protection.originals
     originals = published if sources is None else sources.images.load(rows.tolist(), size)
-    features = _features(originals, target, ctx)
+    features = embed_pictures(target.extractor, originals, ctx)
     return Victims(gallery.pids[rows], published, originals, features, sources is not None)
-
-
-def _features(images: Tensor, target: Target, ctx: RunContext) -> Tensor:
-    """What the audited extractor sees in pictures ``(B, 3, H, W)``."""
-    size = target.extractor.input_size
-    resized = F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
-    parts = [embed(target.extractor, part.to(ctx.device)).cpu() for part in resized.split(CHUNK)]
-    return torch.cat(parts)
 
 
 def in_batches(
@@ -153,7 +145,7 @@ def _likeness(
         _recovered("recovered", drawn, truth, blind, pids, threshold_db),
         *alike(drawn, truth, pids, distance),
         _squared_error(drawn, truth, pids),
-        _same_feature(_features(drawn, target, ctx), victims.features, pids),
+        _same_feature(embed_pictures(target.extractor, drawn, ctx), victims.features, pids),
     ]
 
 

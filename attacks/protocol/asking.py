@@ -16,11 +16,11 @@ from torch import Tensor
 from attacks.protocol.matching import worse_of_each
 from attacks.protocol.publication import own_pictures, publish_own
 from auditor.data.features.rows import StoredFeatures
-from auditor.data.images import MemoryImages, as_bytes
+from auditor.data.images import as_bytes
 from auditor.embedding import embed_pictures, features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.report import Measurement
-from auditor.types import AttackResult, RunContext, Split, Target
+from auditor.types import AttackResult, MemoryImages, RunContext, Split, Target
 
 
 @dataclass(frozen=True, eq=False)

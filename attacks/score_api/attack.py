@@ -15,9 +15,10 @@ from attacks.score_api.api import ScoreApi, check_api
 from attacks.score_api.budget import budget_curve, halvings
 from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
 from attacks.score_api.decoys import with_decoys
-from attacks.score_api.prior import eigen_pictures, eight_bit
+from attacks.score_api.prior import eigen_pictures
 from attacks.score_api.verification import Verification
 from auditor.certification.controls import planted_target
+from auditor.data.images import eight_bit
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.report import Adversary, Curve

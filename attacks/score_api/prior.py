@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from auditor.data.images import load_pixels
+from auditor.data.images import eight_bit, load_pixels
 from auditor.errors import UnsupportedTargetError
 from auditor.types import RunContext, Split
 
@@ -29,11 +29,6 @@ class EigenPictures:
     def move(self, pictures: Tensor, codes: Tensor) -> Tensor:
         """Pictures ``(B, 3, H, W)`` moved by ``codes (B, K)``."""
         return eight_bit(pictures + (codes @ self.axes.flatten(1)).view_as(pictures))
-
-
-def eight_bit(pictures: Tensor) -> Tensor:
-    """Pictures in [0, 1] as a file would hold them."""
-    return pictures.clamp(0, 1).mul(255).round().div(255)
 
 
 def eigen_pictures(

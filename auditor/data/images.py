@@ -13,7 +13,6 @@ from auditor.console import printable
 from auditor.errors import DataError
 from auditor.resizing import resize_picture, resizing_to
 from auditor.types import Images, Selection
-from auditor.types import MemoryImages as MemoryImages
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 """Decoders a stranger's picture may reach; Pillow has dozens more, and more holes."""
@@ -29,6 +28,11 @@ CHUNK = 256
 def as_bytes(images: Tensor) -> Tensor:
     """Images in [0, 1] of any shape as uint8, rounded as a file of pictures rounds them."""
     return images.mul(255).round().byte()
+
+
+def eight_bit(images: Tensor) -> Tensor:
+    """Images in [0, 1] as a file would hold them."""
+    return images.clamp(0, 1).mul(255).round().div(255)
 
 
 def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from auditor.data.images import eight_bit
+from auditor.resizing import resize_pixels
 from auditor.types import Images, RunContext, Split, Target
 from defenses.publish.folder import write_published
 
@@ -50,10 +51,7 @@ class ChangedImages:
     def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
         """See `auditor.types.Images.load`."""
         changed = self.change(self.source.load(indices, self.size), self.source, indices)
-        images = changed.clamp(0, 1).mul(255).round().div(255)
-        if size == self.size:
-            return images
-        return F.interpolate(images, size, mode="bilinear", antialias=True).clamp_(0, 1)
+        return resize_pixels(eight_bit(changed), size).clamp_(0, 1)
 
 
 class Exported:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from auditor.data.images import MemoryImages, as_bytes
-from auditor.types import Split
+from auditor.data.images import as_bytes
+from auditor.types import MemoryImages, Split
 from defenses.pis.learning import CHUNK, pictures_and_points
 from defenses.pis.mixing import Key, draw_key, laplace, mixed
 from defenses.pis.network import ConditionalVae

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from auditor.data.images import MemoryImages
-from auditor.types import ReIDDataset, Split
+from auditor.types import MemoryImages, ReIDDataset, Split
 
 SIZE = (16, 8)
 CELLS = (4, 2)

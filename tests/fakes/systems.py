@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auditor.data.images import MemoryImages
 from auditor.releasing import Release
 from auditor.report import PrivacyClaim
-from auditor.types import Protection, ReIDDataset, RunContext, Split, Target
+from auditor.types import MemoryImages, Protection, ReIDDataset, RunContext, Split, Target
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
 from tests.fakes.crowd import CODE, RARE, SIZE, code, crowd, gaussian, salt, shows_one_of

@@ -5,10 +5,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from auditor.data.images import MemoryImages
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
-from auditor.types import ReIDDataset, Split, Target
+from auditor.types import MemoryImages, ReIDDataset, Split, Target
 
 SIZE = (16, 8)
 

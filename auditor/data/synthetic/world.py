@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from auditor.data.images import MemoryImages
 from auditor.data.synthetic.figure import draw_figure
 from auditor.data.synthetic.pen import Colour, Person, Pose, View, shade
 from auditor.data.synthetic.scenery import MARGIN, Camera, make_camera
 from auditor.errors import DataError
-from auditor.types import ReIDDataset, Split
+from auditor.types import MemoryImages, ReIDDataset, Split
 
 UPPER_COLOURS: Mapping[str, Colour] = {
     "black": (38, 38, 42),

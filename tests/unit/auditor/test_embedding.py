@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from auditor.data.images import MemoryImages
 from auditor.embedding import (
     BATCH,
     differentiable,
@@ -17,7 +16,7 @@ from auditor.embedding import (
     stored_gallery,
 )
 from auditor.errors import ModelError, UnsupportedTargetError
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 
 
 class Small(nn.Module):

@@ -9,11 +9,11 @@ from PIL import Image
 from scipy.ndimage import convolve1d
 
 from attacks.identity import IdentityRetrieval
-from auditor.data.images import FileImages, JoinedImages, MemoryImages, file_of
+from auditor.data.images import FileImages, JoinedImages, file_of
 from auditor.data.joining import join_splits
 from auditor.errors import DataError
 from auditor.evaluation.utility import search
-from auditor.types import RunContext, Selection, Split, Target
+from auditor.types import MemoryImages, RunContext, Selection, Split, Target
 from defenses.image_deid import Blur, Downscale, Pixelation, RandomImage, RemoveBody, RemoveHead
 from defenses.image_deid.changing import Changed
 from defenses.image_deid.random_image import exchanged

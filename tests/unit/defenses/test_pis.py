@@ -16,13 +16,12 @@ from typer.testing import CliRunner
 from attacks.identity import IdentityRetrieval
 from auditor.cli.main import app
 from auditor.data import open_dataset
-from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError, EnvironmentUnmetError, UnsupportedTargetError
 from auditor.evaluation.utility import search
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.types import RunContext, Target
+from auditor.types import MemoryImages, RunContext, Target
 from defenses.image_deid import Blur
 from defenses.pis import AppearanceInterpolation, IdentityShift
 from defenses.pis.learning import Recipe

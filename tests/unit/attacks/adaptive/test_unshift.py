@@ -15,9 +15,8 @@ from attacks.identity import IdentityRetrieval
 from attacks.learners.mapping import Map
 from attacks.linkage import Linkage
 from attacks.protocol.publication import publish_own
-from auditor.data.images import MemoryImages
 from auditor.errors import DataError, UnsupportedTargetError
-from auditor.types import Protection, RunContext, Split, Target
+from auditor.types import MemoryImages, Protection, RunContext, Split, Target
 from tests import worlds
 
 

@@ -15,10 +15,9 @@ from attacks.attribute.pooling import (
     pool_neighbours,
 )
 from attacks.attribute.scoring import attribute_measurements, score_attributes
-from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
 from auditor.statistics.intervals import proportion
-from auditor.types import Split
+from auditor.types import MemoryImages, Split
 
 
 def split(pids, **attributes):

@@ -15,9 +15,8 @@ from attacks.identity import (
     IdentityTransductive,
 )
 from attacks.protocol.closed_set import score_names, split_by_camera, split_by_image
-from auditor.data.images import MemoryImages
 from auditor.errors import UnsupportedTargetError
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 
 
 class Table(torch.nn.Module):

@@ -8,8 +8,8 @@ from attacks.inversion.linear import PENALTIES, LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, Inverter, doublings
 from attacks.inversion.reconstruction import choose
-from auditor.data.images import MemoryImages, load_pixels
-from auditor.types import RunContext
+from auditor.data.images import load_pixels
+from auditor.types import MemoryImages, RunContext
 
 
 def draw(*shape, seed=0):

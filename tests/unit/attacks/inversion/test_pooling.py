@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from attacks.inversion.pooling import Pooling, fit_pooling, pooled_gallery
-from auditor.data.images import MemoryImages
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 
 
 class Listed(torch.nn.Module):

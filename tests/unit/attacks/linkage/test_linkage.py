@@ -14,9 +14,8 @@ from attacks.linkage.cosine import (
     person_scores,
     split_by_camera,
 )
-from auditor.data.images import MemoryImages
 from auditor.errors import AuditError, UnsupportedTargetError
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
 

@@ -25,10 +25,9 @@ from attacks.membership.statistics import (
     nearness,
     per_person,
 )
-from auditor.data.images import MemoryImages
 from auditor.data.synthetic import draw_world
 from auditor.errors import UnsupportedTargetError
-from auditor.types import ReIDDataset, RunContext, Split, Target
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 from tests import worlds
 
 ATTACKS = [

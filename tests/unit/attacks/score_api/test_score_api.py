@@ -14,14 +14,14 @@ from attacks.score_api.api import ScoreApi
 from attacks.score_api.budget import halvings
 from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
 from attacks.score_api.decoys import Joined, with_decoys
-from attacks.score_api.prior import EigenPictures, eigen_pictures, eight_bit
+from attacks.score_api.prior import EigenPictures, eigen_pictures
 from attacks.score_api.trilateration import Prior, learn_prior
 from attacks.score_api.verification import Verification, impostor_scores
 from auditor.certification.certificates import certificates
-from auditor.data.images import MemoryImages
+from auditor.data.images import eight_bit
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
-from auditor.types import ReIDDataset, RunContext, Split, Target, as_is
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target, as_is
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
 

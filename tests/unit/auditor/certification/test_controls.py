@@ -14,8 +14,7 @@ from auditor.certification.controls import (
     null_target,
     planted_target,
 )
-from auditor.data.images import MemoryImages
-from auditor.types import ReIDDataset, RunContext, Split
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split
 
 VALUES = {"gender": ("female", "male"), "age": ("young", "adult", "old")}
 SIZES = [(32, 16), (64, 32), (128, 64), (256, 128)]

@@ -7,8 +7,7 @@ import pytest
 from attacks.identity import IdentityClassifier, IdentityLda, IdentityPlda
 from attacks.linkage import Linkage
 from auditor.certification.proving import SMALL, Controls, Prover
-from auditor.data.images import MemoryImages
-from auditor.types import AttackResult, silent
+from auditor.types import AttackResult, MemoryImages, silent
 from defenses.dp_gallery import GalleryNoise
 from tests import worlds
 from tests.records import certificate

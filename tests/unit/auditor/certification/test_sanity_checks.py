@@ -6,11 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from auditor.certification.sanity_checks import clearly_more, draw, probe
-from auditor.data.images import MemoryImages
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import PRESETS, Card
 from auditor.models.extractor import CardedExtractor
-from auditor.types import ReIDDataset, RunContext, Split
+from auditor.types import MemoryImages, ReIDDataset, RunContext, Split
 from tests.real import real_weights
 
 __all__ = ["real_weights"]

@@ -9,12 +9,15 @@ from onnx import TensorProto, helper
 from PIL import Image
 from torch import nn
 
-from auditor.data.images import FileImages, MemoryImages
+from auditor.data.images import FileImages
+from auditor.embedding import embed_pictures
 from auditor.errors import ModelError, UsageError
 from auditor.models.card import Card, card_from
 from auditor.models.extractor import CardedExtractor
 from auditor.models.programs import ScriptNetwork
 from auditor.resizing import InputSize, Resizing, resize_pixels
+from auditor.types import MemoryImages, RunContext
+from defenses.image_deid.changing import ChangedImages
 from tests.opening import open_model
 
 RAW = {"height": 16, "width": 8, "mean": [0, 0, 0], "std": [1, 1, 1]}
@@ -349,3 +352,25 @@ def test_exif_orientation_is_a_choice(tmp_path):
     stored, turned = loaded(path, 40, 20), loaded(path, 40, 20, turn=True)
     assert stored[:, :10].mean() > 0.9
     assert turned[:, :10].mean() < 0.1
+
+
+class Pixels(nn.Module):
+    """Answers with the picture itself."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.input_size, self.feature_dim = size, 3 * size[0] * size[1]
+
+    def forward(self, images):
+        return images.flatten(1)
+
+
+def test_pictures_that_were_changed_or_made_are_framed_as_files_are(picture):
+    framed = InputSize(60, 60, Resizing(letterbox=True, fill=51))
+    whole = FileImages([picture]).load([0], (120, 40))
+    wanted = resize_pixels(whole, framed)
+    assert (wanted[..., :20] == 51 / 255).all()
+    changed = ChangedImages(FileImages([picture]), lambda images, *_: images, (120, 40))
+    torch.testing.assert_close(changed.load([0], framed), wanted)
+    made = embed_pictures(Pixels(framed), whole, RunContext())
+    torch.testing.assert_close(made.view_as(wanted), wanted)

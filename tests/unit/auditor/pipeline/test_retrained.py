@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from auditor import plugins
-from auditor.data.images import MemoryImages
 from auditor.evaluation.claims import apply_defense
 from auditor.models.extractor import CardedExtractor
 from auditor.pipeline import steps
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.retrained import Shelf
+from auditor.types import MemoryImages
 from defenses.image_deid import Blur
 from defenses.retrain import Retrain
 from tests import worlds
