@@ -2,25 +2,21 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
-from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
-from attacks.attribute.reference import discriminate
+from attacks.attribute.reference import Reading
 from attacks.attribute.sklearn_learners import one_each
-from auditor.certification.planting import Planted
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeBoosting:
+class AttributeBoosting(Reading):
     """Reads annotated attributes off stored embeddings by gradient-boosted trees.
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
@@ -50,10 +46,6 @@ class AttributeBoosting:
     neighbours: int | None = None
     min_people: int = MEASURABLE
 
-    family: ClassVar[str] = "attribute"
-    adversary: ClassVar[Adversary] = threat_models.ANNOTATOR
-    headline: ClassVar[str] = "mean_balanced_accuracy"
-
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return read_attributes(
@@ -63,10 +55,6 @@ class AttributeBoosting:
             min_people=self.min_people,
             prepare=pool_entries(self.neighbours),
         )
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The linear discriminant with the true means and covariance, entry by entry."""
-        return discriminate(planted, ctx, min_people=self.min_people)
 
     def learn(self, known: Known) -> Reader:
         """One set of trees per attribute."""

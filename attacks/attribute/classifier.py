@@ -1,7 +1,6 @@
 """What are they like? Attributes of people whom the adversary has never seen."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -9,19 +8,16 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Learn, Reader, pool_entries, read_attributes
-from attacks.attribute.reference import discriminate
+from attacks.attribute.reference import Reading
 from attacks.learners.standardising import Standardise
-from auditor.certification.planting import Planted
-from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeClassifier:
+class AttributeClassifier(Reading):
     """Reads annotated attributes (sex, age, clothing, bags) off stored embeddings.
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
@@ -58,10 +54,6 @@ class AttributeClassifier:
     neighbours: int | None = None
     min_people: int = MEASURABLE
 
-    family: ClassVar[str] = "attribute"
-    adversary: ClassVar[Adversary] = threat_models.ANNOTATOR
-    headline: ClassVar[str] = "mean_balanced_accuracy"
-
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return read_attributes(
@@ -71,10 +63,6 @@ class AttributeClassifier:
             min_people=self.min_people,
             prepare=pool_entries(self.neighbours),
         )
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The linear discriminant with the true means and covariance, entry by entry."""
-        return discriminate(planted, ctx, min_people=self.min_people)
 
     def learner(self, ctx: RunContext) -> Learn:
         """How the network is trained, each time from the same seed."""

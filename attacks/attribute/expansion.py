@@ -1,22 +1,18 @@
 """What are they like, where it shows in no single coordinate, or only faintly."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, as_stored, read_attributes
 from attacks.attribute.pooling import folds
-from attacks.attribute.reference import discriminate
+from attacks.attribute.reference import Reading
 from attacks.learners.expansion import Expansion
-from auditor.certification.planting import Planted
 from auditor.metrics.auc import macro_auc
-from auditor.report import Adversary
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 PENALTIES = (1e-9, 1e-6, 1e-3, 1e-1, 1.0, 10.0)
@@ -27,7 +23,7 @@ The least of them reads a direction that varies a ten-thousandth as much as thos
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeExpansion:
+class AttributeExpansion(Reading):
     """Reads annotated attributes off magnitudes, norms and products in stored embeddings.
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
@@ -46,17 +42,9 @@ class AttributeExpansion:
 
     min_people: int = MEASURABLE
 
-    family: ClassVar[str] = "attribute"
-    adversary: ClassVar[Adversary] = threat_models.ANNOTATOR
-    headline: ClassVar[str] = "mean_balanced_accuracy"
-
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return read_attributes(learn, target, ctx, min_people=self.min_people, prepare=as_stored)
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The linear discriminant with the true means and covariance, entry by entry."""
-        return discriminate(planted, ctx, min_people=self.min_people)
 
 
 def learn(known: Known) -> Reader:

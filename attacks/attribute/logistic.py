@@ -1,22 +1,18 @@
 """What are they like, with one linear boundary each: the rung below the attribute network."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sklearn.linear_model import LogisticRegression
 
-from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
-from attacks.attribute.reference import discriminate
+from attacks.attribute.reference import Reading
 from attacks.attribute.sklearn_learners import one_each
-from auditor.certification.planting import Planted
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeLogistic:
+class AttributeLogistic(Reading):
     """Reads annotated attributes off stored embeddings by logistic regression.
 
     Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
@@ -39,10 +35,6 @@ class AttributeLogistic:
     neighbours: int | None = None
     min_people: int = MEASURABLE
 
-    family: ClassVar[str] = "attribute"
-    adversary: ClassVar[Adversary] = threat_models.ANNOTATOR
-    headline: ClassVar[str] = "mean_balanced_accuracy"
-
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return read_attributes(
@@ -52,10 +44,6 @@ class AttributeLogistic:
             min_people=self.min_people,
             prepare=pool_entries(self.neighbours),
         )
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The linear discriminant with the true means and covariance, entry by entry."""
-        return discriminate(planted, ctx, min_people=self.min_people)
 
     def learn(self, known: Known) -> Reader:
         """One regression per attribute."""

@@ -1,18 +1,40 @@
 """The best adversary of attributes, on the faint plant whose parameters it knows."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
+from attacks import threat_models
 from attacks.attribute.colours import with_colours
 from attacks.attribute.labels import attackable
 from attacks.attribute.scoring import score_attributes
 from attacks.protocol.publication import publish_own
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
+from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext
 
 
-def discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> AttackResult:
+class Reading:
+    """What the rungs share that read attributes; the field is for each to declare.
+
+    Attributes:
+        min_people: an attribute value carried by fewer people on either side is not measured.
+    """
+
+    min_people: int
+
+    family: ClassVar[str] = "attribute"
+    adversary: ClassVar[Adversary] = threat_models.ANNOTATOR
+    headline: ClassVar[str] = "mean_balanced_accuracy"
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The linear discriminant with the true means and covariance, entry by entry."""
+        return _discriminate(planted, ctx, min_people=self.min_people)
+
+
+def _discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> AttackResult:
     """The linear discriminant with the true covariance reads each entry by itself.
 
     The means of the values are those of the adversary's own people: how they differ is what no

@@ -10,10 +10,9 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from attacks import threat_models
-from attacks.identity.reference import name_people
+from attacks.identity.naming import Naming
 from attacks.learners.standardising import Standardise
 from attacks.protocol.closed_set import BLOCK, Sides, put_aside, score_naming, split_gallery
-from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
@@ -26,7 +25,7 @@ FIRM = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityClassifier:
+class IdentityClassifier(Naming):
     """Names the person behind a stolen embedding with a softmax classifier.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries
@@ -46,24 +45,16 @@ class IdentityClassifier:
         weight_decay: of AdamW; more where names put aside are then told better.
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
     epochs: int = 150
     batch_size: int = 256
     lr: float = 1e-2
     weight_decay: float = 1e-3
 
-    family: ClassVar[str] = "identity"
     adversary: ClassVar[Adversary] = threat_models.INSIDER
-    headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return train_and_name(self, target, ctx, "attacks.identity")
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""

@@ -1,25 +1,21 @@
 """Who is this, in closed form: the rung below the trained identity classifiers."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import threat_models
-from attacks.identity.reference import name_people
+from attacks.identity.naming import Naming
 from attacks.learners.people import person_means
-from attacks.protocol.closed_set import Sides, score_names, split_gallery
+from attacks.protocol.closed_set import score_names, split_gallery
 from attacks.protocol.publication import own_pictures
-from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityLda:
+class IdentityLda(Naming):
     """Names the person behind a stolen embedding by linear discriminant analysis.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
@@ -38,13 +34,7 @@ class IdentityLda:
         shrinkage: weight of the ball in the covariance, in (0, 1).
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
     shrinkage: float = 0.6
-
-    family: ClassVar[str] = "identity"
-    adversary: ClassVar[Adversary] = threat_models.INFORMED_INSIDER
-    headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -62,10 +52,6 @@ class IdentityLda:
         centre = means.mean(0)
         clouds, entries = (F.normalize((x - centre) @ axes) for x in (means, features[asked]))
         return score_names(entries @ clouds.T, people, pids[asked], self.split)
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
 
 def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:

@@ -1,22 +1,17 @@
 """Who is this, by a metric that auxiliary people taught: linear in the features or not."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
-from attacks import threat_models
+from attacks.identity.naming import Naming
 from attacks.identity.plda import name_by_model
-from attacks.identity.reference import name_people
 from attacks.learners.metric import Contrast, learn_metric
 from attacks.learners.plda import Own
-from attacks.protocol.closed_set import Sides
-from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityMetric:
+class IdentityMetric(Naming):
     """Names the person behind a stolen embedding by a metric learned from other people.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
@@ -39,15 +34,9 @@ class IdentityMetric:
         weight_decay: of AdamW.
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
     steps: int = 300
     lr: float = 1e-3
     weight_decay: float = 0.05
-
-    family: ClassVar[str] = "identity"
-    adversary: ClassVar[Adversary] = threat_models.INFORMED_INSIDER
-    headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -57,7 +46,3 @@ class IdentityMetric:
         metric = learn_metric(own, stored, contrast, ctx, name)
         result = name_by_model(self, metric.prepare, own, target, ctx)
         return replace(result, notes=(*result.notes, metric.note))
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)

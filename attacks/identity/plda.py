@@ -1,24 +1,20 @@
 """Who is this, by a model of how people differ: the rung beside linear discriminant analysis."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from attacks import threat_models
-from attacks.identity.reference import name_people
+from attacks.identity.naming import Naming
 from attacks.learners.gaussian import fit_people
 from attacks.learners.plda import Own, Plda, Prepare, Suspects, study
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import Sides, score_naming, split_gallery
-from auditor.certification.planting import Planted
+from attacks.protocol.closed_set import score_naming, split_gallery
 from auditor.embedding import stored_gallery
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityPlda:
+class IdentityPlda(Naming):
     """Names the person behind a stolen embedding by how people differ from one another.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
@@ -37,35 +33,15 @@ class IdentityPlda:
         split: whether half of the images or half of the cameras is known.
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
-
-    family: ClassVar[str] = "identity"
-    adversary: ClassVar[Adversary] = threat_models.INFORMED_INSIDER
-    headline: ClassVar[str] = "top1"
-
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         own = Own.of(target, ctx, "attacks.identity_plda")
         prepare = Standardise(stored_gallery(target, ctx))
         return name_by_model(self, prepare, own, target, ctx)
 
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
-
-
-class _Naming(Protocol):
-    """What the rungs that name by the two-covariance model have in common."""
-
-    @property
-    def train_share(self) -> float: ...
-    @property
-    def split(self) -> Sides: ...
-
 
 def name_by_model(
-    attack: _Naming, prepare: Prepare, own: Own, target: Target, ctx: RunContext
+    attack: Naming, prepare: Prepare, own: Own, target: Target, ctx: RunContext
 ) -> AttackResult:
     """Name the entries asked for by the model of whatever ``prepare`` makes of entries."""
     entries, pids = prepare(stored_gallery(target, ctx)), target.data.gallery.pids

@@ -7,15 +7,13 @@ from torch import nn
 
 from attacks import threat_models
 from attacks.identity.classifier import train_and_name
-from attacks.identity.reference import name_people
-from attacks.protocol.closed_set import Sides
-from auditor.certification.planting import Planted
+from attacks.identity.naming import Naming
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityLinear:
+class IdentityLinear(Naming):
     """Names the person behind a stolen embedding by softmax regression.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
@@ -33,24 +31,16 @@ class IdentityLinear:
         weight_decay: of AdamW, at least.
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
     epochs: int = 40
     batch_size: int = 256
     lr: float = 1e-2
     weight_decay: float = 1e-2
 
-    family: ClassVar[str] = "identity"
     adversary: ClassVar[Adversary] = threat_models.INSIDER
-    headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return train_and_name(self, target, ctx, "attacks.identity_probes")
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""
@@ -58,7 +48,7 @@ class IdentityLinear:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityMlp:
+class IdentityMlp(Naming):
     """Names the person behind a stolen embedding by a network with one hidden layer.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
@@ -78,8 +68,6 @@ class IdentityMlp:
         weight_decay: of AdamW, at least.
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
     hidden: int = 512
     dropout: float = 0.3
     epochs: int = 60
@@ -87,17 +75,11 @@ class IdentityMlp:
     lr: float = 5e-3
     weight_decay: float = 1e-2
 
-    family: ClassVar[str] = "identity"
     adversary: ClassVar[Adversary] = threat_models.INSIDER
-    headline: ClassVar[str] = "top1"
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         return train_and_name(self, target, ctx, "attacks.identity_probes")
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def network(self, dim: int, classes: int) -> nn.Module:
         """Features ``(B, dim)`` to logits ``(B, classes)``."""

@@ -2,21 +2,17 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import threat_models
+from attacks.identity.naming import Naming
 from attacks.identity.plda import suspected
-from attacks.identity.reference import name_people
 from attacks.learners.plda import Own, Plda, Suspects
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import BLOCK, Sides, put_aside, score_naming, split_gallery
-from auditor.certification.planting import Planted
+from attacks.protocol.closed_set import BLOCK, put_aside, score_naming, split_gallery
 from auditor.embedding import stored_gallery
-from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 CELLS = 20_000_000
@@ -24,7 +20,7 @@ CELLS = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityTransductive:
+class IdentityTransductive(Naming):
     """Names the person behind a stolen embedding by way of the entries that resemble it.
 
     Threat model: holds the stored gallery and knows the names behind part of each person's entries;
@@ -45,14 +41,8 @@ class IdentityTransductive:
         neighbours: an entry hears of its names, at most.
     """
 
-    train_share: float = 0.5
-    split: Sides = "image"
     rounds: int = 10
     neighbours: int = 8
-
-    family: ClassVar[str] = "identity"
-    adversary: ClassVar[Adversary] = threat_models.INFORMED_INSIDER
-    headline: ClassVar[str] = "top1"
 
     def __post_init__(self) -> None:
         if self.rounds < 0 or self.neighbours < 0:
@@ -79,10 +69,6 @@ class IdentityTransductive:
         )
         note = f"names put aside chose {rounds} rounds of self-training and {neighbours} neighbours"
         return replace(result, notes=(*result.notes, note))
-
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
-        return name_people(planted, ctx, split=self.split, train_share=self.train_share)
 
     def _choose(self, gallery: "_Gallery", known: Tensor, labels: Tensor) -> tuple[int, int]:
         """Rounds and neighbours that serve half of the known names best, the other half known."""
