@@ -103,7 +103,6 @@ class Display:
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
         self.total, self.done = total, 0
         self.stream = sys.stderr if stream is None else stream
-        self.started = time.monotonic()
 
     @contextmanager
     def step(self, name: str) -> Iterator["Progress"]:

@@ -49,18 +49,10 @@ def render(
     *,
     reveal: bool,
 ) -> int:
-    """Write ``record`` in the named formats, or in all installed ones, and seal the folder.
+    """Draw a record as `auditor.api.folder.render` does, and say what was written or failed.
 
-    A renderer that fails takes no other report along. The first one's exit code is given back, and
-    0 where none failed.
-
-    Args:
-        record: what to draw.
-        verdicts: on its gates.
-        folder: where to.
-        root: the record's folder, below which its pictures lie.
-        formats: names of renderers; None: all.
-        reveal: whether real people are named and shown sharp.
+    Returns:
+        The exit code of the first failure; 0 where there is none.
     """
     from auditor.api import folder as drawing
 

@@ -6,10 +6,11 @@ Nothing is unpickled, executed or decompressed here, and the file's name plays n
 import stat
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, Literal, NoReturn
+from typing import BinaryIO, Literal
 from xml.parsers import expat
 
 from auditor.errors import ModelError, ModelRefusedError
+from auditor.models.inspection.elements import element_parser
 from auditor.models.inspection.wire import BYTES, VARINT, WireError, WireReader
 
 Format = Literal[
@@ -204,16 +205,7 @@ def _is_onnx(file: BinaryIO, size: int) -> bool:
 def _is_openvino(path: Path, file: BinaryIO) -> bool:
     """Whether the root element is ``net`` and holds ``layers``; no entity is ever expanded."""
     elements: list[str] = []
-
-    def refuse(*declaration: object) -> NoReturn:
-        raise ModelRefusedError(
-            f"{path} is an XML file with a DOCTYPE, which can expand without limit or reach for "
-            "other files; OpenVINO writes none: convert the model again"
-        )
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = lambda name, attributes: elements.append(name)
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    parser = element_parser(path, lambda name, attributes: elements.append(name))
     file.seek(0)
     try:
         while len(elements) < 2 and file.tell() < MAX_XML_HEAD and (chunk := file.read(4096)):

@@ -19,16 +19,16 @@ from torch import Tensor
 from auditor.errors import ModelError
 from auditor.models.extractor import reason
 from auditor.models.files import ModelFiles
+from auditor.models.inspection import pickles
 from auditor.models.sniff import Format
 
 DEEPEST = 100
 """Networks inside each other."""
 
 
-class Inert:
-    """Stands for an object of any class: takes what a pickle gives it, and does nothing."""
+class Inert(pickles.Inert):
+    """Stands for an object of any class that torch itself may handle while it reads."""
 
-    state: Any = None
     dump_patches = False
     """Old files hold the source of their classes, and torch would write the difference to this."""
 
@@ -36,25 +36,9 @@ class Inert:
         """Whatever the arguments."""
         return object.__new__(cls)
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        pass
-
     def __call__(self, *args: Any, **named: Any) -> "Inert":
         """As a function: another such object."""
         return Inert()
-
-    def __setstate__(self, state: Any) -> None:
-        """Keep what the object held."""
-        self.state = state
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """As a mapping: nothing."""
-
-    def append(self, value: Any) -> None:
-        """As a list: nothing."""
-
-    def extend(self, values: Any) -> None:
-        """As a list: nothing."""
 
     def add(self, value: Any) -> None:
         """As a set: nothing."""

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from auditor.models.inspection.wire import BYTES, Field, WireReader
 
-PRODUCER, PRODUCER_VERSION, GRAPH, OPSET, FUNCTIONS = 2, 3, 7, 8, 25
-NODE, INITIALIZER, INPUT, OUTPUT, SPARSE = 1, 5, 11, 12, 15
+PRODUCER, PRODUCER_VERSION, GRAPH, OPSET = 2, 3, 7, 8
+NODE, INITIALIZER, INPUT, OUTPUT = 1, 5, 11, 12
 OPERATION, DOMAIN = 4, 7
 DIMS, NAME, EXTERNAL = 1, 8, 13
 KEY, VALUE = 1, 2
@@ -33,7 +33,6 @@ class OnnxOutline:
         tensors: how many weights.
         parameters: numbers in them.
         external: files beside it in which weights lie.
-        functions: how many functions of its own.
     """
 
     producer: str = ""
@@ -44,7 +43,6 @@ class OnnxOutline:
     tensors: int = 0
     parameters: int = 0
     external: list[str] = field(default_factory=list)
-    functions: int = 0
 
 
 def outline(file: BinaryIO, size: int) -> OnnxOutline:
@@ -62,8 +60,6 @@ def outline(file: BinaryIO, size: int) -> OnnxOutline:
             version = reader.text(part, 200)
         elif part.number == OPSET:
             found.opsets.append(_opset(reader, part))
-        elif part.number == FUNCTIONS:
-            found.functions += 1
         elif part.number == GRAPH:
             _graph(reader, part, found)
     found.producer = f"{found.producer} {version}".strip()

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 from xml.parsers import expat
 
 from auditor.errors import ModelRefusedError
+from auditor.models.inspection.elements import element_parser
 from auditor.models.inspection.inspection import Inspection
 
 MOST_LAYERS = 200_000
@@ -34,12 +35,7 @@ def outline(path: Path, file: BinaryIO, found: Inspection) -> None:
             kind = attributes.get("element_type", "?")
             found.inputs.append(f"{layer.get('name', '?')}: {kind} {shape}")
 
-    def refuse(*declaration: object) -> NoReturn:
-        raise ModelRefusedError(f"{path} is an XML file with a DOCTYPE; OpenVINO writes none")
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = begin
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    parser = element_parser(path, begin)
     try:
         while chunk := file.read(2**16):
             parser.Parse(chunk)

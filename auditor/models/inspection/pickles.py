@@ -63,7 +63,7 @@ def outline(file: BinaryIO, *, pickles: int = 1) -> PickleOutline:
     stream = io.BytesIO(file.read(LARGEST))
     try:
         for _ in range(pickles):
-            content = _Inert.Reader(stream, found.names).load()
+            content = _Reader(stream, found.names).load()
     except Exception:  # it is no pickle, or not one that mere weights need
         found.whole = False
     found.names = list(dict.fromkeys(found.names))
@@ -75,47 +75,51 @@ class _Dict(dict[Any, Any]):
     """An ordered dict, to which torch ties what it knows of the modules."""
 
 
-class _Inert:
-    """Stands for whatever a pickle names: takes everything and does nothing."""
+class Inert:
+    """Stands for whatever a pickle names: takes everything, keeps its state and does nothing."""
+
+    state: Any = None
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
-        self.arguments = arguments
+        pass
 
     def __setstate__(self, state: Any) -> None:
+        """Keep what the object held."""
         self.state = state
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        pass
+        """As a mapping: nothing."""
 
     def append(self, value: Any) -> None:
-        """Nothing."""
+        """As a list: nothing."""
 
     def extend(self, values: Any) -> None:
-        """Nothing."""
+        """As a list: nothing."""
 
-    class Reader(pickle.Unpickler):
-        """An unpickler that makes nothing but plain values and inert things."""
 
-        def __init__(self, stream: BinaryIO, names: list[str]) -> None:
-            super().__init__(stream)
-            self.names = names
+class _Reader(pickle.Unpickler):
+    """An unpickler that makes nothing but plain values and inert things."""
 
-        def find_class(self, module: str, name: str, /) -> Any:
-            """An inert thing in the place of whatever has that name."""
-            full = f"{module} {name}"
-            self.names.append(full)
-            if full in TENSORS:
-                return _tensor
-            if full in PARAMETERS:
-                return _first
-            if full in DICTS:
-                return _Dict
-            return type(name, (_Inert,), {})
+    def __init__(self, stream: BinaryIO, names: list[str]) -> None:
+        super().__init__(stream)
+        self.names = names
 
-        def persistent_load(self, pid: Any, /) -> Any:
-            """A storage, by its element type."""
-            kind = pid[1] if isinstance(pid, tuple) and len(pid) > 1 else None
-            return str(getattr(kind, "__name__", kind)).removesuffix("Storage").lower()
+    def find_class(self, module: str, name: str, /) -> Any:
+        """An inert thing in the place of whatever has that name."""
+        full = f"{module} {name}"
+        self.names.append(full)
+        if full in TENSORS:
+            return _tensor
+        if full in PARAMETERS:
+            return _first
+        if full in DICTS:
+            return _Dict
+        return type(name, (Inert,), {})
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        """A storage, by its element type."""
+        kind = pid[1] if isinstance(pid, tuple) and len(pid) > 1 else None
+        return str(getattr(kind, "__name__", kind)).removesuffix("Storage").lower()
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, *others: Any) -> TensorOutline:

@@ -158,11 +158,6 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.cpu().contiguous()
 
 
-def size_of(tensors: Sequence[Tensor]) -> int:
-    """Bytes of tensors."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
 def _name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 

@@ -5,31 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from attacks.inversion.pooling import Pooling, fit_pooling, pooled_gallery
-from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
-
-
-class Listed(torch.nn.Module):
-    """Gives row i of a table for the picture whose first two pixels say i."""
-
-    input_size = (1, 2)
-
-    def __init__(self, rows):
-        super().__init__()
-        self.rows, self.feature_dim = rows, rows.shape[1]
-
-    def forward(self, images):
-        code = (images[:, :2, 0, 0] * 255).round().long()
-        return self.rows[code[:, 0] * 256 + code[:, 1]]
-
-
-def split(first, pids):
-    index = torch.arange(first, first + len(pids))
-    pixels = torch.zeros(len(pids), 3, 1, 2, dtype=torch.uint8)
-    pixels[:, 0], pixels[:, 1] = (
-        (index // 256).byte()[:, None, None],
-        (index % 256).byte()[:, None, None],
-    )
-    return Split(MemoryImages(pixels), pids, torch.zeros_like(pids))
+from auditor.types import ReIDDataset, RunContext, Target
+from tests.unit.attacks.identity.test_rungs import Table, split
 
 
 def clouds(people, images, spread, dim=16, seed=0):
@@ -43,7 +20,7 @@ def target(features, people, images, release=lambda rows, generator: rows):
     gallery = split(0, torch.arange(1, half + 1).repeat_interleave(images))
     auxiliary = split(half * images, torch.arange(half + 1, people + 1).repeat_interleave(images))
     data = ReIDDataset("table", auxiliary, gallery, gallery, auxiliary)
-    return Target(Listed(features), data, release)
+    return Target(Table(features), data, release)
 
 
 def test_pooled_entries_by_hand():
