@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from auditor.artifacts.atomic import write
-from auditor.errors import ModelError, ModelRefusedError
+from auditor.errors import ModelError
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.files import open_files
@@ -25,9 +25,9 @@ from auditor.models.isolation.network import Opening, WorkerNetwork
 from auditor.models.isolation.protocol import Message
 from auditor.models.isolation.worker import Confinement, Worker
 from auditor.models.programs import open_program
-from auditor.models.sniff import Format, sniff
+from auditor.models.sniff import Format
 from auditor.models.tensor_files import read_state
-from auditor.models.tiers import BRINGS_NETWORK, REFUSED, names_code, tier_of
+from auditor.models.tiers import BRINGS_NETWORK, admit, names_code, tier_of
 from auditor.models.weights import Wanted, fill
 
 SLACK = 2**26
@@ -88,9 +88,7 @@ def open_model(
             isolation asked for cannot be had.
         EnvironmentUnmetError: if its format needs a package that is not installed.
     """
-    form = sniff(path)
-    if form in REFUSED:
-        raise ModelRefusedError(f"{path} is {REFUSED[form]}")
+    form = admit(path)
     for given, what in ((arch, "architecture"), (weights_key, "weights key")):
         if form in BRINGS_NETWORK and given is not None:
             raise ModelError(

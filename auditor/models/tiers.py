@@ -11,9 +11,11 @@ process: they are numbers by then.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
-from auditor.models.sniff import Format
+from auditor.errors import ModelRefusedError
+from auditor.models.sniff import Format, sniff
 
 Tier = Literal["A", "B", "C", "D"]
 
@@ -42,6 +44,19 @@ REFUSED: Mapping[Format, str] = {
     "convert-weights says how",
 }
 """Formats of tier D, and the way out."""
+
+
+def admit(path: Path) -> Format:
+    """The format of a model file that may be opened.
+
+    Raises:
+        ModelRefusedError: if it is of tier D, with the way out, or built to hurt.
+        ModelError: if it is no model.
+    """
+    form = sniff(path)
+    if form in REFUSED:
+        raise ModelRefusedError(f"{path} is {REFUSED[form]}")
+    return form
 
 
 def names_code(arch: str) -> bool:

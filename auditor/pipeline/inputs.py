@@ -6,15 +6,13 @@ import torch
 
 from auditor.config import DataConfig, ModelConfig, ServiceConfig
 from auditor.data import open_dataset
-from auditor.errors import ModelRefusedError
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, read_description
 from auditor.models.extractor import CardedExtractor
 from auditor.models.isolation.limits import Limits
 from auditor.models.service import Meter, ServiceNetwork, open_service
-from auditor.models.sniff import sniff
-from auditor.models.tiers import REFUSED
+from auditor.models.tiers import admit
 from auditor.models.training_config import read_training_config
 from auditor.types import ReIDDataset
 
@@ -43,9 +41,7 @@ def look_at(config: ModelConfig) -> None:
     """
     if config.path is None:
         return
-    form = sniff(config.path)
-    if form in REFUSED:
-        raise ModelRefusedError(f"{config.path} is {REFUSED[form]}")
+    admit(config.path)
     if config.trained_with is not None:
         read_training_config(config.trained_with)
 
