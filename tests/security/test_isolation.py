@@ -353,7 +353,9 @@ def test_isolation_is_asked_for_by_option_and_policy(audit, write_config, tmp_pa
     config = write_config(model={"path": str(path), "card": FED})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("auditor.models.isolation.worker.level", lambda means: "weak")
-        code, _, err = audit("run", "--config", config, "--isolation", "strong")
+        code, _, err = audit(
+            "run", "--config", config, "--isolation", "strong", "--out", tmp_path / "no"
+        )
     assert code == 5
     assert "must run in strong isolation" in err
     policy = tmp_path / "policy.yaml"
