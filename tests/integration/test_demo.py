@@ -18,7 +18,7 @@ from tests.records import powerful_record
 OUTCOMES = {
     "PASS": "none/utility/rank1",
     "FAIL": "dp_gallery/ladder/identity.top1",
-    "INCONCLUSIVE": "dp_gallery/attribute/mean_balanced_accuracy",
+    "INCONCLUSIVE": "dp_gallery/ladder/attribute.mean_balanced_accuracy",
 }
 """What the demo's gates are there to show."""
 

@@ -1,6 +1,7 @@
 """Plug-ins found by entry point, and a configuration's layers: preset, file, settings, flags."""
 
 import json
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -116,6 +117,19 @@ class TestLayers:
             assert list(written[kind]) == list(said[kind])
             for label, block in said[kind].items():
                 assert {key: written[kind][label][key] for key in block} == block
+
+    def test_whatever_is_shipped_gates_ladders_and_no_single_attack(self):
+        root = Path(config.__file__).parents[2]
+        shipped = [*(root / "auditor" / "presets").glob("*.yaml"), root / "README.md"]
+        shipped += (root / "docs").rglob("*.md")
+        addresses = [
+            found
+            for path in shipped
+            for found in re.findall(r"address: *\"?([^\s\",}]+)", path.read_text("utf-8"))
+        ]
+        assert len(addresses) > 10
+        for address in addresses:
+            assert address.split("/")[1] in ("ladder", "utility", "scores", "claims"), address
 
     def test_what_is_written_is_read_as_the_same(self):
         chain = {"chain": ["blur", {"use": "dp_gallery", "epsilon": 3}]}
