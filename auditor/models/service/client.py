@@ -115,8 +115,10 @@ class Client:
                     raise ModelError(f"the service answers with more than {LARGEST >> 20} MiB")
                 if time.monotonic() > deadline:  # a service may send a byte a second for ever
                     raise urllib3.exceptions.TimeoutError(f"not finished in {self.seconds:g} s")
-        finally:
-            response.release_conn() if not parts or size <= LARGEST else response.close()
+        except BaseException:
+            response.close()  # what is left unread must not meet the next request
+            raise
+        response.release_conn()
         return response.status, Answer(dict(response.headers.items()), b"".join(parts))
 
 
