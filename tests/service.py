@@ -1,5 +1,10 @@
-"""A server on this machine that speaks the Open Inference Protocol v2, well or in bad ways."""
+"""A server on this machine that is asked for features, and answers well or in bad ways.
 
+It speaks the Open Inference Protocol v2 below /v2, and takes pictures in JSON elsewhere.
+"""
+
+import base64
+import io
 import json
 import threading
 import time
@@ -10,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 METADATA = {
     "name": "reid",
@@ -48,6 +54,7 @@ class Service:
     batches: list[int] = field(default_factory=list)
     binary: list[bool] = field(default_factory=list)
     url: str = ""
+    pictures_url: str = ""
 
     @property
     def pictures(self) -> int:
@@ -72,6 +79,8 @@ def serve(service: Service) -> Iterator[Service]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if not self.path.startswith("/v2/"):
+                return self._take_pictures(json.loads(body))
             border = self.headers.get("Inference-Header-Content-Length")
             said = json.loads(body[: int(border)] if border else body)
             (tensor,) = said["inputs"]
@@ -97,6 +106,15 @@ def serve(service: Service) -> Iterator[Service]:
             length = {"Inference-Header-Content-Length": str(len(head))}
             return self._send(200, head + features.tobytes(), length)
 
+        def _take_pictures(self, said: Any) -> None:
+            files = [io.BytesIO(base64.b64decode(text, validate=True)) for text in said["images"]]
+            images = np.stack([np.moveaxis(np.asarray(Image.open(file)), 2, 0) for file in files])
+            service.batches.append(len(images))
+            if service.script:
+                return self._send(*service.script.pop(0))
+            features = service.model(images.astype(np.float32) / 255)
+            return self._say({"features": features.tolist()})
+
         def _say(self, plain: Any) -> None:
             self._send(200, json.dumps(plain).encode(), {})
 
@@ -115,6 +133,7 @@ def serve(service: Service) -> Iterator[Service]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     service.url = f"http://127.0.0.1:{server.server_port}/v2/models/reid"
+    service.pictures_url = f"http://127.0.0.1:{server.server_port}/embed"
     try:
         yield service
     finally:

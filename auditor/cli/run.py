@@ -80,7 +80,7 @@ def run(
         typer.Option(
             "--model",
             metavar="FILE|URL",
-            help="Model file, or https://HOST/v2/models/NAME of a service.",
+            help="Model file, or https://… of a service.",
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,

@@ -1,5 +1,6 @@
 """What an audit is told: a YAML file over a preset, a few flags over both. Needs no torch."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -59,10 +60,11 @@ class _Strict(BaseModel):
 
 
 class ServiceConfig(_Strict):
-    """A model that runs elsewhere and speaks the Open Inference Protocol, version 2.
+    """A model that runs elsewhere, behind the Open Inference Protocol or taking pictures in JSON.
 
     Attributes:
-        url: of the model: https://HOST/v2/models/NAME, with or without /versions/VERSION.
+        url: of the model: https://HOST/v2/models/NAME, with or without /versions/VERSION, where it
+            speaks the protocol; any other takes pictures in JSON.
         headers: header -> the variable of the environment that holds its value.
         batch: pictures in a request.
         seconds: in which a request must be answered.
@@ -78,6 +80,12 @@ class ServiceConfig(_Strict):
     retries: int = Field(default=4, ge=0, le=20)
     rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     budget: int | None = Field(default=None, ge=1)
+
+    @property
+    def place(self) -> str:
+        """What of the address may travel in a record: not the host."""
+        path = re.sub(r"^\w*:?//[^/]*", "", self.url)
+        return path.rpartition("/v2/")[2].strip("/")
 
 
 class ModelConfig(_Strict):
@@ -283,7 +291,7 @@ class AuditConfig(_Strict):
                 if block and block.get(key):
                     block[key] = Path(block[key]).name
             if block and block.get("service"):
-                block["service"]["url"] = block["service"]["url"].rpartition("/v2/")[2]
+                block["service"]["url"] = ServiceConfig(**block["service"]).place
         if plain["weights"]:
             plain["weights"] = Path(plain["weights"]).name
         return plain

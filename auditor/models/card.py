@@ -103,6 +103,8 @@ PRESETS: Mapping[str, Card] = {
     "transreid": Card(mean=_HALF, std=_HALF),
     # Open Model Zoo IRs carry their mean and scale, and take pixels as OpenCV reads them
     "openvino": Card(colour="bgr", value_range="0..255", mean=_ZERO, std=_ONE),
+    # a service that takes pictures, and prepares them itself
+    "pictures": Card(value_range="0..255", mean=_ZERO, std=_ONE, pixels="uint8"),
     "imagenet": Card(height=224, width=224),
     # InsightFace's networks: aligned faces
     "arcface": Card(height=112, width=112, mean=_HALF, std=_HALF),

@@ -11,7 +11,13 @@ from auditor.models.card import Card
 from auditor.models.described import Description, arch_for, card_for, read_description
 from auditor.models.extractor import CardedExtractor
 from auditor.models.isolation.limits import Limits
-from auditor.models.service import Meter, ServiceNetwork, open_service
+from auditor.models.service import (
+    Meter,
+    ServiceNetwork,
+    check_pictures_card,
+    open_service,
+    speaks_open_inference,
+)
 from auditor.models.tiers import admit
 from auditor.models.training_config import read_training_config
 from auditor.types import ReIDDataset
@@ -76,10 +82,13 @@ def open_configured(config: ModelConfig, device: torch.device, spent: int = 0) -
 def _open_service(config: ModelConfig, service: ServiceConfig, spent: int) -> LoadedModel:
     """A model that runs elsewhere, fed as its card says."""
     card = _card(config, None)
+    protocol = speaks_open_inference(service.url)
+    if not protocol:
+        check_pictures_card(card)
     extractor = CardedExtractor(open_service(service, spent), card)
     facts = {
-        "file": service.url.rstrip("/").rpartition("/v2/models/")[2],
-        "format": "service (Open Inference Protocol v2)",
+        "file": service.place.removeprefix("models/"),
+        "format": f"service ({'Open Inference Protocol v2' if protocol else 'pictures in JSON'})",
         "trust": "elsewhere",
         "feature_dim": extractor.feature_dim,
         "differentiable": False,

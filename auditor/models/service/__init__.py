@@ -1,6 +1,13 @@
-"""A model that runs elsewhere and answers by the Open Inference Protocol, version 2."""
+"""A model that runs elsewhere: behind the Open Inference Protocol, or taking pictures in JSON."""
 
 from auditor.models.service.meter import Meter
-from auditor.models.service.network import ServiceNetwork, open_service
+from auditor.models.service.network import ServiceNetwork, open_service, speaks_open_inference
+from auditor.models.service.pictures import check_pictures_card
 
-__all__ = ["Meter", "ServiceNetwork", "open_service"]
+__all__ = [
+    "Meter",
+    "ServiceNetwork",
+    "check_pictures_card",
+    "open_service",
+    "speaks_open_inference",
+]

@@ -2,32 +2,50 @@
 
 import logging
 import os
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from auditor.config import ServiceConfig
 from auditor.errors import ModelError, UsageError
-from auditor.models.service.client import Client
-from auditor.models.service.messages import BINARY, KINDS, read_answer, read_ports, write_request
+from auditor.models.service.client import Answer, Client
 from auditor.models.service.meter import Meter
+from auditor.models.service.open_inference import MODELS, ask_what_it_is
+from auditor.models.service.pictures import PicturesInJson
 
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-DTYPES = {
-    "FP16": torch.float16,
-    "FP32": torch.float32,
-    "FP64": torch.float64,
-    "UINT8": torch.uint8,
-}
+
+
+class Form(Protocol):
+    """What questions to a service look like, and its answers."""
+
+    @property
+    def address(self) -> str:
+        """Where questions go."""
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """The type of number that images are sent in."""
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """Images that a question must hold at most, if the model says so itself."""
+
+    def write(self, images: NDArray[Any]) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of a question."""
+
+    def read(self, answer: Answer, count: int) -> tuple[NDArray[Any], ...]:
+        """The outputs for so many images, or a `ModelError`."""
 
 
 class ServiceNetwork(nn.Module):
-    """A model behind the Open Inference Protocol; it gives no gradients.
+    """A model that a service runs; it gives no gradients.
 
     Args:
         client: asks it.
@@ -43,19 +61,9 @@ class ServiceNetwork(nn.Module):
     def __init__(self, client: Client, batch: int) -> None:
         super().__init__()
         self.client = client
-        said = client.get(client.url).plain()
-        inputs, outputs = read_ports(said, "inputs"), read_ports(said, "outputs")
-        if len(inputs) != 1 or inputs[0].kind not in KINDS or len(inputs[0].shape) not in (3, 4):
-            taken = ", ".join(f"{port.name} {port.kind} {port.shape}" for port in inputs)[:200]
-            raise ModelError(
-                f"the service's model takes {taken or 'nothing'}; an extractor takes one input of "
-                "images (B, 3, H, W)"
-            )
-        (self.port,), self.outputs = inputs, [port.name for port in outputs]
-        fixed = self.port.shape[0] if len(self.port.shape) == 4 else -1
-        self.batch = min(batch, fixed) if fixed > 0 else batch
-        self.input_dtype = DTYPES[self.port.kind]
-        self.binary = BINARY in _extensions(client)
+        self.form = _form(client)
+        self.batch = min(batch, self.form.fixed_batch or batch)
+        self.input_dtype = self.form.input_dtype
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ServiceNetwork":
         return self  # there is one service, and one count of what it was asked
@@ -63,29 +71,28 @@ class ServiceNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The model's outputs, in its own order, for images ``(B, 3, H, W)`` as it takes them."""
         answers = [self._ask(part) for part in images.detach().cpu().split(self.batch)]
-        names = self.outputs or list(answers[0])
         try:
-            return tuple(
-                torch.from_numpy(np.concatenate([one[name] for one in answers])) for name in names
-            )
-        except (KeyError, ValueError):
+            outputs = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+        except ValueError:
             raise ModelError("the service's answers do not agree on the model's outputs") from None
+        return tuple(map(torch.from_numpy, outputs))
 
-    def _ask(self, images: Tensor) -> dict[str, np.ndarray]:
-        body, headers = write_request(images.numpy(), self.port, binary=self.binary)
-        answer = self.client.post(f"{self.client.url}/infer", body, headers, len(images))
-        return read_answer(answer, len(images))
+    def _ask(self, images: Tensor) -> tuple[NDArray[Any], ...]:
+        body, headers = self.form.write(images.numpy())
+        answer = self.client.post(self.form.address, body, headers, len(images))
+        return self.form.read(answer, len(images))
 
 
-def _extensions(client: Client) -> list[str]:
-    """What the server offers beyond the protocol; nothing if it does not say."""
-    root = client.url[: client.url.rindex("/v2/models/")] + "/v2"
-    try:
-        said = client.get(root).plain()
-    except ModelError:
-        return []
-    found = said.get("extensions") if isinstance(said, dict) else None
-    return [str(name) for name in found] if isinstance(found, list) else []
+def _form(client: Client) -> Form:
+    """How the model at the client's address is asked; the address says it."""
+    if speaks_open_inference(client.url):
+        return ask_what_it_is(client)
+    return PicturesInJson(address=client.url)
+
+
+def speaks_open_inference(url: str) -> bool:
+    """Whether ``url`` is that of a model of the Open Inference Protocol."""
+    return MODELS in urlsplit(url).path
 
 
 def open_service(config: ServiceConfig, spent: int = 0) -> ServiceNetwork:
@@ -103,7 +110,7 @@ def open_service(config: ServiceConfig, spent: int = 0) -> ServiceNetwork:
     if config.url.startswith("http://") and urlsplit(config.url).hostname not in LOOPBACK:
         log.warning("pictures and headers go to the service unencrypted; take https if it has it")
     client = Client(
-        url=config.url.rstrip("/"),
+        url=config.url,
         headers={name: _secret(name, held) for name, held in config.headers.items()},
         seconds=config.seconds,
         retries=config.retries,
@@ -113,7 +120,7 @@ def open_service(config: ServiceConfig, spent: int = 0) -> ServiceNetwork:
 
 
 def check_address(url: str) -> None:
-    """Make sure that ``url`` is where a model of the protocol may be.
+    """Make sure that ``url`` is where a service may be, and holds no secret.
 
     Raises:
         UsageError: if it is not.
@@ -123,9 +130,9 @@ def check_address(url: str) -> None:
         named = parts.hostname and parts.port != 0
     except ValueError:
         named = None
-    way_out = "give https://HOST/v2/models/NAME, or …/NAME/versions/VERSION"
-    if not named or parts.scheme not in ("http", "https") or "/v2/models/" not in parts.path:
-        raise UsageError(f"the model's address is none of the Open Inference Protocol; {way_out}")
+    way_out = "give https://HOST/v2/models/NAME, or the address that takes pictures in JSON"
+    if not named or parts.scheme not in ("http", "https"):
+        raise UsageError(f"the model's address is none of a service; {way_out}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError(
             f"the model's address holds more than an address; {way_out}, and secrets in the "

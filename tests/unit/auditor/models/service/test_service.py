@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -192,7 +193,7 @@ class TestHeaders:
 @pytest.mark.parametrize(
     "url",
     [
-        *("ftp://host/v2/models/reid", "https://host/reid", "https:///v2/models/reid"),
+        *("ftp://host/v2/models/reid", "host/reid", "https:///v2/models/reid", "https:///reid"),
         *("https://me:pass@host/v2/models/reid", "https://host/v2/models/reid?key=1"),
         "https://[bad/v2/models/reid",
     ],
@@ -201,6 +202,57 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(url):
     with pytest.raises(UsageError) as refused:
         open_service(ServiceConfig(url=url))
     assert "pass@" not in str(refused.value)
+
+
+class TestPicturesInJson:
+    CARD: ClassVar = {"preset": "pictures", "height": 32, "width": 16}
+
+    @pytest.fixture
+    def network(self, service):
+        client = replace(client_of(service), url=service.pictures_url)
+        return ServiceNetwork(client, 2)
+
+    def test_features_are_those_of_the_pictures(self, service, network):
+        pixels = (IMAGES * 255).round().to(torch.uint8)
+        (features,) = network(pixels)
+        assert np.allclose(features.numpy(), thumbnail(pixels.numpy() / 255), atol=1e-6)
+        assert service.batches == [2, 2, 1]
+
+    def test_an_audits_extractor(self, service):
+        config = ModelConfig(service=ServiceConfig(url=service.pictures_url), card=self.CARD)
+        model = open_configured(config, torch.device("cpu"))
+        assert np.allclose(model.extractor(IMAGES), thumbnail(IMAGES.numpy()), atol=0.5 / 255)
+        assert model.facts["file"] == "embed"
+        assert model.facts["format"] == "service (pictures in JSON)"
+        assert meter_of(model).spent == service.pictures > 0
+
+    @pytest.mark.parametrize("card", ["torchreid", {"preset": "pictures", "colour": "bgr"}])
+    def test_pictures_are_not_prepared(self, service, card):
+        config = ModelConfig(service=ServiceConfig(url=service.pictures_url), card=card)
+        with pytest.raises(UsageError, match="give the card pictures"):
+            open_configured(config, torch.device("cpu"))
+        assert service.pictures == 0
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(b"[]", b"{}", b"3", b'{"features": null}', b'{"features": [[1, 2], [1]]}'),
+            *(b'{"features": [[1, 2]]}', b'{"features": [1, 2]}', b'{"features": [["a"], ["b"]]}'),
+            *(b'{"features": [[{}], [{}]]}', b'{"features": [[1' + b"0" * 400 + b"], [1]]}"),
+        ],
+    )
+    def test_another_form_is_said(self, service, network, body):
+        service.script = [(200, body, {})]
+        with pytest.raises(ModelError, match="one list of numbers for each picture"):
+            network(torch.zeros(2, 3, 32, 16, dtype=torch.uint8))
+
+    def test_the_budget_and_retries_hold(self, service):
+        service.script = [(503, b"", {})]
+        client = client_of(service, meter=Meter(budget=5))
+        network = ServiceNetwork(replace(client, url=service.pictures_url), 2)
+        with pytest.raises(BudgetSpentError):
+            network(torch.zeros(5, 3, 32, 16, dtype=torch.uint8))
+        assert service.batches == [2, 2]
 
 
 class TestConfiguration:
@@ -214,3 +266,8 @@ class TestConfiguration:
         service = {"url": "https://inner.host/v2/models/m", "headers": {"A": "B"}}
         written = load(None, {"model": {"service": service}}).resolved()
         assert written["model"]["service"]["url"] == "models/m"
+
+    @pytest.mark.parametrize("url", ["https://inner.host/embed", "https://inner.host:8/v2/embed/"])
+    def test_keeps_hosts_of_other_services_out_of_it(self, url):
+        written = load(None, {"model": {"service": {"url": url}}}).resolved()
+        assert written["model"]["service"]["url"] == "embed"
