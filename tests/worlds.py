@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,9 @@ from auditor.types import (
     Split,
     Target,
 )
+
+DEVICE = torch.device(os.environ.get("AUDITOR_TEST_DEVICE", "cpu"))
+"""Where the worlds compute; `benchmarks/gpu.sh` runs the contract tests on ``cuda``."""
 
 QUICK = {
     "identity": {"epochs": 15},
@@ -119,28 +123,29 @@ def few() -> ReIDDataset:
 
 
 def context(workdir: Path, seed: int = 0) -> RunContext:
-    """A CPU context that writes below ``workdir``."""
+    """A context that writes below ``workdir``."""
     workdir.mkdir(parents=True, exist_ok=True)
-    return RunContext(seed=seed, workdir=workdir)
+    return RunContext(seed=seed, device=DEVICE, workdir=workdir)
 
 
 @cache
 def plain_context() -> RunContext:
     """A context for whatever needs one and writes nothing."""
-    return RunContext()
+    return RunContext(device=DEVICE)
 
 
 @cache
 def leaky() -> Target:
     """An extractor that spells out identity, attributes and a thumbnail."""
-    return controls.planted_target(people(), RunContext())
+    return controls.planted_target(people(), plain_context())
 
 
 @cache
 def trainable() -> Target:
     """The shipped extractor, small, on synthetic people it has not seen."""
     return Target(
-        CardedExtractor(load_reference(), Card(height=64, width=32, l2_norm=True)), people()
+        CardedExtractor(load_reference(), Card(height=64, width=32, l2_norm=True)).to(DEVICE),
+        people(),
     )
 
 
@@ -153,8 +158,8 @@ def written() -> Path:
     for made in (folder, key):
         made.mkdir()
     params = {"epsilon": 1e5, "trials": 200}
-    defended = plugins.build("defenses", "dp_gallery", params).apply(leaky(), RunContext())
-    write_gallery(defended, RunContext(workdir=key), folder)
+    defended = plugins.build("defenses", "dp_gallery", params).apply(leaky(), plain_context())
+    write_gallery(defended, replace(plain_context(), workdir=key), folder)
     stage = {"use": "dp_gallery", **params, "summary": "", "changes": ["gallery"]}
     (folder / CLAIMS).write_text(json.dumps({"defenses": [stage]}))
     return folder
