@@ -147,6 +147,7 @@ def test_modules_of_the_core_form_no_cycle():
         ["data", "--help"],
         ["data", "check", "--help"],
         ["purge", "--help"],
+        ["status", "--help"],
         ["verify", "--help"],
         ["sign", "--help"],
         ["study", "--help"],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auditor import plugins
 from auditor.artifacts.atomic import owners_alone
-from auditor.artifacts.manifest import OWN, announce, seal
+from auditor.artifacts.manifest import OCCASION, OWN, PROGRESS, announce, seal
 from auditor.artifacts.ownership import FOLDERS, sweep
 from auditor.console import printable
 from auditor.errors import AuditError, UsageError
@@ -28,12 +28,12 @@ def prepare(folder: Path, *, overwrite: bool, resume: bool = False) -> None:
     if not overwrite:
         raise UsageError(
             f"{folder} holds an earlier run; name another folder, or have it replaced "
-            "(--overwrite) or continued (--resume)"
+            "(--overwrite) or continued (--resume auto)"
         )
     for name in FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
     reports = [f"report.{name}" for name in ("json", *plugins.installed("renderers"))]
-    for name in (*reports, "run.json", *OWN):
+    for name in (*reports, OCCASION, PROGRESS, *OWN):
         (folder / name).unlink(missing_ok=True)
 
 

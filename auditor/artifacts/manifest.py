@@ -26,10 +26,14 @@ STEPS = "steps"
 NAMELESS = ("report.junit.xml", "report.md", "report.sarif")
 """What pipelines read, in which nobody is shown or named whatever was asked for."""
 OWN = (MANIFEST, SIGNATURE, PURGES)
+"""Files about the folder's files, which the manifest cannot list."""
 MARK = "audit.lock"
 """Says that a folder is an audit's; see `auditor.artifacts.ownership`."""
-"""Files about the folder's files, which the manifest cannot list."""
-TOP = ("report.*", "run.json")
+OCCASION = "run.json"
+"""When and by which command an audit was made."""
+PROGRESS = "progress.json"
+"""How far it is; see `auditor.artifacts.progress`."""
+TOP = ("report.*", OCCASION, PROGRESS)
 """What an audit writes beside its folders."""
 
 

@@ -7,12 +7,13 @@ holds a lock on that file, which the system lets go however the command ends.
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from auditor.artifacts.atomic import TEMPORARY
-from auditor.artifacts.manifest import MARK, OWN, STEPS
+from auditor.artifacts.manifest import MARK, OCCASION, OWN, PROGRESS, STEPS
 from auditor.artifacts.personal import PERSONAL
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.report import load
@@ -24,8 +25,10 @@ except ImportError:  # pragma: no cover -- not on Windows
 
 TEXT = b"An audit made this folder. The file stays: it says so, and keeps two audits apart.\n"
 FOLDERS = (PERSONAL, STEPS)
-NAMES = (*FOLDERS, "report.json", "run.json", *OWN)
+NAMES = (*FOLDERS, "report.json", OCCASION, PROGRESS, *OWN)
 """What an audit writes, whichever renderers are installed."""
+PATIENCE = 4
+"""How often a lock is asked for: whoever looks whether it is held lets go at once."""
 
 
 def check(folder: Path) -> None:
@@ -89,17 +92,37 @@ def hold_folder(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(handle: int, folder: Path) -> None:
-    if fcntl is None:
-        return
+def is_held(folder: Path) -> bool:
+    """Whether a command is at work in ``folder``, as far as the file system knows."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(
-            f"another audit is at work in {folder}; wait for it, or name another --out"
-        ) from None
+        handle = os.open(folder / MARK, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
-        pass  # a file system without locks
+        return False
+    try:
+        return not _locked(handle, exclusive=False)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    for _ in range(PATIENCE):
+        if _locked(handle, exclusive=True):
+            return
+        time.sleep(0.05)
+    raise UsageError(f"another audit is at work in {folder}; wait for it, or name another --out")
+
+
+def _locked(handle: int, *, exclusive: bool) -> bool:
+    """Take a lock that ends with ``handle``, unless somebody holds one that bars it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def sweep(folder: Path) -> None:

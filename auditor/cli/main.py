@@ -26,6 +26,7 @@ from auditor.cli.reproduce import reproduce
 from auditor.cli.run import demo, run
 from auditor.cli.schema import schema
 from auditor.cli.shift import shift
+from auditor.cli.status import status
 from auditor.cli.study import app as study_commands
 from auditor.cli.train import train
 from auditor.console import patient_output, printable
@@ -106,6 +107,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "defend": defend,
     "shift": shift,
     "reproduce": reproduce,
+    "status": status,
     "purge": purge,
     "verify": verify,
     "sign": sign,
@@ -135,9 +137,20 @@ def execute(arguments: Sequence[str] | None = None, *, heard: Callable[[], None]
         return code
 
 
+def _with_value(arguments: list[str]) -> list[str]:
+    """The arguments; ``run --resume`` alone means ``--resume auto``, as before it took a value."""
+    if arguments[:1] != ["run"] or "--resume" not in arguments:
+        return arguments
+    after = arguments.index("--resume") + 1
+    if arguments[after : after + 1] and not arguments[after].startswith("-"):
+        return arguments
+    return [*arguments[:after], "auto", *arguments[after:]]
+
+
 def _command(arguments: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=_with_value(given), standalone_mode=False)
     except CLICK_ERROR as error:
         error.show()
         code = error.exit_code

@@ -5,7 +5,7 @@ Whatever can be seen to be wrong without torch ends before torch is imported.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,7 +23,12 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everyth
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")
+    Literal["auto", "never"] | None,
+    typer.Option(
+        "--resume",
+        help="auto: go on with the run in --out, if there is one of the same model, people and "
+        "seed; never: refuse an --out that holds a run (default: auto, but with --overwrite).",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -140,17 +145,19 @@ def run(
     settings: Settings = None,
     reveal: Reveal = False,
     overwrite: Force = False,
-    resume: Resume = False,
+    resume: Resume = None,
 ) -> None:
     """Audit a model: attack it, defend it, attack again, judge, report.
 
-    With --resume, finished steps are kept, and whatever was interrupted, failed, added or set
-    otherwise since is run.
+    The same command goes on with a run that was interrupted: finished steps are kept, and whatever
+    was interrupted, failed, added or set otherwise since is run. A run of something else is
+    refused.
     """
     from auditor import config as configuration
 
-    if resume and overwrite:
-        raise UsageError("--resume keeps what --overwrite throws away; pass one of them")
+    if resume == "auto" and overwrite:
+        raise UsageError("--resume auto keeps what --overwrite throws away; pass one of them")
+    going_on = resume != "never" and not overwrite
     flags = {
         "model": {
             **_file_or_service(model),
@@ -177,13 +184,13 @@ def run(
     from auditor.artifacts.ownership import hold_folder
 
     with hold_folder(out):
-        prepare(out, overwrite=overwrite, resume=resume)
+        prepare(out, overwrite=overwrite, resume=going_on)
         _audit(
-            lambda session: session.audit(resolved, out, resume=resume),
+            lambda session: session.audit(resolved, out, resume=going_on),
             resolved,
             out,
             reveal=reveal,
-            again="; --resume goes on with it",
+            again="; the same command goes on with it",
         )
 
 

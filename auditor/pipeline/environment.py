@@ -67,9 +67,18 @@ def occasion(command: str = "") -> dict[str, str]:
     }
 
 
-def save_occasion(path: Path, *, going_on: bool, command: str = "") -> None:
-    """Write the occasion; one that goes on with an earlier run lists that one's before its own."""
-    said: dict[str, Any] = dict(occasion(command))
+def save_occasion(
+    path: Path, queries: Mapping[str, int], *, going_on: bool, command: str = ""
+) -> None:
+    """Write the occasion; one that goes on with an earlier run lists that one's before its own.
+
+    Args:
+        path: of the file.
+        queries: see `save_queries`; written at once, for a kill in between would forget them.
+        going_on: whether there is an earlier run.
+        command: see `occasion`.
+    """
+    said: dict[str, Any] = occasion(command) | ({"queries": dict(queries)} if queries else {})
     if going_on and path.exists():
         earlier = json.loads(path.read_bytes())
         said["earlier"] = [*earlier.pop("earlier", []), earlier]

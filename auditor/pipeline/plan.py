@@ -10,12 +10,14 @@ from functools import partial
 
 from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
+from auditor.artifacts.progress import Followed
 from auditor.config import BARE
 from auditor.console import Display
 from auditor.evaluation.claims import void_refuted
 from auditor.pipeline import journal
 from auditor.pipeline.assemble import assemble
 from auditor.pipeline.journal import Result, Step, controls_of
+from auditor.pipeline.resume import basis
 from auditor.pipeline.steps import (
     World,
     ask,
@@ -63,7 +65,9 @@ def run_audit(
         report = assemble(world.config, head, results, complete=complete)
         write(out / "report.json", dumps(report).encode())
 
-    results = journal.run(steps, out / "steps", display, save, resume=resume)
+    followed = Followed(display, out, basis(world.head), [step.name for step in steps])
+    results = journal.run(steps, out / "steps", followed, save, resume=resume)
+    followed.end()
     return assemble(world.config, head, results, complete=True)
 
 

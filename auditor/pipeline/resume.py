@@ -4,14 +4,18 @@ Kept is what the same model, people, judges, seed and software came to; each ste
 says by itself which of the other settings it depends on (`auditor.pipeline.plan`).
 """
 
+import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from auditor.artifacts import progress
 from auditor.artifacts.manifest import MANIFEST, PURGES, SIGNATURE, STEPS, verify
+from auditor.artifacts.ownership import FOLDERS, made_by_audit
 from auditor.artifacts.personal import without_files
 from auditor.errors import UsageError
 from auditor.report import AuditReport, dumps, load
@@ -45,22 +49,42 @@ def resume(out: Path, head: AuditReport) -> bool:
         head: the record of the run at hand, before any step has run.
 
     Raises:
-        AnotherRunError: if the earlier run was of something else, or was purged; it stays as it is.
+        AnotherRunError: if the earlier run was of something else, was purged, or was finished and
+            signed; it stays as it is.
     """
     record = out / "report.json"
-    if not record.exists():
-        return False
+    if not record.exists():  # it may have ended within its first step
+        begun = progress.read(out)
+        return begun is not None and begun.basis == basis(head)
     if (out / PURGES).exists():
         raise AnotherRunError(f"{out} was purged, so its journal is gone; name another --out")
-    if found := difference(_base(load(record)), _base(head)):
+    before = load(record)
+    if found := difference(_base(before), _base(head)):
         raise AnotherRunError(
             f"{out} contains a run that cannot be resumed: {found}; "
             "name another --out or pass --overwrite"
+        )
+    if before.complete and (out / SIGNATURE).exists():
+        raise AnotherRunError(
+            f"{out} holds a finished run that was signed, and going on with it would void the "
+            f"signature; name another --out, or take {out / SIGNATURE} away first"
         )
     _drop_changed_steps(out)
     for name in (MANIFEST, SIGNATURE):
         (out / name).unlink(missing_ok=True)  # they are about files that are to change
     return True
+
+
+def clear(out: Path) -> None:
+    """Take away what a run that is not gone on with has left: its journal and its people."""
+    if made_by_audit(out):
+        for name in FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
+
+
+def basis(head: AuditReport) -> str:
+    """A digest of what every step depends on."""
+    return hashlib.sha256(json.dumps(_base(head), sort_keys=True).encode()).hexdigest()
 
 
 def _drop_changed_steps(out: Path) -> None:

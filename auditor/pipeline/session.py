@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from auditor.artifacts.manifest import OCCASION
 from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, FeaturesConfig, ModelConfig
 from auditor.console import Display
@@ -65,7 +66,7 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
             ``out`` is of something else.
     """
     if config.features is not None:
-        spent = spent_queries(out / "run.json") if resume else {}
+        spent = spent_queries(out / OCCASION) if resume else {}
         return run(config, out, _features(config, config.features, spent), resume=resume)
     if config.model is None:
         raise UsageError(
@@ -77,7 +78,7 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
     device = pick_device(config.device)
     for wanted in (config.model, *config.judges.values()):
         look_at(wanted)  # decoding all pictures takes longer than seeing that a model is not there
-    spent = spent_queries(out / "run.json") if resume else {}
+    spent = spent_queries(out / OCCASION) if resume else {}
     inputs = Inputs(
         data=open_data(config.data),
         model=open_configured(config.model, device, spent.get("target", 0)),
@@ -182,8 +183,16 @@ def run(
         ),
     )
     going_on = resume and resuming.resume(out, world.head)
-    save_occasion(out / "run.json", going_on=going_on, command=command)
-    meters = _keep_counts(inputs, out / "run.json")
+    if not going_on:
+        resuming.clear(out)
+    meters = _meters(inputs)
+    save_occasion(out / OCCASION, _counts(meters), going_on=going_on, command=command)
+
+    def keep(_: int = 0) -> None:
+        save_queries(out / OCCASION, _counts(meters))
+
+    for meter in meters.values():
+        meter.keep = keep
     try:
         return run_audit(world, display, resume=going_on)
     finally:
@@ -191,16 +200,13 @@ def run(
             log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
 
 
-def _keep_counts(inputs: Inputs, occasion: Path) -> dict[str, Meter]:
-    """Keep beside the record how many pictures services are sent, from now on and so far."""
+def _meters(inputs: Inputs) -> dict[str, Meter]:
+    """What counts the pictures that each service is sent."""
     models = {"target": inputs.model, **inputs.judges}
     loaded = {name: model for name, model in models.items() if isinstance(model, LoadedModel)}
-    meters = {name: meter for name, model in loaded.items() if (meter := meter_of(model))}
+    return {name: meter for name, model in loaded.items() if (meter := meter_of(model))}
 
-    def keep(_: int = 0) -> None:
-        save_queries(occasion, {name: meter.spent for name, meter in meters.items()})
 
-    for meter in meters.values():
-        meter.keep = keep
-    keep()
-    return meters
+def _counts(meters: Mapping[str, Meter]) -> dict[str, int]:
+    """Model -> pictures that it was sent, in this and earlier parts of the run."""
+    return {name: meter.spent for name, meter in meters.items()}

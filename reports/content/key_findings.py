@@ -351,7 +351,7 @@ def _steps(report: AuditReport, verdicts: Sequence[Verdict]) -> list[str]:
     deciding = [v for v in verdicts if v.decides]
     steps = []
     if not report.complete:
-        steps.append("finish the audit: audit run --resume goes on where it was interrupted")
+        steps.append("finish the audit: the same audit run goes on where it was interrupted")
     if failed := [v.address for v in deciding if v.outcome == "fail"]:
         steps.append(
             f"do not release under these limits: {listing(failed)} failed. Store less, or try a "

@@ -40,7 +40,7 @@ def test_an_interrupted_run_leaves_what_is_finished(
     _, rest = process.communicate()
     guard.cancel()
     assert process.returncode == code, "".join(lines) + rest
-    assert "--resume goes on with it" in rest
+    assert "the same command goes on with it" in rest
     assert "audit: interrupted" in rest
     assert "Traceback" not in rest
     record = load(out / "report.json")
@@ -69,13 +69,16 @@ def test_a_killed_run_goes_on_to_the_same_bytes(audit, audit_process, write_conf
     assert not load(cut / "report.json").complete
     finished = {path.name: path.read_bytes() for path in (cut / "steps").iterdir()}
 
-    code, _, said = audit("run", "--config", config, "--out", cut)
+    code, shown, _ = audit("status", cut)
+    assert code == 130
+    assert "  missing  none/attribute" in shown
+    code, _, said = audit("run", "--config", config, "--out", cut, "--resume", "never")
     assert code == 2
-    assert "--resume" in said
-    code, _, said = audit("run", "--config", config, "--out", cut, "--seed", 5, "--resume")
+    assert "--resume auto" in said
+    code, _, said = audit("run", "--config", config, "--out", cut, "--seed", 5)
     assert code == 2
     assert "config.seed was 0 and is 5" in said
-    assert run_through(audit_process("run", "--config", config, "--out", cut, "--resume")) == 4
+    assert run_through(audit_process("run", "--config", config, "--out", cut)) == 4
 
     assert {name: (cut / "steps" / name).read_bytes() for name in finished} == finished
     for name in ("report.json", "report.html", "report.xlsx"):
@@ -83,6 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(audit, audit_process, write_conf
     (first,) = json.loads((cut / "run.json").read_text())["earlier"]
     assert set(first) == {"created", "command"}
     assert audit("verify", cut)[0] == 0
+    assert audit("status", cut)[0] == 0
 
 
 def test_asking_for_more_keeps_what_was_found(audit, write_config, tmp_path):
@@ -93,7 +97,7 @@ def test_asking_for_more_keeps_what_was_found(audit, write_config, tmp_path):
     gates = [{"address": "none/identity/top1", "limit": 1.0}]
     config = write_config(attacks=TWO_ATTACKS, defenses={}, controls=False, gates=gates)
     more = ["--defend", "weak=dp_gallery:epsilon=500", "--defend", "strong=dp_gallery:epsilon=1"]
-    code, _, said = audit("run", "--config", config, "--out", out, *more, "--resume")
+    code, _, said = audit("run", "--config", config, "--out", out, *more)
     assert code == 4
     kept = [line.split()[1] for line in said.splitlines() if line.endswith(" kept")]
     assert kept == [
@@ -112,9 +116,10 @@ def test_asking_for_more_keeps_what_was_found(audit, write_config, tmp_path):
 
 
 def test_keeping_and_throwing_away_do_not_go_together(audit, write_config, tmp_path):
-    code, _, said = audit("run", "--config", write_config(), "--resume", "--overwrite")
-    assert code == 2
-    assert "pass one of them" in said
+    for resume in (["--resume", "auto"], ["--resume"]):  # alone, it means auto
+        code, _, said = audit("run", "--config", write_config(), *resume, "--overwrite")
+        assert code == 2
+        assert "pass one of them" in said
 
 
 def run_through(process):

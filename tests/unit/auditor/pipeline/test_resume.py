@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from auditor.artifacts.atomic import write
+from auditor.artifacts.ownership import MARK
+from auditor.artifacts.progress import Followed
+from auditor.console import Quiet
 from auditor.errors import UsageError
 from auditor.pipeline import resume
 from auditor.report import AuditReport, ProbeCheck, dumps
@@ -37,6 +40,30 @@ def files(folder):
 def test_the_same_run_is_gone_on_with_and_its_old_manifest_goes(interrupted):
     assert resume.resume(interrupted, HEAD)
     assert files(interrupted) == ["report.json"]
+
+
+def test_a_run_that_ended_within_its_first_step_is_gone_on_with(tmp_path):
+    Followed(Quiet(1), tmp_path, resume.basis(HEAD), ["probe"])
+    assert resume.resume(tmp_path, HEAD)
+    assert not resume.resume(tmp_path, replace(HEAD, config={**HEAD.config, "seed": 1}))
+
+
+def test_what_a_run_that_is_not_gone_on_with_has_left_is_cleared(tmp_path):
+    for out in (tmp_path / "audit", tmp_path / "stranger"):
+        (out / "personal" / "none").mkdir(parents=True)
+    (tmp_path / "audit" / MARK).write_text("")
+    for out in (tmp_path / "audit", tmp_path / "stranger"):
+        resume.clear(out)
+    assert files(tmp_path / "audit") == [MARK]
+    assert files(tmp_path / "stranger") == ["personal"]
+
+
+def test_a_finished_and_signed_run_is_left_alone(interrupted):
+    write(interrupted / "report.json", dumps(replace(HEAD, complete=True)).encode())
+    before = files(interrupted)
+    with pytest.raises(UsageError, match=r"void the signature.*take .*manifest\.sig away"):
+        resume.resume(interrupted, replace(HEAD, complete=False))
+    assert files(interrupted) == before
 
 
 def test_an_empty_folder_holds_nothing_to_go_on_with(tmp_path):

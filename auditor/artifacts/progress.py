@@ -1,0 +1,92 @@
+"""How far an audit is, written down before and after every step for whoever asks from outside."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from auditor.artifacts.atomic import json_bytes, write
+from auditor.artifacts.manifest import PROGRESS, now
+from auditor.console import Display
+
+if TYPE_CHECKING:
+    from auditor import types
+
+State = Literal["done", "running", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a command at work in a folder has said of itself last.
+
+    Attributes:
+        basis: digest of what every step depends on; see `auditor.pipeline.resume`.
+        pid: of the command's process.
+        since: when the last step began or ended, in UTC.
+        steps: name -> state, in order.
+    """
+
+    basis: str
+    pid: int
+    since: str
+    steps: dict[str, State]
+
+
+_ADAPTER = TypeAdapter(Progress)
+
+
+def read(folder: Path) -> Progress | None:
+    """The progress of the run in ``folder``; None where there is none that can be read."""
+    try:
+        return _ADAPTER.validate_json((folder / PROGRESS).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+class Followed(Display):
+    """A display whose steps are written down as well.
+
+    Args:
+        display: what else is told of them.
+        folder: of the run.
+        basis: see `Progress`.
+        steps: the names of all steps, in order.
+    """
+
+    def __init__(self, display: Display, folder: Path, basis: str, steps: Sequence[str]) -> None:
+        self.display, self.folder, self.basis = display, folder, basis
+        self.states: dict[str, State] = dict.fromkeys(steps, "missing")
+        self._save()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator["types.Progress"]:
+        """Show a step; it is done once the next one begins, for then its result is on disk."""
+        self._settle()
+        self.states[name] = "running"
+        self._save()
+        with self.display.step(name) as progress:
+            yield progress
+
+    def keep(self, name: str) -> None:
+        """Say that a step was done by an earlier run."""
+        self._settle()
+        self.states[name] = "done"
+        self.display.keep(name)
+
+    def end(self) -> None:
+        """Say that no step follows."""
+        self._settle()
+        self._save()
+
+    def _settle(self) -> None:
+        for name, state in self.states.items():
+            if state == "running":
+                self.states[name] = "done"
+
+    def _save(self) -> None:
+        said = Progress(basis=self.basis, pid=os.getpid(), since=now(), steps=self.states)
+        write(self.folder / PROGRESS, json_bytes(_ADAPTER.dump_python(said)))
