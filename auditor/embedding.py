@@ -1,6 +1,6 @@
 """The only way to a model: `embed` without gradients, `pullback` for white-box attacks.
 
-Features are computed once per (extractor, split) and kept in ``ctx.memo``; the stored gallery is
+Features are computed once per (extractor, split) and kept in ``ctx.cache``; the stored gallery is
 released once per target, so that every attack, and utility, meet the same noise draw.
 """
 
@@ -109,10 +109,7 @@ def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> T
     """
     if isinstance(extractor, StoredFeatures):
         return extractor.rows(split.images)
-    key = ("features", extractor, split)
-    if key not in ctx.memo:
-        ctx.memo[key] = _embed_split(extractor, split, ctx)
-    return ctx.memo[key]
+    return ctx.cache.features(extractor, split, lambda: _embed_split(extractor, split, ctx))
 
 
 def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
@@ -151,22 +148,10 @@ def released_split(
     return release_records(target.release, clean, generator, records_of(extractor, split, ctx))
 
 
-def forget(ctx: RunContext, *gone: object) -> None:
-    """Drop what was computed for any of ``gone``, and for the pictures published for them."""
-    unwanted = set(gone)
-    for key in [key for key in ctx.publications if unwanted.intersection(key)]:
-        unwanted.add(ctx.publications.pop(key))
-    for key in [key for key in ctx.memo if unwanted.intersection(key)]:
-        del ctx.memo[key]
-
-
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     """The gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
-    key = ("stored", target)
-    if key not in ctx.memo:
-        with contained("the release"):
-            ctx.memo[key] = _store(target, ctx)
-    return ctx.memo[key]
+    with contained("the release"):
+        return ctx.cache.stored_gallery(target, lambda: _store(target, ctx))
 
 
 def _store(target: Target, ctx: RunContext) -> Tensor:

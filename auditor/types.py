@@ -4,7 +4,6 @@ An attack is `Target -> numbers`, a defense `Target -> Target`.
 """
 
 import hashlib
-from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from auditor.errors import DataError
+from auditor.feature_cache import FeatureCache
 from auditor.releasing import Release as Release
 from auditor.releasing import as_is as as_is
 from auditor.releasing import checked
@@ -397,27 +397,6 @@ def silent(fraction: float, detail: str = "") -> None:
     """Progress that nobody watches."""
 
 
-class Memo(UserDict[tuple[Any, ...], Tensor]):
-    """What was computed once: whoever asks gets a copy, so that nobody changes another's figures.
-
-    What is in it stays as it is. It can be forgotten, and is then computed anew.
-    """
-
-    def __getitem__(self, key: tuple[Any, ...]) -> Tensor:
-        return self.data[key].clone()
-
-    def __setitem__(self, key: tuple[Any, ...], value: Tensor) -> None:
-        if key in self.data:
-            raise TypeError("what was computed once in a run cannot be replaced")
-        self.data[key] = value.clone()
-
-    def branch(self) -> "Memo":
-        """A memo that knows what this one knows, and keeps to itself what it is told."""
-        memo = Memo()
-        memo.data.update(self.data)  # what is in there is never changed, so it need not be copied
-        return memo
-
-
 @dataclass(frozen=True, eq=False)
 class RunContext:
     """The world an attack or defense runs in, apart from its target.
@@ -430,9 +409,7 @@ class RunContext:
             other one is independent of the attack. Empty: the target's own extractor judges.
         weights: folder with pretrained backbones (LPIPS), if the user has one.
         progress: told how far the step has come.
-        memo: features already computed in this run; see `auditor.embedding`.
-        publications: pictures that adversaries protected in this run; see
-        `attacks.protocol.publication`.
+        cache: what was computed in this run already; see `auditor.embedding`.
     """
 
     seed: int = 0
@@ -441,8 +418,7 @@ class RunContext:
     judges: Mapping[str, FeatureExtractor] = field(default_factory=dict)
     weights: Path | None = None
     progress: Progress = silent
-    memo: Memo = field(default_factory=Memo)
-    publications: dict[tuple[Any, ...], Split] = field(default_factory=dict)
+    cache: FeatureCache = field(default_factory=FeatureCache)
 
     def seed_for(self, name: str) -> int:
         """A seed that depends on (seed, name) alone, not on the order of calls."""

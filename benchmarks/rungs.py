@@ -44,7 +44,7 @@ def embedded(target: Target, file: Path) -> RunContext:
     if file.exists():
         with np.load(file) as kept:
             for name, split in splits.items():
-                ctx.memo["features", target.extractor, split] = torch.from_numpy(kept[name])
+                ctx.cache.add_features(target.extractor, split, torch.from_numpy(kept[name]))
     else:
         rows = {n: features_of(target.extractor, split, ctx) for n, split in splits.items()}
         np.savez(file, **{name: features.numpy() for name, features in rows.items()})

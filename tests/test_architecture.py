@@ -64,7 +64,7 @@ def test_renderers_see_the_record_and_the_verdicts_alone():
 
 
 FLOORS = (
-    {"errors", "resizing"},
+    {"errors", "feature_cache", "resizing"},
     {"report", "releasing"},
     {"statistics", "types"},
     {"console"},

@@ -14,8 +14,9 @@ from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.shadows import train_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
 from attacks.membership.views import in_every_view
+from auditor.feature_cache import FeatureCache
 from auditor.report import Adversary
-from auditor.types import AttackResult, FeatureExtractor, Memo, RunContext, Split, Target
+from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Target
 
 NEIGHBOURS = 10
 
@@ -103,7 +104,7 @@ class MembershipLira:
             shadow = self._shadow(target.data.auxiliary, inside, name, ctx)
             outside = strangers.take(~torch.isin(strangers.pids, inside))
             # a shadow is met once: its features are not worth keeping
-            once = replace(ctx, memo=Memo())
+            once = replace(ctx, cache=FeatureCache())
             found = statistics(shadow, strangers, outside, once)
             member = torch.isin(everybody, inside)
             rows.append(_standard(found, found[~member]))

@@ -14,7 +14,8 @@ import torch
 from attacks.protocol.asking import worse_result
 from attacks.protocol.publication import publish_pictures
 from auditor.data.joining import join_splits
-from auditor.types import AttackResult, Memo, ReIDDataset, RunContext, Target
+from auditor.feature_cache import FeatureCache
+from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
 
 def in_every_view(
@@ -25,7 +26,7 @@ def in_every_view(
         return attack(target, ctx)
     data = replace(target.data, gallery=target.originals_of_gallery)
     views = {"clean": data, "protected": _publish(target, data, ctx)}
-    once = replace(ctx, memo=Memo())  # nobody asks for protected candidates again
+    once = replace(ctx, cache=FeatureCache())  # nobody asks for protected candidates again
     worlds = {"clean": ctx, "protected": once}
     results = {
         kind: attack(replace(target, data=view), worlds[kind]) for kind, view in views.items()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from auditor.embedding import features_of
 from auditor.errors import DataError, ModelError, UnsupportedTargetError
-from auditor.types import Memo, RunContext, Split, Target
+from auditor.feature_cache import FeatureCache
+from auditor.types import RunContext, Split, Target
 
 
 def publish_own(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
@@ -27,7 +28,7 @@ def publish_own(target: Target, split: Split, ctx: RunContext, name: str) -> tup
         return split, features_of(target.extractor, split, ctx)
     shown = publish_pictures(target, split, ctx, name)
     # nobody asks for this publication again, so it need not be remembered
-    return shown, features_of(target.extractor, shown, replace(ctx, memo=Memo()))
+    return shown, features_of(target.extractor, shown, replace(ctx, cache=FeatureCache()))
 
 
 def publish_pictures(target: Target, split: Split, ctx: RunContext, name: str) -> Split:
@@ -106,8 +107,7 @@ def _remembered(target: Target, split: Split, ctx: RunContext, name: str) -> tup
     """`publish_own`, made once per target and run."""
     if target.publish is None:
         return publish_own(target, split, ctx, name)
-    key = (target, split, name)
-    if key not in ctx.publications:
-        ctx.publications[key] = publish_pictures(target, split, ctx, name)
-    shown = ctx.publications[key]
+    shown = ctx.cache.publication(
+        target, split, name, lambda: publish_pictures(target, split, ctx, name)
+    )
     return shown, features_of(target.extractor, shown, ctx)

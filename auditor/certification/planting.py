@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from auditor.embedding import features_of
-from auditor.types import MISSING, Memo, Protection, ReIDDataset, RunContext, Split, Target
+from auditor.feature_cache import FeatureCache
+from auditor.types import MISSING, Protection, ReIDDataset, RunContext, Split, Target
 
 CELLS = (8, 2)
 """Rows and columns of a picture; each cell has three channels. Large cells survive a blur."""
@@ -494,7 +495,7 @@ def _study(planted: Planted, ctx: RunContext) -> Truth:
     split = Split(PaintedCodes(codes), pids, cameras, labels)
     if target.publish is not None:
         split = target.publish(split, ctx.generator("plant.study.publish"))
-    clean = features_of(target.extractor, split, replace(ctx, memo=Memo()))
+    clean = features_of(target.extractor, split, replace(ctx, cache=FeatureCache()))
     rows = target.release(clean, ctx.generator("plant.study.release")).double()
     values = {name: len(words) for name, words in data.attribute_values.items()}
     return Truth(pids, centres, codes, rows, labels, values, spread, code.step)

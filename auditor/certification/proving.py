@@ -231,7 +231,7 @@ class Prover:
         judges = {name: copy(judge) for name in self.ctx.judges} | {"target": judge}
         with TemporaryDirectory(dir=self.ctx.workdir) as workdir:
             ctx = replace(self.ctx, workdir=Path(workdir), judges=judges, progress=progress)
-            return run(target, replace(ctx, memo=self.ctx.memo.branch()))
+            return run(target, replace(ctx, cache=self.ctx.cache.branch()))
 
 
 def headline(result: AttackResult, attack: Attack) -> Measurement:

@@ -22,14 +22,13 @@ LENGTH = 32
 
 def records_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
     """A name ``(N, LENGTH)`` uint8 for each row; made once per run."""
-    key = ("records", extractor, split)
-    if key not in ctx.memo:
+
+    def name() -> Tensor:
         network = network_digest(extractor)
         names = [hashlib.sha256(network + digest).digest() for digest in _digests(extractor, split)]
-        ctx.memo[key] = torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(
-            -1, LENGTH
-        )
-    return ctx.memo[key]
+        return torch.frombuffer(bytearray(b"".join(names)), dtype=torch.uint8).view(-1, LENGTH)
+
+    return ctx.cache.records(extractor, split, name)
 
 
 def _digests(extractor: FeatureExtractor, split: Split) -> Iterator[bytes]:

@@ -13,7 +13,6 @@ from functools import partial
 import torch
 
 from auditor.console import trace
-from auditor.embedding import forget
 from auditor.errors import AuditError
 from auditor.report import (
     Curve,
@@ -169,12 +168,11 @@ def _features_kept(
     whole: Split, some: Split, rows: torch.Tensor, target: Target, ctx: RunContext
 ) -> Iterator[None]:
     """Give the smaller split the rows of what is known of the whole one; forget them afterwards."""
-    for key in [key for key in ctx.memo if key[0] == "features" and key[-1] is whole]:
-        ctx.memo[*key[:-1], some] = ctx.memo[key][rows]
+    ctx.cache.add_part(whole, some, rows)
     try:
         yield
     finally:
-        forget(ctx, some, target)
+        ctx.cache.forget(some, target)
 
 
 def _share(progress: Progress, done: int, runs: int, x: str) -> Progress:

@@ -21,6 +21,7 @@ from torch import Tensor
 from auditor.config.blocks import read_defenses
 from auditor.embedding import features_of
 from auditor.errors import AuditError, DataError, ModelError
+from auditor.feature_cache import FeatureCache
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval, evaluate
 from auditor.metrics.scores import pu
@@ -32,7 +33,7 @@ from auditor.reproduction.plan import Block, block_of
 from auditor.reproduction.scene import Outcome, Scene, keep_outcome
 from auditor.training import train_reid
 from auditor.training.job import start
-from auditor.types import Defense, Memo, ReIDDataset, RunContext, Split, Target
+from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
 
 METRICS = ("map", "rank1")
 POWER = 0.1
@@ -247,7 +248,7 @@ def _utility(
     ctx: RunContext,
 ) -> dict[str, Measurement]:
     """How well networks trained on the published pictures find people on original ones."""
-    ctx = replace(ctx, memo=Memo())  # nobody asks for these features again
+    ctx = replace(ctx, cache=FeatureCache())  # nobody asks for these features again
     searches = {}
     for arch in learners_of(scene):
         learned = learn(arch, _fresh(scene, arch, ctx))

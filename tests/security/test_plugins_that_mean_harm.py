@@ -76,8 +76,8 @@ def act(mode, target, ctx):
         target.data.gallery.pids.zero_()
         return AttackResult((good,))
     if mode == "memo":
-        for key in list(ctx.memo):
-            ctx.memo[key] = ctx.memo[key] * 0
+        known = features_of(target.extractor, target.data.gallery, ctx)
+        ctx.cache.add_features(target.extractor, target.data.gallery, known * 0)
     curve = Curve(name="c", metric="top1", x="x", points=())
     object.__setattr__(curve, "points", ((0.0, math.nan, 0.0, 0.0),))
     return {

@@ -199,7 +199,7 @@ class TestMemo:
         stored_gallery(met, ctx).mul_(0)
         features_of(met.extractor, met.data.gallery, ctx).mul_(0)
         with pytest.raises(TypeError, match="cannot be replaced"):
-            ctx.memo[next(iter(ctx.memo))] = torch.zeros(1)
+            ctx.cache.add_features(met.extractor, met.data.gallery, torch.zeros(1))
         assert torch.equal(stored_gallery(met, ctx), kept)
         assert torch.equal(features_of(met.extractor, met.data.gallery, ctx), clean)
 

@@ -403,20 +403,18 @@ class TestSticky:
         save_world(worlds.people(), tmp_path)
         target = replace(worlds.blind(), data=open_dataset(tmp_path))
         defended = GalleryNoise(sticky=True, trials=200).apply(target, RunContext())
-        gallery, ctx = defended.data.gallery, RunContext(memo={})
+        gallery, ctx = defended.data.gallery, RunContext()
         stored = stored_gallery(defended, ctx)
         order = torch.randperm(len(gallery), generator=ctx.generator("order"))
-        again = released_split(
-            defended, gallery.take(order), RunContext(memo={}), ctx.generator("new")
-        )
+        again = released_split(defended, gallery.take(order), RunContext(), ctx.generator("new"))
         assert torch.equal(again, stored[order])
 
     def test_another_network_makes_other_records(self):
         split = worlds.people().gallery
-        one, two = (records_of(net, split, RunContext(memo={})) for net in networks())
+        one, two = (records_of(net, split, RunContext()) for net in networks())
         assert (one != two).any(1).all()
         assert len({name.numpy().tobytes() for name in one}) == len(split)
-        assert torch.equal(one, records_of(networks()[0], split, RunContext(memo={})))
+        assert torch.equal(one, records_of(networks()[0], split, RunContext()))
 
     def test_what_is_nobodys_record_is_drawn_anew(self):
         clean = features(50)

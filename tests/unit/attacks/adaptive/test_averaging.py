@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from attacks.adaptive import Averaging
 from attacks.adaptive.averaging import Pool, averages, budgets, study_release
 from attacks.learners.gaussian import Matcher, Scale, fit_matcher, fit_wiener, learn_scale
-from auditor.embedding import stored_gallery
+from auditor.embedding import features_of, stored_gallery
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
@@ -111,8 +111,8 @@ class TestAverages:
         target = crowd(release=noisy(1.0))
         ctx = RunContext(seed=5)
         means = dict(averages(target, ctx, 4))
-        clean = ctx.memo["features", target.extractor, target.data.gallery]
-        assert torch.equal(means[1], ctx.memo["stored", target])
+        clean = features_of(target.extractor, target.data.gallery, ctx)
+        assert torch.equal(means[1], stored_gallery(target, ctx))
         draws = [ctx.generator("release")]
         draws += [ctx.generator(f"attacks.averaging.{i}") for i in (1, 2, 3)]
         drawn = torch.stack([target.release(clean, draw) for draw in draws])
@@ -126,7 +126,7 @@ class TestAverages:
     def test_the_stored_gallery_is_left_alone(self):
         target, ctx = crowd(release=lambda f, g: f.double()), RunContext()
         list(averages(target, ctx, 3))
-        assert torch.equal(ctx.memo["stored", target].float(), target.extractor(pictures(target)))
+        assert torch.equal(stored_gallery(target, ctx).float(), target.extractor(pictures(target)))
 
     def test_the_budget_grows_by_four_and_ends_with_what_there_is(self):
         assert budgets(1) == [1]

@@ -22,7 +22,7 @@ QUICK = {"epochs": 0, "image_size": (32, 16), "per_person": 1}
 
 def attacked(target, tmp_path, judge=None, **fields):
     judges = {"target": judge or worlds.leaky().extractor}
-    ctx = RunContext(workdir=tmp_path, judges=judges, memo=worlds.plain_context().memo)
+    ctx = RunContext(workdir=tmp_path, judges=judges, cache=worlds.plain_context().cache)
     result = Translation(**(QUICK | fields)).run(target, ctx)
     return {m.metric: m for m in result.measurements}, result
 

@@ -242,7 +242,7 @@ class Half(torch.nn.Module):
 
 class TestTwoModels:
     def measured(self, **judges):
-        ctx = RunContext(judges=judges, memo=worlds.plain_context().memo)
+        ctx = RunContext(judges=judges, cache=worlds.plain_context().cache)
         return Linkage(second_model="newer").run(worlds.leaky(), ctx)
 
     def test_features_of_two_models_are_linked_by_translation(self):

@@ -8,7 +8,7 @@ from attacks.adaptive.restoring import learn_restoring
 from attacks.protocol.asking import ask_every_way, ways_of_asking
 from attacks.protocol.matching import worse
 from attacks.protocol.publication import held_pictures, own_pictures
-from auditor.embedding import features_of, forget
+from auditor.embedding import features_of
 from auditor.errors import DataError
 from auditor.report import Measurement
 from auditor.types import AttackResult, RunContext
@@ -47,9 +47,8 @@ class TestOwnPictures:
         assert torch.equal(first.features, second.features)
         assert first.shown is second.shown
         assert first.clean is target.data.auxiliary
-        forget(ctx, target)
-        assert not ctx.publications
-        assert not ctx.memo
+        ctx.cache.forget(target)
+        assert len(ctx.cache) == 0
 
     def test_labels_stay_those_of_the_clean_pictures_and_features_are_the_gallery_s_kind(self):
         target, ctx = worlds.altered(worlds.leaky(), PERMUTED), RunContext()

@@ -9,8 +9,8 @@ from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.evaluation.budget import budget_curves, cost_of, scaled
 from auditor.evaluation.saturation import complete_curve, statement
+from auditor.feature_cache import FeatureCache
 from auditor.report import Curve, Measurement
-from auditor.types import Memo
 from tests import worlds
 from tests.records import measured
 
@@ -90,12 +90,12 @@ class TestAxes:
         assert seen[2].train is other.data.train
 
     def test_features_are_cut_not_embedded_again_and_forgotten(self):
-        target, ctx = worlds.leaky(), replace(worlds.plain_context(), memo=Memo())
+        target, ctx = worlds.leaky(), replace(worlds.plain_context(), cache=FeatureCache())
         whole = features_of(target.extractor, target.data.auxiliary, ctx)
 
         def look(attack, smaller, progress):
             some = smaller.data.auxiliary
-            assert ("features", target.extractor, some) in ctx.memo
+            assert ctx.cache.knows(target.extractor, some)
             found = features_of(target.extractor, some, ctx)
             rows = torch.isin(target.data.auxiliary.pids, some.pids)
             assert torch.equal(found, whole[rows])
@@ -103,7 +103,8 @@ class TestAxes:
 
         _, notes = curves(trial=look, target=target, fractions=[0.3], ctx=ctx)
         assert notes == ()
-        assert list(ctx.memo) == [("features", target.extractor, target.data.auxiliary)]
+        assert len(ctx.cache) == 1
+        assert ctx.cache.knows(target.extractor, target.data.auxiliary)
 
     def test_a_crash_leaves_its_point_out_and_a_note(self):
         def fall_over(attack, target, progress):
