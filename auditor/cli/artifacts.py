@@ -12,7 +12,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an audit.
 
 
 def purge(folder: Folder) -> None:
-    """Remove what names or shows people from an audit, and write down that it was done."""
+    """Remove everything that names or shows people from an audit, and record what was removed."""
     from auditor.artifacts import purge as purging
 
     removed = purging.purge(folder).files
@@ -33,7 +33,7 @@ def verify(
         typer.Option("--public-key", help="Ed25519 key in PEM that must have signed it."),
     ] = None,
 ) -> None:
-    """Compare an audit's files with its manifest; exit code 3 names what is different."""
+    """Compare an audit's files with its manifest; exit code 3 if any differ."""
     from auditor.artifacts import manifest, signing
 
     found = manifest.verify(folder)
@@ -56,7 +56,7 @@ def sign(
     folder: Folder,
     key: Annotated[Path, typer.Option("--key", help="Ed25519 private key in PEM.")],
 ) -> None:
-    """Sign an audit's manifest, offline; refuses a folder that differs from it."""
+    """Sign an audit's manifest offline; refuse a folder that differs from it."""
     from auditor.artifacts import manifest, signing
 
     if not manifest.verify(folder).whole:

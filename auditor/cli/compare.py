@@ -23,7 +23,7 @@ UNALIKE = (
 
 def compare(
     before: Annotated[Path, typer.Argument(help="report.json to compare with.")],
-    after: Annotated[Path, typer.Argument(help="report.json that may have got worse.")],
+    after: Annotated[Path, typer.Argument(help="report.json to check for regressions.")],
     addresses: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,14 +39,14 @@ def compare(
             "--fail-on-regression",
             metavar="MARGIN",
             min=0,
-            help="By how much a figure may get worse, such as 0.02.",
+            help="Fail if a figure gets worse by more than this, such as 0.02.",
         ),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table there.")
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table to a file.")
     ] = None,
 ) -> None:
-    """Compare two saved records, person by person where both know the same people."""
+    """Compare two saved records, person by person if both contain the same people."""
     from auditor import plugins
     from auditor.gates import comparison, exit_code
     from auditor.report import load

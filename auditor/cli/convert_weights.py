@@ -23,12 +23,12 @@ def convert_weights(
     trusted: Annotated[
         bool,
         typer.Option(
-            "--i-trust-this-file", help="Convert it, in a worker and without its own code."
+            "--i-trust-this-file", help="Convert it, in a worker and without running its code."
         ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
-    """Say what makes weights alone of a pickled network, or do it."""
+    """Show how to convert a pickled network to plain weights, or convert it."""
     target = out or file.with_suffix(".safetensors")
     from auditor.models.sniff import sniff
 

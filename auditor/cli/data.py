@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="data",
-    help="Check, convert and split datasets.",
+    help="Check, convert and split data sets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -37,14 +37,14 @@ Attributes = Annotated[
     Path | None,
     typer.Option(
         "--attributes",
-        help="market_attribute.mat or duke_attribute.mat; found by itself beside the pictures.",
+        help="market_attribute.mat or duke_attribute.mat; found automatically beside the pictures.",
     ),
 ]
 Pattern = Annotated[
     str | None,
     typer.Option(
         "--pattern",
-        help="Regular expression that reads names: (?P<pid>…), and camid, split, track, time.",
+        help="Regular expression for file names: (?P<pid>…), and camid, split, track, time.",
     ),
 ]
 Columns = Annotated[
@@ -52,7 +52,7 @@ Columns = Annotated[
     typer.Option(
         "--column",
         metavar="OURS=THEIRS",
-        help="What a table calls path, pid, camid or split; repeatable.",
+        help="A table's name for path, pid, camid or split; repeatable.",
     ),
 ]
 FollowLinks = Annotated[
@@ -60,7 +60,7 @@ FollowLinks = Annotated[
 ]
 Out = Annotated[
     Path,
-    typer.Option("--out", help="CSV file; a bare name goes into DIR, where its paths start."),
+    typer.Option("--out", help="CSV file; a bare name is put in DIR, where its paths start."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 
@@ -82,9 +82,9 @@ def check_command(
     max_broken: Annotated[
         float, typer.Option(min=0, max=1, help="Share of unreadable pictures that is tolerated.")
     ] = 0.01,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a dataset holds and whether it can be audited: exit code 0 if so, 2 if not."""
+    """Describe a data set and check whether it can be audited: exit code 0 if so, 2 if not."""
     from auditor.data.check import check
 
     rows = _read(source, layout, attributes, pattern, column, follow_links)
@@ -108,7 +108,7 @@ def convert(
     attributes: Attributes = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write any layout as a manifest, with the attributes that lie beside it."""
+    """Convert any layout to a manifest, with the attributes found beside it."""
     rows = _read(source, layout, attributes, pattern, column, follow_links)
     _write(rows, _place(source, out), overwrite)
 
@@ -123,15 +123,16 @@ def split(
     follow_links: FollowLinks = False,
     attributes: Attributes = None,
     auxiliary: Annotated[
-        float, typer.Option("--auxiliary", help="Share of people who become the adversary's.")
+        float,
+        typer.Option("--auxiliary", help="Share of people assigned to the adversary."),
     ] = 0.5,
     queries: Annotated[
         str, typer.Option("--queries", help="one-per-camera or one-per-person.")
     ] = "one-per-camera",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random split.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a manifest with new splits: nobody is both attacked and the adversary's."""
+    """Write a manifest with new, disjoint splits of attacked people and the adversary's."""
     import numpy as np
 
     from auditor.data.resplit import resplit

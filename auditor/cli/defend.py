@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def defend(
-    out: Annotated[Path, typer.Option("--out", help="Folder for what is deployed.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the result to deploy.")],
     chosen: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,7 +36,7 @@ def defend(
     model: Annotated[Path | None, typer.Option("--model", help="Model file.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML that names model and data.")
+        Path | None, typer.Option("--config", help="YAML file that names model and data.")
     ] = None,
     arch: Annotated[
         str | None, typer.Option("--arch", help="Architecture of a state dict.")
@@ -55,13 +55,13 @@ def defend(
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="For tests: whoever knows it can undo the defense."),
+        typer.Option("--seed", min=0, help="For tests: it can undo the defense."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result and its key.")
     ] = False,
 ) -> None:
-    """Write a defended model, gallery or data set, with its claims; the key lies apart."""
+    """Write a defended model, gallery or data set with its claims, and the key separately."""
     from auditor import config as configuration
 
     if add == bool(chosen):

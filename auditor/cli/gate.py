@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML with the gates; default: the record's own."),
+    typer.Option("--config", help="YAML file with the gates; default: those in the record."),
 ]
 PolicyFile = Annotated[
     Path | None,
-    typer.Option("--policy", help="YAML with limits, why they are there, and waivers."),
+    typer.Option("--policy", help="YAML file with limits, the reasons for them, and waivers."),
 ]
 Today = Annotated[
     datetime | None,
-    typer.Option("--today", formats=["%Y-%m-%d"], help="Day on which waivers are looked at."),
+    typer.Option(
+        "--today",
+        formats=["%Y-%m-%d"],
+        help="Date for waivers; default: today.",
+    ),
 ]
 
 

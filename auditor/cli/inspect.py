@@ -10,10 +10,10 @@ from auditor.console import printable
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="Model file, whatever its name.")],
+    model: Annotated[Path, typer.Argument(help="Model file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a model file is, how it would be opened and what is in it, running none of it."""
+    """Describe a model file and how it would be opened, without running any of it."""
     from dataclasses import asdict
 
     from auditor.models.inspection.describe import inspect as outlined

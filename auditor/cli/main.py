@@ -79,7 +79,7 @@ def list_plugins() -> None:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("audit.yaml"),
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("audit.yaml"),
 ) -> None:
     """Write a commented configuration to start from."""
     text = resources.files("auditor").joinpath("presets/audit.yaml").read_text()

@@ -1,4 +1,4 @@
-"""`audit report`: a saved record drawn again, and how every command draws one. Needs no torch."""
+"""`audit report`: render a saved record, as every command does at its end. Needs no torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from auditor.report import AuditReport
 
 Reveal = Annotated[
-    bool, typer.Option("--reveal", help="Name real people and show their pictures sharp.")
+    bool, typer.Option("--reveal", help="Show real people's names and unblurred pictures.")
 ]
 
 
@@ -26,7 +26,7 @@ def report(
     policy: PolicyFile = None,
     today: Today = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder; default: the record's.")
+        Path | None, typer.Option("--out", help="Output folder; default: that of the record.")
     ] = None,
     reveal: Reveal = False,
 ) -> None:
@@ -49,7 +49,7 @@ def render(
     *,
     reveal: bool,
 ) -> int:
-    """Draw a record as `auditor.api.folder.render` does, and say what was written or failed.
+    """Render a record as `auditor.api.folder.render` does, and print what was written or failed.
 
     Returns:
         The exit code of the first failure; 0 where there is none.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(help="Such as pepr-table1; 'list' names them all.")],
+    table: Annotated[str, typer.Argument(help="Table, such as pepr-table1; 'list' lists all.")],
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Folder or manifest.csv; default: synthetic people."),
@@ -21,7 +21,7 @@ def reproduce(
         str, typer.Option("--preset", help="quick (synthetic people), reduced (CPU) or full (GPU).")
     ] = "quick",
     against: Annotated[
-        str, typer.Option("--against", help="Dataset whose printed figures to show.")
+        str, typer.Option("--against", help="Data set whose printed figures to compare with.")
     ] = "",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder (default: audit-TABLE).")
@@ -31,11 +31,13 @@ def reproduce(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished one.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace finished results.")
+    ] = False,
 ) -> None:
-    """Run a paper's table again and print its figures beside the measured ones.
+    """Reproduce a paper's table: print its figures beside the measured ones.
 
-    Models and audits that lie finished in --out are used again, so an interrupted one goes on.
+    Finished models and audits in --out are reused, so an interrupted command can be repeated.
     """
     from auditor.reproduction import plan
 

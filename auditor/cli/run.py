@@ -1,6 +1,6 @@
-"""`audit run` and `audit demo`: from flags to a record, judged and drawn.
+"""`audit run` and `audit demo`: from flags to a record, judged and rendered.
 
-Whatever can be seen to be wrong without torch ends before torch is imported.
+Errors that can be detected without torch are reported before torch is imported.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ Resume = Annotated[
     Literal["auto", "never"] | None,
     typer.Option(
         "--resume",
-        help="auto: go on with the run in --out, if there is one of the same model, people and "
-        "seed; never: refuse an --out that holds a run (default: auto, but with --overwrite).",
+        help="auto: continue the run in --out, if there is one of the same model, people and "
+        "seed; never: refuse an --out that contains a run (default: auto without --overwrite).",
     ),
 ]
 Settings = Annotated[
@@ -39,15 +39,15 @@ Isolation = Annotated[
     str | None,
     typer.Option(
         "--isolation",
-        help="Of a model that is more than data: auto, strong (or refuse it), weak, or none: "
-        "run it here, for you trust its author.",
+        help="Isolation of a model that is more than data: auto, strong (or refuse it), weak, or "
+        "none, if you trust its author.",
     ),
 ]
 WeightsKey = Annotated[
     str | None,
     typer.Option(
         "--weights-key",
-        help="Which of several networks in a checkpoint is deployed: state_dict_ema, teacher, …",
+        help="Which of several networks in a checkpoint to use: state_dict_ema, teacher, …",
     ),
 ]
 
@@ -56,14 +56,14 @@ TrainedWith = Annotated[
     typer.Option(
         "--trained-with",
         metavar="FILE.yml",
-        help="Training configuration of fast-reid, TransReID or their relatives: says arch and "
-        "card.",
+        help="Training configuration of fast-reid, TransReID or a related code base: sets arch "
+        "and card.",
     ),
 ]
 
 Pattern = Annotated[
     str | None,
-    typer.Option("--pattern", help="Regular expression that reads pictures' names; see Data."),
+    typer.Option("--pattern", help="Regular expression for the pictures' file names; see Data."),
 ]
 FollowLinks = Annotated[
     bool | None, typer.Option("--follow-links", help="Follow links that lead out of --data.")
@@ -74,7 +74,7 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         metavar="FRACTIONS",
-        help="Repeat each attack with less auxiliary data and training, such as 0.1,0.25,0.5.",
+        help="Repeat each attack at reduced budgets (data and training), such as 0.1,0.25,0.5.",
     ),
 ]
 
@@ -102,7 +102,7 @@ def run(
     query: Annotated[
         Path | None,
         typer.Option(
-            "--query", metavar="FILE", help="Features that are searched with (default: some rows)."
+            "--query", metavar="FILE", help="Features of the queries (default: some rows)."
         ),
     ] = None,
     auxiliary: Annotated[
@@ -149,9 +149,8 @@ def run(
 ) -> None:
     """Audit a model: attack it, defend it, attack again, judge, report.
 
-    The same command goes on with a run that was interrupted: finished steps are kept, and whatever
-    was interrupted, failed, added or set otherwise since is run. A run of something else is
-    refused.
+    The same command continues an interrupted run: finished steps are kept; steps that were
+    interrupted, failed, added or changed are run. A run of something else is refused.
     """
     from auditor import config as configuration
 
@@ -190,7 +189,7 @@ def run(
             resolved,
             out,
             reveal=reveal,
-            again="; the same command goes on with it",
+            again="; the same command continues it",
         )
 
 
@@ -204,8 +203,8 @@ def demo(
 ) -> None:
     """Audit the shipped reference extractor on synthetic people; no data, download or GPU needed.
 
-    Its gates show a pass, a failure and an open question. They do not decide the exit code, which
-    is 0 when everything planned was shown; gates of your own, by --set, do.
+    Its gates show a pass, a failure and an open question. They do not affect the exit code, which
+    is 0 if everything planned was measured; your own gates (--set) do.
     """
     from auditor import config as configuration
 

@@ -25,7 +25,7 @@ def shift(
     preset: Annotated[str | None, typer.Option("--preset", help="quick (default) or full.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override any parameter of pis."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a parameter of pis."),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Folder with pretrained backbones.")
@@ -33,7 +33,7 @@ def shift(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="For tests: whoever knows it can undo the shift."),
+        typer.Option("--seed", min=0, help="For tests: it can undo the shift."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier data set and its key.")

@@ -24,7 +24,7 @@ class MakesByDefault(TyperGroup):
 app = typer.Typer(
     name="study",
     cls=MakesByDefault,
-    help="Let people try what a machine could do: 'audit study REPORT' makes a quiz.",
+    help="Run a user study: 'audit study REPORT' makes a quiz.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -33,9 +33,13 @@ app = typer.Typer(
 @app.command()
 def make(
     record: Annotated[Path, typer.Argument(metavar="REPORT", help="report.json of a run.")],
-    queries: Annotated[int, typer.Option("--queries", min=1, help="Questions.")] = 10,
+    queries: Annotated[int, typer.Option("--queries", min=1, help="Number of questions.")] = 10,
     scenario: Annotated[
-        str, typer.Option("--scenario", help="Whose pictures; default: the first protected ones.")
+        str,
+        typer.Option(
+            "--scenario",
+            help="Default: the first that protects pictures.",
+        ),
     ] = "",
     out: Annotated[Path, typer.Option("--out", help="Folder for handout and key.")] = Path("study"),
 ) -> None:
@@ -69,7 +73,7 @@ def score(
     answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS…", help="Filled-in answers.")],
     key: Annotated[Path, typer.Option("--key", help="key.csv of the quiz.")],
 ) -> None:
-    """Say how many answers are right, against guessing."""
+    """Count the right answers and compare them with guessing."""
     from auditor.user_study import score as quiz_score
 
     mark, truth = quiz_score.load_key(key)

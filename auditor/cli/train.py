@@ -28,7 +28,7 @@ def train(
     size: Annotated[
         str | None, typer.Option("--size", metavar="HxW", help="Input, such as 256x128.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Rounds.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Number of epochs.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -36,8 +36,8 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="How many of them.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    devices: Annotated[int, typer.Option("--devices", min=1, help="Number of devices.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
     """Train a re-ID network, or fine-tune one, and measure it on people it was not trained on."""

@@ -40,7 +40,7 @@ def test_an_interrupted_run_leaves_what_is_finished(
     _, rest = process.communicate()
     guard.cancel()
     assert process.returncode == code, "".join(lines) + rest
-    assert "the same command goes on with it" in rest
+    assert "the same command continues it" in rest
     assert "audit: interrupted" in rest
     assert "Traceback" not in rest
     record = load(out / "report.json")
