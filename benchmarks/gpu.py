@@ -54,8 +54,10 @@ def main() -> None:
     chosen = [step for step in steps(given.out) if not wanted or step.name in wanted]
     record = Record(given.out, describe())
     until = time.monotonic() + given.limit
+    # side by side, each with every core's threads, they would wait for one another
+    threads = {"OMP_NUM_THREADS": "2"} if given.together else {}
     with ThreadPoolExecutor(len(chosen) if given.together else 1) as pool:
-        for done in pool.map(lambda step: run(step, given.out, until), chosen):
+        for done in pool.map(lambda step: run(step, given.out, until, threads), chosen):
             record.add(done)
 
 
@@ -67,24 +69,29 @@ def steps(out: Path) -> list[Step]:
 
     audit = (PYTHON, "-m", "auditor")
     contract = ("tests/contract/test_attacks.py", "tests/contract/test_defenses.py")
-    pytest = (PYTHON, "-m", "pytest", "-q", "-n", "8", "-p", "no:cacheprovider", "-o", "addopts=")
+    pytest = (PYTHON, "-m", "pytest", "-q", "-n", "10", "-p", "benchmarks.tell_failures")
     return [
         Step("demo", 150, (*audit, "demo", "--device", "cuda", "--out", str(out / "demo"))),
         inside("speed", 120),
         Step(
             "contract",
             300,
-            (*pytest, "-o", "filterwarnings=", "-m", "not slow", "--tb=short", *contract),
+            (
+                *pytest,
+                *("-p", "no:cacheprovider", "-p", "no:benchmark", "-o", "addopts="),
+                *("-o", "filterwarnings=", "-m", "not slow", "--tb=short", "--durations=15"),
+                *contract,
+            ),
         ),
         inside("full", 420),
     ]
 
 
-def run(step: Step, out: Path, until: float) -> dict[str, Any]:
+def run(step: Step, out: Path, until: float, threads: dict[str, str]) -> dict[str, Any]:
     """Run one step; gives how it ended, its seconds and the end of what it printed."""
     limit = min(step.limit, until - time.monotonic())
     start, log = time.monotonic(), out / f"{step.name}.log"
-    own = {"AUDITOR_TEST_DEVICE": "cuda"}
+    own = {"AUDITOR_TEST_DEVICE": "cuda", **threads}
     code: int | None = None
     if limit > 5:
         with log.open("w") as file:
@@ -268,26 +275,16 @@ def speed(out: Path) -> dict[str, Any]:
 
     network = resnet50().eval().to(device)
     images = torch.rand(256, 3, 256, 128, device=device)
-    with torch.no_grad(), peak() as memory:
-        eager = milliseconds(lambda: network(images))
-    last = network.to(memory_format=torch.channels_last)
     wide = images.contiguous(memory_format=torch.channels_last)
-    with torch.no_grad(), peak() as memory:
-        add(
-            "ResNet-50, batch 256, channels last",
-            "eager",
-            milliseconds(lambda: last(wide)),
-            eager,
-            memory["gb"],
-        )
-        with torch.autocast("cuda", torch.bfloat16):
-            add(
-                "the same in bfloat16",
-                "eager",
-                milliseconds(lambda: last(wide)),
-                eager,
-                memory["gb"],
-            )
+    with torch.no_grad():
+        eager = milliseconds(lambda: network(images))
+        network.to(memory_format=torch.channels_last)
+        with peak() as memory:
+            last = milliseconds(lambda: network(wide))
+        add("ResNet-50, batch 256, channels last", "eager", last, eager, memory["gb"])
+        with peak() as memory, torch.autocast("cuda", torch.bfloat16):
+            half = milliseconds(lambda: network(wide))
+        add("the same in bfloat16", "eager", half, eager, memory["gb"])
     return {"rows": rows}
 
 
