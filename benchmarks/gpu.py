@@ -69,7 +69,7 @@ def steps(out: Path) -> list[Step]:
 
     audit = (PYTHON, "-m", "auditor")
     contract = ("tests/contract/test_attacks.py", "tests/contract/test_defenses.py")
-    pytest = (PYTHON, "-m", "pytest", "-q", "-n", "10", "-p", "benchmarks.tell_failures")
+    pytest = (PYTHON, "-m", "pytest", "-q", "-n", "10", "-p", "tell_failures")
     return [
         Step("demo", 150, (*audit, "demo", "--device", "cuda", "--out", str(out / "demo"))),
         inside("speed", 120),
@@ -91,7 +91,8 @@ def run(step: Step, out: Path, until: float, threads: dict[str, str]) -> dict[st
     """Run one step; gives how it ended, its seconds and the end of what it printed."""
     limit = min(step.limit, until - time.monotonic())
     start, log = time.monotonic(), out / f"{step.name}.log"
-    own = {"AUDITOR_TEST_DEVICE": "cuda", **threads}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    own = {"AUDITOR_TEST_DEVICE": "cuda", "PYTHONPATH": path, **threads}
     code: int | None = None
     if limit > 5:
         with log.open("w") as file:
