@@ -15,7 +15,11 @@ from torch import Tensor
 from auditor.errors import ModelError
 
 Release = Callable[[Tensor, torch.Generator], Tensor]
-"""Clean features ``(N, D)`` and randomness to the features that are stored ``(N, D)``."""
+"""Clean features ``(N, D)`` and randomness to the features that are stored ``(N, D)``.
+
+The generator is on the CPU. Features are too, unless the release has ``any_device = True``: then it
+computes wherever they are.
+"""
 
 
 def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
@@ -91,6 +95,26 @@ class Written:
     def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """See `Release`."""
         return self.release(features, generator)
+
+
+def draw_release(release: Release, features: Tensor, generator: torch.Generator) -> Tensor:
+    """A fresh draw of ``release`` for ``features (N, D)``, on their device.
+
+    A release that computes there is given them as they are, and so is one that stores them as they
+    are; for any other one they make a detour through the CPU.
+    """
+    if computes_anywhere(release):
+        return release(features, generator)
+    return release(features.cpu(), generator).to(features.device)
+
+
+def computes_anywhere(release: Release) -> bool:
+    """Whether ``release`` takes features on any device."""
+    if isinstance(release, Composed):
+        return computes_anywhere(release.first) and computes_anywhere(release.then)
+    if isinstance(release, Checked | Written):
+        return computes_anywhere(release.release)
+    return release is as_is or bool(getattr(release, "any_device", False))
 
 
 def by_record(release: Release) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.learners.gaussian import Scale, fit_matcher, fit_wiener, learn_scale
+from attacks.learners.people import sum_groups
 from attacks.protocol.matching import Blind, search, worse
 from attacks.protocol.publication import held_pictures, own_pictures
 from auditor.certification.planting import Planted
@@ -259,8 +260,7 @@ class Pool:
         people = torch.where(gallery.pids > 0, gallery.pids, alone)
         table = torch.stack([people, gallery.camids])
         cells, cell = table.unique(dim=1, return_inverse=True)
-        sums = torch.zeros(cells.shape[1], features.shape[1], dtype=torch.float64)
-        sums.index_add_(0, cell, features.double())
+        sums = sum_groups(features.double(), cell, cells.shape[1])
         return cls(cells[0], cells[1], sums, cell.bincount(minlength=cells.shape[1]))
 
     def without(self, camera: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -273,11 +273,12 @@ class Pool:
         """
         people, person = self.people.unique(return_inverse=True)
         shown = (self.cameras != camera) | (self.cameras < 0)
-        matchable = people.new_zeros(len(people)).index_add_(0, person, shown.long()) > 0
+        matchable = sum_groups(shown.long(), person, len(people)) > 0
         shown |= ~matchable[person]
-        sums = torch.zeros(len(people), self.sums.shape[1], dtype=torch.float64)
-        sums.index_add_(0, person[shown], self.sums[shown])
-        counts = people.new_zeros(len(people)).index_add_(0, person[shown], self.counts[shown])
+        sums, counts = (
+            sum_groups(column[shown], person[shown], len(people))
+            for column in (self.sums, self.counts)
+        )
         return people, (sums / counts[:, None]).float(), counts, matchable & (people > 0)
 
 

@@ -12,6 +12,7 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from attacks.learners.mapping import Map, Pairs, Refinement, learn_maps
+from attacks.learners.people import PersonMeans
 from auditor.types import RunContext
 
 CELLS = 2**23
@@ -33,11 +34,9 @@ class Pool:
     @classmethod
     def of(cls, features: Tensor, pids: Tensor) -> "Pool":
         """Everybody in features ``(N, E)`` of ``pids (N,)``; 0 is nobody."""
-        features, pids = features[pids > 0], pids[pids > 0]
-        people, person = pids.unique(return_inverse=True)
-        sums = torch.zeros(len(people), features.shape[1], dtype=torch.float64)
-        sums.index_add_(0, person, features.double())
-        return cls(people, (sums / person.bincount()[:, None]).float())
+        somebody = pids > 0
+        means = PersonMeans.of(features[somebody].double(), pids[somebody])
+        return cls(means.people, means.rows.float())
 
     def mean_of(self, pids: Tensor) -> Tensor:
         """The means ``(M, E)`` of ``pids (M,)``, all of them in the pool."""

@@ -1,6 +1,5 @@
 """What would it have been without the defense? Defended features, translated back to clean ones."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -112,7 +111,7 @@ class Translation:
     def disguise(self, planted: Planted) -> Planted:
         """The faint leak behind a rotation that only own pairs give away."""
         target = planted.target
-        turned = Composed(turn(target.extractor.feature_dim), target.release)
+        turned = Composed(Turn.of(target.extractor.feature_dim), target.release)
         return planted.behind(replace(target, release=turned))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
@@ -237,13 +236,21 @@ def _notes(maps: Maps, budget: int, clean: FeatureExtractor, target: Target) -> 
     )
 
 
-def turn(dim: int) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """A release that rotates features ``(N, dim)``, always the same way."""
-    drawn = torch.randn(dim, dim, generator=torch.Generator().manual_seed(0))
-    rotation = torch.linalg.qr(drawn).Q
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A release that rotates features by ``rotation (D, D)``."""
 
-    def release(features: Tensor, generator: torch.Generator) -> Tensor:
-        turned: Tensor = features @ rotation.to(features)
+    rotation: Tensor
+
+    any_device: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, dim: int) -> "Turn":
+        """The rotation of features ``(N, dim)``, always the same."""
+        drawn = torch.randn(dim, dim, generator=torch.Generator().manual_seed(0))
+        return cls(torch.linalg.qr(drawn).Q)
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """See `auditor.releasing.Release`."""
+        turned: Tensor = features @ self.rotation.to(features)
         return turned
-
-    return release

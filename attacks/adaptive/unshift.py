@@ -16,6 +16,7 @@ from auditor.certification import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
+from auditor.releasing import computes_anywhere, draw_release
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, Protection, Release, RunContext, Target
 
@@ -147,14 +148,27 @@ class Publications:
         for half, pool in enumerate(self.others):
             rows = self.half == half
             named[rows] = pool.means[mixture.partners(stored[rows], pool).argmin(1)]
-        width = self.protected.shape[1]
-
-        def beside(rows: Tensor, generator: torch.Generator) -> Tensor:
-            stored = release(rows[:, :width], generator)
-            return torch.cat([stored, rows[:, width:]], dim=1)
-
         both = torch.cat([self.protected, named], dim=1)
-        return Pairs(both, self.clean, self.pids, self.views, beside)
+        release = _Beside(release, self.protected.shape[1])
+        return Pairs(both, self.clean, self.pids, self.views, release)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Releases the first ``width`` columns, and leaves what stands beside them as it is."""
+
+    release: Release
+    width: int
+
+    def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Release`."""
+        stored = draw_release(self.release, rows[:, : self.width], generator)
+        return torch.cat([stored, rows[:, self.width :]], dim=1)
+
+    @property
+    def any_device(self) -> bool:
+        """Whether the release itself computes on any device."""
+        return computes_anywhere(self.release)
 
 
 def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications:

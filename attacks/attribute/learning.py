@@ -10,6 +10,7 @@ from attacks.attribute.colours import with_colours
 from attacks.attribute.labels import attackable, recode
 from attacks.attribute.pooling import choose_neighbours, fit_whitening, folds, pool_neighbours
 from attacks.attribute.scoring import score_attributes
+from attacks.learners.people import sum_groups
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
 from auditor.types import MISSING, AttackResult, RunContext, Target
@@ -53,7 +54,7 @@ class Known:
         for column, size in enumerate(self.sizes):
             label = self.labels[:, column]
             present = label != MISSING
-            shares = torch.zeros(size).double().index_add_(0, label[present], each[present])
+            shares = sum_groups(each[present], label[present], size)
             weight = torch.zeros(len(label)).double()
             weight[present] = each[present] / shares[label[present]]
             columns.append(weight * present.sum() / weight.sum().clamp_min(1e-12))

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from attacks.learners.people import person_means
+from attacks.learners.people import covariance_within
+from attacks.learners.pooling import pool_rows
 from auditor.metrics.auc import macro_auc
 from auditor.types import MISSING
 
@@ -21,7 +22,6 @@ CANDIDATES = (0, 2, 4, 8, 16)
 """Numbers of neighbours tried where none is given; 0 pools nothing."""
 RIDGE = 0.1
 """Share of the mean variance added to the spread within people, which few pictures understate."""
-BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,7 @@ class Whitening:
 def fit_whitening(features: Tensor, pids: Tensor) -> Whitening:
     """From features ``(N, D)`` of people ``(N,)``; one picture each tells no spread, only scale."""
     rows = F.normalize(features.double(), dim=1)
-    steps = rows - person_means(rows, pids)
-    people = len(pids.unique())
-    within = steps.T @ steps / max(1, len(rows) - people)
+    within = covariance_within([(rows, pids)])
     scale = float((rows - rows.mean(0)).square().mean())
     within += (RIDGE * scale + 1e-12) * torch.eye(len(within), dtype=torch.float64)
     variances, columns = torch.linalg.eigh(within)
@@ -57,14 +55,7 @@ def fit_whitening(features: Tensor, pids: Tensor) -> Whitening:
 
 def pool_neighbours(rows: Tensor, neighbours: int) -> Tensor:
     """Each of unit rows ``(N, D)`` averaged with its ``neighbours`` nearest by cosine."""
-    if neighbours == 0:
-        return rows
-    count = min(neighbours + 1, len(rows))
-    means = [
-        rows[(rows[start : start + BLOCK] @ rows.T).topk(count, dim=1).indices].mean(1)
-        for start in range(0, len(rows), BLOCK)
-    ]
-    return torch.cat(means)
+    return pool_rows(rows, rows, neighbours, torch.ones_like)
 
 
 def choose_neighbours(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.identity.naming import Naming
-from attacks.learners.people import person_means
+from attacks.learners.people import PersonMeans, covariance_within
 from attacks.protocol.closed_set import score_names, split_gallery
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
@@ -45,20 +45,15 @@ class IdentityLda(Naming):
         released = target.release(own, ctx.generator("attacks.identity_lda")).double()
         shapes = [(features[known], pids[known]), (released, data.auxiliary.pids)]
         axes = _axes(shapes, self.shrinkage)
-        people, labels = pids[known].unique(return_inverse=True)
-        means = torch.zeros(len(people), features.shape[1]).double()
-        means.index_add_(0, labels, features[known])
-        means /= labels.bincount()[:, None]
-        centre = means.mean(0)
-        clouds, entries = (F.normalize((x - centre) @ axes) for x in (means, features[asked]))
-        return score_names(entries @ clouds.T, people, pids[asked], self.split)
+        means = PersonMeans.of(features[known], pids[known])
+        centre = means.rows.mean(0)
+        clouds, entries = (F.normalize((x - centre) @ axes) for x in (means.rows, features[asked]))
+        return score_names(entries @ clouds.T, means.people, pids[asked], self.split)
 
 
 def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
     """Axes ``(D, D)`` in which the pooled spread about people's means is a ball."""
-    steps = torch.cat([rows - person_means(rows, pids) for rows, pids in shapes])
-    freedom = len(steps) - sum(len(pids.unique()) for _, pids in shapes)
-    within = steps.T @ steps / max(1, freedom)
+    within = covariance_within(shapes)
     # without any spread a ball is all that is left
     ball = within.diagonal().mean().clamp_min(1e-12) * torch.eye(len(within), dtype=within.dtype)
     variances, columns = torch.linalg.eigh((1 - shrinkage) * within + shrinkage * ball)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attacks.identity.naming import Naming
 from attacks.identity.plda import suspected
+from attacks.learners.people import sum_groups
 from attacks.learners.plda import Own, Plda, Suspects
 from attacks.learners.standardising import Standardise
 from attacks.protocol.closed_set import BLOCK, put_aside, score_naming, split_gallery
@@ -111,8 +112,7 @@ class _Gallery:
         is as likely beforehand as all people together.
         """
         count = int(labels.max()) + 1
-        sums = torch.zeros(count, self.rows.shape[1], dtype=torch.float64)
-        sums.index_add_(0, labels, self.rows[known])
+        sums = sum_groups(self.rows[known], labels, count)
         counts = labels.bincount(minlength=count).double()
         suspects = Suspects.from_sums(self.plda, sums, counts)
         unnamed = torch.ones(len(self.rows), dtype=torch.bool)

@@ -21,6 +21,7 @@ from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, RunContext, Target
@@ -119,7 +120,7 @@ class ConditionalGan(pl.LightningModule):
         # kept out of the module tree: neither is trained or moved with it
         self._extractor = [target.extractor] if differentiable(target.extractor) else []
         self._distance = [distance]
-        released = target.release(own.seen.cpu(), generator).to(own.seen.device)
+        released = draw_release(target.release, own.seen, generator)
         self.standardise = Standardise(released)
         dim, pids = own.seen.shape[1], target.data.auxiliary.pids
         guess = LinearDecoder(self.standardise(released), own.pixels, pids)
@@ -144,7 +145,7 @@ class ConditionalGan(pl.LightningModule):
         """One step of the critic, then one of the inverter, on a fresh draw of the release."""
         seen, pixels, clean = batch
         real = pixels.float().div(255)
-        released = self.release(seen.cpu(), self.generator).to(self.device)
+        released = draw_release(self.release, seen, self.generator)
         condition = self.standardise(released)
         paint, judge = self.optimizers()  # type: ignore[attr-defined]
         fake = self.inverter(condition)

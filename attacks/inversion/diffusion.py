@@ -23,6 +23,7 @@ from attacks.learners.standardising import Standardise
 from attacks.protocol.asking import ways_of_asking
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
@@ -125,7 +126,7 @@ class _Denoiser(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.attack, self.release, self.generator = attack, target.release, generator
-        released = target.release(own.seen.cpu(), generator).to(own.seen.device)
+        released = draw_release(target.release, own.seen, generator)
         pids = target.data.auxiliary.pids
         self._lookalikes = [
             own.pixels[stand_ins(released, own.seen, pids)]
@@ -142,7 +143,7 @@ class _Denoiser(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         """Squared error of the velocity (Salimans & Ho, ICLR 2022) at a random noise level."""
         seen, pixels, rows = batch
-        features = self.standardise(self.release(seen.cpu(), self.generator).to(self.device))
+        features = self.standardise(draw_release(self.release, seen, self.generator))
         hints = self._hints(features, self._lookalikes[0][rows])
         kept = (torch.rand(len(seen), device=self.device) >= self.attack.drop).float()
         levels = torch.randint(NOISE_LEVELS, (len(seen),), device=self.device)

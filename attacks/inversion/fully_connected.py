@@ -15,6 +15,7 @@ from attacks.inversion.reconstruction import auxiliary_pairs, judge_reconstructi
 from attacks.inversion.reference import draw_people
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
@@ -106,7 +107,7 @@ class _FullyConnected(pl.LightningModule):
         """Steps 5 to 7 of Algorithm 1."""
         seen, pixels = batch
         real = pixels.float().div(127.5).sub(1).flatten(1)
-        fake = self.paint(self.release(seen.cpu(), self.generator).to(self.device))
+        fake = self.paint(draw_release(self.release, seen, self.generator))
         paint, tell = self.optimizers()  # type: ignore[attr-defined]
         verdicts = torch.cat([self.tell(real), self.tell(fake.detach())])
         truth = torch.cat([torch.ones(len(real), 1), torch.zeros(len(fake), 1)]).to(self.device)

@@ -18,6 +18,7 @@ from attacks.inversion.surrogate import Surrogate, train_surrogate
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
@@ -105,7 +106,7 @@ class _Decoder(pl.LightningModule):
         super().__init__()
         self.attack, self.release, self.generator = attack, target.release, generator
         self._surrogate = [surrogate]  # kept out of the module tree: it is not trained along
-        released = target.release(own.seen.cpu(), generator).to(own.seen.device)
+        released = draw_release(target.release, own.seen, generator)
         self.standardise = Standardise(released)
         guess = LinearDecoder(self.standardise(released), own.pixels, target.data.auxiliary.pids)
         self.inverter = Inverter(own.seen.shape[1], attack.image_size, attack.width, guess)
@@ -119,7 +120,7 @@ class _Decoder(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         """What the surrogate sees in both pictures, and what the target would."""
         features, pixels, clean = batch
-        drawn = self(self.release(features.cpu(), self.generator).to(self.device))
+        drawn = self(draw_release(self.release, features, self.generator))
         surrogate = self._surrogate[0]
         seen = surrogate.distance(drawn, pixels.float().div(255)).mean()
         return seen + self.attack.consistency * feature_consistency(

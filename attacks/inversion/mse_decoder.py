@@ -16,6 +16,7 @@ from attacks.inversion.reference import draw_people
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
@@ -65,7 +66,7 @@ class MseDecoder:
         own = auxiliary_pairs(target, self.image_size, ctx)
         generator = ctx.generator("attacks.mse_decoder")
         with ctx.randomness("attacks.mse_decoder"):
-            released = target.release(own.seen.cpu(), generator)
+            released = draw_release(target.release, own.seen, generator)
             decoder = _Decoder(self, released, target.release, generator)
             batches = Batches((own.seen, own.pixels), self.batch_size, generator)
             fit(decoder, batches, epochs=self.epochs, ctx=ctx, detail="MSE decoder")
@@ -100,7 +101,7 @@ class _Decoder(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Squared error of one batch under a fresh draw of the release."""
         seen, pixels = batch
-        released = self.release(seen.cpu(), self.generator).to(self.device)
+        released = draw_release(self.release, seen, self.generator)
         return F.mse_loss(self._draw(released), pixels.float().div(255))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from attacks.learners.pooling import pool_rows
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
 from auditor.types import RunContext, Target
 
-BLOCK = 1024
 ANCHORS = 200
 """Auxiliary entries whose cosines to all others teach the weights."""
 
@@ -37,20 +37,13 @@ class Pooling:
 
     def __call__(self, entries: Tensor) -> Tensor:
         """Released entries ``(N, D)`` to their pooled forms ``(N, D)``."""
-        count = min(self.neighbours, len(entries) - 1)
-        if count < 1:
-            return entries
         unit = F.normalize(entries, dim=1)
-        pooled = []
-        for start in range(0, len(entries), BLOCK):
-            rows = torch.arange(start, min(start + BLOCK, len(entries)))
-            cosines = unit[rows] @ unit.T
-            cosines[torch.arange(len(rows)), rows] = -torch.inf
-            near = cosines.topk(count, dim=1)
-            weights = torch.sigmoid(self.slope * near.values + self.offset)
-            total = entries[rows] + (weights[:, :, None] * entries[near.indices]).sum(1)
-            pooled.append(total / (1 + weights.sum(1, keepdim=True)))
-        return torch.cat(pooled)
+        return pool_rows(
+            entries,
+            unit,
+            self.neighbours,
+            lambda cosines: torch.sigmoid(self.slope * cosines + self.offset),
+        )
 
 
 def pooled_gallery(target: Target, neighbours: int, ctx: RunContext) -> Tensor:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from attacks.learners.people import person_means
+from attacks.learners.people import PersonMeans, sum_groups
 from attacks.learners.standardising import Standardise
 from auditor.types import MISSING
 
@@ -102,7 +102,7 @@ def _columns(rows: Tensor, centre: Tensor, pairs: Tensor) -> Tensor:
 def variance_ratio(columns: Tensor, pids: Tensor) -> Tensor:
     """How many standard errors beyond chance people differ in each of columns ``(N, E)``."""
     columns = columns.double()
-    between = (person_means(columns, pids) - columns.mean(0)).square().sum(0)
+    between = (PersonMeans.of(columns, pids).of_each - columns.mean(0)).square().sum(0)
     within = (columns - columns.mean(0)).square().sum(0) - between
     return _beyond_chance(between, within, len(columns), len(pids.unique()))
 
@@ -172,13 +172,13 @@ def _chance_of(columns: Tensor, pids: Tensor, label: Tensor) -> Tensor:
     present = label != MISSING
     both = torch.stack([label, pids])[:, present]
     people, person = both.unique(dim=1, return_inverse=True)
-    sums = columns.new_zeros(people.shape[1], columns.shape[1], dtype=torch.float64)
-    means = sums.index_add_(0, person, columns[present].double()) / person.bincount()[:, None]
+    sums = sum_groups(columns[present].double(), person, people.shape[1])
+    means = sums / person.bincount()[:, None]
     classes, free = people[0], len(people[0].unique()) - 1
     freedom = len(classes) - free - 1
     if free < 1 or freedom < 1:
         return torch.ones(columns.shape[1], dtype=torch.float64)
-    between = (person_means(means, classes) - means.mean(0)).square().sum(0)
+    between = (PersonMeans.of(means, classes).of_each - means.mean(0)).square().sum(0)
     within = (means - means.mean(0)).square().sum(0) - between
     chance = stats.f.sf(_ratio(between, within, free, freedom).numpy(), free, freedom)
     return torch.as_tensor(chance, dtype=torch.float64)

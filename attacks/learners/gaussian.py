@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
+from attacks.learners.people import PersonMeans
+
 RIDGE = 1e-3
 """Share of the mean variance added to the spread within people, which few pictures understate."""
 
@@ -153,18 +155,16 @@ def fit_people(rows: Tensor, pids: Tensor) -> People:
 
     Rows of one person each tell nothing of the spread within people, which is then next to nothing.
     """
-    people, person = pids.unique(return_inverse=True)
-    counts = person.bincount().double()
     rows = rows.double()
-    means = torch.zeros(len(people), rows.shape[1], dtype=torch.float64)
-    means = means.index_add_(0, person, rows) / counts[:, None]
-    freedom = len(rows) - len(people)
-    within = _covariance(rows - means[person]) * len(rows) / max(1, freedom)
+    means = PersonMeans.of(rows, pids)
+    centre = means.rows.mean(0)
+    within = _covariance(rows - means.of_each) * len(rows) / max(1, means.freedom)
     # a mean of few rows strays from the person's centre
-    centres = _covariance(means - means.mean(0)) - within * (1 / counts).mean()
+    strays = within * (1 / means.counts.double()).mean()
+    centres = _covariance(means.rows - centre) - strays
     variances, axes = torch.linalg.eigh(centres)
     between = (axes * variances.clamp_min(0)) @ axes.T
-    return People(means.mean(0), between, within, len(people), freedom)
+    return People(centre, between, within, len(means.people), means.freedom)
 
 
 def _covariance(steps: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from attacks.learners.standardising import Standardise
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
+from auditor.releasing import draw_release
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import ReIDDataset, Release, RunContext, as_is
 
@@ -293,7 +294,7 @@ class _Refined(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         seen, wanted = batch
-        stored = self.release(seen.cpu(), self.generator).to(self.device)
+        stored = draw_release(self.release, seen, self.generator)
         return F.mse_loss(self(stored) / self.scale, wanted / self.scale)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

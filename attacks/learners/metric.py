@@ -22,6 +22,7 @@ from attacks.learners.plda import Own, Plda, Prepare, study
 from attacks.learners.standardising import Standardise, Whiten
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
+from auditor.releasing import draw_release
 from auditor.training import fit, one_cycle
 from auditor.types import RunContext
 
@@ -208,7 +209,7 @@ class _Network(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         features, person = batch
-        stored = self.release(features.cpu(), self.generator).float().to(self.device)
+        stored = draw_release(self.release, features, self.generator).float()
         return contrast_of(self(stored), person, self.contrast.temperature)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

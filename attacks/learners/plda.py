@@ -14,7 +14,8 @@ from torch import Tensor
 
 from attacks.learners.gaussian import People, fit_people
 from attacks.learners.mapping import views_of
-from attacks.protocol.publication import own_pictures, publish_own, release_own
+from attacks.learners.people import sum_groups
+from attacks.protocol.publication import own_pictures, publish_own
 from auditor.types import Release, RunContext, Target
 
 Prepare = Callable[[Tensor], Tensor]
@@ -89,8 +90,7 @@ class Suspects:
         """From entries ``(N, D)`` of persons ``labels (N,)`` 0, 1, …, each at least once."""
         counts = labels.bincount().double()
         rows = plda.project(entries)
-        sums = torch.zeros(len(counts), rows.shape[1], dtype=torch.float64)
-        return cls.from_sums(plda, sums.index_add_(0, labels, rows), counts)
+        return cls.from_sums(plda, sum_groups(rows, labels, len(counts)), counts)
 
     @classmethod
     def from_sums(cls, plda: Plda, sums: Tensor, counts: Tensor) -> "Suspects":
@@ -147,10 +147,8 @@ class Own:
             publish_own(target, auxiliary, ctx, f"{name}.key{key}")[1] for key in range(1, keys)
         ]
 
-        def release(features: Tensor, generator: torch.Generator) -> Tensor:
-            return release_own(target, features, generator)
-
-        return cls(torch.cat(seen), auxiliary.pids.repeat(keys), views.repeat(keys), release)
+        columns = auxiliary.pids.repeat(keys), views.repeat(keys)
+        return cls(torch.cat(seen), *columns, target.release)
 
     def take(self, rows: Tensor) -> "Own":
         """Those at ``rows``, positions or a mask."""

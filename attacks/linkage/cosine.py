@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.learners.mapping import Maps, Pairs, Refinement, learn_maps, views_of
+from attacks.learners.people import sum_groups
 from attacks.protocol.publication import publish_own
 from auditor.certification.planting import Planted
 from auditor.embedding import released_split, stored_gallery
@@ -308,7 +309,7 @@ def _products(a: Entries, b: Entries, people: Tensor, camera: int | None) -> tup
             kept &= entries.camids == camera
         person = torch.searchsorted(people, entries.pids[kept])
         unit = F.normalize(entries.features[kept].double(), dim=1)
-        sums.append(torch.zeros(len(people), unit.shape[1]).double().index_add_(0, person, unit))
+        sums.append(sum_groups(unit, person, len(people)))
         counts.append(person.bincount(minlength=len(people)).double())
     return sums[0] @ sums[1].T, torch.outer(*counts)
 

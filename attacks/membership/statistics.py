@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from attacks.learners.people import sum_groups
 from attacks.membership.candidates import Candidates
 from auditor.embedding import BATCH, embed
 from auditor.types import FeatureExtractor, RunContext
@@ -28,7 +29,7 @@ def compactness(features: Tensor, person: Tensor) -> Tensor:
     """
     unit = F.normalize(features.double(), dim=1)
     counts = person.bincount()[person]
-    sums = unit.new_zeros(int(person.max()) + 1, unit.shape[1]).index_add_(0, person, unit)
+    sums = sum_groups(unit, person, int(person.max()) + 1)
     with_itself = (unit * sums[person]).sum(1)
     mean: Tensor = (with_itself - unit.square().sum(1)) / (counts - 1)
     return mean
@@ -64,9 +65,7 @@ def consistency(extractor: FeatureExtractor, pictures: Candidates, ctx: RunConte
 
 def per_person(values: Tensor, person: Tensor) -> Tensor:
     """Means ``(P,)`` of picture values ``(N,)``."""
-    sums = values.new_zeros(int(person.max()) + 1).index_add_(0, person, values)
-    means: Tensor = sums / person.bincount()
-    return means
+    return sum_groups(values, person, int(person.max()) + 1) / person.bincount()
 
 
 def _crop(images: Tensor) -> Tensor:

@@ -7,11 +7,10 @@ searched with as it is and protected (`held_pictures`), and whichever is worse f
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from auditor.embedding import features_of
-from auditor.errors import DataError, ModelError, UnsupportedTargetError
+from auditor.errors import DataError, UnsupportedTargetError
 from auditor.feature_cache import FeatureCache
 from auditor.types import RunContext, Split, Target
 
@@ -41,18 +40,6 @@ def publish_pictures(target: Target, split: Split, ctx: RunContext, name: str) -
             f"the protection made {len(protected)} pictures of {len(split)}; it must keep the rows"
         )
     return protected
-
-
-def release_own(target: Target, features: Tensor, generator: torch.Generator) -> Tensor:
-    """A fresh release of own ``features (N, D)``.
-
-    Raises:
-        ModelError: if it holds NaN or infinity.
-    """
-    stored = target.release(features, generator)
-    if not torch.isfinite(stored).all():
-        raise ModelError("the release gave NaN or infinity; check the defense's parameters")
-    return stored
 
 
 @dataclass(frozen=True, eq=False)

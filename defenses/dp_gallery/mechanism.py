@@ -3,7 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -59,6 +59,9 @@ class Mechanism:
     noise: Noise
     clip: Clip
     secret: bytes
+
+    any_device: ClassVar[bool] = True
+    """The keyed noise is drawn on the CPU and sent to where the features are, not they to it."""
 
     def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""

@@ -11,7 +11,7 @@ from auditor.errors import ModelError
 from auditor.evaluation.utility import utility
 from auditor.gates import Gate, check, overall
 from auditor.pipeline.plan import run_audit
-from auditor.releasing import as_is, checked, shared_rows
+from auditor.releasing import Composed, as_is, checked, computes_anywhere, draw_release, shared_rows
 from auditor.types import RunContext
 from tests import worlds
 from tests.unit.auditor.pipeline.test_plan import Silent, world
@@ -55,6 +55,40 @@ def test_a_release_is_looked_at_once_and_stays_the_same_one():
     assert dataclasses.replace(target, notes=("seen",)).release is target.release
     assert checked(target.release) is target.release
     assert worlds.blind().release is as_is
+
+
+class Anywhere:
+    any_device = True
+
+    def __call__(self, features, generator):
+        return features + torch.rand(features.shape, generator=generator).to(features)
+
+
+def on_cpu(features, generator):
+    assert features.device.type == "cpu"
+    return features + torch.rand(features.shape, generator=generator)
+
+
+class TestFreshDraws:
+    def test_what_computes_anywhere_never_leaves_the_device(self):
+        # nothing can be copied out of the meta device
+        away = torch.empty(3, 5, device="meta")
+        assert draw_release(as_is, away, torch.Generator()) is away
+        for release in (Anywhere(), Composed(as_is, Anywhere()), Composed(Anywhere(), Anywhere())):
+            assert draw_release(release, away, torch.Generator()).device.type == "meta"
+
+    def test_what_does_not_say_so_is_given_a_copy_on_the_cpu(self):
+        with pytest.raises(NotImplementedError, match="meta"):
+            draw_release(on_cpu, torch.empty(3, 5, device="meta"), torch.Generator())
+        for release in (on_cpu, Composed(Anywhere(), on_cpu), checked(on_cpu)):
+            assert not computes_anywhere(release)
+        assert computes_anywhere(checked(Anywhere()))
+
+    def test_the_draw_is_the_release_s_own(self):
+        rows = torch.ones(3, 5)
+        for release in (as_is, on_cpu, Anywhere(), checked(on_cpu)):
+            first, again = (torch.Generator().manual_seed(1) for _ in range(2))
+            assert torch.equal(draw_release(release, rows, first), release(rows, again))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

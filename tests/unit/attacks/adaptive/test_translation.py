@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from attacks.adaptive import Translation
 from attacks.adaptive.mixing import Mixing
-from attacks.adaptive.translation import auxiliary_pairs, saturation, spread, turn
+from attacks.adaptive.translation import Turn, auxiliary_pairs, saturation, spread
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
@@ -40,7 +40,7 @@ class Turned(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.turn = turn(self.feature_dim)
+        self.turn = Turn.of(self.feature_dim)
 
     def forward(self, images):
         plain = worlds.leaky().extractor(images)
@@ -65,7 +65,7 @@ class TestBudget:
         assert "no fourfold step" in saturation([(100, rate(0.3)), (300, rate(0.6))])
 
     def test_pairs_bound_what_is_learned_from(self, tmp_path):
-        target = replace(worlds.leaky(), release=turn(288))
+        target = replace(worlds.leaky(), release=Turn.of(288))
         few, result = attacked(target, tmp_path, pairs=60)
         (curve,) = result.curves
         assert [point[0] for point in curve.points] == [60]
@@ -103,7 +103,7 @@ class TestTranslation:
         assert not any("bare" in note for note in result.notes)
 
     def test_the_cosine_and_its_chance_are_what_they_say(self, tmp_path):
-        target = replace(worlds.leaky(), release=turn(288))
+        target = replace(worlds.leaky(), release=Turn.of(288))
         found, _ = attacked(target, tmp_path)
         truth = features_of(target.extractor, target.data.gallery, worlds.plain_context())
         shuffled = F.normalize(truth, dim=1) @ F.normalize(truth, dim=1).T
