@@ -6,12 +6,10 @@ is found by analysis of variance on auxiliary people: all pairs of coordinates a
 the best are kept.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks.learners.people import PersonMeans, sum_groups
 from attacks.learners.standardising import Standardise
@@ -27,8 +25,7 @@ FALSE_ALARM = 0.05
 """Chance that among all columns one seems to tell an attribute's values that none tells."""
 
 
-@dataclass(frozen=True, eq=False)
-class Expansion:
+class Expansion(nn.Module):
     """Stored features ``(N, D)`` to columns ``(N, E)`` on one scale.
 
     Attributes:
@@ -41,7 +38,15 @@ class Expansion:
     centre: Tensor
     pairs: Tensor
     kept: Tensor
-    standardise: Standardise
+
+    def __init__(
+        self, centre: Tensor, pairs: Tensor, kept: Tensor, standardise: Standardise
+    ) -> None:
+        super().__init__()
+        self.register_buffer("centre", centre)
+        self.register_buffer("pairs", pairs)
+        self.register_buffer("kept", kept)
+        self.standardise = standardise
 
     @classmethod
     def of(cls, stored: Tensor, rows: Tensor, pids: Tensor) -> "Expansion":
@@ -81,7 +86,7 @@ class Expansion:
         kept = torch.cat([raw, other]).sort().values
         return cls(centre, pairs, kept, Standardise(columns[:, kept]))
 
-    def __call__(self, stored: Tensor) -> Tensor:
+    def forward(self, stored: Tensor) -> Tensor:
         """See the class."""
         columns: Tensor = self.standardise(_columns(stored, self.centre, self.pairs)[:, self.kept])
         return columns

@@ -236,6 +236,8 @@ class AuditConfig(_Strict):
         preset: where the defaults come from.
         seed: of everything random.
         device: auto takes a GPU if there is one.
+        deterministic: compute so that a repetition on the same GPU comes to the same figures, at
+            some cost in time. On a CPU it always does.
     """
 
     model: ModelConfig | None = None
@@ -258,6 +260,7 @@ class AuditConfig(_Strict):
     preset: Literal["quick", "full", "demo"] = "quick"
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    deterministic: bool = False
 
     @field_validator("attacks", mode="before")
     @classmethod

@@ -1,10 +1,12 @@
 """What the audit ran on, for whoever wants to repeat it."""
 
 import json
+import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,10 +45,43 @@ def pick_device(wanted: str) -> torch.device:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise EnvironmentUnmetError("--device cuda: torch sees no GPU; use --device cpu or auto")
+    if wanted == "cuda":
+        # without it some products of cuBLAS do not repeat; it is read when the first is computed
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return torch.device(wanted)
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+@contextmanager
+def determinism(device: torch.device, *, wanted: bool) -> Iterator[None]:
+    """Whether what runs inside chooses algorithms that repeat exactly, on a GPU.
+
+    An operation that has none still runs, and torch warns of it by name.
+    """
+    if not wanted or device.type == "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def _repeats(device: torch.device, *, deterministic: bool) -> str:
+    if device.type == "cpu":
+        return "exactly, with as many threads"
+    if deterministic:
+        return "exactly, on such a GPU"
+    return (
+        "but for the figures of attacks and defenses that train networks, which can move a little "
+        "from run to run; with deterministic: true they do not"
+    )
+
+
+def describe(device: torch.device, *, deterministic: bool = False) -> dict[str, Any]:
     """Versions and device: what a repetition needs to come to the same figures."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
@@ -55,6 +90,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "device": f"{device.type} ({name})",
         "threads": torch.get_num_threads(),
+        "repeats": _repeats(device, deterministic=deterministic),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
 

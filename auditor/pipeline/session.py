@@ -20,6 +20,7 @@ from auditor.models.service import Meter
 from auditor.pipeline import resume as resuming
 from auditor.pipeline.environment import (
     describe,
+    determinism,
     pick_device,
     save_occasion,
     save_queries,
@@ -175,7 +176,7 @@ def run(
             model={**model.facts, "judges": {n: j.facts for n, j in independent.items()}},
             data=data.facts,
             environment={
-                **describe(device),
+                **describe(device, deterministic=config.deterministic),
                 "isolation": {"model": model.facts["isolation"]}
                 | {name: judge.facts["isolation"] for name, judge in independent.items()},
             },
@@ -194,7 +195,8 @@ def run(
     for meter in meters.values():
         meter.keep = keep
     try:
-        return run_audit(world, display, resume=going_on)
+        with determinism(device, wanted=config.deterministic):
+            return run_audit(world, display, resume=going_on)
     finally:
         for name, meter in meters.items():
             log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
