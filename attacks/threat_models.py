@@ -25,6 +25,16 @@ SEEKER = Adversary(
     access="the stored gallery of protected pictures; the extractor as a black box",
     auxiliary="an original picture of whom they look for",
 )
+SEARCHER = Adversary(
+    knowledge="the mechanism that protected the pictures, not its key",
+    access=_BLACK_BOX,
+    auxiliary="clean pictures of people who may be there or not",
+)
+INFORMED_SEARCHER = Adversary(
+    knowledge=_RELEASE,
+    access=_BLACK_BOX,
+    auxiliary=f"{OTHERS}, and clean pictures of people who may be there or not",
+)
 ANNOTATOR = Adversary(
     knowledge=_RELEASE,
     access=f"{_BLACK_BOX}; no names",

@@ -25,6 +25,7 @@ MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of \2 -->)", re.
 HEAD = "| {} | meaning | default |\n|---|---|---|"
 FAMILIES = {
     "identity": "Who is it?",
+    "search": "Is this person there at all?",
     "attribute": "What are they like?",
     "inversion": "What do they look like?",
     "score_api": "What do scores give away?",

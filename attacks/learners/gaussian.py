@@ -100,6 +100,18 @@ class Matcher:
         left = (axes * ((between - between @ gain) @ axes)).sum(0).clamp_min(0)
         return cls(mean, axes, torch.from_numpy(variances).clamp_min(0), gain @ axes, left)
 
+    def decide(self, clean: Tensor, entries: Tensor) -> Tensor:
+        """Log-likelihood ratios ``(Q, N)`` of clean rows and entries ``(N, D)``, with constants.
+
+        Unlike the cosines of `vectors` they can be compared across queries.
+        """
+        guess = (clean.double() - self.mean) @ self.centre
+        seen = (entries.double() - self.mean) @ self.axes
+        same, other = 1 + self.left, 1 + self.between
+        alone = (seen.square() * (1 / other - 1 / same) + (other / same).log()).sum(1) / 2
+        ratio: Tensor = guess @ (seen / same).T - (guess.square() @ (1 / same))[:, None] / 2 + alone
+        return ratio
+
     def vectors(self, clean: Tensor, entries: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors whose cosine ranks entries by likelihood ratio.
 

@@ -410,6 +410,27 @@ class Truth:
         asked = (codes.double() - self.codes.double().mean(0)) @ left
         return asked.float(), ((rows.double() - self.mean) @ right).float()
 
+    def deciding(self, codes: Tensor, rows: Tensor) -> Tensor:
+        """Log-likelihood ratios ``(Q, M)`` that codes of clean pictures and rows show one person.
+
+        They can be compared across queries, so that one threshold decides who is there at all.
+
+        Args:
+            codes: ``(Q, DIM)``.
+            rows: ``(M, DIM)``.
+        """
+        total = self.spread + self.step * torch.eye(DIM, dtype=torch.float64)
+        left, right, shared = correlate(
+            total, self.between + self.within, self.spread @ self.passed
+        )
+        asked = (codes.double() - self.codes.double().mean(0)) @ left
+        stored = (rows.double() - self.mean) @ right
+        alone = shared.square() / (1 - shared.square())
+        own = [(side.square() @ alone) / 2 for side in (asked, stored)]
+        both = (asked * (shared / (1 - shared.square()))) @ stored.T
+        ratio: Tensor = both - own[0][:, None] - own[1] - (1 - shared.square()).log().sum() / 2
+        return ratio
+
     def naming(self, known: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
         """Log-likelihoods ``(M, P)`` of whom rows ``(M, DIM)`` show, given ``known`` rows of each.
 
@@ -459,7 +480,15 @@ def canonical(left: Tensor, right: Tensor, cross: Tensor) -> tuple[Tensor, Tenso
     """Axes ``(D, D)`` for either side, along which inner products tell what belongs together.
 
     Those of canonical correlation, each weighed by what it tells: the inner product is the part of
-    the likelihood ratio of two Gaussian vectors that depends on both.
+    the likelihood ratio of two Gaussian vectors that depends on both. Arguments as for `correlate`.
+    """
+    first, second, shared = correlate(left, right, cross)
+    weights = (shared / (1 - shared.square())).sqrt()
+    return first * weights, second * weights
+
+
+def correlate(left: Tensor, right: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Axes ``(D, D)`` of canonical correlation for either side, and the correlations ``(D,)``.
 
     Args:
         left: covariance ``(D, D)`` of one side.
@@ -468,9 +497,7 @@ def canonical(left: Tensor, right: Tensor, cross: Tensor) -> tuple[Tensor, Tenso
     """
     roots = [torch.linalg.inv(torch.linalg.cholesky(covariance)).T for covariance in (left, right)]
     first, correlations, second = torch.linalg.svd(roots[0].T @ cross @ roots[1])
-    correlations = correlations.clamp(0, 1 - 1e-9)
-    weights = (correlations / (1 - correlations.square())).sqrt()
-    return roots[0] @ first * weights, roots[1] @ second.T * weights
+    return roots[0] @ first, roots[1] @ second.T, correlations.clamp(0, 1 - 1e-9)
 
 
 def _floor(rows: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ CLASSES = (
     AttackClass(
         name="exfiltration",
         place="55 (ii)",
-        families=("identity", "linkage", "translation", "averaging", "unshift"),
+        families=("identity", "search", "linkage", "translation", "averaging", "unshift"),
         reading="the stored gallery is taken, and its entries are named or linked",
     ),
     AttackClass(

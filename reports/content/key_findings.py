@@ -24,6 +24,8 @@ USEFULNESS = "Usefulness"
 STATEMENTS: Mapping[str, str] = MappingProxyType(
     {
         "top1": "Whoever steals this gallery names {value} of its entries",
+        "tpir": "Whoever searches this gallery for a person finds {value} of those who are there, "
+        "with few false alarms",
         "linkage_rank1": "Whoever holds two releases of this gallery links {value} of the entries",
         "matched_rank1": "Whoever averages several releases finds {value} of the people",
         "denoised_rank1": "Whoever denoises one release finds {value} of the people",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-ROC = "roc"
+DET = "det"
+RATES = {"roc": "true-positive rate", DET: "FNIR"}
+"""Curves of one error rate against another, and what their vertical axis is called."""
 FEW = 6
 """As many places on an axis may each have a tick, and be named one by one in words."""
 SIZE = (3.6, 2.5)
@@ -83,32 +85,41 @@ def _draw(
         if log:
             axes.set_xscale("log")
         _place(axes.xaxis, xs, log=log)
-        if curve.name == ROC and log and max(values) > 0:
-            _roc(axes, xs, [v for v in values if v > 0])
+        shown, least = values, lows
+        if curve.name in RATES and log and max(values) > 0:
+            floor = _rates(axes, xs, [v for v in values if v > 0], RATES[curve.name])
+            # a rate of nothing has no place on a logarithmic axis; it is drawn on its edge
+            shown, least = ([max(v, floor) for v in column] for column in (values, lows))
         elif unit == "fraction":
             axes.set_ylim(0, 1.04)
             axes.set_yticks(*quarters())
-        if curve.name != ROC:
+        if curve.name not in RATES:
             # named at the end where the curve is farther away
             left = chance is not None and abs(values[0] - chance) > abs(values[-1] - chance)
             mark_chance(axes, chance, xs[0] if left else xs[-1], "left" if left else "right")
-        axes.fill_between(xs, lows, highs, color=ACCENT, alpha=0.18, linewidth=0)
+        axes.fill_between(xs, least, highs, color=ACCENT, alpha=0.18, linewidth=0)
         marker = "o" if len(xs) <= FEW else ""
-        axes.plot(xs, values, marker=marker, color=ACCENT, markersize=5, clip_on=False)
+        axes.plot(xs, shown, marker=marker, color=ACCENT, markersize=5, clip_on=False)
         axes.set_xlabel("name0!", color=SOFT)
 
     return svg(draw, salt, [curve.x], SIZE, title=title, description=description)
 
 
-def _roc(axes: "Axes", xs: Sequence[float], values: Sequence[float]) -> None:
-    """Both axes logarithmic: what counts is whom an attack finds at few false alarms."""
-    lowest = 10 ** math.floor(math.log10(min(*xs, *values)))
+def _rates(axes: "Axes", xs: Sequence[float], values: Sequence[float], name: str) -> float:
+    """Both axes logarithmic: what counts is whom an attack finds at few false alarms.
+
+    Returns:
+        The lower edge of the vertical axis.
+    """
+    floor: float = 10 ** math.floor(math.log10(min(*xs, *values)))
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
-        _place(axis, [lowest] * (FEW + 1), log=True, shares=True)
-    axes.set_ylim(lowest, 1.1)
-    axes.plot(xs, xs, color=SOFT, linewidth=1, linestyle=(0, (3, 3)))
-    axes.set_ylabel("true-positive rate", color=SOFT)
+        _place(axis, [floor] * (FEW + 1), log=True, shares=True)
+    axes.set_ylim(floor, 1.1)
+    if name != RATES[DET]:
+        axes.plot(xs, xs, color=SOFT, linewidth=1, linestyle=(0, (3, 3)))
+    axes.set_ylabel(name, color=SOFT)
+    return floor
 
 
 def _place(axis: "Axis", places: Sequence[float], *, log: bool, shares: bool = False) -> None:

@@ -194,3 +194,15 @@ class TestRoc:
         (drawing,) = curve_plots([("none", finding)], "roc")
         ticks = re.findall(r">([\d.]+%)<", drawing.svg)
         assert sorted(set(ticks)) == ["0.1%", "1%", "10%", "100%"]
+
+
+class TestErrorTradeOff:
+    def test_both_axes_are_logarithmic_and_no_chance_line_is_drawn(self):
+        points = ((0.001, 0.6, 0.5, 0.7), (0.01, 0.4, 0.3, 0.5), (1.0, 0.0, 0.0, 0.1))
+        curve = Curve(name="det", metric="fnir", x="FPIR", points=points, log_x=True)
+        report = pictured_record()
+        finding = replace(report.scenarios[0].findings[0], curves=(curve,))
+        (drawing,) = curve_plots([("none", finding)], "det")
+        assert ">FNIR<" in drawing.svg
+        assert {f">{tick}<" in drawing.svg for tick in ("0.1%", "1%", "10%", "100%")} == {True}
+        assert drawing.rows[0] == ("0.001", "60.0%", "50.0% to 70.0%")
