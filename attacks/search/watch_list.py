@@ -13,7 +13,7 @@ from attacks import threat_models
 from attacks.adaptive.averaging import study_release
 from attacks.learners.gaussian import fit_matcher
 from attacks.protocol.asking import worse_result
-from attacks.protocol.publication import held_pictures, own_pictures, release_own
+from attacks.protocol.publication import held_pictures, own_pictures
 from auditor.certification.planting import AMPLITUDE, CELLS, Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -111,7 +111,7 @@ class WatchListNormalised(WatchList):
         own = own_pictures(target, ctx).features
         if len(own) < 2:
             raise UnsupportedTargetError("cosines are normalised by those of two or more others")
-        released = release_own(target, own, ctx.generator("attacks.search.release"))
+        released = target.release(own, ctx.generator("attacks.search.release"))
         others = F.normalize(released, dim=1)
         stored = F.normalize(stored_gallery(target, ctx), dim=1)
         entries = self._levels(stored, F.normalize(own, dim=1))
