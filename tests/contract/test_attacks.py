@@ -144,6 +144,8 @@ SHORT = {
     "attribute_boosting": "the same, and trees are poor at faint linear directions",
 }
 """Attacks that may miss what the reference adversary finds in this small world, and why."""
+FOR_FEW_PEOPLE = ("min_people", "fpir")
+"""What is set by how many people there are, not by how long an attack may take."""
 REFERENCED = [
     pytest.param(name, marks=pytest.mark.slow) if getattr(build(name), "slow", False) else name
     for name in NAMES
@@ -156,7 +158,7 @@ def test_an_attack_finds_most_of_a_faint_leak_or_its_shortfall_is_known(name, tm
     """As the quick preset sets it, where that names it; at chance where there is nothing."""
     preset = preset_defaults("quick")["attacks"].get(name)
     quick = worlds.QUICK.get(name, {})
-    kept = {key: value for key, value in quick.items() if preset is None or key == "min_people"}
+    kept = {key: value for key, value in quick.items() if preset is None or key in FOR_FEW_PEOPLE}
     attack = plugins.build("attacks", name, {**(preset or {}), **kept})
     prover = Prover(worlds.trainable(), worlds.context(tmp_path), REQUIRED)
     power = prover.prove(attack, "none", prover.bare, silent).powers[0]
