@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from auditor.artifacts import plain_yaml
+from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates.gate import Gate, Waiver
 
@@ -191,4 +192,4 @@ def _first(error: ValidationError) -> str:
         known = model.model_fields
         message = "no such key; "
         message += did_you_mean(str(first["loc"][-1]), known, f"there are {', '.join(known)}")
-    return f"{place}: {message}" if place else message
+    return printable(f"{place}: {message}" if place else message)

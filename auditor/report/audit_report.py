@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import ConfigDict, with_config
+
 from auditor.report.finding import Finding
 from auditor.report.measurement import Measurement
 from auditor.report.scenario import Scenario, Score
@@ -25,6 +27,7 @@ class ProbeCheck:
     detail: str
 
 
+@with_config(ConfigDict(allow_inf_nan=False))  # of its parts too, which have no other
 @dataclass(frozen=True, kw_only=True)
 class AuditReport:
     """The whole audit.

@@ -12,12 +12,19 @@ WIDEN = 3.29 / 1.96
 
 
 def upgrade(plain: Any) -> Any:
-    """The same record as a reader of the present schema expects it; anything else as it is."""
+    """The same record as a reader of the present schema expects it; anything else as it is.
+
+    Raises:
+        ValueError: if it says that it is older and is not of that form.
+    """
     if not isinstance(plain, dict) or plain.get("schema") != 1:
         return plain
-    for finding in _findings(plain):
-        if (power := finding.pop("power", None)) is not None:
-            finding["powers"] = [_certificate(power)]
+    try:
+        for finding in _findings(plain):
+            if (power := finding.pop("power", None)) is not None:
+                finding["powers"] = [_certificate(power)]
+    except (LookupError, TypeError, AttributeError):
+        raise ValueError("it is not of the form of schema 1, which it names") from None
     return plain | {"schema": 2}
 
 

@@ -1,6 +1,7 @@
 """Records to JSON and back."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from auditor.report.audit_report import SCHEMA, AuditReport
 from auditor.report.older import upgrade
 
 _ADAPTER = TypeAdapter(AuditReport)
+LONGEST = 1000
+"""Characters of a reason, in which there may be keys of the file."""
 
 
 def dumps(report: AuditReport) -> str:
@@ -38,17 +41,26 @@ def loads(text: str | bytes, source: str = "report") -> AuditReport:
         UsageError: if it is not JSON of this schema.
     """
     try:
-        plain = json.loads(text)
+        plain = json.loads(text, parse_constant=_finite, parse_float=_finite)
         schema = plain.get("schema") if isinstance(plain, dict) else None
         if schema not in (None, *range(1, SCHEMA + 1)):
             raise UsageError(f"{source} has schema {schema}; this version reads up to {SCHEMA}")
         return _ADAPTER.validate_python(upgrade(plain))
     except (ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
-            raise UsageError(f"{source} is not an audit record: {error}") from None
+            said = str(error)[:LONGEST]
+            raise UsageError(f"{source} is not an audit record: {said}") from None
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "top level"
-        raise UsageError(f"{source} is not an audit record: {place}: {first['msg']}") from None
+        said = f"{place}: {first['msg']}"[:LONGEST]
+        raise UsageError(f"{source} is not an audit record: {said}") from None
+
+
+def _finite(number: str) -> float:
+    """A number of a record; no writer of ours leaves NaN or infinity in one."""
+    if math.isfinite(value := float(number)):
+        return value
+    raise ValueError(f"it holds {number[:20]}, which is no finite number")
 
 
 def load(path: Path) -> AuditReport:

@@ -7,6 +7,7 @@ called, so that no code is imported and none is run.
 import io
 import math
 import pickle
+import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -14,10 +15,13 @@ from typing import Any, BinaryIO
 LARGEST = 2**26
 """Bytes of a pickle that is looked into: the tensors themselves lie beside it."""
 DEEPEST = 12
+MOST_STEPS = 2_000_000
+"""Instructions of a pickle that are followed; a tensor in a state dict takes some thirty."""
 
 TENSORS = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor"}
 PARAMETERS = {"torch._utils _rebuild_parameter", "torch._utils _rebuild_parameter_with_state"}
 DICTS = {"collections OrderedDict"}
+REMEMBERING = {"PUT", "BINPUT", "LONG_BINPUT"}
 PLAIN = ("torch._utils _rebuild_", "torch ", "torch.serialization ", "collections OrderedDict")
 """How names begin that a state dict may use."""
 
@@ -63,12 +67,26 @@ def outline(file: BinaryIO, *, pickles: int = 1) -> PickleOutline:
     stream = io.BytesIO(file.read(LARGEST))
     try:
         for _ in range(pickles):
+            _weigh(stream)
             content = _Reader(stream, found.names).load()
     except Exception:  # it is no pickle, or not one that mere weights need
         found.whole = False
     found.names = list(dict.fromkeys(found.names))
     found.tensors = list(_tensors(content, (), set()))
     return found
+
+
+def _weigh(stream: io.BytesIO) -> None:
+    """Refuse the next pickle if following it takes more memory or time than its length explains.
+
+    CPython's unpickler makes room for everything that is remembered below the largest number that
+    is named, so that twenty bytes can ask for gigabytes.
+    """
+    begun, length = stream.tell(), stream.getbuffer().nbytes
+    for step, (code, argument, _) in enumerate(pickletools.genops(stream)):
+        if step > MOST_STEPS or (code.name in REMEMBERING and int(argument or 0) > length):
+            raise pickle.UnpicklingError("more than its length explains")
+    stream.seek(begun)
 
 
 class _Dict(dict[Any, Any]):

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import resource
 import time
 import warnings
 import zipfile
@@ -133,6 +134,19 @@ def test_nothing_is_unpickled(tmp_path):
     assert "refused" in found.opening
     assert "safetensors.torch.save_file" in found.opening
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [b"r\x00\x00\x00\x08", b"p134217728\n", b"\x96" + (2**40).to_bytes(8, "little")],
+    ids=["a memo of gigabytes", "the same in text", "a bytearray of a terabyte"],
+)
+def test_a_pickle_that_asks_for_more_than_its_length_explains(tmp_path, asking):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x05}" + asking + b".")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "its pickle is damaged" in " ".join(inspect(path).notes)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 200_000  # KiB
 
 
 def test_a_pickle_inside_an_exported_program_is_seen(tmp_path):
