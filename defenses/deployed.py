@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from auditor.data.stored import read_gallery
 from auditor.deployment.handover import CLAIMS, GALLERY, ROWS, key_folder
 from auditor.errors import DataError, UsageError
 from auditor.evaluation.claims import apply_defense
+from auditor.plugins.declaring import checked_dataclass
 from auditor.releasing import Written
 from auditor.types import RunContext, Split, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Deployed:
     """Audits the gallery that `audit defend` wrote, row by row.
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
@@ -21,6 +22,7 @@ from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Measurement, PrivacyClaim
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 
@@ -30,7 +32,7 @@ ROUNDING = 1e-9
 """Share of a release's power that is no noise."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Averaging:
     """Denoises a noisy gallery by averaging repeated releases and the entries of one person.
 
@@ -54,16 +56,12 @@ class Averaging:
             query's own camera are left out where the dataset is judged across cameras.
     """
 
-    releases: int = 16
+    releases: PositiveInt = 16
     pool_person: bool = True
 
     family: ClassVar[str] = "averaging"
     adversary: ClassVar[Adversary] = threat_models.COLLECTOR
     headline: ClassVar[str] = "matched_rank1"
-
-    def __post_init__(self) -> None:
-        if self.releases < 1:
-            raise ValueError(f"releases is {self.releases}; the adversary holds at least 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`; needs two auxiliary people."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from attacks import threat_models
@@ -22,6 +23,7 @@ from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.releasing import Composed
 from auditor.report import Adversary, Curve, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is
@@ -31,7 +33,7 @@ FIRST = 100
 GROWTH = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Translation:
     """Translates defended embeddings back to clean ones, names people by them and draws them.
 
@@ -58,9 +60,9 @@ class Translation:
         per_person: reconstructions per attacked person.
     """
 
-    pairs: int | None = None
-    hidden: int = 512
-    epochs: int = 20
+    pairs: Several | None = None
+    hidden: PositiveInt = 512
+    epochs: NonNegativeInt = 20
     image_size: tuple[int, int] = (64, 32)
     pool: int = 16
     per_person: int = 2
@@ -68,12 +70,6 @@ class Translation:
     family: ClassVar[str] = "translation"
     adversary: ClassVar[Adversary] = threat_models.TRANSLATOR
     headline: ClassVar[str] = "translated_rank1"
-
-    def __post_init__(self) -> None:
-        if self.pairs is not None and self.pairs < 2:
-            raise ValueError(f"pairs is {self.pairs}; a map is learned from at least 2")
-        if self.hidden < 1 or self.epochs < 0:
-            raise ValueError("hidden must be at least 1, and epochs not negative")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
@@ -16,12 +17,13 @@ from auditor.certification import controls
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
+from auditor.plugins.declaring import checked_dataclass
 from auditor.releasing import computes_anywhere, draw_release
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, Protection, Release, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Unshift:
     """Undoes a protection of pictures and names the person who was mixed in.
 
@@ -44,17 +46,13 @@ class Unshift:
         epochs: its passes over all publications; 0 leaves it out.
     """
 
-    keys: int = 3
-    hidden: int = 512
-    epochs: int = 10
+    keys: PositiveInt = 3
+    hidden: PositiveInt = 512
+    epochs: NonNegativeInt = 10
 
     family: ClassVar[str] = "unshift"
     adversary: ClassVar[Adversary] = threat_models.UNSHIFTER
     headline: ClassVar[str] = "unshifted_rank1"
-
-    def __post_init__(self) -> None:
-        if self.keys < 1 or self.hidden < 1 or self.epochs < 0:
-            raise ValueError("keys and hidden must be at least 1, and epochs not negative")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

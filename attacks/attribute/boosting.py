@@ -1,6 +1,6 @@
 """What are they like, by boosted trees: the rung above the attribute network."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,10 +12,11 @@ from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import Reading
 from attacks.attribute.sklearn_learners import one_each
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AttributeBoosting(Reading):
     """Reads annotated attributes off stored embeddings by gradient-boosted trees.
 

@@ -1,7 +1,5 @@
 """What are they like? Attributes of people whom the adversary has never seen."""
 
-from dataclasses import dataclass
-
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -12,11 +10,12 @@ from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Learn, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import Reading
 from attacks.learners.standardising import Standardise
+from auditor.plugins.declaring import checked_dataclass
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AttributeClassifier(Reading):
     """Reads annotated attributes (sex, age, clothing, bags) off stored embeddings.
 

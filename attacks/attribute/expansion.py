@@ -1,7 +1,5 @@
 """What are they like, where it shows in no single coordinate, or only faintly."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,6 +11,7 @@ from attacks.attribute.pooling import folds
 from attacks.attribute.reference import Reading
 from attacks.learners.expansion import Expansion
 from auditor.metrics.auc import macro_auc
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 PENALTIES = (1e-9, 1e-6, 1e-3, 1e-1, 1.0, 10.0)
@@ -22,7 +21,7 @@ The least of them reads a direction that varies a ten-thousandth as much as thos
 """
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AttributeExpansion(Reading):
     """Reads annotated attributes off magnitudes, norms and products in stored embeddings.
 

@@ -1,17 +1,16 @@
 """What are they like, with one linear boundary each: the rung below the attribute network."""
 
-from dataclasses import dataclass
-
 from sklearn.linear_model import LogisticRegression
 
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import Reading
 from attacks.attribute.sklearn_learners import one_each
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AttributeLogistic(Reading):
     """Reads annotated attributes off stored embeddings by logistic regression.
 

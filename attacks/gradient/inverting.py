@@ -1,10 +1,10 @@
 """The modern rung: the audited extractor's own gradient, matched in direction under a prior."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torchmetrics.functional.image import total_variation
 
@@ -15,6 +15,7 @@ from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noi
 from auditor.errors import UnsupportedTargetError
 from auditor.models.isolation.network import WorkerNetwork
 from auditor.models.programs import PROGRAMS
+from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -22,7 +23,7 @@ DECAYS = (3 / 8, 5 / 8, 7 / 8)
 """After these shares of the iterations the step shrinks tenfold."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class GradientInversion:
     """Recovers a training picture from the audited extractor's gradient for it.
 
@@ -48,22 +49,18 @@ class GradientInversion:
         threshold_db: PSNR above which a picture counts as recovered.
     """
 
-    images: int = 8
-    iterations: int = 100
+    images: Several = 8
+    iterations: PositiveInt = 100
     lr: float = 0.1
     tv: float = 0.01
-    restarts: int = 1
-    batch_size: int = 8
+    restarts: PositiveInt = 1
+    batch_size: PositiveInt = 8
     threshold_db: float = 18.0
 
     family: ClassVar[str] = "gradient"
     adversary: ClassVar[Adversary] = threat_models.PARTICIPANT
     headline: ClassVar[str] = "recovered"
     name: ClassVar[str] = "gradient_inversion"
-
-    def __post_init__(self) -> None:
-        if self.images < 2 or min(self.iterations, self.restarts, self.batch_size) < 1:
-            raise ValueError("images must be at least 2, every other count at least 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`; needs an extractor whose parameters can be reached."""

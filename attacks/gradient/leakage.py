@@ -1,11 +1,11 @@
 """Deep leakage: the picture whose gradient is the shared one, by L-BFGS on the distance."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
@@ -13,6 +13,7 @@ from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
 from attacks.gradient.trial import Found, choose_victims, in_batches, score_recovery
 from attacks.gradient.worlds import in_the_clear, trained_on_noise
+from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -22,7 +23,7 @@ MATCHED = 1e-9
 """A picture is done when its gradient is this close, as a squared relative distance."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Dlg:
     """Recovers a training picture and its label from the gradient that a client shares.
 
@@ -51,24 +52,19 @@ class Dlg:
         threshold_db: PSNR above which a picture counts as recovered.
     """
 
-    images: int = 32
+    images: Several = 32
     image_size: tuple[int, int] = (32, 32)
-    iterations: int = 200
+    iterations: PositiveInt = 200
     lr: float = 1.0
-    history: int = 100
-    restarts: int = 1
-    batch_size: int = 32
+    history: PositiveInt = 100
+    restarts: PositiveInt = 1
+    batch_size: PositiveInt = 32
     threshold_db: float = 30.0
 
     family: ClassVar[str] = "gradient"
     adversary: ClassVar[Adversary] = threat_models.PARTICIPANT
     headline: ClassVar[str] = "recovered"
     name: ClassVar[str] = "dlg"
-
-    def __post_init__(self) -> None:
-        counts = (self.iterations, self.history, self.restarts, self.batch_size)
-        if self.images < 2 or min(counts) < 1:
-            raise ValueError("images must be at least 2, every other count at least 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`; needs two people in the gallery."""
@@ -144,7 +140,7 @@ class Dlg:
         return pixels.reshape(shape), logits.softmax(1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Idlg(Dlg):
     """Recovers a training picture from the gradient that a client shares, its label by sign.
 

@@ -14,6 +14,7 @@ from attacks.identity.naming import Naming
 from attacks.learners.standardising import Standardise
 from attacks.protocol.closed_set import BLOCK, Sides, put_aside, score_naming, split_gallery
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
@@ -24,7 +25,7 @@ FIRM = 1.0
 """A weight decay as strong as this is tried as well."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityClassifier(Naming):
     """Names the person behind a stolen embedding with a softmax classifier.
 

@@ -1,7 +1,5 @@
 """Who is this, in closed form: the rung below the trained identity classifiers."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,10 +9,11 @@ from attacks.learners.people import PersonMeans, covariance_within
 from attacks.protocol.closed_set import score_names, split_gallery
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityLda(Naming):
     """Names the person behind a stolen embedding by linear discriminant analysis.
 

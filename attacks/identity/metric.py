@@ -1,16 +1,17 @@
 """Who is this, by a metric that auxiliary people taught: linear in the features or not."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from attacks.identity.naming import Naming
 from attacks.identity.plda import name_by_model
 from attacks.learners.metric import Contrast, learn_metric
 from attacks.learners.plda import Own
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityMetric(Naming):
     """Names the person behind a stolen embedding by a metric learned from other people.
 

@@ -1,17 +1,17 @@
 """What attacks share that name people by their known entries."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from attacks import threat_models
 from attacks.protocol.closed_set import Sides, score_names, split_gallery
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Naming:
     """Which entries' names are known, and who could name the others best.
 

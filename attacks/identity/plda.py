@@ -1,7 +1,5 @@
 """Who is this, by a model of how people differ: the rung beside linear discriminant analysis."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from attacks.identity.naming import Naming
@@ -10,10 +8,11 @@ from attacks.learners.plda import Own, Plda, Prepare, Suspects, study
 from attacks.learners.standardising import Standardise
 from attacks.protocol.closed_set import score_naming, split_gallery
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityPlda(Naming):
     """Names the person behind a stolen embedding by how people differ from one another.
 

@@ -1,6 +1,5 @@
 """Who is this, by the plain probes of the field: a linear one and one with a hidden layer."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
@@ -8,11 +7,12 @@ from torch import nn
 from attacks import threat_models
 from attacks.identity.classifier import train_and_name
 from attacks.identity.naming import Naming
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityLinear(Naming):
     """Names the person behind a stolen embedding by softmax regression.
 
@@ -47,7 +47,7 @@ class IdentityLinear(Naming):
         return nn.Linear(dim, classes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityMlp(Naming):
     """Names the person behind a stolen embedding by a network with one hidden layer.
 

@@ -1,6 +1,5 @@
 """Is the person I hold a picture of in there? Retrieval of mixed identities."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -14,11 +13,12 @@ from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import Retrieval
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityRetrieval:
     """Finds a person in a protected gallery by an original picture of them.
 

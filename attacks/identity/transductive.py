@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeInt
 from torch import Tensor
 
 from attacks.identity.naming import Naming
@@ -14,13 +15,14 @@ from attacks.learners.plda import Own, Plda, Suspects
 from attacks.learners.standardising import Standardise
 from attacks.protocol.closed_set import BLOCK, put_aside, score_naming, split_gallery
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 CELLS = 20_000_000
 """As many likenesses are held at a time."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityTransductive(Naming):
     """Names the person behind a stolen embedding by way of the entries that resemble it.
 
@@ -42,12 +44,8 @@ class IdentityTransductive(Naming):
         neighbours: an entry hears of its names, at most.
     """
 
-    rounds: int = 10
-    neighbours: int = 8
-
-    def __post_init__(self) -> None:
-        if self.rounds < 0 or self.neighbours < 0:
-            raise ValueError("rounds and neighbours must not be negative")
+    rounds: NonNegativeInt = 10
+    neighbours: NonNegativeInt = 8
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -1,11 +1,12 @@
 """A composite picture, as a police artist makes one: parts of people who look alike."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
@@ -15,6 +16,7 @@ from attacks.inversion.reference import draw_people
 from attacks.protocol.asking import Asking, ask_every_way
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
@@ -22,7 +24,10 @@ SOFTNESS = 0.015
 """Width of a seam between two parts, as a share of the height."""
 
 
-@dataclass(frozen=True, kw_only=True)
+_Cut = Annotated[float, Field(gt=0, lt=1)]
+
+
+@checked_dataclass
 class Composite:
     """Puts a picture together from parts of own pictures until it embeds like the stolen entry.
 
@@ -48,21 +53,15 @@ class Composite:
     """
 
     image_size: tuple[int, int] = (64, 32)
-    cuts: tuple[float, ...] = (0.125, 0.5)
-    candidates: int = 16
-    rounds: int = 1
-    pool: int = 16
-    per_person: int = 1
+    cuts: tuple[_Cut, ...] = (0.125, 0.5)
+    candidates: PositiveInt = 16
+    rounds: NonNegativeInt = 1
+    pool: NonNegativeInt = 16
+    per_person: PositiveInt = 1
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.COMPOSER
     headline: ClassVar[str] = "reid_rank1"
-
-    def __post_init__(self) -> None:
-        if not all(0 < cut < 1 for cut in self.cuts):
-            raise ValueError(f"cuts {self.cuts} are not shares of the height between 0 and 1")
-        if self.candidates < 1 or self.rounds < 0:
-            raise ValueError("candidates must be at least 1, rounds at least 0")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

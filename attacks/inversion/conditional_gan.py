@@ -1,12 +1,12 @@
 """What did they look like? Pictures drawn back from stored embeddings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -14,20 +14,21 @@ from torch.optim.swa_utils import AveragedModel
 from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
-from attacks.inversion.networks import Critic, Inverter, doublings
+from attacks.inversion.networks import Critic, DoubledSize, Inverter
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Positive, checked_dataclass
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class GanInversion:
     """Draws the person's picture from a stolen embedding with a conditional GAN.
 
@@ -63,11 +64,11 @@ class GanInversion:
         per_person: reconstructions per attacked person.
     """
 
-    image_size: tuple[int, int] = (64, 32)
-    width: int = 24
-    epochs: int = 12
-    batch_size: int = 64
-    lr: float = 1e-3
+    image_size: DoubledSize = (64, 32)
+    width: PositiveInt = 24
+    epochs: NonNegativeInt = 12
+    batch_size: PositiveInt = 64
+    lr: Positive = 1e-3
     pixel: float = 1.0
     perceptual: float = 1.0
     matching: float = 0.5
@@ -76,16 +77,13 @@ class GanInversion:
     consistency_every: int = 8
     consistency_batch: int = 16
     ema: float = 0.99
-    pool: int = 16
-    per_person: int = 2
+    pool: NonNegativeInt = 16
+    per_person: PositiveInt = 2
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.GRADIENT_DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        doublings(self.image_size)
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

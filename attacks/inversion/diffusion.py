@@ -1,12 +1,12 @@
 """The generative rung: pictures are sampled given the embedding, and the best of several kept."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DModel
+from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
-from attacks.inversion.networks import doublings
+from attacks.inversion.networks import DoubledSize
 from attacks.inversion.pooling import pooled_gallery
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
@@ -23,6 +23,7 @@ from attacks.learners.standardising import Standardise
 from attacks.protocol.asking import ways_of_asking
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Positive, checked_dataclass
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
@@ -31,7 +32,7 @@ from auditor.types import AttackResult, RunContext, Target
 NOISE_LEVELS = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Diffusion:
     """Samples pictures of the person with a diffusion model conditioned on a stolen embedding.
 
@@ -62,27 +63,24 @@ class Diffusion:
         per_person: reconstructions per attacked person.
     """
 
-    image_size: tuple[int, int] = (64, 32)
-    width: int = 32
-    epochs: int = 20
-    batch_size: int = 64
-    lr: float = 1e-3
+    image_size: DoubledSize = (64, 32)
+    width: PositiveInt = 32
+    epochs: NonNegativeInt = 20
+    batch_size: PositiveInt = 64
+    lr: Positive = 1e-3
     drop: float = 0.1
     ema: float = 0.99
     steps: int = 12
     strength: float = 0.6
     guidance: float = 1.5
     samples: int = 4
-    pool: int = 16
-    per_person: int = 1
+    pool: NonNegativeInt = 16
+    per_person: PositiveInt = 1
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        doublings(self.image_size)
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -1,7 +1,6 @@
 """The historical rung: a fully connected GAN that nothing ties to the picture it inverts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytorch_lightning as pl
@@ -15,6 +14,7 @@ from attacks.inversion.reconstruction import auxiliary_pairs, judge_reconstructi
 from attacks.inversion.reference import draw_people
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import checked_dataclass
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit
@@ -23,7 +23,7 @@ from auditor.types import AttackResult, Release, RunContext, Target
 SIZE = (64, 64)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class FullyConnectedGan:
     """Draws pictures from embeddings with the fully connected GAN of an early study, as printed.
 

@@ -1,30 +1,31 @@
 """The rung whose only question is: would a re-ID network take this for the same person?"""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency
-from attacks.inversion.networks import Inverter, doublings
+from attacks.inversion.networks import DoubledSize, Inverter
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Positive, checked_dataclass
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityDecoder:
     """Draws the person's picture with a decoder that is taught by a re-ID network alone.
 
@@ -49,23 +50,20 @@ class IdentityDecoder:
         per_person: reconstructions per attacked person.
     """
 
-    image_size: tuple[int, int] = (64, 32)
-    width: int = 24
-    epochs: int = 5
+    image_size: DoubledSize = (64, 32)
+    width: PositiveInt = 24
+    epochs: NonNegativeInt = 5
     surrogate_epochs: int = 3
-    batch_size: int = 64
-    lr: float = 2e-3
+    batch_size: PositiveInt = 64
+    lr: Positive = 2e-3
     consistency: float = 1.0
-    pool: int = 16
-    per_person: int = 2
+    pool: NonNegativeInt = 16
+    per_person: PositiveInt = 2
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        doublings(self.image_size)
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -1,28 +1,29 @@
 """The plain rung: a small decoder trained on squared error alone."""
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from attacks import threat_models
-from attacks.inversion.networks import SEED_SIZE, doublings, three_step_decoder
+from attacks.inversion.networks import SEED_SIZE, DoubledSize, three_step_decoder
 from attacks.inversion.reconstruction import auxiliary_pairs, judge_reconstructions
 from attacks.inversion.reference import draw_people
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Positive, checked_dataclass
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.training import Batches, fit
 from auditor.types import AttackResult, Release, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MseDecoder:
     """Draws the person's picture from a stolen embedding with a decoder trained on squared error.
 
@@ -45,20 +46,17 @@ class MseDecoder:
         per_person: reconstructions per attacked person.
     """
 
-    image_size: tuple[int, int] = (64, 32)
-    width: int = 128
-    epochs: int = 10
-    batch_size: int = 64
-    lr: float = 1e-3
-    per_person: int = 2
+    image_size: DoubledSize = (64, 32)
+    width: PositiveInt = 128
+    epochs: NonNegativeInt = 10
+    batch_size: PositiveInt = 64
+    lr: Positive = 1e-3
+    per_person: PositiveInt = 2
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
     slow: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        doublings(self.image_size)
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

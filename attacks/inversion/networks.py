@@ -10,8 +10,11 @@ For a 64×32 picture and ``width = 32``::
                ─▶ the feature it reads off the picture
 """
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -33,6 +36,15 @@ def doublings(size: tuple[int, int]) -> int:
             "choose 32×16, 64×32, 128×64 or 256×128"
         )
     return times
+
+
+def _doubled(size: tuple[int, int]) -> tuple[int, int]:
+    doublings(size)
+    return size
+
+
+DoubledSize = Annotated[tuple[int, int], AfterValidator(_doubled)]
+"""(height, width) that `SEED_SIZE` reaches by doubling."""
 
 
 def three_step_decoder(inputs: int, width: int, size: tuple[int, int]) -> nn.Sequential:

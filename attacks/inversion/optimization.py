@@ -1,6 +1,6 @@
 """The white-box rung: a picture is changed until the extractor says what was stolen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from auditor.certification.planting import Planted
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -29,7 +30,7 @@ SHIFT = 4
 """Pixels by which the extractor's view is moved at random, up and down, left and right."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Optimization:
     """Changes a lookalike's picture by gradient descent until it embeds like the stolen entry.
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
@@ -18,6 +19,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -26,7 +28,7 @@ MAX_PEOPLE = 2000
 """As many people take part in the permutation test; it compares each with each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Linkage:
     """Links a person's entries across two independently protected releases of the gallery.
 
@@ -49,16 +51,12 @@ class Linkage:
             the audited extractor again. ``target`` is the audited model before its defense.
     """
 
-    pairs: int = 50_000
+    pairs: PositiveInt = 50_000
     second_model: str = ""
 
     family: ClassVar[str] = "linkage"
     adversary: ClassVar[Adversary] = threat_models.LINKER
     headline: ClassVar[str] = "linkage_rank1"
-
-    def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ValueError("pairs must be at least 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

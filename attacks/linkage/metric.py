@@ -1,14 +1,15 @@
 """Is this the same person? Linking two releases by a metric that auxiliary people taught."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from attacks.learners.metric import Contrast, learn_metric
 from attacks.linkage.plda import LinkageByModel, link_by_model, own_people
 from auditor.embedding import stored_gallery
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class LinkageMetric(LinkageByModel):
     """Links a person's entries across two releases by a metric learned from other people.
 

@@ -1,9 +1,9 @@
 """Is this the same person? Linking two releases in the directions in which people differ."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from pydantic import PositiveInt
 
 from attacks import threat_models
 from attacks.learners.plda import Own, Plda, Prepare, study
@@ -12,11 +12,12 @@ from attacks.linkage.cosine import link_people, notes_on, score_linkage, second_
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class LinkageByModel:
     """What rungs share that learn from auxiliary people how a person's entries differ.
 
@@ -24,22 +25,18 @@ class LinkageByModel:
         pairs: at most so many mated, and so many non-mated, pairs are scored for ``d_sys``.
     """
 
-    pairs: int = 50_000
+    pairs: PositiveInt = 50_000
 
     family: ClassVar[str] = "linkage"
     adversary: ClassVar[Adversary] = threat_models.INFORMED_LINKER
     headline: ClassVar[str] = "linkage_rank1"
-
-    def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ValueError("pairs must be at least 1")
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Entries of both releases, by what they tell of one person where all moments are known."""
         return link_people(planted, planted.target.extractor, self.pairs, ctx)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class LinkagePlda(LinkageByModel):
     """Links a person's entries across two releases in the directions in which people differ.
 

@@ -1,7 +1,8 @@
 """Was this person trained on? By how little a changed picture moves its feature."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from pydantic import PositiveInt
 
 from attacks import threat_models
 from attacks.membership.candidates import candidates_of
@@ -9,11 +10,12 @@ from attacks.membership.controls import null_memory, planted_memory
 from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import CHANGES, consistency, per_person
 from attacks.membership.views import in_every_view
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MembershipAugmentation:
     """Tells whom a model was trained on by how little flips, crops, light and blur move a feature.
 
@@ -29,15 +31,11 @@ class MembershipAugmentation:
         per_person: at most so many pictures of each person are queried.
     """
 
-    per_person: int = 6
+    per_person: PositiveInt = 6
 
     family: ClassVar[str] = "membership"
     adversary: ClassVar[Adversary] = threat_models.PERTURBER
     headline: ClassVar[str] = HEADLINE
-
-    def __post_init__(self) -> None:
-        if self.per_person < 1:
-            raise ValueError(f"per_person is {self.per_person}; a person needs at least 1 picture")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -1,7 +1,8 @@
 """Was this person trained on? By how tightly a model packs their pictures, without learning."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from pydantic import PositiveInt
 
 from attacks import threat_models
 from attacks.membership.candidates import candidates_of
@@ -10,11 +11,12 @@ from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import compactness, nearness, per_person
 from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MembershipCompactness:
     """Tells whom a model was trained on by how tightly it packs a person, and how far from others.
 
@@ -32,15 +34,11 @@ class MembershipCompactness:
         neighbours: nearest pictures of strangers that make up the surroundings.
     """
 
-    neighbours: int = 10
+    neighbours: PositiveInt = 10
 
     family: ClassVar[str] = "membership"
     adversary: ClassVar[Adversary] = threat_models.OBSERVER
     headline: ClassVar[str] = HEADLINE
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ValueError(f"neighbours is {self.neighbours}; surroundings need at least 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -1,9 +1,10 @@
 """Was this person trained on? By a likelihood ratio learned from extractors of one's own."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
@@ -15,13 +16,14 @@ from attacks.membership.shadows import train_shadow
 from attacks.membership.statistics import compactness, consistency, nearness, per_person
 from attacks.membership.views import in_every_view
 from auditor.feature_cache import FeatureCache
+from auditor.plugins.declaring import Positive, Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Target
 
 NEIGHBOURS = 10
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MembershipLira:
     """Tells whom a model was trained on by a likelihood ratio learned from shadow extractors.
 
@@ -48,23 +50,17 @@ class MembershipLira:
         per_person: at most so many pictures of each person are queried.
     """
 
-    shadows: int = 4
-    epochs: int = 20
-    batch_size: int = 64
-    lr: float = 3e-3
+    shadows: PositiveInt = 4
+    epochs: NonNegativeInt = 20
+    batch_size: PositiveInt = 64
+    lr: Positive = 3e-3
     width: int = 16
     image_size: tuple[int, int] = (64, 32)
-    per_person: int = 6
+    per_person: Several = 6
 
     family: ClassVar[str] = "membership"
     adversary: ClassVar[Adversary] = threat_models.SHADOW_TRAINER
     headline: ClassVar[str] = HEADLINE
-
-    def __post_init__(self) -> None:
-        if self.shadows < 1:
-            raise ValueError(f"shadows is {self.shadows}; a likelihood ratio needs at least 1")
-        if self.per_person < 2:
-            raise ValueError(f"per_person is {self.per_person}; compactness needs at least 2")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -1,6 +1,5 @@
 """Was this person trained on? By likeness to strangers, learned from examples."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -17,6 +16,7 @@ from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import per_person
 from attacks.membership.views import in_every_view
 from auditor.embedding import features_of
+from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
@@ -25,7 +25,7 @@ LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 1
 """Quantiles that stand for a distribution of similarities; strangers who look alike are on top."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MembershipSimilarity:
     """Tells whom a model was trained on by the distribution of similarities to strangers.
 
@@ -49,16 +49,12 @@ class MembershipSimilarity:
     """
 
     known_share: float = 0.5
-    anchors: int = 2000
+    anchors: Several = 2000
     inverse_penalty: float = 0.01
 
     family: ClassVar[str] = "membership"
     adversary: ClassVar[Adversary] = threat_models.PARTLY_TOLD
     headline: ClassVar[str] = HEADLINE
-
-    def __post_init__(self) -> None:
-        if self.anchors < 2:
-            raise ValueError(f"anchors is {self.anchors}; a distribution needs at least 2")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

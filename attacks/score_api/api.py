@@ -60,15 +60,3 @@ class ScoreApi:
         worst = scores.topk(min(self.top_k, len(self.gallery)), dim=1).values[:, -1:]
         shown = scores.gather(1, entries)
         return shown.masked_fill(shown < worst, torch.nan)
-
-
-def check_api(decimals: int | None, top_k: int | None) -> None:
-    """Refuse a service that shows nothing.
-
-    Raises:
-        ValueError: naming the parameter.
-    """
-    if decimals is not None and decimals < 1:
-        raise ValueError(f"decimals is {decimals}; a score needs at least 1")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; at least the best entry is shown")

@@ -1,17 +1,18 @@
 """What did they look like? Pictures found by asking how similar they are."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
 from attacks.inversion.reconstruction import choose, judge_pictures
 from attacks.inversion.scoring import Trial, score_identity
 from attacks.protocol.asking import Asking, ask_every_way
-from attacks.score_api.api import ScoreApi, check_api
+from attacks.score_api.api import ScoreApi
 from attacks.score_api.budget import budget_curve, halvings
 from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
 from attacks.score_api.decoys import with_decoys
@@ -21,6 +22,7 @@ from auditor.certification.controls import planted_target
 from auditor.data.images import eight_bit
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.report import Adversary, Curve
 from auditor.types import AttackResult, RunContext, Target
 
@@ -28,7 +30,10 @@ SMALLEST = 16
 """Pixels along either side of a picture that can be judged."""
 
 
-@dataclass(frozen=True, kw_only=True)
+_Side = Annotated[int, Field(ge=SMALLEST)]
+
+
+@checked_dataclass
 class ScoreClimbing:
     """Draws the person's picture by hill climbing on a service's similarity scores.
 
@@ -57,14 +62,14 @@ class ScoreClimbing:
         step: first step of the search, in standard deviations of own pictures.
     """
 
-    people: int = 20
-    queries: int = 2000
-    starts: int = 400
-    decimals: int | None = None
-    top_k: int | None = None
-    image_size: tuple[int, int] = (64, 32)
-    directions: int = 160
-    population: int = 16
+    people: Several = 20
+    queries: PositiveInt = 2000
+    starts: PositiveInt = 400
+    decimals: PositiveInt | None = None
+    top_k: PositiveInt | None = None
+    image_size: tuple[_Side, _Side] = (64, 32)
+    directions: Several = 160
+    population: Annotated[int, Field(ge=4)] = 16
     step: float = 0.3
 
     family: ClassVar[str] = "inversion"
@@ -72,17 +77,10 @@ class ScoreClimbing:
     headline: ClassVar[str] = "reid_rank1"
 
     def __post_init__(self) -> None:
-        check_api(self.decimals, self.top_k)
-        if min(self.image_size) < SMALLEST:
-            raise ValueError(f"image_size is {self.image_size}; both sides need {SMALLEST} pixels")
-        if self.people < 2:
-            raise ValueError(f"people is {self.people}; the blind floor swaps two of them")
-        if not 1 <= self.starts <= self.queries:
+        if self.starts > self.queries:
             raise ValueError(
                 f"starts is {self.starts} and queries {self.queries}; starts are some of them"
             )
-        if self.population < 4 or self.directions < 2:
-            raise ValueError("population must be at least 4 and directions at least 2")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`; needs pictures of two auxiliary people."""

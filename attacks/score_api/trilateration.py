@@ -7,6 +7,7 @@ import numpy as np
 import scipy.linalg
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import Ridge
 from torch import Tensor
@@ -15,12 +16,13 @@ from attacks import threat_models
 from attacks.adaptive.averaging import found_by
 from attacks.protocol.publication import held_pictures, own_pictures
 from attacks.protocol.reference import find_people
-from attacks.score_api.api import ScoreApi, check_api
+from attacks.score_api.api import ScoreApi
 from attacks.score_api.budget import budget_curve, halvings
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Measurement
 from auditor.types import AttackResult, RunContext, Target
 
@@ -28,7 +30,7 @@ FLOAT = float(np.finfo(np.float32).eps)
 """The error of a score that is not rounded."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class ScoreTrilateration:
     """Recovers stored embeddings from the similarity scores of a few hundred pictures.
 
@@ -53,18 +55,13 @@ class ScoreTrilateration:
             always. What a hidden score rules out is not used.
     """
 
-    queries: int = 512
-    decimals: int | None = None
-    top_k: int | None = None
+    queries: PositiveInt = 512
+    decimals: PositiveInt | None = None
+    top_k: PositiveInt | None = None
 
     family: ClassVar[str] = "score_api"
     adversary: ClassVar[Adversary] = threat_models.INFORMED_CUSTOMER
     headline: ClassVar[str] = "matched_rank1"
-
-    def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise ValueError(f"queries is {self.queries}; one picture must be submitted at least")
-        check_api(self.decimals, self.top_k)
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -4,13 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 
 from auditor.errors import UsageError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from auditor.plugins.declaring import Positive, Several, Share, Weight
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -42,10 +47,10 @@ class Recipe:
         precision: ``auto`` is bfloat16 where the device multiplies it, else float32.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 60
-    steps: Annotated[int, Field(ge=0)] = 0
-    people: Annotated[int, Field(ge=2)] = 16
-    views: Annotated[int, Field(ge=2)] = 4
+    epochs: PositiveInt = 60
+    steps: NonNegativeInt = 0
+    people: Several = 16
+    views: Several = 4
     lr: Positive = 3.5e-4
     head_lr: Positive = 1.0
     weight_decay: Weight = 5e-4

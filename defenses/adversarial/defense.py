@@ -1,14 +1,17 @@
 """Adversarial retraining as a plug-in; its own reverser is judged beside the audit's fresh ones."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from attacks.inversion.networks import doublings
+from pydantic import PositiveInt
+
+from attacks.inversion.networks import DoubledSize
 from attacks.inversion.reconstruction import judge_reconstructions
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.plugins.declaring import Positive, Weight, checked_dataclass
 from auditor.report import Finding
 from auditor.training import train_reid
 from auditor.training.learner import identity_dims
@@ -17,7 +20,7 @@ from defenses.adversarial.game import ReversalGame, Reverser, Rules
 from defenses.retrain import Retraining, Seen, retrainable
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AdversarialRetraining(Retraining):
     """Retrains the extractor against a GAN that learns to draw pictures from its features.
 
@@ -55,28 +58,16 @@ class AdversarialRetraining(Retraining):
 
     softmax: float = 1.0
     goal: Literal["wrong", "mean"] = "mean"
-    strength: float = 1.0
-    period: int = 20
-    turns: int = 1
-    image_size: tuple[int, int] = (64, 32)
-    width: int = 16
-    reverser_lr: float = 1e-3
-    pixel: float = 1.0
-    perceptual: float = 1.0
-    matching: float = 0.5
-    realness: float = 0.02
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        doublings(self.image_size)
-        for name in ("strength", "pixel", "perceptual", "matching", "realness"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative")
-        for name in ("period", "turns", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        if not self.reverser_lr > 0:
-            raise ValueError("reverser_lr must be positive")
+    strength: Weight = 1.0
+    period: PositiveInt = 20
+    turns: PositiveInt = 1
+    image_size: DoubledSize = (64, 32)
+    width: PositiveInt = 16
+    reverser_lr: Positive = 1e-3
+    pixel: Weight = 1.0
+    perceptual: Weight = 1.0
+    matching: Weight = 0.5
+    realness: Weight = 0.02
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`.

@@ -1,13 +1,15 @@
 """Stage one of PEPR-Net as a plug-in, with every row of its ablation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+from pydantic import PositiveInt
 from torch import nn
 
-from attacks.inversion.networks import doublings
+from attacks.inversion.networks import DoubledSize
 from auditor.models.extractor import CardedExtractor
+from auditor.plugins.declaring import Several, Weight, checked_dataclass
 from auditor.training import train_reid
 from auditor.training.learner import identity_dims
 from auditor.training.sampler import pictures
@@ -18,7 +20,7 @@ from defenses.deid.identity import Naming, Rivalry
 from defenses.retrain import Retraining, retrainable
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Deid(Retraining):
     """Retrains the extractor to redraw a de-identified picture and to leave identity undecided.
 
@@ -49,11 +51,11 @@ class Deid(Retraining):
 
     decoder: Literal[Drawn, "none"] = "pixelated"
     adversary: Literal[Rivalry, "none"] = "alternating"
-    de_id: float = 0.1
-    adv_id: float = 0.001
-    detail: int = 4
-    image_size: tuple[int, int] = (64, 32)
-    width: int = 64
+    de_id: Weight = 0.1
+    adv_id: Weight = 0.001
+    detail: PositiveInt = 4
+    image_size: DoubledSize = (64, 32)
+    width: Several = 64
     squared_error: Reduction = "mean"
 
     rows: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -66,16 +68,6 @@ class Deid(Retraining):
         "proposed (1 stage)": {"decoder": "pixelated", "adversary": "joint"},
     }
     """Row of Table 1 -> parameters."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        doublings(self.image_size)
-        for name in ("de_id", "adv_id"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative")
-        for name in ("detail", "width"):
-            if getattr(self, name) < (1 if name == "detail" else 2):
-                raise ValueError(f"{name} is {getattr(self, name)}, which is too small")
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`; raises DataError if fewer than two people can be shown."""

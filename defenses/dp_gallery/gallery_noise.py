@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from auditor.embedding import features_of
 from auditor.errors import UsageError
 from auditor.metrics.dp import verdict
+from auditor.plugins.declaring import Positive, Probability, checked_dataclass
 from auditor.releasing import Composed
 from auditor.report import (
     AuditedEpsilon,
@@ -37,7 +39,7 @@ PEPR_SHARE, PEPR_POWER = 0.75, 0.2
 """σ / σ_dataset at a claimed ε of 1, and how slowly it grows below: see `GalleryNoise`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class GalleryNoise:
     """Adds calibrated noise to every stored gallery feature.
 
@@ -77,31 +79,23 @@ class GalleryNoise:
         confidence: of the lower bound that this proves.
     """
 
-    epsilon: float = 300.0
-    delta: float = 1e-5
+    epsilon: Positive = 300.0
+    delta: Probability = 1e-5
     mechanism: Literal["gaussian", "laplace"] = "gaussian"
     calibration: Literal["analytic", "classic", "pepr"] = "analytic"
     clip: Clip = "unit"
     unit: Literal["image", "identity"] = "image"
-    images_per_identity: int | None = None
-    releases: int = 1
+    images_per_identity: PositiveInt | None = None
+    releases: PositiveInt = 1
     sticky: bool = False
-    trials: int = 20_000
-    confidence: float = 0.95
+    trials: Annotated[int, Field(ge=200)] = 20_000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
     def __post_init__(self) -> None:
-        if not (0 < self.epsilon < math.inf and 0 < self.delta < 1 and self.releases >= 1):
-            raise ValueError("epsilon must be positive, delta in (0, 1), releases at least 1")
-        if self.images_per_identity is not None and self.images_per_identity < 1:
-            raise ValueError("images_per_identity must be at least 1, or left out")
-        if isinstance(self.clip, int | float) and not 0 < self.clip < math.inf:
-            raise ValueError(f"clip is {self.clip}; it must be a positive norm, unit or none")
         if self.clip == "none" and self.calibration != "pepr":
             raise ValueError("clip: none bounds nothing that noise could be calibrated to")
         if self.mechanism == "laplace" and self.calibration != "analytic":
             raise ValueError(f"calibration: {self.calibration} is for Gaussian noise")
-        if self.trials < 200 or not 0.5 < self.confidence < 1:
-            raise ValueError("trials must be at least 200, confidence between 0.5 and 1")
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`; raises UsageError for a delta that protects nobody."""

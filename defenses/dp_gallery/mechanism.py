@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from auditor.plugins.declaring import Positive
 from defenses.dp_gallery.noise import Noise, Rows
 
-Clip = float | Literal["unit", "none"]
+Clip = Positive | Literal["unit", "none"]
 """Unit norm for every row; at most this L2 norm; or rows as they are."""
 
 

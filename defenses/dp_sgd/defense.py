@@ -1,11 +1,14 @@
 """The defense: which people are learned from, with how much noise, and what is then claimed."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
 
 from auditor.errors import UsageError
 from auditor.models.extractor import CardedExtractor
+from auditor.plugins.declaring import Positive, Probability, Weight, checked_dataclass
 from auditor.report import AuditedEpsilon
 from auditor.training.sampler import Pictures, pictures
 from auditor.types import RunContext, Target
@@ -23,7 +26,7 @@ NO_TRIPLETS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class DpSgd:
     """Retrains the extractor with noisy gradients, so that no training person shows in it.
 
@@ -62,37 +65,25 @@ class DpSgd:
 
     trains_model: ClassVar[bool] = True
 
-    epsilon: float = 8.0
-    noise_multiplier: float | None = None
-    delta: float = 1e-5
+    epsilon: Positive = 8.0
+    noise_multiplier: Weight | None = None
+    delta: Probability = 1e-5
     unit: Literal["image", "identity"] = "image"
-    views: int = 4
-    epochs: int = 20
-    batch: int = 64
-    lr: float = 1e-3
-    clip: float = 1.0
+    views: PositiveInt = 4
+    epochs: PositiveInt = 20
+    batch: PositiveInt = 64
+    lr: Positive = 1e-3
+    clip: Positive = 1.0
     scratch: bool = True
-    runs: int = 1
+    runs: PositiveInt = 1
     randomness: Literal["secret", "seed"] = "secret"
-    canaries: int = 100
-    chunk: int = 32
+    canaries: NonNegativeInt = 100
+    chunk: PositiveInt = 32
     triplet: float = 0.0
 
     def __post_init__(self) -> None:
         if self.triplet:
             raise ValueError(NO_TRIPLETS)
-        if self.noise_multiplier is not None and not 0 <= self.noise_multiplier < math.inf:
-            raise ValueError("noise_multiplier must not be negative, or be left out")
-        if not 0 < self.delta < 1:
-            raise ValueError("delta must lie between 0 and 1")
-        for name in ("epsilon", "lr", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive")
-        if self.canaries < 0:
-            raise ValueError("canaries must not be negative")
-        for name in ("views", "epochs", "batch", "runs", "chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`.

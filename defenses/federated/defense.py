@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from auditor.errors import UnsupportedTargetError
 from auditor.models.extractor import CardedExtractor
+from auditor.plugins.declaring import Positive, Several, Weight, checked_dataclass
 from auditor.training import Recipe, train_reid
 from auditor.types import RunContext, Split, Target, silent
 from defenses.federated.averaging import average
@@ -17,7 +19,7 @@ from defenses.retrain import retrainable
 from defenses.retrain.reset import draw_anew
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Federated:
     """Retrains the extractor where the pictures are, and collects weights instead of pictures.
 
@@ -51,26 +53,20 @@ class Federated:
     trains_model: ClassVar[bool] = True
 
     clients: Literal["camera", "identity"] = "camera"
-    count: int = 0
-    rounds: int = 10
-    epochs: int = 1
-    people: int = 16
-    views: int = 4
-    lr: float = 3e-4
-    head_lr: float = 10.0
-    softmax: float = 1.0
-    triplet: float = 0.0
+    count: NonNegativeInt = 0
+    rounds: PositiveInt = 10
+    epochs: PositiveInt = 1
+    people: Several = 16
+    views: Several = 4
+    lr: Positive = 3e-4
+    head_lr: Positive = 10.0
+    softmax: Weight = 1.0
+    triplet: Weight = 0.0
     scratch: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in {"count": 0, "rounds": 1, "epochs": 1, "people": 2, "views": 2}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}")
-        for name in ("lr", "head_lr"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive")
-        if min(self.softmax, self.triplet) < 0 or self.softmax + self.triplet == 0:
-            raise ValueError("softmax and triplet must not be negative, nor both 0")
+        if self.softmax + self.triplet == 0:
+            raise ValueError("softmax and triplet must not both be 0")
         if self.count and self.clients == "camera":
             raise ValueError("count is for clients: identity; the cameras are as many as they are")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from auditor.data.images import eight_bit
@@ -64,7 +65,5 @@ class Exported:
         return write_published(defended, self.image_size, ctx, folder)
 
 
-def check_size(size: tuple[int, int]) -> None:
-    """Raises ValueError unless ``size`` is a (height, width) to publish pictures at."""
-    if min(size) < 1:
-        raise ValueError("image_size must be a positive (height, width)")
+Size = tuple[PositiveInt, PositiveInt]
+"""(height, width) to publish pictures at."""

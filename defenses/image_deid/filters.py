@@ -1,18 +1,29 @@
 """Blur, pixelation and fewer pixels: everybody loses detail, and colours stay where they were."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch.nn.functional as F
+from pydantic import AfterValidator, PositiveInt
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import Images, RunContext, Target
-from defenses.image_deid.changing import Changed, Exported, check_size
+from defenses.image_deid.changing import Changed, Exported, Size
 from defenses.publish.publish import protect
 
 
-@dataclass(frozen=True, kw_only=True)
+def _odd(length: int) -> int:
+    if length % 2 == 0:
+        raise ValueError("a side of the kernel must be odd")
+    return length
+
+
+_Odd = Annotated[PositiveInt, AfterValidator(_odd)]
+
+
+@checked_dataclass
 class Blur(Exported):
     """Replaces every picture by its Gaussian blur.
 
@@ -25,13 +36,8 @@ class Blur(Exported):
         image_size: (height, width) of the published pictures.
     """
 
-    kernel: tuple[int, int] = (11, 5)
-    image_size: tuple[int, int] = (128, 64)
-
-    def __post_init__(self) -> None:
-        check_size(self.image_size)
-        if min(self.kernel) < 1 or any(length % 2 == 0 for length in self.kernel):
-            raise ValueError("kernel must be two odd numbers of pixels, (height, width)")
+    kernel: tuple[_Odd, _Odd] = (11, 5)
+    image_size: Size = (128, 64)
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
@@ -43,7 +49,7 @@ class Blur(Exported):
         return blurred
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Pixelation(Exported):
     """Replaces every block of pixels by its mean.
 
@@ -54,13 +60,8 @@ class Pixelation(Exported):
         image_size: (height, width) of the published pictures.
     """
 
-    block: int = 8
-    image_size: tuple[int, int] = (128, 64)
-
-    def __post_init__(self) -> None:
-        check_size(self.image_size)
-        if self.block < 1:
-            raise ValueError("block must be at least 1 pixel")
+    block: PositiveInt = 8
+    image_size: Size = (128, 64)
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
@@ -77,7 +78,7 @@ def pixelate(images: Tensor, block: int) -> Tensor:
     return blocks[..., : images.shape[2], : images.shape[3]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Downscale(Exported):
     """Publishes every picture at ``image_size`` and changes nothing else.
 
@@ -89,10 +90,7 @@ class Downscale(Exported):
         image_size: (height, width) of the published pictures.
     """
 
-    image_size: tuple[int, int] = (64, 32)
-
-    def __post_init__(self) -> None:
-        check_size(self.image_size)
+    image_size: Size = (64, 32)
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""

@@ -1,19 +1,20 @@
 """Somebody else's pictures under everybody's label."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from attacks.adaptive.mixing import partner_rows
+from auditor.plugins.declaring import checked_dataclass
 from auditor.types import RunContext, Selection, Split, Target
 from defenses.publish.folder import write_published
 from defenses.publish.publish import KEYED, protect
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class RandomImage:
     """Replaces each person's pictures by those of one other person.
 

@@ -1,20 +1,20 @@
 """The head or the body painted black, on either side of the line of the shoulders."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from auditor.plugins.declaring import Share, checked_dataclass
 from auditor.types import Images, RunContext, Target
-from defenses.image_deid.changing import Changed, Exported, check_size
+from defenses.image_deid.changing import Changed, Exported, Size
 from defenses.publish.keypoints import Keypoints, shoulder_line
 from defenses.publish.publish import protect
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class _Removal(Exported):
     """What both removals share.
 
@@ -27,14 +27,9 @@ class _Removal(Exported):
         image_size: (height, width) of the published pictures.
     """
 
-    head: float = 0.2
+    head: Share = 0.2
     keypoints: str | None = None
-    image_size: tuple[int, int] = (128, 64)
-
-    def __post_init__(self) -> None:
-        check_size(self.image_size)
-        if not 0 <= self.head <= 1:
-            raise ValueError("head must be a share of the height in [0, 1]")
+    image_size: Size = (128, 64)
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`; raises DataError for a file that holds no keypoints."""
@@ -59,7 +54,7 @@ class _Removal(Exported):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class RemoveHead(_Removal):
     """Paints everything above the shoulders black.
 
@@ -78,7 +73,7 @@ class RemoveHead(_Removal):
         return ~above
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class RemoveBody(_Removal):
     """Paints everything below the shoulders black.
 

@@ -1,17 +1,17 @@
 """Person identity shift, and its configurations, as defenses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import NonNegativeInt, PositiveInt, TypeAdapter
 
 from auditor import plugins
 from auditor.data import open_dataset
 from auditor.data.joining import join_splits
 from auditor.errors import UnsupportedTargetError, UsageError
+from auditor.plugins.declaring import Positive, Share, Weight, checked_dataclass
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from defenses.pis.export import export_more, export_shifted
 from defenses.pis.keeping import KeptShift
@@ -26,7 +26,7 @@ KEY = "defenses.pis"
 """Name of the randomness that the key of gallery and query is drawn with."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class IdentityShift:
     """Replaces everybody's pictures by those of a mixed person, the same one in all of them.
 
@@ -77,38 +77,29 @@ class IdentityShift:
     pose: Source = "auto"
     keypoints: str | None = None
     image_size: tuple[int, int] = (64, 32)
-    width: int = 24
-    blocks: int = 2
-    patch: int = 2
-    latent: int = 16
-    scales: int = 2
+    width: PositiveInt = 24
+    blocks: PositiveInt = 2
+    patch: PositiveInt = 2
+    latent: PositiveInt = 16
+    scales: PositiveInt = 2
     pooled: bool = False
-    epochs: int = 20
-    joint_epochs: int = 10
-    batch_size: int = 16
-    lr: float = 1e-3
-    reconstruction: float = 5.0
-    kl: float = 1.0
-    ramp: tuple[float, float] = (0.5, 0.75)
+    epochs: NonNegativeInt = 20
+    joint_epochs: NonNegativeInt = 10
+    batch_size: PositiveInt = 16
+    lr: Positive = 1e-3
+    reconstruction: Positive = 5.0
+    kl: Weight = 1.0
+    ramp: tuple[Share, Share] = (0.5, 0.75)
     cycle: bool = True
     similarity: bool = True
     adversarial: bool = False
 
     def __post_init__(self) -> None:
         check_weights(self.weights, self.bound)
-        least = min(self.width, self.blocks, self.patch, self.latent, self.scales, self.batch_size)
-        if least < 1:
-            raise ValueError(
-                "width, blocks, patch, latent, scales and batch_size must be at least 1"
-            )
         if self.scales > resolutions(self.image_size, self.patch):
             raise ValueError("scales must not exceed the number of resolutions of image_size")
-        if self.epochs < 0 or self.joint_epochs < 0:
-            raise ValueError("epochs and joint_epochs must not be negative")
-        if min(self.lr, self.reconstruction) <= 0 or self.kl < 0:
-            raise ValueError("lr and reconstruction must be positive and kl not negative")
-        if not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
-            raise ValueError("ramp must be two ascending shares in [0, 1]")
+        if self.ramp[0] > self.ramp[1]:
+            raise ValueError("ramp must be two ascending shares")
         if self.pose == "keypoints" and self.keypoints is None:
             raise ValueError("pose: keypoints needs the file, keypoints")
 
@@ -211,7 +202,7 @@ class IdentityShift:
         return join_splits(everybody, other.train) if len(other.train) else everybody
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AppearanceInterpolation(IdentityShift):
     """Identity shift by a conditional VAE alone, without the cycle and the similarity branch.
 
@@ -223,7 +214,7 @@ class AppearanceInterpolation(IdentityShift):
     similarity: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class AppearanceExchange(IdentityShift):
     """Mixes one vector of appearance per picture, and draws it over the greyscale picture.
 

@@ -1,11 +1,10 @@
 """What the defenses that retrain the extractor share: which one can be, how, and what is seen."""
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from auditor.errors import UnsupportedTargetError
@@ -14,13 +13,13 @@ from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.isolation.network import WAY_OUT, WorkerNetwork
 from auditor.models.programs import PROGRAMS
+from auditor.plugins.declaring import Positive, Several, Weight, checked_dataclass
 from auditor.training import Recipe
 from auditor.training.learner import identity_dims
-from auditor.training.recipe import Positive, Weight
 from auditor.types import Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Retraining:
     """How the extractor is fine-tuned on ``data.train``, privacy loss apart.
 
@@ -37,24 +36,18 @@ class Retraining:
 
     trains_model: ClassVar[bool] = True
 
-    epochs: Annotated[int, Field(ge=1)] = 20
-    steps: Annotated[int, Field(ge=0)] = 0
-    people: Annotated[int, Field(ge=2)] = 16
-    views: Annotated[int, Field(ge=2)] = 4
+    epochs: PositiveInt = 20
+    steps: NonNegativeInt = 0
+    people: Several = 16
+    views: Several = 4
     lr: Positive = 3e-4
     head_lr: Positive = 10.0
     triplet: Weight = 1.0
     softmax: Weight = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("lr", "head_lr"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive")
-        for name, least in {"epochs": 1, "steps": 0, "people": 2, "views": 2}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}")
-        if min(self.triplet, self.softmax) < 0 or self.triplet + self.softmax == 0:
-            raise ValueError("triplet and softmax must not be negative, nor both 0")
+        if self.triplet + self.softmax == 0:
+            raise ValueError("triplet and softmax must not both be 0")
 
     @property
     def recipe(self) -> Recipe:

@@ -1,14 +1,14 @@
 """The answer of a deployment to its own protection: an extractor that works with such pictures."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from auditor.plugins.declaring import Weight, checked_dataclass
 from auditor.training import train_reid
-from auditor.training.recipe import Weight
 from auditor.types import RunContext, Target
 from defenses.retrain.base import Retraining, retrainable
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Retrain(Retraining):
     """Goes on training the extractor on pictures that are protected as the gallery's are.
 

@@ -433,5 +433,5 @@ class TestAttack:
             Averaging().run(crowd(known=1), RunContext())
 
     def test_no_releases_are_no_attack(self):
-        with pytest.raises(ValueError, match="at least 1"):
+        with pytest.raises(ValueError, match=r"releases\n.*greater than 0"):
             Averaging(releases=0)

@@ -79,7 +79,7 @@ class TestBudget:
 
     @pytest.mark.parametrize("fields", [{"pairs": 1}, {"hidden": 0}, {"epochs": -1}])
     def test_fields_that_make_no_sense_are_refused(self, fields):
-        with pytest.raises(ValueError, match="at least"):
+        with pytest.raises(ValueError, match=next(iter(fields))):
             Translation(**fields)
 
 

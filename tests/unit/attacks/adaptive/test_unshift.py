@@ -171,7 +171,7 @@ class TestUnshift:
 
     @pytest.mark.parametrize("fields", [{"keys": 0}, {"hidden": 0}, {"epochs": -1}])
     def test_fields_that_make_no_sense_are_refused(self, fields):
-        with pytest.raises(ValueError, match="at least 1"):
+        with pytest.raises(ValueError, match=next(iter(fields))):
             Unshift(**fields)
 
 

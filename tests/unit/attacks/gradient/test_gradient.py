@@ -273,7 +273,7 @@ def test_one_person_makes_no_softmax(ctx):
 @pytest.mark.parametrize("params", [{"images": 1}, {"restarts": 0}, {"batch_size": 0}])
 @pytest.mark.parametrize("attack", [Dlg, Idlg, GradientInversion])
 def test_senseless_counts_are_refused(attack, params):
-    with pytest.raises(ValueError, match="at least"):
+    with pytest.raises(ValueError, match=next(iter(params))):
         attack(**params)
 
 

@@ -243,7 +243,7 @@ class TestRefusals:
             ("attacks: {a/b: {use: identity}}", "holds a slash"),
             ("defenses: {none: {use: dp_gallery}}", "'none' is taken"),
             ("attacks: {utility: {use: identity}}", "'utility' is taken"),
-            ("defenses: {dp_gallery: {epsilon: -1}}", "epsilon must be positive"),
+            ("defenses: {dp_gallery: {epsilon: -1}}", "epsilon: Input should be greater than 0"),
             ("gates: [{address: none/identty/top1, limit: 1}]", "did you mean 'identity'"),
             ("gates: [{address: nose/identity/top1, limit: 1}]", "did you mean 'none'"),
             ("gates: [{address: identity, limit: 1}]", "scenario/attack/metric"),

@@ -1,0 +1,30 @@
+"""How a plug-in of this house declares hyper-parameters: by fields whose types are checked.
+
+Whoever writes a plug-in of their own may do the same or use the standard library's dataclass.
+"""
+
+from typing import Annotated, TypeVar, cast, dataclass_transform
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field
+
+_Class = TypeVar("_Class")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+"""Neither impossible nor certain."""
+Several = Annotated[int, Field(ge=2)]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def checked_dataclass(plugin: type[_Class]) -> type[_Class]:
+    """Make a frozen keyword-only dataclass that checks its fields, whoever makes an instance.
+
+    Raises:
+        ValidationError: from the class, a ValueError that names the field and what it may be.
+    """
+    strict = ConfigDict(extra="forbid")
+    made = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=strict)(plugin)
+    return cast(type[_Class], made)
