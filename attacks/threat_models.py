@@ -5,7 +5,7 @@ The prose in each attack's docstring says the same at length; what it may spend 
 
 from auditor.report import OTHERS, Adversary
 
-_SOUGHT = f"{OTHERS}, and clean pictures of whom they look for"
+_SOUGHT = f"{OTHERS}, and clean pictures of the person they look for"
 _RELEASE = "how the gallery is protected and released, not its key"
 _BLACK_BOX = "the stored gallery; the extractor as a black box"
 _NO_MEMBERS = "nobody's membership; how pictures are protected, not the key"
@@ -23,7 +23,7 @@ INFORMED_INSIDER = Adversary(
 SEEKER = Adversary(
     knowledge="the mechanism that protected the pictures, not its key",
     access="the stored gallery of protected pictures; the extractor as a black box",
-    auxiliary="an original picture of whom they look for",
+    auxiliary="an original picture of the person they look for",
 )
 SEARCHER = Adversary(
     knowledge="the mechanism that protected the pictures, not its key",
@@ -43,7 +43,7 @@ ANNOTATOR = Adversary(
 DECODER = Adversary(knowledge=_RELEASE, access=_BLACK_BOX, auxiliary=OTHERS)
 GRADIENT_DECODER = Adversary(
     knowledge=_RELEASE,
-    access="the stored gallery; the extractor, with its gradients where it offers any",
+    access="the stored gallery; the extractor, with its gradients if it has any",
     auxiliary=OTHERS,
 )
 COMPOSER = Adversary(

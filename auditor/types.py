@@ -219,7 +219,7 @@ class ReIDDataset:
             if length != len(source):
                 raise DataError(f"{key} has {length} values for {len(source)} images")
         if strange := sorted(set(names.tolist()) - set(SPLITS)):
-            raise DataError(f"split holds {strange[0]!r}; it takes {', '.join(SPLITS)}")
+            raise DataError(f"split contains {strange[0]!r}; it takes {', '.join(SPLITS)}")
         whole = Split(source, columns["pids"], columns["camids"], codes)
         found = {
             key: whole.take(torch.from_numpy(np.flatnonzero(names == key)))
@@ -262,7 +262,7 @@ def _images(images: Any) -> Images:
     try:
         pixels = torch.as_tensor(images if isinstance(images, Tensor) else np.asarray(images))
     except (TypeError, ValueError) as error:
-        raise DataError(f"images are no array: {error}; stack pictures of one size") from None
+        raise DataError(f"images are not an array: {error}; stack pictures of one size") from None
     if pixels.ndim == 4 and pixels.shape[1] != 3 and pixels.shape[3] == 3:
         pixels = pixels.permute(0, 3, 1, 2)
     if pixels.ndim != 4 or pixels.shape[1] != 3:
@@ -283,7 +283,7 @@ def _integers(name: str, values: Any, least: int) -> Tensor:
     try:
         column = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values))
     except (TypeError, ValueError):
-        raise DataError(f"{name} are no numbers; number people and cameras") from None
+        raise DataError(f"{name} are not numbers; number people and cameras") from None
     if column.ndim != 1 or column.is_floating_point() or column.dtype == torch.bool:
         kind = f"{column.dtype} of shape {tuple(column.shape)}"
         raise DataError(f"{name} are {kind}; give one whole number per image")

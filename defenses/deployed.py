@@ -63,10 +63,10 @@ def _about(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not what audit defend writes: {error}") from None
     if "gallery" not in set().union(*changed):
-        raise UsageError(f"{folder} holds no stored gallery; audit its model with --model")
+        raise UsageError(f"{folder} contains no stored gallery; audit its model with --model")
     if "pictures" in set().union(*changed):
         raise UsageError(
-            f"{folder} holds protected pictures, which are audited as --data, not as rows"
+            f"{folder} contains protected pictures, which are audited as --data, not as rows"
         )
     return about
 

@@ -98,7 +98,7 @@ def certificate(
 ) -> Power:
     """What the controls said about an attack by one metric."""
     reason = (
-        f"it finds a planted leak ({found:.3f}) and stays at chance where there is none"
+        f"it finds a planted leak ({found:.3f}) and stays at chance on the null model"
         if shown
         else f"it recovers too little of a planted leak: {found:.3f}"
     )
@@ -121,7 +121,7 @@ def identity(top1: float, top5: float) -> Finding:
         plugin="identity",
         summary="Names the person behind a stolen embedding with a softmax classifier.",
         threat_model=(
-            "holds the stored gallery and knows the names behind part of each person's entries; "
+            "has the stored gallery and knows the names behind part of each person's entries; "
             "may query nothing; names the remaining entries."
         ),
         params={"train_share": 0.5, "epochs": 40, "lr": 1e-2},
@@ -150,7 +150,7 @@ def attribute(column: int, mean: float) -> Finding:
         attack="attribute",
         plugin="attribute",
         summary="Reads attributes of unseen people from their stolen embeddings.",
-        threat_model="holds the stored gallery and own, annotated pictures of other people.",
+        threat_model="has the stored gallery and own, annotated pictures of other people.",
         params={"hidden": 256, "dropout": 0.3, "epochs": 30},
         status="done",
         measurements=(
@@ -172,8 +172,8 @@ def inversion(rank1: float, floor: float, *, shown: bool = True) -> Finding:
     return Finding(
         attack="inversion",
         plugin="inversion",
-        summary="Draws the person's picture from a stolen embedding with a conditional GAN.",
-        threat_model="holds the stored gallery and own pictures of other people.",
+        summary="Reconstructs the person's picture from a stolen embedding with a conditional GAN.",
+        threat_model="has the stored gallery and own pictures of other people.",
         params={"image_size": (64, 32), "width": 24, "epochs": 8, "ema": 0.99},
         status="done",
         measurements=(
@@ -188,7 +188,7 @@ def inversion(rank1: float, floor: float, *, shown: bool = True) -> Finding:
         ),
         powers=(certificate("reid_rank1", floor, shown=shown, found=0.93 if shown else 0.31),),
         exhibits={"reconstructions": f"personal/{rank1}/inversion/inversion.png"},
-        notes=("chance is the same figure for reconstructions of somebody else's feature",),
+        notes=("chance is the same figure for reconstructions of another person's feature",),
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ ROUNDING = 1e-9
 class Averaging:
     """Denoises a noisy gallery by averaging repeated releases and the entries of one person.
 
-    Threat model: holds several independent releases of the gallery (noise drawn anew per day or per
+    Threat model: has several independent releases of the gallery (noise drawn anew per day or per
     query), knows which entries are the same record and, with `pool_person`, which ones are stored
     under one pseudonym; may query the extractor on own pictures of other people and knows how the
     gallery is protected and released; then names people by own pictures of them, the queries, as

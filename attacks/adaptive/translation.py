@@ -35,9 +35,9 @@ GROWTH = 4
 
 @checked_dataclass
 class Translation:
-    """Translates defended embeddings back to clean ones, names people by them and draws them.
+    """Translates defended embeddings to clean ones, names people by them and reconstructs them.
 
-    Threat model: holds the stored gallery and own pictures of other people; may send those through
+    Threat model: has the stored gallery and own pictures of other people; may send those through
     everything the gallery went through (protection of pictures under a key of their own, defended
     extractor, fresh draws of the release) and through a clean public extractor, here the audited
     model before its defense; learns from these pairs how to get from one feature to the other, then
@@ -56,7 +56,7 @@ class Translation:
         hidden: width of the network that refines the ridge.
         epochs: its passes over the pairs; 0 leaves it out.
         image_size: (height, width) of the reconstructions.
-        pool: how many neighbours each stored entry is pooled with before it is drawn.
+        pool: how many neighbours each stored entry is pooled with before it is reconstructed.
         per_person: reconstructions per attacked person.
     """
 
@@ -97,7 +97,7 @@ class Translation:
     ) -> AttackResult:
         """Pictures of the translated gallery, judged like those of any inverter; none of none."""
         if reason := why_undrawn(target, ctx):
-            return AttackResult((), notes=(f"nothing was drawn: {reason}",))
+            return AttackResult((), notes=(f"nothing was reconstructed: {reason}",))
         auxiliary = target.data.auxiliary.take(rows)
         pixels = load_pixels(auxiliary.images, self.image_size)
         inverter = _ByTranslation(closest.network, clean[rows], pixels, auxiliary.pids)

@@ -27,7 +27,7 @@ from auditor.types import AttackResult, Protection, Release, RunContext, Target
 class Unshift:
     """Undoes a protection of pictures and names the person who was mixed in.
 
-    Threat model: holds the stored gallery of protected pictures and knows the mechanism that
+    Threat model: has the stored gallery of protected pictures and knows the mechanism that
     protected them, not its key; runs it under keys of their own on own pictures of other people and
     may query the extractor on pictures before and after; holds own clean pictures of a pool of
     people, the queries, who are looked for as the person and as the partner. For comparison they
@@ -178,8 +178,8 @@ def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications
     auxiliary = target.data.auxiliary
     if target.publish is None:
         raise UnsupportedTargetError(
-            "there is no protection of pictures to undo; configure a defense that publishes "
-            "protected pictures"
+            "no protection of pictures is configured that could be undone; configure a defense "
+            "that publishes protected pictures"
         )
     if not len(auxiliary):
         raise UnsupportedTargetError("the adversary has no auxiliary pictures to learn from")

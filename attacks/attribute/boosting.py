@@ -18,9 +18,9 @@ from auditor.types import AttackResult, RunContext, Target
 
 @checked_dataclass
 class AttributeBoosting(Reading):
-    """Reads annotated attributes off stored embeddings by gradient-boosted trees.
+    """Infers annotated attributes from stored embeddings by gradient-boosted trees.
 
-    Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
+    Threat model: has the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
     the gallery is protected and released; infers each attribute of every stored entry. People
     learned from and people attacked are disjoint.

@@ -17,9 +17,9 @@ from auditor.types import MISSING, AttackResult, RunContext, Target
 
 @checked_dataclass
 class AttributeClassifier(Reading):
-    """Reads annotated attributes (sex, age, clothing, bags) off stored embeddings.
+    """Infers annotated attributes (sex, age, clothing, bags) from stored embeddings.
 
-    Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
+    Threat model: has the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
     the gallery is protected and released; infers each attribute of every stored entry. People
     learned from and people attacked are disjoint.

@@ -25,7 +25,7 @@ The least of them reads a direction that varies a ten-thousandth as much as thos
 class AttributeExpansion(Reading):
     """Reads annotated attributes off magnitudes, norms and products in stored embeddings.
 
-    Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
+    Threat model: has the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
     the gallery is protected and released; infers each attribute of every stored entry. People
     learned from and people attacked are disjoint.

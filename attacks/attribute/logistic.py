@@ -12,9 +12,9 @@ from auditor.types import AttackResult, RunContext, Target
 
 @checked_dataclass
 class AttributeLogistic(Reading):
-    """Reads annotated attributes off stored embeddings by logistic regression.
+    """Infers annotated attributes from stored embeddings by logistic regression.
 
-    Threat model: holds the whole stored gallery, without names, and own annotated pictures of other
+    Threat model: has the whole stored gallery, without names, and own annotated pictures of other
     people, about as many of each as the gallery has; may query the extractor on those and knows how
     the gallery is protected and released; infers each attribute of every stored entry. People
     learned from and people attacked are disjoint.

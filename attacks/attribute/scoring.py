@@ -116,8 +116,8 @@ def _notes(
     notes = [f"{len(codes)} attributes of people who are disjoint from those learned from"]
     if made := sorted(set(codes) - set(annotated)):
         notes.append(
-            f"{', '.join(made)}: one attribute made of yes-or-no columns; entries of which none "
-            "holds are left out, and the means leave it out"
+            f"{', '.join(made)}: one attribute made of yes-or-no columns; entries without any of "
+            "them are left out, and the means exclude it"
         )
     if left_out := sorted(set(gallery.attributes) - set(codes)):
         notes.append(f"not attacked, too few people per value: {', '.join(left_out)}")

@@ -67,7 +67,7 @@ def choose_victims(
     one_each = choose(gallery.pids, 1, ctx) if (gallery.pids > 0).any() else torch.empty(0)
     if len(one_each) < 2:
         raise UnsupportedTargetError(
-            "an identity softmax needs two people, and the gallery holds "
+            "an identity softmax needs two people, and the gallery contains "
             f"{len(one_each)}; give gallery pictures of two people or more"
         )
     drawn = torch.randperm(len(one_each), generator=ctx.generator(f"attacks.{name}.choice"))

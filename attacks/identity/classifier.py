@@ -29,7 +29,7 @@ FIRM = 1.0
 class IdentityClassifier(Naming):
     """Names the person behind a stolen embedding with a softmax classifier.
 
-    Threat model: holds the stored gallery and knows the names behind part of each person's entries
+    Threat model: has the stored gallery and knows the names behind part of each person's entries
     (from a data breach, or because they were there); may query nothing; names the remaining
     entries. This is the one closed-set attack: the same people are learned and named.
 
@@ -94,7 +94,7 @@ def train_and_name(attack: _Probing, target: Target, ctx: RunContext, name: str)
     result = score_naming(probe.score, features[asked], people, pids[asked], attack.split)
     note = (
         f"trained for {course.epochs} epochs with a weight decay of {course.weight_decay:g}, "
-        "as known names that were put aside at first had it"
+        "chosen on known names that were held out"
     )
     return replace(result, notes=(*result.notes, note))
 

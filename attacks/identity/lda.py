@@ -17,7 +17,7 @@ from auditor.types import AttackResult, RunContext, Target
 class IdentityLda(Naming):
     """Names the person behind a stolen embedding by linear discriminant analysis.
 
-    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    Threat model: has the stored gallery and knows the names behind part of each person's entries;
     holds own pictures of other people, may query the extractor on those and knows how the gallery
     is protected and released; names the remaining entries. Closed set, as for `identity`.
 

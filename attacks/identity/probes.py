@@ -16,7 +16,7 @@ from auditor.types import AttackResult, RunContext, Target
 class IdentityLinear(Naming):
     """Names the person behind a stolen embedding by softmax regression.
 
-    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    Threat model: has the stored gallery and knows the names behind part of each person's entries;
     may query nothing; names the remaining entries. Closed set, as for `identity`.
 
     Source: the linear probe (Alain and Bengio, 2016) on standardised features; plain logits where
@@ -51,7 +51,7 @@ class IdentityLinear(Naming):
 class IdentityMlp(Naming):
     """Names the person behind a stolen embedding by a network with one hidden layer.
 
-    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    Threat model: has the stored gallery and knows the names behind part of each person's entries;
     may query nothing; names the remaining entries. Closed set, as for `identity`.
 
     Source: the non-linear probe beside `identity_linear`, with dropout, because a person has few

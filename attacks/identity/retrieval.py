@@ -22,11 +22,12 @@ from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 class IdentityRetrieval:
     """Finds a person in a protected gallery by an original picture of them.
 
-    Threat model: holds an original picture of whom they look for, the query, and the stored gallery
-    of the protected pictures; knows the mechanism that protected them, not its key; may query the
-    extractor on the picture as it is, and on the picture protected under a key of their own:
-    whichever finds more counts. Has nothing to learn from and undoes nothing, but ranks the gallery
-    by cosine. Where a protection mixes two people into one picture, finding either of them counts.
+    Threat model: has an original picture of the person they look for, the query, and the stored
+    gallery of the protected pictures; knows the mechanism that protected them, not its key; may
+    query the extractor on the picture as it is, and on the picture protected under a key of their
+    own: whichever finds more counts. Has nothing to learn from and undoes nothing, but ranks the
+    gallery by cosine. Where a protection mixes two people into one picture, finding either of them
+    counts.
 
     Source: the identity attack of PIS (SCIS 69(1), 2026, §4.1), rank-1 and mAP. Differences: the
     audited extractor ranks, not one of the adversary's own, and the gallery is judged instead of

@@ -26,7 +26,7 @@ CELLS = 20_000_000
 class IdentityTransductive(Naming):
     """Names the person behind a stolen embedding by way of the entries that resemble it.
 
-    Threat model: holds the stored gallery and knows the names behind part of each person's entries;
+    Threat model: has the stored gallery and knows the names behind part of each person's entries;
     holds own pictures of other people, may query the extractor on those and knows how pictures are
     protected and how the gallery is released; names the remaining entries. Closed set, as for
     `identity`.

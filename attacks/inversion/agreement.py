@@ -42,7 +42,7 @@ def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
     guesses = _read(learned, recode(data.auxiliary, codes), pictures)
     found, floor, ceiling = (_scored(guess, shown, codes) for guess in guesses)
     note = (
-        f"attributes read by {name} off the real pictures at this size: {ceiling.value:.3f} "
+        f"attributes read by {name} from the real pictures at this size: {ceiling.value:.3f} "
         "mean balanced accuracy"
     )
     return [replace(found, chance=floor.value)], note

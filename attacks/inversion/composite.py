@@ -29,9 +29,9 @@ _Cut = Annotated[float, Field(gt=0, lt=1)]
 
 @checked_dataclass
 class Composite:
-    """Puts a picture together from parts of own pictures until it embeds like the stolen entry.
+    """Assembles a picture from parts of other people's until it embeds like the stolen entry.
 
-    Threat model: holds the stored gallery and own pictures of other people; may query the
+    Threat model: has the stored gallery and own pictures of other people; may query the
     extractor, without gradients, on those and on composites of them. Where pictures are protected,
     the mechanism is known and its key is not: composites are made by asking about them as they are
     and again protected under a key of the adversary's own, and whichever finds more counts.

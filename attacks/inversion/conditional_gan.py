@@ -30,9 +30,9 @@ from auditor.types import AttackResult, RunContext, Target
 
 @checked_dataclass
 class GanInversion:
-    """Draws the person's picture from a stolen embedding with a conditional GAN.
+    """Reconstructs the person's picture from a stolen embedding with a conditional GAN.
 
-    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    Threat model: has the stored gallery and own pictures of other people; may query the extractor
     on those, knows how the gallery is protected and released (it trains on own protected pictures,
     through fresh draws of the same release), and uses the extractor's gradients where it offers
     any. Success is judged by identity: the reconstruction, used as a query, must find the same

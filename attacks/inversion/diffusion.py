@@ -36,7 +36,7 @@ NOISE_LEVELS = 1000
 class Diffusion:
     """Samples pictures of the person with a diffusion model conditioned on a stolen embedding.
 
-    Threat model: holds the stored gallery and own pictures of other people; may query the
+    Threat model: has the stored gallery and own pictures of other people; may query the
     extractor, without gradients, on those and on its samples, and knows how the gallery is
     protected and released: own pictures and samples are protected before they are asked about.
 

@@ -25,9 +25,9 @@ SIZE = (64, 64)
 
 @checked_dataclass
 class FullyConnectedGan:
-    """Draws pictures from embeddings with the fully connected GAN of an early study, as printed.
+    """Reconstructs pictures from embeddings with an early study's fully connected GAN, as printed.
 
-    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    Threat model: has the stored gallery and own pictures of other people; may query the extractor
     on those and knows how the gallery is protected and released.
 
     Source: "feature privacy" GAN for re-ID with Excel output (IJERT), Algorithm 1 and Eqs. 1–7: a

@@ -27,9 +27,9 @@ from auditor.types import AttackResult, RunContext, Target
 
 @checked_dataclass
 class IdentityDecoder:
-    """Draws the person's picture with a decoder that is taught by a re-ID network alone.
+    """Reconstructs the person's picture with a decoder trained only against a re-ID network.
 
-    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    Threat model: has the stored gallery and own pictures of other people; may query the extractor
     on those and knows how the gallery is protected and released. Trains a re-ID network of its own
     on them; needs no gradients of the attacked one, and no judge takes part.
 

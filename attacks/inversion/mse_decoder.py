@@ -25,9 +25,9 @@ from auditor.types import AttackResult, Release, RunContext, Target
 
 @checked_dataclass
 class MseDecoder:
-    """Draws the person's picture from a stolen embedding with a decoder trained on squared error.
+    """Reconstructs the person's picture from a stolen embedding with a squared-error decoder.
 
-    Threat model: holds the stored gallery and own pictures of other people; may query the extractor
+    Threat model: has the stored gallery and own pictures of other people; may query the extractor
     on those and knows how the gallery is protected and released (it trains on own protected
     pictures, through fresh draws of the same release).
 

@@ -34,7 +34,7 @@ SHIFT = 4
 class Optimization:
     """Changes a lookalike's picture by gradient descent until it embeds like the stolen entry.
 
-    Threat model: holds the stored gallery and own pictures of other people, and the extractor with
+    Threat model: has the stored gallery and own pictures of other people, and the extractor with
     its gradients (white box). Trains nothing, but where pictures are protected by a known mechanism
     learns from own ones, protected under a key of their own, how to get from their features to
     clean ones; entries are taken as they are and as translated, and whichever finds more counts.

@@ -55,8 +55,8 @@ def why_undrawn(target: Target, ctx: RunContext) -> str:
         return "this needs pictures, and the features came without any"
     if not ctx.judges and isinstance(target.extractor, StoredFeatures):
         return (
-            "the features came without their model, so nobody tells whom a reconstruction shows; "
-            "name another model under judges"
+            "the features came without their model, so nothing can tell whom a reconstruction "
+            "shows; name another model under judges"
         )
     return ""
 
@@ -109,7 +109,7 @@ def judge_pictures(
         notes.append(note)
     found, note = agreement(trial, ctx)
     measurements += [*found, *alike(drawn, originals, truth.pids[chosen], distance)]
-    notes += [note, "chance is the same figure for reconstructions of somebody else's feature"]
+    notes += [note, "chance is the same figure for reconstructions of another person's feature"]
     path = ctx.workdir / "inversion.png"
     save_strip(path, originals, drawn)
     return AttackResult(tuple(measurements), {"reconstructions": path}, tuple(filter(None, notes)))

@@ -32,7 +32,7 @@ MAX_PEOPLE = 2000
 class Linkage:
     """Links a person's entries across two independently protected releases of the gallery.
 
-    Threat model: holds two stored galleries of the same people that were released independently (a
+    Threat model: has two stored galleries of the same people that were released independently (a
     second draw of noise, another key under which the pictures were protected, another day, another
     version of the model); knows no names; ranks the second release by cosine to each entry of the
     first. May query nothing, but with `second_model`: then both models on own pictures of other
@@ -78,8 +78,8 @@ class Linkage:
         if self.second_model not in ctx.judges:
             known = ", ".join(sorted(ctx.judges)) or "none"
             raise UnsupportedTargetError(
-                f"second_model {self.second_model!r} is no judge of this audit (known: {known}); "
-                "add it under judges"
+                f"second_model {self.second_model!r} is not a judge of this audit (known: "
+                f"{known}); add it under judges"
             )
         return ctx.judges[self.second_model]
 
@@ -331,9 +331,9 @@ def notes_on(target: Target, second_model: str, *, same: bool) -> tuple[str, ...
         notes.append("the second release is of pictures that were protected under another key")
     if second_model:
         notes.append(
-            f"the second release holds features of the model {second_model}; the first one's are "
-            "translated to them by a map learned on auxiliary pictures"
+            f"the second release contains features of the model {second_model}; the first one's "
+            "are translated to them by a map learned on auxiliary pictures"
         )
     if same:
-        notes.append("the release draws nothing at random, so both releases are protected alike")
+        notes.append("the release is not random, so both releases are protected alike")
     return tuple(notes)

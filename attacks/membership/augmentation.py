@@ -19,7 +19,7 @@ from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 class MembershipAugmentation:
     """Tells whom a model was trained on by how little flips, crops, light and blur move a feature.
 
-    Threat model: holds pictures of each candidate; may query the extractor on them and on changed
+    Threat model: has pictures of each candidate; may query the extractor on them and on changed
     copies, six queries a picture; knows nobody's membership and trains nothing. Where pictures are
     protected, the mechanism is known: clean and protected ones are tried, and the worse counts.
 

@@ -20,7 +20,7 @@ from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 class MembershipCompactness:
     """Tells whom a model was trained on by how tightly it packs a person, and how far from others.
 
-    Threat model: holds several pictures of each candidate and pictures of other people; may query
+    Threat model: has several pictures of each candidate and pictures of other people; may query
     the extractor on them; knows nobody's membership and trains nothing. Where pictures are
     protected, the mechanism is known: clean and protected ones are tried, and the worse counts.
 

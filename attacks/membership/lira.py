@@ -27,7 +27,7 @@ NEIGHBOURS = 10
 class MembershipLira:
     """Tells whom a model was trained on by a likelihood ratio learned from shadow extractors.
 
-    Threat model: holds pictures of each candidate and of other people; may query the extractor on
+    Threat model: has pictures of each candidate and of other people; may query the extractor on
     them; trains small extractors of the same kind on halves of the other people; knows nobody's
     membership. Where pictures are protected, the mechanism is known: everything is done with clean
     pictures and with protected ones, and whichever tells more counts.

@@ -29,7 +29,7 @@ LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 1
 class MembershipSimilarity:
     """Tells whom a model was trained on by the distribution of similarities to strangers.
 
-    Threat model: holds pictures of the candidates and of other people (the anchors); may query the
+    Threat model: has pictures of the candidates and of other people (the anchors); may query the
     extractor on them; knows of half of the members and half of the non-members that they are, and
     infers it for the other half. People learned from and people attacked are disjoint. Where
     pictures are protected, the mechanism is known: clean and protected ones are tried, and the

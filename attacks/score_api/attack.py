@@ -35,7 +35,7 @@ _Side = Annotated[int, Field(ge=SMALLEST)]
 
 @checked_dataclass
 class ScoreClimbing:
-    """Draws the person's picture by hill climbing on a service's similarity scores.
+    """Reconstructs the person's picture by hill climbing on a service's similarity scores.
 
     Threat model: may submit pictures to a verification service and sees the cosine with a stored
     entry chosen by its position, nothing else: no feature, no gradient, no weights. Holds own

@@ -31,7 +31,7 @@ Scorer = Callable[[Tensor], Scores]
 class WatchList:
     """Tells whether a person is in the gallery, and where, by a picture of them and a threshold.
 
-    Threat model: holds the stored gallery, without names, and clean pictures of people of whom
+    Threat model: has the stored gallery, without names, and clean pictures of people of whom
     nobody knows whether they are in it; may query the extractor on those, as they are and protected
     under a key of their own: whichever finds more counts; accepts entries by their cosine, at a
     threshold that few searches for absent people pass.
@@ -85,7 +85,7 @@ class WatchList:
 class WatchListNormalised(WatchList):
     """Tells whether a person is in the gallery by a cosine compared with those of other people.
 
-    Threat model: holds what `watch_list` holds, and own pictures of other people; may query the
+    Threat model: has what `watch_list` holds, and own pictures of other people; may query the
     extractor on those and knows how pictures are protected and how the gallery is released.
 
     Source: adaptive symmetric score normalisation of speaker verification (Matějka et al.,
@@ -141,7 +141,7 @@ class WatchListNormalised(WatchList):
 class WatchListPlda(WatchList):
     """Tells whether a person is in the gallery by how people differ from one another.
 
-    Threat model: holds what `watch_list` holds, and own pictures of other people; may query the
+    Threat model: has what `watch_list` holds, and own pictures of other people; may query the
     extractor on those and knows how pictures are protected and how the gallery is released.
 
     Source: the likelihood ratio of the two-covariance model (Ioffe, ECCV 2006) of a clean picture

@@ -103,7 +103,7 @@ def audit(
         "device": device,
     }
     if both := sorted(settings.keys() & chosen.keys()):
-        raise UsageError(f"settings: {both[0]!r} is an argument of its own; give it there")
+        raise UsageError(f"settings: {both[0]!r} is a separate argument; give it there")
     config = configuration.resolve({**chosen, **settings}, "auditor.audit")
     opened = _opened(model, config.model, device, arch=arch, card=card)
     place = opened.device.type  # that of a model which was opened before

@@ -27,7 +27,7 @@ def prepare(folder: Path, *, overwrite: bool, resume: bool = False) -> None:
         return
     if not overwrite:
         raise UsageError(
-            f"{folder} holds an earlier run; name another folder, or have it replaced "
+            f"{folder} contains an earlier run; name another folder, or have it replaced "
             "(--overwrite) or continued (--resume auto)"
         )
     for name in FOLDERS:

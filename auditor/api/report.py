@@ -268,7 +268,7 @@ class Report:
 
     def _folder(self) -> Path:
         if self.folder is None:
-            raise UsageError("this report has no folder of its own; name one")
+            raise UsageError("this report has no folder; name one")
         return self.folder
 
     def _ruling(self) -> str:

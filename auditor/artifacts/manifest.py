@@ -159,7 +159,7 @@ def read(folder: Path) -> Manifest:
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{path} is no manifest of an audit: {first['msg']}") from None
+        raise UsageError(f"{path} is not a manifest of an audit: {first['msg']}") from None
 
 
 def purges(folder: Path) -> tuple[Purge, ...]:
@@ -175,7 +175,7 @@ def purges(folder: Path) -> tuple[Purge, ...]:
         return _PURGES.validate_json(path.read_bytes())
     except (OSError, ValidationError):
         raise UsageError(
-            f"{path} is no record of a purge; restore it, or move it away to do without"
+            f"{path} is not a record of a purge; restore it, or move it away to do without"
         ) from None
 
 

@@ -48,7 +48,7 @@ def check(folder: Path) -> None:
     found += sorted(path.name for path in folder.glob("report.*") if path.name not in NAMES)
     if found:
         raise UsageError(
-            f"{folder} holds {found[0]}, which no audit wrote (there is no {MARK}); "
+            f"{folder} contains {found[0]}, which no audit wrote (there is no {MARK}); "
             "name a new or an empty folder"
         )
 

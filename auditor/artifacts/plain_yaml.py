@@ -62,17 +62,17 @@ def read(path: Path) -> Any:
         UsageError: if it cannot be read, or is no plain YAML.
     """
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no file")  # a pipe, for one, might never answer
+        raise UsageError(f"{path} is not a file")  # a pipe, for one, might never answer
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
-            raise UsageError(f"{path} has more than {LARGEST} bytes, which is no configuration")
+            raise UsageError(f"{path} has more than {LARGEST} bytes, too many for a configuration")
         return loads(content.decode("utf-8"), str(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is not YAML: it is no UTF-8 text") from None
+        raise UsageError(f"{path} is not YAML: it is not UTF-8 text") from None
 
 
 def loads(text: str, source: str) -> Any:

@@ -34,10 +34,11 @@ def sign(folder: Path, key: Path) -> None:
     except TypeError:
         raise UsageError(f"{key} is protected by a passphrase; give a key without one") from None
     except ValueError as error:
-        raise UsageError(f"{key} is no private key in PEM: {_first_line(error)}") from None
+        raise UsageError(f"{key} is not a private key in PEM: {_first_line(error)}") from None
     if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise UsageError(
-            f"{key} is no Ed25519 key; make one: openssl genpkey -algorithm ed25519 -out key.pem"
+            f"{key} is not an Ed25519 key; make one: openssl genpkey -algorithm ed25519 -out "
+            "key.pem"
         )
     write(folder / SIGNATURE, private.sign(_read(folder / MANIFEST)))
 
@@ -56,9 +57,9 @@ def signed(folder: Path, key: Path) -> bool:
     try:
         public = serialization.load_pem_public_key(content)
     except ValueError as error:
-        raise UsageError(f"{key} is no public key in PEM: {_first_line(error)}") from None
+        raise UsageError(f"{key} is not a public key in PEM: {_first_line(error)}") from None
     if not isinstance(public, ed25519.Ed25519PublicKey):
-        raise UsageError(f"{key} is no Ed25519 key, so it signed nothing here")
+        raise UsageError(f"{key} is not an Ed25519 key, so it signed nothing here")
     try:
         public.verify(_read(folder / SIGNATURE), _read(folder / MANIFEST))
     except InvalidSignature:

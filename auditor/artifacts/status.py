@@ -68,11 +68,11 @@ def look(folder: Path) -> RunStatus:
         UsageError: if there is none.
     """
     if not made_by_audit(folder):
-        raise UsageError(f"{folder} holds no run; name the folder that --out named")
+        raise UsageError(f"{folder} contains no run; name the folder that --out named")
     alive = is_held(folder)
     said, record, occasion = progress.read(folder), _record(folder), _occasion(folder)
     if not (said or record or occasion or alive):
-        raise UsageError(f"{folder} holds no run; nothing was begun in it, or it was cleared")
+        raise UsageError(f"{folder} contains no run; nothing was begun in it, or it was cleared")
     outcome = _outcome(folder, record, alive=alive)
     steps = _steps(said, _journal(folder), alive=alive)
     first = [*occasion.get("earlier", []), occasion][0]

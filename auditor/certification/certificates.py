@@ -124,8 +124,8 @@ def _outcome(
         )
     efficiency = power.efficiency or 0.0
     of_what = (
-        f"of what could be found of a planted leak ({planted.value:.3f} of {reference.value:.3f}, "
-        f"chance {chance:.3f})"
+        f"of what the reference finds of a planted leak ({planted.value:.3f} of "
+        f"{reference.value:.3f}, chance {chance:.3f})"
     )
     allowance = _allowance(planted, reference, chance, power.required)
     if efficiency + allowance < power.required:
@@ -133,7 +133,7 @@ def _outcome(
         return "weak", (
             f"it recovers {efficiency:.2f}{surely} {of_what} where {power.required:.2f} is required"
         )
-    honest = "" if null is None else f" and stays at chance where there is none ({null.value:.3f})"
+    honest = "" if null is None else f" and stays at chance on the null model ({null.value:.3f})"
     return "shown", f"it recovers {efficiency:.2f} {of_what}{honest}"
 
 

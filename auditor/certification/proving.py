@@ -215,7 +215,7 @@ class Prover:
             null.measurements,
             None,
             required=self.required,
-            remark="in a world of its own, not behind any defense",
+            remark="in a separate world, not behind any defense",
         )
 
     def _run(

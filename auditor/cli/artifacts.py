@@ -17,7 +17,7 @@ def purge(folder: Folder) -> None:
 
     removed = purging.purge(folder).files
     if not removed:
-        typer.echo(f"{folder} holds nothing personal any more")
+        typer.echo(f"{folder} contains nothing personal any more")
         return
     size = sum(file.size for file in removed.values())
     typer.echo(f"removed {len(removed)} files, {size / 2**20:.1f} MiB; see {folder / 'purge.json'}")

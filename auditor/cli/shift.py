@@ -19,7 +19,7 @@ def shift(
             "--key",
             metavar="DIR",
             help="Key of an earlier shift: further pictures of its people are shifted as before, "
-            "and it learns whoever is new.",
+            "and new people are added to it.",
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="quick (default) or full.")] = None,
@@ -61,7 +61,7 @@ def shift(
 def _refuse(out: Path, *, overwrite: bool) -> None:
     """Refuse to replace a data set, or a key that would be lost, unless told to."""
     if not out.name:
-        raise UsageError(f"--out {out} has no name of its own; name a new folder")
+        raise UsageError(f"--out {out} has no name; name a new folder")
     for place in (out, key_folder(out)):
         if place.exists() and not place.is_dir():
             raise UsageError(f"{place} is a file; name another --out")

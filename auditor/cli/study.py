@@ -65,7 +65,7 @@ def make(
     write(out / quiz.KEY, table(names, quiz.key_table(made, key)), mode=0o600)
     typer.echo(f"wrote {handout} to hand out, and {out / quiz.KEY}, which respondents must not see")
     if made.real_people:
-        typer.echo("the quiz shows real people: hand it out only to whom you may show them")
+        typer.echo("the quiz shows real people: give it only to people who may see them")
 
 
 @app.command()

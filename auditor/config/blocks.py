@@ -62,7 +62,7 @@ def _checked(kind: str, method: str, label: str, given: Any) -> Any:
     if not callable(getattr(given, method, None)):
         said = printable(repr(given), 80)
         raise UsageError(
-            f"{kind}.{label}: {said} is no block of parameters, and has no method {method!r}"
+            f"{kind}.{label}: {said} is not a block of parameters, and has no method {method!r}"
         )
     return plugins.fresh(given)
 
@@ -92,10 +92,10 @@ def check_label(kind: str, label: str) -> None:
         UsageError: if it cannot.
     """
     if "/" in label or label in TAKEN:
-        raise UsageError(f"{kind}: the label {label!r} is taken or holds a slash")
+        raise UsageError(f"{kind}: the label {label!r} is taken or contains a slash")
     if not is_label(label):
         raise UsageError(
-            f"{kind}: the label {printable(label, 80)!r} is no name of a folder; begin it "
+            f"{kind}: the label {printable(label, 80)!r} is not a name of a folder; begin it "
             f"with a letter or digit, and keep it below {LONGEST_LABEL} printable signs"
         )
 

@@ -60,7 +60,7 @@ def parse_all(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
         if label in found:
             raise UsageError(
                 f"--defend {text}: there is a scenario {label!r} already; "
-                f"give it a label of its own: --defend LABEL={text}"
+                f"give it a label: --defend LABEL={text}"
             )
         found[label] = block
     return found

@@ -109,7 +109,9 @@ def _read(path: Path) -> dict[str, Any]:
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise UsageError(f"{path} holds a {type(loaded).__name__}; expected keys such as 'model:'")
+        raise UsageError(
+            f"{path} contains a {type(loaded).__name__}; expected keys such as 'model:'"
+        )
     judges = loaded.get("judges")
     blocks = [loaded, *(loaded.get(name) for name in ("model", "data", "features"))]
     blocks += judges.values() if isinstance(judges, dict) else ()
@@ -135,7 +137,7 @@ def put(given: dict[str, Any], setting: str) -> None:
             given[parent] = {}
         given = given[parent]
         if not isinstance(given, dict):
-            raise UsageError(f"--set {setting!r}: {parent!r} holds no keys")
+            raise UsageError(f"--set {setting!r}: {parent!r} has no keys")
     given[last] = plain_yaml.loads(value, f"--set {printable(setting, 200)!r}: the value")
 
 
@@ -220,6 +222,6 @@ def _check_plan(config: AuditConfig) -> None:
             raise UsageError(f"budget_scenarios: no scenario named {scenario!r}; {hint}")
     for gate in config.gates:
         if not math.isfinite(gate.limit):
-            raise UsageError(f"gate {gate.address!r}: the limit {gate.limit} is no number")
+            raise UsageError(f"gate {gate.address!r}: the limit {gate.limit} is not a number")
         if reason := unmatched(gate, [BARE, *config.defenses], list(config.attacks)):
             raise UsageError(reason)

@@ -69,7 +69,7 @@ def check(rows: Rows, *, cross_camera: bool = True, max_broken: float = 0.01) ->
     division = None
     try:
         if rows.table.empty:
-            raise DataError(f"{rows.source} holds no pictures; name the folder that does")
+            raise DataError(f"{rows.source} contains no pictures; name the folder that does")
         camids, _ = encode(table["camid"].tolist())
         division = settle(rows, table.assign(camid=camids), cross_camera)
     except DataError as error:

@@ -64,7 +64,7 @@ def assemble(
             adversary holds copies of attacked pictures and ``near_duplicates`` is "error".
     """
     if rows.table.empty:
-        raise DataError(f"{rows.source} holds no pictures; name the folder that does")
+        raise DataError(f"{rows.source} contains no pictures; name the folder that does")
     looks = look_through(rows)
     if fault := too_many_broken(rows, looks, max_broken):
         raise DataError(fault)

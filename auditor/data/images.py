@@ -135,7 +135,9 @@ def decode(path: Path, *, turn: bool = False) -> Image.Image:
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{path} has {image.width}×{image.height} pixels; that is no crop")
+                raise DataError(
+                    f"{path} has {image.width}×{image.height} pixels, too many for a crop"
+                )
             if image.mode.startswith(("I", "F")):
                 raise DataError(
                     f"{path} has more than 8 bits a channel, of which no model here says what "

@@ -96,7 +96,7 @@ def _notices(rows: Rows, attacked: pd.DataFrame, chosen: list[int]) -> list[str]
     notices = []
     if (rows.table["split"] != "").any():
         notices.append(
-            "The earlier splits were replaced: whoever a model was trained on may now be attacked."
+            "The earlier splits were replaced: people a model was trained on may now be attacked."
         )
     idle = attacked["pid"].nunique() - attacked.loc[chosen, "pid"].nunique()
     if idle:

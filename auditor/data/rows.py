@@ -114,7 +114,7 @@ def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> tup
         try:
             file = (root / path).resolve()
         except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"{where(row)}: {path!r} is no path: {error}") from None
+            raise DataError(f"{where(row)}: {path!r} is not a path: {error}") from None
         if root not in file.parents:
             said = f"{where(row)}: {path!r} leads out of the dataset's folder; "
             if root not in Path(os.path.normpath(root / path)).parents:
@@ -164,7 +164,7 @@ def within(root: Path, has: Callable[[Path], bool]) -> Path | None:
         nested = [folder for folder in folders if has(folder)]
         if len(nested) > 1:
             names = ", ".join(folder.name for folder in nested)
-            raise DataError(f"{root} holds several datasets ({names}); name one of them")
+            raise DataError(f"{root} contains several datasets ({names}); name one of them")
         if nested:
             return nested[0]
         if len(folders) != 1:
@@ -182,7 +182,7 @@ def list_lines(file: Path) -> list[tuple[str, str]]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise DataError(f"{file} is no text in UTF-8; take the published list") from None
+        raise DataError(f"{file} is not text in UTF-8; take the published list") from None
     numbered = enumerate(lines, start=1)
     return [(f"{file}, line {number}", line.strip()) for number, line in numbered if line.strip()]
 
@@ -201,7 +201,7 @@ def number_people(people: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
         return [int(match[1]) for match in whole if match], ()
     if any(whole) or "" in people:
         odd = next(text for text, match in zip(people, whole, strict=True) if not match)
-        raise DataError(f"some people have numbers and {odd[:80]!r} is none; number all or none")
+        raise DataError(f"some people have numbers and {odd[:80]!r} is not one; number all or none")
     code = {name: pid for pid, name in enumerate(sorted(set(people)), start=1)}
     notice = "People are numbered from 1 in the sorted order of their names."
     return [code[text] for text in people], (notice,)

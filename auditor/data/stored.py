@@ -42,7 +42,7 @@ def read_gallery(path: Path) -> StoredGallery:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name]) for name in COLUMNS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no stored gallery: {error}") from None
+        raise DataError(f"{path} is not a stored gallery: {error}") from None
     features, rows = found["features"], len(np.atleast_1d(found["features"]))
     for name, column in found.items():
         wanted = (rows,) if name != "features" else (rows, *features.shape[1:2])

@@ -120,12 +120,12 @@ def defend(job: Job, display: Display) -> Outcome:
 def check_out(job: Job) -> None:
     """Refuse to replace anything but an earlier result, and that only when told to."""
     if not job.out.name:
-        raise UsageError(f"--out {job.out} has no name of its own; name a new folder")
+        raise UsageError(f"--out {job.out} has no name; name a new folder")
     for place, mark in ((job.out, CLAIMS), (job.key, KEY)):
         if not place.exists():
             continue
         if not (place / mark).is_file():
-            raise UsageError(f"{place} exists and is no earlier result; name another --out")
+            raise UsageError(f"{place} exists and is not an earlier result; name another --out")
         refuse_existing(place, overwrite=job.overwrite)
 
 

@@ -184,13 +184,13 @@ class _Draws:
         same = int((first == second).all(1).sum())
         if same:
             yield (
-                f"drawn twice, the release gave {same} of {len(first)} rows the same noise, so "
-                "that whoever can draw it takes it off again"
+                f"repeated, the release gave {same} of {len(first)} rows the same noise, so "
+                "anyone who can repeat it can remove it"
             )
         added = float((first - second).square().mean().sqrt()) / 2**0.5
         if added < (LEAST - CHANCE / first.numel() ** 0.5) * claim.sigma:
             yield (
-                f"drawn twice, the release shows noise of deviation {added:.3g}, where the claim "
+                f"repeated, the release shows noise of deviation {added:.3g}, where the claim "
                 f"counts on {claim.sigma:.3g}"
             )
         if claim.sticky:

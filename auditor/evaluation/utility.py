@@ -75,7 +75,7 @@ def _notes(gallery: Tensor, pids: Tensor) -> Iterator[str]:
     if shared := shared_rows(gallery, pids):
         yield (
             f"{shared} of {len(gallery)} stored rows are equal, to the last bit, to a row of "
-            "another person: such rows tell nobody apart, so whatever is not found in them is no "
+            "another person: such rows distinguish nobody, so whatever is not found in them is no "
             "merit of a gallery that works"
         )
 

@@ -29,7 +29,7 @@ from auditor.gates.gate import Gate, Waiver
 def _number(value: Any) -> Any:
     # YAML reads 1e-3 as a text and yes as a truth value; the first is a number, the second is none
     if isinstance(value, bool):
-        raise ValueError("a truth value is no number")
+        raise ValueError("a truth value is not a number")
     return value
 
 

@@ -142,10 +142,10 @@ def _epsilon(
         return _verdict(gate, None, "fail", f"VOID: {claim.reason}")
     if certified is None:
         return _verdict(gate, None, "fail", f"no finite ε is certified for {whose}")
-    holds = certified <= limit
-    verb = "is" if holds else "is not"
-    shown = f"{decimals(certified, limit)} {verb} at most {limit_text(limit)}"
-    return _verdict(gate, certified, "pass" if holds else "fail", f"ε for {whose}: {shown}")
+    passes = certified <= limit
+    side = "at most" if passes else "above"
+    shown = f"{decimals(certified, limit)} is {side} {limit_text(limit)}"
+    return _verdict(gate, certified, "pass" if passes else "fail", f"ε for {whose}: {shown}")
 
 
 def _claim_gate(address: str, limit: float, wanted: ClaimLimit) -> Gate:

@@ -108,27 +108,27 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
     """Outcome and reason of one figure as if it were the only one."""
     if not _can_be(gate.limit, measurement):
         return "inconclusive", (
-            f"the limit {limit_text(gate.limit)} is none for a share, which lies between 0 and 1; "
-            "write 0.05 for 5 %"
+            f"the limit {limit_text(gate.limit)} is not possible for a share, which lies between 0 "
+            "and 1; write 0.05 for 5 %"
         )
-    side, sign = ("at most", 1.0) if measurement.worse == "higher" else ("at least", -1.0)
-    wanted, limit = f"{side} {limit_text(gate.limit)}", sign * gate.limit
+    sign = 1.0 if measurement.worse == "higher" else -1.0
+    within, beyond = ("at most", "above") if sign > 0 else ("at least", "below")
+    limit, text = sign * gate.limit, limit_text(gate.limit)
     if gate.judge == "value":
         shown = decimals(measurement.value, gate.limit)
         passes = sign * measurement.value <= limit
-        verb = "is" if passes else "is not"
         return (
             "pass" if passes else "fail",
-            f"judged without its interval: {shown} {verb} {wanted}",
+            f"judged without its interval: {shown} is {within if passes else beyond} {text}",
         )
     best, worst = measurement.optimistic, measurement.pessimistic
     if sign * worst <= limit:
-        return "pass", f"{decimals(worst, gate.limit)} is {wanted}"
+        return "pass", f"{decimals(worst, gate.limit)} is {within} {text}"
     if sign * best > limit:
         shown = decimals(best, gate.limit)
-        return "fail", f"even the favourable end of the interval, {shown}, is not {wanted}"
+        return "fail", f"even the favourable end of the interval, {shown}, is {beyond} {text}"
     ends = " to ".join(decimals(end, gate.limit) for end in sorted((best, worst)))
-    return "inconclusive", f"the interval {ends} straddles the limit {limit_text(gate.limit)}"
+    return "inconclusive", f"the interval {ends} straddles the limit {text}"
 
 
 def _can_be(limit: float, measurement: Measurement) -> bool:

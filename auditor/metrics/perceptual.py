@@ -58,7 +58,7 @@ class PerceptualDistance(nn.Module):
         super().__init__()
         self.name = "lpips_reference" if weights is None else "lpips"
         self.note = (
-            "LPIPS form on the shipped reference network: not comparable with published LPIPS"
+            "LPIPS formula on the shipped reference network: not comparable with published LPIPS"
             if weights is None
             else "LPIPS"
         )
@@ -103,7 +103,7 @@ def find_backbone(weights: Path) -> tuple[str, Path]:
         for path in sorted(weights.glob(f"{stem}*.pth")):
             return name, path
     wanted = ", ".join(f"{stem}*.pth" for stem in BACKBONES.values())
-    raise EnvironmentUnmetError(f"{weights} holds no LPIPS backbone; put one of {wanted} there")
+    raise EnvironmentUnmetError(f"{weights} contains no LPIPS backbone; put one of {wanted} there")
 
 
 def _load_lpips(backbone: str, path: Path) -> nn.Module:
@@ -115,7 +115,7 @@ def _load_lpips(backbone: str, path: Path) -> nn.Module:
         state = torch.load(path, map_location="cpu", weights_only=True)
     # A damaged file can end the reader in almost any way, and each of them means the same to us.
     except Exception:
-        raise EnvironmentUnmetError(f"{path} is no {BACKBONES[backbone]}: unreadable") from None
+        raise EnvironmentUnmetError(f"{path} is not a {BACKBONES[backbone]}: unreadable") from None
     slots = {
         index: f"{slice_name}.{index}"
         for slice_name, part in loss.net.named_children()
@@ -129,7 +129,7 @@ def _load_lpips(backbone: str, path: Path) -> nn.Module:
     try:
         loss.net.load_state_dict(named)
     except RuntimeError as error:
-        raise EnvironmentUnmetError(f"{path} is no {BACKBONES[backbone]}: {error}") from None
+        raise EnvironmentUnmetError(f"{path} is not a {BACKBONES[backbone]}: {error}") from None
     backboned: nn.Module = loss
     return backboned
 

@@ -114,7 +114,7 @@ def evaluate_scores(scores: Scores | Tensor, truth: Truth) -> Retrieval:
         block = slice(start, start + QUERY_BLOCK)
         part = provider(block)
         if not torch.isfinite(part).all():
-            raise ModelError("the similarities hold NaN or infinity; they cannot be ranked")
+            raise ModelError("the similarities contain NaN or infinity; they cannot be ranked")
         truth = truth.to(part.device)
         matches, ignored = truth.relevant(block)
         rows.append(_rank_block(part.masked_fill_(ignored, -torch.inf), matches, start))

@@ -30,7 +30,7 @@ def points(scores: Array, member: Flags, weights: Array | None = None) -> tuple[
         DataError: if a score is not finite, or one side is empty.
     """
     if not np.isfinite(scores).all():
-        raise DataError("membership scores hold NaN or infinity; they cannot be ranked")
+        raise DataError("membership scores contain NaN or infinity; they cannot be ranked")
     if member.all() or not member.any():
         raise DataError("a ROC compares members with others, and one of the two is missing")
     order = np.argsort(-scores, kind="stable")

@@ -107,7 +107,9 @@ class Similarities:
         """
         for name, features in (("query", query), ("gallery", gallery)):
             if not torch.isfinite(features).all():
-                raise ModelError(f"the {name} features hold NaN or infinity; they cannot be ranked")
+                raise ModelError(
+                    f"the {name} features contain NaN or infinity; they cannot be ranked"
+                )
         query, gallery = query.float(), gallery.float()
         count, padding = len(gallery), -len(gallery) % ALIGN
         bias = torch.zeros(count + padding, device=gallery.device)

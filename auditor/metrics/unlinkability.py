@@ -184,4 +184,4 @@ def _check(mated: Array, non_mated: Array) -> None:
         if not len(scores):
             raise DataError(f"there are no {name} scores; unlinkability compares the two kinds")
         if not np.isfinite(scores).all():
-            raise DataError(f"the {name} scores hold NaN or infinity; they cannot be compared")
+            raise DataError(f"the {name} scores contain NaN or infinity; they cannot be compared")

@@ -115,8 +115,8 @@ class CardedExtractor(nn.Module):
             if output is None and len(results) > 1:
                 shapes = ", ".join(f"{i}: {_shape(one)}" for i, one in enumerate(results))
                 raise ModelError(
-                    f"the model gives {len(results)} outputs ({shapes}); say which one holds the "
-                    "features with model.card.output"
+                    f"the model gives {len(results)} outputs ({shapes}); say which one contains "
+                    "the features with model.card.output"
                 )
             if (output or 0) >= len(results):
                 raise ModelError(

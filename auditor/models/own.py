@@ -32,7 +32,7 @@ def own_model(
     except Exception as error:  # a stranger's network may hold anything
         raise ModelError(
             f"{type(network).__name__} cannot be copied ({reason(error)}); audit a file of it, or "
-            "build it anew and load its state dict"
+            "build it again and load its state dict"
         ) from error
     inner = copied.network if isinstance(copied, CardedExtractor) else copied
     if card is None:

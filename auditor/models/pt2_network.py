@@ -75,8 +75,8 @@ def _load(files: ModelFiles) -> torch.export.ExportedProgram:
     except Exception as error:  # of the archive, the schema, the graph or the weights
         if "weights_only" in str(error) or "Weights only" in str(error):
             raise ModelRefusedError(
-                f"{files.path} is an exported program (.pt2) that holds Python objects, which run "
-                "code of their author's choosing when opened; export the network anew without "
+                f"{files.path} is an exported program (.pt2) that contains Python objects, which "
+                "run code of their author's choosing when opened; export the network again without "
                 "custom objects, or give its state dict with an architecture"
             ) from None
         raise ModelError(f"{files.path}: the .pt2 does not load: {reason(error)}") from error
@@ -103,7 +103,7 @@ def _image_input(program: torch.export.ExportedProgram, files: ModelFiles) -> Te
             value = node.meta.get("val")
             if isinstance(value, Tensor):
                 return value
-    raise ModelError(f"{files.path} takes {names[0]}, which is no tensor; export it on images")
+    raise ModelError(f"{files.path} takes {names[0]}, which is not a tensor; export it on images")
 
 
 def _shape(images: Tensor) -> list[int | None]:

@@ -97,7 +97,7 @@ def _size(path: Path) -> int:
     if stat.S_ISDIR(status.st_mode):
         raise ModelError(f"{path} is a folder; give the model file inside it")
     if not stat.S_ISREG(status.st_mode):
-        raise ModelError(f"{path} is no regular file; give {ACCEPTED}")
+        raise ModelError(f"{path} is not a regular file; give {ACCEPTED}")
     if status.st_size < 2:
         raise ModelError(f"{path} is empty; was the download cut short?")
     return status.st_size
@@ -124,7 +124,7 @@ def _sniff_zip(path: Path, size: int) -> Format:
         return "torchscript"
     if "data.pkl" in inner:
         return "checkpoint"
-    raise ModelError(f"{path} is a zip file that holds no model; give {ACCEPTED}")
+    raise ModelError(f"{path} is a zip file that contains no model; give {ACCEPTED}")
 
 
 def _check_directory(path: Path, size: int) -> None:

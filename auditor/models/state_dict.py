@@ -82,7 +82,7 @@ def _only(fitting: list[Reading], what: str) -> Reading | None:
     if len(networks) > 1:
         keys = " and ".join(map(repr, sorted(networks.values())))
         raise ModelError(
-            f"{what}: the file holds {len(networks)} networks that fit, {keys}; "
+            f"{what}: the file contains {len(networks)} networks that fit, {keys}; "
             "name the one that is deployed with --weights-key"
         )
     return best(fitting) if fitting else None

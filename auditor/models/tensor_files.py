@@ -62,7 +62,7 @@ def read_checkpoint(files: ModelFiles) -> dict[str, Tensor]:
     if state:
         return state
     raise ModelError(
-        f"{path} holds {_described(content)}, no state dict; "
+        f"{path} contains {_described(content)}, no state dict; "
         "save the network's weights with torch.save(model.state_dict(), ...)"
     )
 
@@ -79,7 +79,7 @@ def read_safetensors(files: ModelFiles) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
     if not state:
-        raise ModelError(f"{path} holds no tensors; save the network's state dict again")
+        raise ModelError(f"{path} contains no tensors; save the network's state dict again")
     return state
 
 
@@ -87,7 +87,7 @@ def _refusal(path: Path, text: str) -> str:
     found = re.search(r"GLOBAL (\S+) was not an allowed", text)
     held = f"the Python object {found[1]}" if found else "more than tensors and plain values"
     return (
-        f"{path} holds {held}, and opening it would run code of its author's choosing; "
+        f"{path} contains {held}, and opening it would run code of its author's choosing; "
         "on a machine that trusts it, save the weights alone: "
         "safetensors.torch.save_file(model.state_dict(), ...), which audit convert-weights says how"
     )

@@ -46,7 +46,7 @@ def read_training_config(path: Path) -> Description:
     if config.get("MODEL") is not None:
         return _transreid(config)
     raise UsageError(
-        f"{path} is no configuration of fast-reid, TransReID or their relatives: "
+        f"{path} is not a configuration of fast-reid, TransReID or their relatives: "
         "it has no block MODEL"
     )
 
@@ -89,7 +89,7 @@ def _plain(value: Any) -> Any:
 def _with_bases(path: Path, depth: int) -> dict[str, Any]:
     content = plain_yaml.read(path)
     if not isinstance(content, dict):
-        raise UsageError(f"{path} holds a {type(content).__name__}, no configuration")
+        raise UsageError(f"{path} contains a {type(content).__name__}, no configuration")
     base = content.pop(BASE, None)
     if base is None:
         return content

@@ -48,7 +48,7 @@ def fill(
     if arch is None:
         guess = closest(state, key)
         hint = f"--arch {guess} fits" if guess else "give it with --arch"
-        raise ModelError(f"{path} holds weights alone, without their architecture; {hint}")
+        raise ModelError(f"{path} contains weights alone, without their architecture; {hint}")
     arch = with_sides(arch, part(state, key)[0])
     network = build(arch, (card.height, card.width))
     try:

@@ -99,7 +99,7 @@ def read_whole_model(form: Format, files: ModelFiles) -> dict[str, Tensor]:
         name: tensor.detach().clone().contiguous() for name, tensor in _weights(content, (), set())
     }
     if not state:
-        raise ModelError(f"{files.path} holds no network of torch, and no weights")
+        raise ModelError(f"{files.path} contains no network of torch, and no weights")
     return state
 
 

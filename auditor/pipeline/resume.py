@@ -66,7 +66,7 @@ def resume(out: Path, head: AuditReport) -> bool:
         )
     if before.complete and (out / SIGNATURE).exists():
         raise AnotherRunError(
-            f"{out} holds a finished run that was signed, and going on with it would void the "
+            f"{out} contains a finished run that was signed, and continuing it would void the "
             f"signature; name another --out, or take {out / SIGNATURE} away first"
         )
     _drop_changed_steps(out)

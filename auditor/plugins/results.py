@@ -121,10 +121,10 @@ def _untensored(part: Any, name: str, key: str) -> Any:
     if isinstance(part, str):
         return _words(part)
     if isinstance(part, Real) and not math.isfinite(part):
-        raise UnfitResultError(f"one of its {name} holds a number that is not finite ({key})")
+        raise UnfitResultError(f"one of its {name} contains a number that is not finite ({key})")
     if part is None or isinstance(part, Real):
         return part
-    raise UnfitResultError(f"one of its {name} holds {_kind(part)} ({key}), no number")
+    raise UnfitResultError(f"one of its {name} contains {_kind(part)} ({key}), no number")
 
 
 def _words(text: Any) -> str:
@@ -145,7 +145,7 @@ def _inside(place: Any, workdir: Path) -> Path:
     except (OSError, RuntimeError, ValueError):
         whole = False
     if not whole or not path.is_relative_to(root):
-        raise UnfitResultError("an exhibit is no file below the folder it was given")
+        raise UnfitResultError("an exhibit is not a file below the folder it was given")
     return workdir / path.relative_to(root)
 
 

@@ -42,7 +42,7 @@ class Measurement:
     def __post_init__(self) -> None:
         numbers = [self.value, self.low, self.high, 0.0 if self.chance is None else self.chance]
         if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"measurement {self.metric!r} holds a non-finite number: {numbers}")
+            raise ValueError(f"measurement {self.metric!r} contains a non-finite number: {numbers}")
         if not self.low <= self.value <= self.high:
             raise ValueError(f"measurement {self.metric!r} lies outside its interval: {numbers}")
 
@@ -94,7 +94,7 @@ class Curve:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(number) for point in self.points for number in point):
-            raise ValueError(f"curve {self.name!r} holds a non-finite number")
+            raise ValueError(f"curve {self.name!r} contains a non-finite number")
         places = [point[0] for point in self.points]
         if places != sorted(places):
             raise ValueError(f"curve {self.name!r} does not ascend in x")

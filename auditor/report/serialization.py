@@ -60,7 +60,7 @@ def _finite(number: str) -> float:
     """A number of a record; no writer of ours leaves NaN or infinity in one."""
     if math.isfinite(value := float(number)):
         return value
-    raise ValueError(f"it holds {number[:20]}, which is no finite number")
+    raise ValueError(f"it contains {number[:20]}, which is not a finite number")
 
 
 def load(path: Path) -> AuditReport:
@@ -70,7 +70,7 @@ def load(path: Path) -> AuditReport:
         UsageError: if the file is missing or is not an audit record.
     """
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no file; give the report.json of an audit")
+        raise UsageError(f"{path} is not a file; give the report.json of an audit")
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -151,7 +151,7 @@ def _check_files(job: Job) -> None:
     refuse_existing(job.out, overwrite=job.overwrite)
     if job.checkpoint.exists() and not job.resume:
         raise UsageError(
-            f"{job.checkpoint} holds an interrupted training; pass --resume to go on with it, "
+            f"{job.checkpoint} contains an interrupted training; pass --resume to continue it, "
             "or --overwrite to start over"
         )
     if job.resume and not job.checkpoint.exists():
@@ -182,7 +182,7 @@ def start(job: Job, ctx: RunContext, draw: str = "weights") -> tuple[str, Carded
         if job.arch is None:
             raise UsageError(
                 f"--weights {job.start} is {model.facts['format']}, a finished program; "
-                "give a state dict and its --arch to go on training it"
+                "give a state dict and its --arch to train it further"
             )
         return job.arch, model.extractor
     if job.arch is None:

@@ -99,7 +99,7 @@ def _material(report: AuditReport, root: Path, scenario: str) -> Path:
     ]
     if not found:
         raise UsageError(
-            f"{root / PERSONAL} holds no pictures for a study: it was purged, or the audit ran "
+            f"{root / PERSONAL} contains no pictures for a study: it was purged, or the audit ran "
             "with study: 0 or before there were studies"
         )
     # the bare scenario comes first and is the control: who says nothing means a protection
@@ -147,7 +147,7 @@ def read_key(path: Path) -> tuple[str, dict[int, Right]]:
     """
     rows = rows_of(path, ("question", "right", "candidates"))
     if not rows:
-        raise DataError(f"{path} holds no questions")
+        raise DataError(f"{path} contains no questions")
     key = {
         whole(path, line, row, "question"): Right(
             answer=whole(path, line, row, "right"), candidates=whole(path, line, row, "candidates")
@@ -167,7 +167,7 @@ def rows_of(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, s
         reader = csv.DictReader(io.StringIO(_read(path).decode("utf-8-sig"), newline=""))
         rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV file in UTF-8: {error}") from None
+        raise DataError(f"{path} is not a CSV file in UTF-8: {error}") from None
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; it needs {', '.join(columns)}")

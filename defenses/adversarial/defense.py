@@ -22,7 +22,7 @@ from defenses.retrain import Retraining, Seen, retrainable
 
 @checked_dataclass
 class AdversarialRetraining(Retraining):
-    """Retrains the extractor against a GAN that learns to draw pictures from its features.
+    """Retrains the extractor against a GAN that learns to reconstruct pictures from its features.
 
     Source: "Protecting Feature Privacy in Person Re-identification" (TPAMI 2025), of which the
     abstract alone is public: a re-ID loss against a GAN-based reversal module, two-step training
@@ -120,7 +120,7 @@ class AdversarialRetraining(Retraining):
                 "adversarial: the extractor was rewarded for wrong reconstructions (goal: wrong), "
                 "which can raise what a fresh attacker reads"
             )
-        return "adversarial: the extractor was drawn towards the mean picture (goal: mean)"
+        return "adversarial: the extractor was pulled towards the mean picture (goal: mean)"
 
 
 def _co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext) -> Finding:

@@ -22,7 +22,7 @@ from defenses.retrain import Retraining, retrainable
 
 @checked_dataclass
 class Deid(Retraining):
-    """Retrains the extractor to redraw a de-identified picture and to leave identity undecided.
+    """Retrains the extractor to decode to a de-identified picture and to leave identity undecided.
 
     Stage one of PEPR-Net (Kansal et al., WACV 2024, §4.3): the loss is λ1 · re-ID + λ2 · De-ID +
     λ3 · Adv-ID. `rows` holds the parameters of every row of its Table 1; the second stage is
@@ -39,12 +39,12 @@ class Deid(Retraining):
     no block size, no blur and no box: ``detail`` and `defenses.deid.decoder` say ours.
 
     Attributes:
-        decoder: what it has to draw; ``clean`` is the paper's control, and ``none`` leaves it out.
+        decoder: what it has to reconstruct; ``clean`` is the paper's control, ``none`` omits it.
         adversary: what trains the Adv-ID head; ``none`` leaves it out.
         de_id: λ2.
         adv_id: λ3; λ1 is ``triplet``.
         detail: side of a block, and twice the blur's deviation, in pixels of ``image_size``.
-        image_size: (height, width) of what the decoder draws.
+        image_size: (height, width) of the decoder's pictures.
         width: channels of the decoder.
         squared_error: over a picture's pixels.
     """

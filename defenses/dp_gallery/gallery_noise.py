@@ -145,7 +145,9 @@ class GalleryNoise:
         """The most rows that one person has, or may have."""
         people = gallery.pids[gallery.pids > 0]
         if not len(people):
-            raise UsageError("the gallery holds nobody but distractors; there is nobody to protect")
+            raise UsageError(
+                "the gallery contains nobody but distractors; there is nobody to protect"
+            )
         most = int(people.unique(return_counts=True)[1].max())
         images = self.images_per_identity or most
         if images < most:

@@ -66,7 +66,7 @@ class Distances:
         """ε at each distance, over ``draws`` releases."""
         named = [
             ("two rows of one person (median)", self.same),
-            ("a person's row and the nearest of anybody else (median)", self.other),
+            ("a person's row and the nearest row of another person (median)", self.other),
             ("the two rows farthest apart", self.widest),
         ]
         return tuple(

@@ -8,8 +8,8 @@ DATA_DEPENDENT = (
 )
 COUNTED = "images per identity were counted in the gallery, not bounded beforehand"
 SECRET = (
-    "the noise of a record follows from a secret key: whoever learns the key removes it, and equal "
-    "entries of two releases are one record; a record is a picture's file seen through one "
+    "the noise of a record follows from a secret key: anyone who learns the key can remove it, and "
+    "equal entries of two releases are one record; a record is a picture's file seen through one "
     "network, so a copy in another file is another record, and counts as one"
 )
 ROUNDING = "floating-point noise: no guarantee beyond rounding"

@@ -26,8 +26,8 @@ SECRET = (
     "nowhere"
 )
 SEED = (
-    "noise and samples follow from the seed of the run, which its record shows: whoever reads it "
-    "can take the noise off again; train with randomness: secret"
+    "noise and samples follow from the seed of the run, which its record shows: anyone who reads "
+    "it can take the noise off again; train with randomness: secret"
 )
 ROUNDING = (
     "noise is added in double precision, each number the sum of four draws, against attacks on its "

@@ -21,7 +21,7 @@ from defenses.dp_sgd.training import Settings, Units, learn
 from defenses.retrain import retrainable
 
 NO_TRIPLETS = (
-    "triplet must be 0: a triplet compares a picture with other people's, so the loss is no sum "
+    "triplet must be 0: a triplet compares a picture with other people's, so the loss is not a sum "
     "over pictures or people, and cutting gradients bounds nobody's share in it"
 )
 
@@ -51,8 +51,8 @@ class DpSgd:
         batch: units per step, on average.
         lr: of AdamW.
         clip: L2 norm at which the gradient of a unit is cut.
-        scratch: whether the weights are drawn anew; otherwise those given must be public, that is,
-            must not come from the training people.
+        scratch: whether to train from new random weights; otherwise those given must be public,
+            that is, must not come from the training people.
         runs: trainings on these people that count: one for every setting that was tried.
         randomness: where noise and samples come from: a 256-bit ``secret`` of the operating system,
             which is stored nowhere, so that no two trainings are alike; or the run's ``seed``,

@@ -134,6 +134,6 @@ def _check(network: nn.Module) -> None:
 def _refuse_own_loss(views: Branches) -> None:
     if views.own is not None:
         raise UnsupportedTargetError(
-            "the architecture brings a loss over the whole batch, which is no sum over examples; "
-            "take another one for dp_sgd"
+            "the architecture brings a loss over the whole batch, which is not a sum over "
+            "examples; take another one for dp_sgd"
         )

@@ -216,7 +216,7 @@ class AppearanceInterpolation(IdentityShift):
 
 @checked_dataclass
 class AppearanceExchange(IdentityShift):
-    """Mixes one vector of appearance per picture, and draws it over the greyscale picture.
+    """Mixes one vector of appearance per picture, and decodes it with the greyscale picture.
 
     Source: the baseline DG-Net of PIS (SCIS 69(1), 2026, Table 2; Zheng et al., CVPR 2019) in its
     form only: an appearance vector, a structure code from the greyscale picture, reconstruction,

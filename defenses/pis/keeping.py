@@ -68,7 +68,7 @@ class KeptShift:
                 [tensors[f"{PARTNERS}{n}"] for n in range(scales)],
             )
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-            raise UsageError(f"{folder} holds no generator of a shift: {error}") from None
+            raise UsageError(f"{folder} contains no generator of a shift: {error}") from None
 
     def knowing(self, pids: Tensor, generator: Generator) -> "KeptShift":
         """The same with everybody of ``pids (N,)``; whoever is new is mixed with others at random.

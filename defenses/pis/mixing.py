@@ -17,7 +17,7 @@ def check_weights(weights: Sequence[float], bound: float) -> None:
         bound: d; every share must be below it.
     """
     if len(weights) < 2:
-        raise ValueError("weights must hold the own share and at least one partner's")
+        raise ValueError("weights must contain the person's own share and at least one partner's")
     if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
         raise ValueError(f"weights {tuple(weights)} must not be negative and must sum to 1")
     if max(weights) >= bound:

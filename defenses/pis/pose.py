@@ -189,7 +189,7 @@ class Estimator:
         # A damaged file can end the reader in almost any way, and each means the same to us.
         except Exception as error:
             first = str(error).partition("\n")[0]
-            raise EnvironmentUnmetError(f"{file} is no keypoint R-CNN: {first}") from None
+            raise EnvironmentUnmetError(f"{file} is not a keypoint R-CNN: {first}") from None
         return cls(file, network.eval().requires_grad_(False).to(device), device)
 
     def of(self, images: Images, indices: Sequence[int]) -> Tensor:

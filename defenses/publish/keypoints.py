@@ -54,12 +54,12 @@ class Keypoints:
             raise DataError(f"cannot read the keypoints in {file}: {error.strerror}") from None
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise DataError(
-                f"{file} holds no keypoints ({error}); it takes 17 times x, y, score per path"
+                f"{file} contains no keypoints ({error}); it takes 17 times x, y, score per path"
             ) from None
         for path, points in rows.items():
             if points.shape != (len(COCO), 3) or not torch.isfinite(points).all():
                 raise DataError(
-                    f"{file}: the keypoints of {path!r} are no {len(COCO)} × 3 finite numbers"
+                    f"{file}: the keypoints of {path!r} are not {len(COCO)} × 3 finite numbers"
                 )
             if points[:, :2].sub(0.5).abs().max() > 1.5:
                 raise DataError(

@@ -15,8 +15,8 @@ from auditor.types import Protection, Publish, RunContext, Split, Target
 
 SEARCHED = "utility is searched with queries protected under the gallery's own key"
 KEYED = (
-    "the key goes by person: whoever protects a query with it knows whom the query shows, so part "
-    "of the utility is the key's doing and not the extractor's"
+    "there is a key per person: whoever protects a query with it knows whom the query shows, so "
+    "part of the utility is the key's doing and not the extractor's"
 )
 """The bias of mechanisms that do the same to all pictures of a person."""
 

@@ -72,7 +72,7 @@ def _judges(report: AuditReport) -> Iterator[str]:
     if drawn == {"reid_rank1"}:
         yield (
             "Reconstructions were judged by the audited extractor alone; an independent judge "
-            "would rule out that it responds to noise that was made for it."
+            "would rule out that it merely responds to patterns optimised against it."
         )
 
 

@@ -115,10 +115,10 @@ def distances(claim: PrivacyClaim) -> list[tuple[str, str, str]]:
 def reconstruction(bound: ReconstructionBound) -> str:
     """What the bound says, in one sentence."""
     return (
-        f"whoever guesses a person right {number(bound.prior, 'fraction')} of the time without the "
-        f"release is right at most {number(bound.image, 'fraction')} of the time with one stored "
-        f"row, and {number(bound.identity, 'fraction')} with all rows of a person; whoever knows "
-        "more beforehand starts higher"
+        f"an adversary who names a person correctly {number(bound.prior, 'fraction')} of the time "
+        f"without the release is right at most {number(bound.image, 'fraction')} of the time with "
+        f"one stored row, and {number(bound.identity, 'fraction')} with all rows of a person; with "
+        "more prior knowledge, the bound is higher"
     )
 
 

@@ -92,7 +92,7 @@ def _measures(report: AuditReport) -> Iterator[str]:
     for scenario in report.scenarios[1:]:
         if scenario.status == "failed":
             yield sentence(
-                f"scenario {scenario.defense} failed and is no measure: {scenario.reason}"
+                f"scenario {scenario.defense} failed, so it is not a measure: {scenario.reason}"
             )
             continue
         families = sorted({family_of(f) for f in scenario.findings})
@@ -117,13 +117,13 @@ def _testing(report: AuditReport) -> Annex:
     gates = report.config.get("gates") or ()
     return Annex(
         title="GDPR Art. 32(1)(d): regular testing of security measures",
-        about="Evidence of one test; that tests are regular is shown by the records of many.",
+        about="Evidence of one test. Regular testing is shown by the records of several.",
         entries=(
             Entry(
                 heading="What was tested",
                 texts=(
-                    f"{len(report.scenarios)} scenarios under {runs} attack runs, {controls} of "
-                    "them tried on controls with a planted leak and with none.",
+                    f"{len(report.scenarios)} scenarios and {runs} attack runs, {controls} of "
+                    "them with controls (a planted leak and a null model).",
                 ),
             ),
             Entry(
@@ -154,7 +154,7 @@ def _annex_iv(report: AuditReport) -> Annex:
     ]
     return Annex(
         title="AI Act, Annex IV: technical documentation",
-        about="A fragment on privacy testing; whether the Act applies is for the provider to find.",
+        about="On privacy testing only; whether the Act applies is for the provider to determine.",
         entries=(
             Entry(heading="1. Versions", texts=tuple(map(sentence, versions))),
             Entry(
@@ -177,8 +177,8 @@ def _annex_iv(report: AuditReport) -> Annex:
             Entry(
                 heading="4. Whether the metrics are appropriate",
                 texts=(
-                    "Every rate comes with an interval over people and with what chance reaches; "
-                    "every attack with a certificate that it can find a leak.",
+                    "Every rate is given with an interval over people and a chance level; "
+                    "every attack with certificates of how well it finds a planted leak.",
                 ),
             ),
         ),
@@ -268,6 +268,8 @@ def _card(claim: PrivacyClaim) -> Iterator[Entry]:
     )
     yield Entry(
         heading="Trust model",
-        texts=("Who sees clean features, and who holds the noise's seed: for the operator.",),
+        texts=(
+            "Who can see clean features, and who has the noise's seed: for the operator to state.",
+        ),
     )
     yield Entry(heading="Collection, storage and access", texts=("For the operator to state.",))

@@ -43,13 +43,13 @@ CLASSES = (
         name="membership inference",
         place="55 (i)",
         families=("membership",),
-        reading="whether a person was trained on is read from the features of their pictures",
+        reading="whether a person was trained on is inferred from the features of their pictures",
     ),
     AttackClass(
         name="exfiltration",
         place="55 (ii)",
         families=("identity", "search", "linkage", "translation", "averaging", "unshift"),
-        reading="the stored gallery is taken, and its entries are named or linked",
+        reading="the stored gallery is stolen, and its entries are named or linked",
     ),
     AttackClass(
         name="regurgitation of training data",

@@ -6,7 +6,7 @@ from types import MappingProxyType
 TERMS: Mapping[str, str] = MappingProxyType(
     {
         "adversary": (
-            "Whoever attacks. A threat model states what they know, may access, own and spend."
+            "The attacker. A threat model states what they know, may access, own and spend."
         ),
         "attack, family, rung, ladder": (
             "An attack recovers one thing from what a deployment releases. Attacks that "
@@ -75,7 +75,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         ),
         "PU": "Privacy–utility score: utility and the absence of leakage in one number.",
         "record and report": (
-            "The record, report.json, holds every figure of an audit. A report (the page, the "
+            "The record, report.json, contains every figure of an audit. A report (the page, the "
             "workbook, the Markdown) is rendered from the record and adds nothing to it."
         ),
         "reference adversary": (

@@ -26,7 +26,7 @@ STATEMENTS: Mapping[str, str] = MappingProxyType(
         "top1": "Whoever steals this gallery names {value} of its entries",
         "tpir": "Whoever searches this gallery for a person finds {value} of those who are there, "
         "with few false alarms",
-        "linkage_rank1": "Whoever holds two releases of this gallery links {value} of the entries",
+        "linkage_rank1": "Whoever has two releases of this gallery links {value} of the entries",
         "matched_rank1": "Whoever averages several releases finds {value} of the people",
         "denoised_rank1": "Whoever denoises one release finds {value} of the people",
         "translated_rank1": "Whoever translates stored features back names {value} of the people",
@@ -353,7 +353,7 @@ def _steps(report: AuditReport, verdicts: Sequence[Verdict]) -> list[str]:
     deciding = [v for v in verdicts if v.decides]
     steps = []
     if not report.complete:
-        steps.append("finish the audit: the same audit run goes on where it was interrupted")
+        steps.append("finish the audit: the same audit run continues where it was interrupted")
     if failed := [v.address for v in deciding if v.outcome == "fail"]:
         steps.append(
             f"do not release under these limits: {listing(failed)} failed. Store less, or try a "

@@ -149,7 +149,7 @@ class TestCheck:
     def test_a_layout_without_a_picture(self, audit, tmp_path):
         (tmp_path / "bounding_box_test").mkdir()
         code, _, err = audit("data", "check", tmp_path)
-        assert (code, "holds no pictures" in one_line(err)) == (2, True)
+        assert (code, "contains no pictures" in one_line(err)) == (2, True)
 
     def test_an_unknown_layout(self, audit, drawn):
         code, _, err = audit("data", "check", drawn, "--layout", "cuhk3np")

@@ -293,9 +293,9 @@ def test_a_claim_that_a_later_training_undid_is_not_handed_on(defend):
 def test_a_key_that_goes_by_person_is_told_beside_the_utility(defend):
     code, stdout, stderr, out = defend("--with", "random_image+dp_gallery:epsilon=1e+6,trials=200")
     assert code == 0, stderr
-    assert "this utility is overestimated: the key goes by person" in stdout
+    assert "this utility is overestimated: there is a key per person" in stdout
     claims = json.loads((out / "claims.json").read_text())
-    assert claims["utility"]["bias"].startswith("the key goes by person")
+    assert claims["utility"]["bias"].startswith("there is a key per person")
     assert any("gallery's own key" in note for note in claims["notes"])
 
 
@@ -331,7 +331,7 @@ def test_nothing_is_replaced_unasked(defend):
     (out / "claims.json").unlink()
     code, _, stderr, _ = defend("--with", "dp_gallery:trials=200", "--overwrite")
     assert code == 2
-    assert "no earlier result" in stderr
+    assert "not an earlier result" in stderr
 
 
 def test_model_and_data_are_asked_for(audit, tmp_path):

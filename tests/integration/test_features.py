@@ -70,7 +70,7 @@ def test_a_file_of_faults_ends_with_one_line_and_code_2(audit, gallery, config, 
         "run", "--features", gallery, "--config", config, "--out", tmp_path / "o"
     )
     assert code == 2
-    assert "1 of 240 rows hold NaN" in stderr
+    assert "1 of 240 rows contain NaN" in stderr
     assert "Traceback" not in stderr
 
 

@@ -39,7 +39,7 @@ def test_from_run_to_purge(audit, run, tmp_path):
     assert "report.html, report.xlsx named real people" in said
     code, said, _ = audit("verify", run)
     assert (code, "purged" in said) == (0, True)
-    assert audit("purge", run)[1] == f"{run} holds nothing personal any more\n"
+    assert audit("purge", run)[1] == f"{run} contains nothing personal any more\n"
 
     # the record renders without what was purged, and cannot be revealed any more
     assert audit("report", run / "report.json")[0] == 0

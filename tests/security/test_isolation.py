@@ -188,7 +188,7 @@ def test_a_pt2_that_holds_a_pickle_is_refused(tmp_path, isolation):
         for name in source.namelist():
             replaced = name.endswith("sample_inputs/model.pt")
             target.writestr(name, evil.read_bytes() if replaced else source.read(name))
-    with pytest.raises(ModelRefusedError, match="holds Python objects") as refusal:
+    with pytest.raises(ModelRefusedError, match="contains Python objects") as refusal:
         opened(path, isolation=isolation)
     assert refusal.value.exit_code == 5
     assert not canary.exists()

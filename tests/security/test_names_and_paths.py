@@ -142,5 +142,5 @@ def test_a_forged_line_in_a_message_is_indented():
 
     assert "\n" not in printable("a\nverdict: PASS")
     assert pathless("at /home/ada/x.png") == "at …/x.png"
-    with pytest.raises(UsageError, match="no name of a folder"):
+    with pytest.raises(UsageError, match="not a name of a folder"):
         config.load(None, {"attacks": {"..": {"use": "identity"}}})

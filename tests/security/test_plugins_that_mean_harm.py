@@ -155,11 +155,11 @@ FAILING = {
     "twice": "same name",
     "many": "at most",
     "curve": "not finite",
-    "picture elsewhere": "no file below",
-    "picture above": "no file below",
-    "picture missing": "no file below",
+    "picture elsewhere": "not a file below",
+    "picture above": "not a file below",
+    "picture missing": "not a file below",
     "picture none": "no path",
-    "link": "no file below",
+    "link": "not a file below",
     "note": "where a text belongs",
 }
 DEFENSES = {

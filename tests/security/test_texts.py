@@ -18,7 +18,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 CONFIGURATIONS = {
     "laughs": LAUGHS,
-    "holds itself": "attacks: &a [*a]",
+    "contains itself": "attacks: &a [*a]",
     "twice": "gates: [{address: none/utility/rank1, limit: 0.5}]\ngates: []",
     "twice below": "attacks: {identity: {epochs: 1, epochs: 2}}",
     "deep": "[" * 20_000,
@@ -114,7 +114,7 @@ def test_a_limit_that_no_share_can_reach_passes_nothing(audit, tmp_path, limit):
     path.write_text(json.dumps(plain))
     code, out, _ = audit("gate", path)
     assert code == 4
-    assert "is none for a share" in out
+    assert "is not possible for a share" in out
 
 
 def test_pictures_of_more_than_eight_bits_are_not_read_as_white(tmp_path):

@@ -89,7 +89,7 @@ def _recognise(path: Path) -> str:
     """What the first bytes say a file is."""
     try:
         if not path.is_file():  # what is no file may never end
-            raise DataError(f"{path} is no file; name one with features")
+            raise DataError(f"{path} is not a file; name one with features")
         with path.open("rb") as opened:
             head = opened.read(9)
     except OSError as error:
@@ -100,7 +100,7 @@ def _recognise(path: Path) -> str:
         return "npz"
     if head[8:] == b"{":
         return "safetensors"
-    raise DataError(f"{path} is no file of features; give Parquet, npz or safetensors")
+    raise DataError(f"{path} is not a file of features; give Parquet, npz or safetensors")
 
 
 def _read_parquet(path: Path) -> dict[str, Column]:
@@ -127,7 +127,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
     with archive.open(member) as opened:
         shape, fortran, kind, start = _read_header(opened)
         if kind.hasobject:
-            raise ValueError(f"{member.filename} holds Python objects, which would run code")
+            raise ValueError(f"{member.filename} contains Python objects, which would run code")
         if member.compress_type == zipfile.ZIP_STORED and shape and 0 not in shape:
             place = _find_content(path, member) + start
             order = "F" if fortran else "C"
@@ -217,8 +217,8 @@ def _check_features(path: Path, features: Column) -> Tensor:
     bad = sum(int((~block.float().isfinite()).any(1).sum()) for block in rows.split(BLOCK))
     if bad:
         raise DataError(
-            f"{path}: {bad} of {len(rows)} rows hold NaN, infinity or numbers beyond float32; "
-            "leave those rows out or make them anew"
+            f"{path}: {bad} of {len(rows)} rows contain NaN, infinity or numbers beyond float32; "
+            "leave those rows out or compute them again"
         )
     return rows
 

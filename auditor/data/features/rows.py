@@ -101,5 +101,5 @@ def gather_rows(images: Images, places: Tensor) -> Tensor:
         order = torch.cat([(~later).nonzero(), later.nonzero()]).flatten()
         return torch.cat(parts)[order.argsort()]
     raise UnsupportedTargetError(
-        "this changes pictures, and the features came without the model that would see them anew"
+        "this changes pictures, and the features came without the model that would embed them"
     )

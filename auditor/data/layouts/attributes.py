@@ -144,8 +144,8 @@ def _part(fields: Mapping[str, Any], where: str) -> pd.DataFrame:
     wrong = [person for person in people if not re.fullmatch(r"[0-9]{1,18}", person)]
     if wrong or not people:
         raise DataError(
-            f"{where}: {PEOPLE} names {repr(wrong[0]) if wrong else 'nobody'}; it holds numbers of "
-            "people, such as '0002'"
+            f"{where}: {PEOPLE} names {repr(wrong[0]) if wrong else 'nobody'}; it contains numbers "
+            "of people, such as '0002'"
         )
     columns = {
         name: _named(name, _listed(values), len(people), where)

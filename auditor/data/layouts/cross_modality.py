@@ -76,7 +76,9 @@ def _sysu(base: Path, splits: dict[int, str]) -> Iterator[Record]:
 def _numbers(file: Path) -> list[int]:
     found = [text.strip() for _, line in list_lines(file) for text in line.split(",")]
     if not all(text.isdecimal() for text in found if text):
-        raise DataError(f"{file} holds more than numbers between commas; take the published list")
+        raise DataError(
+            f"{file} contains more than numbers between commas; take the published list"
+        )
     return [int(text) for text in found if text]
 
 

@@ -51,7 +51,7 @@ def read_cuhk03(root: Path) -> Rows:
             for entry in split[split_name]
         ]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise DataError(f"{file} is no list of splits as torchreid writes it: {error}") from None
+        raise DataError(f"{file} is not a list of splits as torchreid writes it: {error}") from None
     rows = scan_pictures("cuhk03", root, base.resolve(), records)
     notice = (
         f"The new protocol's split of the {variant} boxes; train and test people are renumbered."

@@ -27,7 +27,7 @@ def find_cuhk03np(root: Path) -> Path | None:
     there = [place for place in places if (place / MARKER).is_dir()]
     if len(there) > 1:
         raise DataError(
-            f"{root} holds both variants of CUHK03-NP, which show the same people; "
+            f"{root} contains both variants of CUHK03-NP, which show the same people; "
             f"name one of them: {', '.join(map(str, there))}"
         )
     return there[0] if there else None

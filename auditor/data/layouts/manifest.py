@@ -123,7 +123,7 @@ def _read_cells(file: Path) -> pd.DataFrame:
         )
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{file}: not a comma-separated table in UTF-8: {error}; save it anew as CSV in UTF-8, "
+            f"{file}: not a comma-separated table in UTF-8: {error}; save it as CSV in UTF-8, "
             "not in an encoding such as UTF-16 or cp1252"
         ) from None
     except (OSError, ValueError, OverflowError) as error:

@@ -57,7 +57,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise DataError(f"the pattern {pattern[:80]!r} is none: {error}") from None
+        raise DataError(f"the pattern {pattern[:80]!r} is not valid: {error}") from None
     unknown = sorted(set(expression.groupindex) - set(GROUPS))
     if "pid" not in expression.groupindex or unknown or len(pattern) > LONGEST:
         raise DataError(

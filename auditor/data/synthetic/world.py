@@ -126,7 +126,7 @@ def _check(
     }
     for name, (value, minimum) in least.items():
         if value < minimum:
-            raise DataError(f"{name} is {value}; a drawn world needs at least {minimum}")
+            raise DataError(f"{name} is {value}; a synthetic world needs at least {minimum}")
 
 
 def _draw_split(
@@ -324,5 +324,5 @@ def _save_split(world: ReIDDataset, name: str, folder: Path) -> list[list[str]]:
 def _pixels(split: Split, index: int) -> np.ndarray:
     """Picture ``index`` as it is kept, ``(height, width, 3)`` uint8."""
     if not isinstance(split.images, MemoryImages):
-        raise DataError("only a drawn world can be saved; its pictures are kept in memory")
+        raise DataError("only a synthetic world can be saved; its pictures are kept in memory")
     return split.images.pixels[index].permute(1, 2, 0).numpy()

@@ -171,9 +171,9 @@ def _header(text: bytearray) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
-        raise ProtocolError("a header that is no JSON") from None
+        raise ProtocolError("a header that is not JSON") from None
     if not isinstance(header, dict):
-        raise ProtocolError("a header that is no object")
+        raise ProtocolError("a header that is not an object")
     return header
 
 

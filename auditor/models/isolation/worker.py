@@ -156,7 +156,7 @@ class Worker:
             return f"the model ended its own process (exit code {code or 0}); nothing else ended"
         memory = self.confinement.limits.memory / GIB
         return (
-            f"the model's process died of signal {-code}; it may hold {memory:.1f} GiB "
+            f"the model's process died of signal {-code}; it may use {memory:.1f} GiB "
             "(model.memory_gib), and other programs of the machine need theirs"
         )
 

@@ -90,9 +90,9 @@ def read_answer(answer: Answer, count: int) -> dict[str, NDArray[Any]]:
             numbers, rest = _read_tensor(output, rest)
             found[str(output["name"])] = numbers
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise ModelError("the service's answer is none of the Open Inference Protocol") from None
+        raise ModelError("the service's answer is not in the Open Inference Protocol") from None
     if not found:
-        raise ModelError("the service's answer holds no output")
+        raise ModelError("the service's answer contains no output")
     for name, numbers in found.items():
         if numbers.shape[:1] != (count,):
             raise ModelError(
@@ -114,5 +114,5 @@ def _read_tensor(output: Mapping[str, Any], rest: bytes) -> tuple[NDArray[Any], 
 
 def _read_shape(shape: Sequence[Any]) -> tuple[int, ...]:
     if not all(isinstance(side, int) and side >= 0 for side in shape):
-        raise ValueError("a shape is no list of lengths")
+        raise ValueError("a shape is not a list of lengths")
     return tuple(shape)

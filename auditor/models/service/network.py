@@ -132,10 +132,10 @@ def check_address(url: str) -> None:
         named = None
     way_out = "give https://HOST/v2/models/NAME, or the address that takes pictures in JSON"
     if not named or parts.scheme not in ("http", "https"):
-        raise UsageError(f"the model's address is none of a service; {way_out}")
+        raise UsageError(f"the model's address is not that of a service; {way_out}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError(
-            f"the model's address holds more than an address; {way_out}, and secrets in the "
+            f"the model's address contains more than an address; {way_out}, and secrets in the "
             "environment with model.service.headers"
         )
 
@@ -149,5 +149,5 @@ def _secret(header: str, variable: str) -> str:
             f"variable {variable!r}"
         )
     if "\r" in value or "\n" in value:
-        raise UsageError(f"the environment's {variable!r} is no header: it has line breaks")
+        raise UsageError(f"the environment's {variable!r} is not a header: it has line breaks")
     return value

@@ -84,9 +84,9 @@ def marked(*changes):
     [
         (lambda out: (out / "claims.json").unlink(), "is not what audit defend writes"),
         (lambda out: (out / "claims.json").write_text("[]"), "is not what audit defend writes"),
-        (lambda out: (out / "gallery.npz").write_bytes(b"PK"), "is no stored gallery"),
+        (lambda out: (out / "gallery.npz").write_bytes(b"PK"), "is not a stored gallery"),
         (doubled, "a gallery of"),
-        (pickled, "is no stored gallery"),
+        (pickled, "is not a stored gallery"),
         (lambda out: (key_folder(out) / "rows.csv").unlink(), "part of the key"),
         (shortened, "gallery pictures are among the 71 stored rows"),
         (marked("gallery", "pictures"), "audited as --data"),

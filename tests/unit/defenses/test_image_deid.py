@@ -171,10 +171,10 @@ class TestKeypoints:
     @pytest.mark.parametrize(
         ("name", "text", "reason"),
         [
-            ("k.json", "[1, 2]", "holds no keypoints"),
+            ("k.json", "[1, 2]", "contains no keypoints"),
             ("k.json", '{"a": [[1, 2, 3]]}', "17 × 3"),
             ("k.json", json.dumps({"a": [[64, 128, 1]] * 17}), "fractions"),
-            ("k.csv", "path,nose_x\na,0.5", "holds no keypoints"),
+            ("k.csv", "path,nose_x\na,0.5", "contains no keypoints"),
         ],
     )
     def test_other_files_are_refused_with_the_reason(self, tmp_path, name, text, reason):

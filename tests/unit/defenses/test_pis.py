@@ -253,7 +253,7 @@ class TestPose:
         with pytest.raises(EnvironmentUnmetError, match="keypointrcnn"):
             pose_from("estimator", None, RunContext(weights=tmp_path))
         (tmp_path / "keypointrcnn_resnet50_fpn_coco.pth").write_bytes(b"nothing")
-        with pytest.raises(EnvironmentUnmetError, match="no keypoint R-CNN"):
+        with pytest.raises(EnvironmentUnmetError, match="not a keypoint R-CNN"):
             pose_from("auto", None, RunContext(weights=tmp_path))
         assert "silhouette" in pose_from("auto", None, RunContext()).origin
 

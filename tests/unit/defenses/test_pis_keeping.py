@@ -147,7 +147,7 @@ def test_other_poses_are_refused(world, exported, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--preset", "full"], "leave out --preset"), ([], "holds no generator of a shift")],
+    [(["--preset", "full"], "leave out --preset"), ([], "contains no generator of a shift")],
 )
 def test_the_command_says_what_it_needs(world, tmp_path, arguments, message):
     save_world(world, tmp_path / "data")

@@ -13,7 +13,7 @@ from auditor.types import AttackResult, RunContext, Target
 class BlindGuess:
     """Names everyone by the most common gallery identity.
 
-    Threat model: holds nothing but the number of entries per person.
+    Threat model: has nothing but the number of entries per person.
     """
 
     rank: int = 1
@@ -42,7 +42,7 @@ class Crash:
 class Loudest:
     """Pairs stored entries of one person by nearest neighbour.
 
-    Threat model: holds the stored gallery alone.
+    Threat model: has the stored gallery alone.
     """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:

@@ -257,7 +257,7 @@ class TestTwoModels:
             assert m.value - 1.7 * (m.value - m.low) <= m.chance + 1e-9, m
 
     def test_a_label_that_is_no_judge_is_refused(self):
-        with pytest.raises(UnsupportedTargetError, match=r"'newer' is no judge.*known: older"):
+        with pytest.raises(UnsupportedTargetError, match=r"'newer' is not a judge.*known: older"):
             self.measured(older=Half())
 
     def test_without_own_pictures_there_is_no_way_between_models(self):

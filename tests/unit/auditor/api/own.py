@@ -34,7 +34,7 @@ CARD = {"height": 64, "width": 32}
 class NearestPicture:
     """Names each stored entry by the nearest of some named pictures.
 
-    Threat model: holds the stored gallery, a named picture of everybody in it, and the model.
+    Threat model: has the stored gallery, a named picture of everybody in it, and the model.
 
     Attributes:
         cosine: whether features are compared by angle.

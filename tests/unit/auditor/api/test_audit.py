@@ -93,7 +93,7 @@ def test_what_is_not_installed_is_named_by_its_class(report):
     assert "use" not in report.record.config["attacks"]["identity_lda"]
     finding = report.record.finding("none", "nearest_picture")
     assert (finding.plugin, finding.family) == (mine["use"], "nearest_picture")
-    assert finding.threat_model.startswith("holds the stored gallery")
+    assert finding.threat_model.startswith("has the stored gallery")
     assert report.record.model["arch"] == "tests.unit.auditor.api.own:Net"
 
 
@@ -214,7 +214,7 @@ REFUSED = [
     ({"attacks": []}, UsageError, "no attacks"),
     ({"attacks": [NearestPicture]}, UsageError, "is a class; give an instance"),
     ({"attacks": [NearestPicture(), NearestPicture()]}, UsageError, "two are called"),
-    ({"attacks": {"a/b": NearestPicture()}}, UsageError, "holds a slash"),
+    ({"attacks": {"a/b": NearestPicture()}}, UsageError, "contains a slash"),
     ({"attacks": [GalleryNoise(epsilon=1)]}, UsageError, "no method 'run'"),
     ({"attacks": {"a": (part for part in "ab")}}, UsageError, "no method 'run'"),
     ({"defenses": {"none": GalleryNoise(epsilon=1)}}, UsageError, "taken"),
@@ -222,7 +222,7 @@ REFUSED = [
     ({"defenses": {"x": NearestPicture()}}, UsageError, "no method 'apply'"),
     ({"gates": [auditor.Gate(address="x/y/z", limit=1)]}, UsageError, "matches nothing"),
     ({"judges": {"target": Net()}}, UsageError, "taken by the audited model"),
-    ({"settings": {"seed": 1}}, UsageError, "argument of its own"),
+    ({"settings": {"seed": 1}}, UsageError, "separate argument"),
     ({"settings": {"forse": True}}, UsageError, "did you mean 'force'"),
     ({"seed": -1}, UsageError, "seed"),
     ({"budget": [2]}, UsageError, "budget"),

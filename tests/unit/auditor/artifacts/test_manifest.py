@@ -85,7 +85,7 @@ class TestVerify:
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"created": 1}', "\x00"])
     def test_what_is_no_manifest_is_one_line(self, folder, text):
         (folder / "manifest.json").write_text(text)
-        with pytest.raises(UsageError, match=r"^[^\n]*no manifest of an audit[^\n]*$"):
+        with pytest.raises(UsageError, match=r"^[^\n]*not a manifest of an audit[^\n]*$"):
             manifest.verify(folder)
 
     def test_a_folder_without_one_says_who_writes_it(self, tmp_path):
@@ -200,7 +200,7 @@ class TestPurge:
 
     def test_a_broken_record_of_purges_is_not_overwritten(self, folder):
         (folder / "purge.json").write_text("{")
-        with pytest.raises(UsageError, match="no record of a purge"):
+        with pytest.raises(UsageError, match="not a record of a purge"):
             purging.purge(folder)
         assert (folder / "personal").exists()
 
@@ -246,7 +246,7 @@ class TestSigning:
         for name, how in (("other", s.NoEncryption()), ("locked", locked)):
             pem = other.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, how)
             (tmp_path / f"{name}.pem").write_bytes(pem)
-        with pytest.raises(UsageError, match="no Ed25519 key"):
+        with pytest.raises(UsageError, match="not an Ed25519 key"):
             signing.sign(folder, tmp_path / "other.pem")
         with pytest.raises(UsageError, match="passphrase"):
             signing.sign(folder, tmp_path / "locked.pem")

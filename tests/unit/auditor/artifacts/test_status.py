@@ -96,7 +96,7 @@ def test_a_damaged_file_is_taken_for_none(begun, name, content):
 
 
 def test_a_folder_without_a_run_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="contains no run"):
         status.look(tmp_path)
     (tmp_path / MARK).write_text("")
     with pytest.raises(UsageError, match="nothing was begun"):

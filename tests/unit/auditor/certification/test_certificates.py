@@ -32,8 +32,8 @@ class TestOutcomes:
     @pytest.mark.parametrize(
         ("planted", "null", "outcome", "part"),
         [
-            (STRONG, BLIND, "shown", "recovers 0.83 of what could be found"),
-            (UNDERTRAINED, BLIND, "weak", "recovers 0.33 of what could be found"),
+            (STRONG, BLIND, "shown", "recovers 0.83 of what the reference finds"),
+            (UNDERTRAINED, BLIND, "weak", "recovers 0.33 of what the reference finds"),
             (STRONG, FOOLED, "self-deceived", "claims 0.300 where there is nothing to find"),
             (UNDERTRAINED, FOOLED, "self-deceived", "claims 0.300"),
         ],

@@ -97,7 +97,7 @@ class TestPlugins:
     def test_docstrings_speak_for_plug_ins(self):
         attack = plugins.load("attacks", "identity")
         assert plugins.summary(attack) == attack.__doc__.splitlines()[0]
-        assert plugins.threat_model(attack).startswith("holds the stored gallery")
+        assert plugins.threat_model(attack).startswith("has the stored gallery")
         assert "\n" not in plugins.threat_model(attack)
 
 
@@ -240,7 +240,7 @@ class TestRefusals:
             ("attacks: {identity: 3}", r"attacks\.identity"),
             ("attacks: [identity]", "attacks"),
             ("attacks: {}", "no attacks are configured"),
-            ("attacks: {a/b: {use: identity}}", "holds a slash"),
+            ("attacks: {a/b: {use: identity}}", "contains a slash"),
             ("defenses: {none: {use: dp_gallery}}", "'none' is taken"),
             ("attacks: {utility: {use: identity}}", "'utility' is taken"),
             ("defenses: {dp_gallery: {epsilon: -1}}", "epsilon: Input should be greater than 0"),
@@ -249,8 +249,8 @@ class TestRefusals:
             ("gates: [{address: identity, limit: 1}]", "scenario/attack/metric"),
             ("gates: [{address: none/identity/top1}]", r"gates\.0\.limit"),
             ("gates: [{address: a/b/c, limit: 1, level: fatal}]", r"gates\.0\.level"),
-            ("- a\n- b\n", "holds a list; expected keys"),
-            ("seed", "holds a str; expected keys"),
+            ("- a\n- b\n", "contains a list; expected keys"),
+            ("seed", "contains a str; expected keys"),
         ],
     )
     def test_what_cannot_be_followed(self, tmp_path, text, message):
@@ -280,7 +280,7 @@ class TestRefusals:
             config.load(path, {"model": {"arch": None}})
 
     def test_settings_through_a_scalar(self, tmp_path):
-        with pytest.raises(UsageError, match="'seed' holds no keys"):
+        with pytest.raises(UsageError, match="'seed' has no keys"):
             config.load(write(tmp_path, "seed: 1"), {}, ["seed.x=2"])
 
     def test_a_block_left_blank_can_be_set(self, tmp_path):

@@ -200,14 +200,14 @@ def test_other_real_numbers_become_float32(npz, kind):
 FAULTS = {
     "no column 'pid'": lambda c: c.pop("pid"),
     "no column 'features'": lambda c: c.pop("features"),
-    "2 of 32 rows hold NaN, infinity": lambda c: c["features"].__setitem__([1, 5], np.inf),
+    "2 of 32 rows contain NaN, infinity": lambda c: c["features"].__setitem__([1, 5], np.inf),
     "'camid' has shape (31,)": lambda c: c.update(camid=c["camid"][1:]),
     "features are int64 of shape": lambda c: c.update(features=c["features"].astype(int)),
     "of shape (32,)": lambda c: c.update(features=c["features"][:, 0]),
     "rows have no pid": lambda c: c.update(pid=["", *map(str, c["pid"][1:])]),
     "no split is called 'test'": lambda c: c.update(split=["test"] * 32),
     "may both be the pid": lambda c: c.update(pids=c["pid"]),
-    "holds Python objects": lambda c: c.update(x=np.array([{}] * 32, dtype=object)),
+    "contains Python objects": lambda c: c.update(x=np.array([{}] * 32, dtype=object)),
     "only one identity is attacked": lambda c: c.update(pid=np.ones(32, int)),
 }
 

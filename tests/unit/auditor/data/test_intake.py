@@ -79,7 +79,7 @@ class TestPattern:
         [
             ("(?P<camid>.)", "needs the group"),
             ("(?P<pid>.)(?P<colour>.)", "needs the group"),
-            ("(", "is none"),
+            ("(", "is not valid"),
             ("(?P<pid>zzz)", "matches none of 1 pictures"),
             ("(?P<pid>P)(?P<split>0)", "the split '0'"),
         ],
@@ -132,7 +132,7 @@ class TestTables:
     def test_another_encoding_is_named(self, tmp_path):
         root = draw(tmp_path, "a.png")
         (root / "manifest.csv").write_bytes("path,pid,camid\na.png,é,1\n".encode("cp1252"))
-        with pytest.raises(DataError, match=r"save it anew as CSV in UTF-8.*cp1252"):
+        with pytest.raises(DataError, match=r"save it as CSV in UTF-8.*cp1252"):
             read_rows(root)
 
     def test_open_metric_learning(self, tmp_path):
@@ -264,7 +264,7 @@ class TestPublicSets:
             ["images_labeled/1_002_2_01.png", 10001, "2", "query"],
         ]
         (tmp_path / "splits_new_labeled.json").write_text('{"train": 3}')
-        with pytest.raises(DataError, match="no list of splits"):
+        with pytest.raises(DataError, match="not a list of splits"):
             read_rows(tmp_path)
 
 

@@ -202,7 +202,7 @@ class TestMsmt17:
         refused(root, "both of the folders test and mask_test_v2")
         (root / "list_query.txt").write_bytes(b"\xff\xfe\x00")
         (root / "mask_test_v2").rmdir()
-        refused(root, "list_query.txt is no text")
+        refused(root, "list_query.txt is not text")
 
     def test_several_or_none(self, tmp_path):
         refused(tmp_path, "list_train.txt", layout="msmt17")

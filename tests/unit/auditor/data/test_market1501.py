@@ -126,7 +126,7 @@ def test_layout_that_is_not_there(tmp_path):
 
 def test_empty_layout(tmp_path):
     (tmp_path / "bounding_box_test").mkdir()
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="contains no pictures"):
         open_dataset(tmp_path)
 
 

@@ -141,5 +141,5 @@ def test_only_pictures_in_memory_are_saved(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((128, 64, 3), np.uint8)).save(path)
     files = replace(world.query, images=FileImages([path]))
-    with pytest.raises(DataError, match="only a drawn world"):
+    with pytest.raises(DataError, match="only a synthetic world"):
         save_world(replace(world, query=files), tmp_path / "out")

@@ -138,8 +138,8 @@ class TestHolm:
         gate = Gate(address="none/identity/*", limit=0.1)
         (verdict, _) = check(several(self.BARELY, self.BARELY), [gate])
         assert verdict.reason == (
-            "it fails if judged alone (even the favourable end of the interval, 0.101, is not at "
-            "most 0.1), but not after Holm's correction for the 2 figures of this gate"
+            "it fails if judged alone (even the favourable end of the interval, 0.101, is above "
+            "0.1), but not after Holm's correction for the 2 figures of this gate"
         )
 
     def test_passes_need_no_correction_because_every_figure_has_to_pass(self):

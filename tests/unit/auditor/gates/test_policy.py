@@ -70,7 +70,7 @@ class TestForm:
             ({"min": 0.1}, "needs one of max, min and limit"),
             ({"cites": "  "}, "gates.0.cites"),
             ({"max": float("nan")}, "finite"),
-            ({"max": True}, "a truth value is no number"),
+            ({"max": True}, "a truth value is not a number"),
             ({"max": "a lot"}, "valid number"),
             ({"levle": "warn"}, "did you mean 'level'"),
             ({"level": "fatal"}, "'error' or 'warn'"),
@@ -265,7 +265,7 @@ class TestClaims:
     def test_a_bound_is_never_rounded_to_the_good_side(self):
         made = replace(claim(), epsilon_identity=1.00004)
         (ruling,) = judge(self.promising(made), self.asked(max_epsilon_certified=1), TODAY)
-        assert ruling.reason == "ε for a whole person: 1.00004 is not at most 1"
+        assert ruling.reason == "ε for a whole person: 1.00004 is above 1"
 
     def test_every_claim_of_a_scenario_counts(self):
         report = self.promising(replace(claim(), verdict="CONSISTENT"), over_claimed())

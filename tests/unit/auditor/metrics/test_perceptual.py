@@ -128,7 +128,7 @@ def has_squeezenet():
     return bool(sorted(FOLDER.glob("squeezenet1_1*.pth")))
 
 
-@pytest.mark.skipif(not has_squeezenet(), reason=f"{FOLDER} holds no squeezenet1_1*.pth")
+@pytest.mark.skipif(not has_squeezenet(), reason=f"{FOLDER} contains no squeezenet1_1*.pth")
 class TestLpips:
     def test_says_which_weights_it_uses(self, squeeze):
         backbone, path = find_backbone(FOLDER)
@@ -194,7 +194,7 @@ class TestMissingWeights:
             PerceptualDistance(tmp_path)
 
     def test_a_folder_that_is_not_there(self, tmp_path):
-        with pytest.raises(EnvironmentUnmetError, match="holds no LPIPS backbone"):
+        with pytest.raises(EnvironmentUnmetError, match="contains no LPIPS backbone"):
             PerceptualDistance(tmp_path / "none")
 
     @pytest.mark.parametrize(
@@ -202,13 +202,13 @@ class TestMissingWeights:
     )
     def test_other_weights_of_that_name(self, tmp_path, state):
         torch.save(state, tmp_path / "squeezenet1_1_mine.pth")
-        with pytest.raises(EnvironmentUnmetError, match=r"_mine\.pth is no squeezenet"):
+        with pytest.raises(EnvironmentUnmetError, match=r"_mine\.pth is not a squeezenet"):
             PerceptualDistance(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04broken"])
     def test_a_damaged_file(self, tmp_path, content):
         (tmp_path / "squeezenet1_1.pth").write_bytes(content)
-        with pytest.raises(EnvironmentUnmetError, match=r"squeezenet1_1\.pth is no squeezenet"):
+        with pytest.raises(EnvironmentUnmetError, match=r"squeezenet1_1\.pth is not a squeezenet"):
             PerceptualDistance(tmp_path)
 
     def test_backbones_are_taken_in_the_order_of_the_package(self, tmp_path):

@@ -188,7 +188,7 @@ class TestExpansion:
 def test_features_that_are_no_numbers_are_refused(method, side):
     features, _ = draw_world(0, 4, 20)
     features[side][2, 1] = math.nan
-    with pytest.raises(ModelError, match=("query", "gallery")[side] + " features hold NaN"):
+    with pytest.raises(ModelError, match=("query", "gallery")[side] + " features contain NaN"):
         method(*features)
 
 
@@ -220,5 +220,5 @@ class TestGivenScores:
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
     def test_scores_that_are_no_numbers_are_refused(self, bad):
         truth = Truth(*(torch.tensor(c) for c in ([1], [1, 2], [0], [1, 1])))
-        with pytest.raises(ModelError, match="similarities hold NaN"):
+        with pytest.raises(ModelError, match="similarities contain NaN"):
             evaluate_scores(torch.tensor([[0.5, bad]]), truth)

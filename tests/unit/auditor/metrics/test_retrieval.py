@@ -206,7 +206,7 @@ def test_no_valid_query_is_an_error(labels):
 def test_features_that_are_no_numbers_are_refused(bad, side):
     features, labels = draw_world(0, 4, 20)
     features[side][2, 1] = bad
-    with pytest.raises(ModelError, match=("query", "gallery")[side] + " features hold NaN"):
+    with pytest.raises(ModelError, match=("query", "gallery")[side] + " features contain NaN"):
         evaluate(*features, Truth(*labels))
 
 

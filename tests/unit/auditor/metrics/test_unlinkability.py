@@ -112,7 +112,7 @@ class TestDsys:
             estimator(good[:0], good)
         with pytest.raises(DataError, match="no non-mated scores"):
             estimator(good, good[:0])
-        with pytest.raises(DataError, match="non-mated scores hold NaN"):
+        with pytest.raises(DataError, match="non-mated scores contain NaN"):
             estimator(good, np.array([1.0, np.nan]))
 
     def test_one_person_cannot_be_cross_fitted(self):

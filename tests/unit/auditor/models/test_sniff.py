@@ -106,7 +106,7 @@ def test_what_is_no_file(tmp_path):
     with pytest.raises(ModelError, match="is a folder"):
         sniff(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ModelError, match="no regular file"):
+    with pytest.raises(ModelError, match="not a regular file"):
         sniff(tmp_path / "pipe")
 
 

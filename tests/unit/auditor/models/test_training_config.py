@@ -105,7 +105,7 @@ def test_relatives(tmp_path, text, arch):
         (changed("Baseline", "MoCo", BAGTRICKS), r"MODEL\.META_ARCHITECTURE: MoCo"),
         (changed("JPM: True", "FEAT_FUSION: 'cat'"), r"MODEL\.SIE_CAMERA: True"),
         ("MODEL: {NAME: [1]}", r"MODEL\.NAME"),
-        ("[1, 2]", "holds a list"),
+        ("[1, 2]", "contains a list"),
         ("DATA: 3", "no block MODEL"),
         (changed("[384, 128]", "[384, tall]"), "width is 'tall'"),
         (changed("[384, 128]", "384"), r"INPUT\.SIZE_TEST: 384"),

@@ -40,5 +40,5 @@ def test_a_picture_beside_that_folder_is_refused(tmp_path, monkeypatch):
     Path("audit-out/x.png").write_bytes(b"x")
     Path("x.png").write_bytes(b"x")
     for place in (workdir / "../x.png", Path("audit-out/x.png"), "x.png", tmp_path / "x.png"):
-        with pytest.raises(UnfitResultError, match="no file below the folder"):
+        with pytest.raises(UnfitResultError, match="not a file below the folder"):
             check_result(showing(place), workdir)

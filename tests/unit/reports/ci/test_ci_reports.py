@@ -116,7 +116,7 @@ class TestJunit:
         text = shown("junit.xml", report, judged(report, LEAK))
         (failure,) = ET.fromstring(text).iter("failure")
         assert failure.text.splitlines() == [
-            "reason: even the favourable end of the interval, 0.862, is not at most 0.1",
+            "reason: even the favourable end of the interval, 0.862, is above 0.1",
             "gate: none/identity/top1",
             "wanted: at most 0.1",
             "observed: 0.944",

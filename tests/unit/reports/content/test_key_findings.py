@@ -151,7 +151,7 @@ class TestNextSteps:
 
     def test_what_is_missing_is_asked_for(self):
         said = steps(failed_record())
-        assert "the same audit run goes on" in said
+        assert "the same audit run continues" in said
         assert "Set limits" in said
         assert "did not test: linkability" in said
         bare = replace(example_record(), scenarios=example_record().scenarios[:1])

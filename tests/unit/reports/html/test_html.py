@@ -538,7 +538,7 @@ class TestContent:
         words = "half the names the gallery none epochs 40, train share 0.5"
         assert f"with a softmax classifier. {words}" in shown
         # a plug-in that does not say it in parts is quoted
-        assert "Holds the stored gallery and own, annotated pictures of other people." in shown
+        assert "Has the stored gallery and own, annotated pictures of other people." in shown
 
     def test_results_stand_under_the_risk_they_try(self):
         shown = read(example_record()).text
@@ -552,7 +552,7 @@ class TestContent:
                 "not tested No attack in this audit tests this risk.",
                 "Inference Whether",
                 "attribute Reads attributes",
-                "inversion Draws",
+                "inversion Reconstructs",
             )
         ]
         assert places == sorted(places)

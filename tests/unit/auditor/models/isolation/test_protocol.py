@@ -77,9 +77,9 @@ def framed(header):
     ("content", "said"),
     [
         (struct.pack("!I", 2**32 - 1), "a header of 4294967295 bytes"),
-        (framed(b"{"), "no JSON"),
-        (framed(b"[" * 100_000), "no JSON"),
-        (framed([1]), "no object"),
+        (framed(b"{"), "not JSON"),
+        (framed(b"[" * 100_000), "not JSON"),
+        (framed([1]), "not an object"),
         (framed({}), "no list of tensors"),
         (framed({"tensors": [["float32", [2**39]]]}), "more than was asked for"),
         (framed({"tensors": [["float32", [2**20]]] * 300}), "more than was asked for"),
