@@ -150,6 +150,7 @@ def main() -> None:
     Path(corpus).mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(target)):
         (Path(corpus) / f"seed-{number}").write_bytes(seed)
+        allow(TARGETS[target], seed)  # whatever is imported late is imported now
     arguments = [sys.argv[0], *options, corpus]
     atheris.Setup(arguments, lambda data: allow(TARGETS[target], data))
     atheris.Fuzz()

@@ -4,6 +4,7 @@ Nothing is unpickled, executed or decompressed here, and the file's name plays n
 """
 
 import stat
+import struct
 import zipfile
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -107,7 +108,7 @@ def _sniff_zip(path: Path, size: int) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise ModelError(f"{path} is a damaged zip file ({error}); download it again") from None
     _check_directory(path, size)
     _check_members(path, members, size)

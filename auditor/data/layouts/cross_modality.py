@@ -53,7 +53,11 @@ def read_sysu(root: Path) -> Rows:
         for pid in _numbers(base / "exp" / name)
     }
     rows = scan_pictures("sysu_mm01", root, base.resolve(), _sysu(base, splits))
-    notice = "Visible pictures are searched by infrared ones, all cameras on both sides."
+    notice = (
+        "Visible pictures are searched by infrared ones, all cameras on both sides, with every "
+        "visible picture in the gallery; the published protocol draws one or ten of each person "
+        "and camera."
+    )
     return replace(rows, notices=(notice,))
 
 

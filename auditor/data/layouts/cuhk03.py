@@ -13,7 +13,8 @@ from typing import Any
 from auditor.data.rows import Rows, scan_pictures, within
 from auditor.errors import DataError
 
-VARIANTS = ("labeled", "detected")
+VARIANTS = ("detected", "labeled")
+"""torchreid makes both, and reads the first unless it is told otherwise."""
 SPLITS = ("train", "query", "gallery")
 
 Record = tuple[str, int, str, str]
@@ -33,14 +34,14 @@ def _name(variant: str) -> str:
 
 
 def read_cuhk03(root: Path) -> Rows:
-    """The rows of the new protocol's split in ``root``, labelled boxes before detected ones.
+    """The rows of the new protocol's split in ``root``, detected boxes before labelled ones.
 
     Raises:
         DataError: if the layout is not there, or its JSON is of another shape.
     """
     base = find_cuhk03(root)
     if base is None:
-        raise DataError(f"{root} has no {_name('labeled')}, as torchreid makes it of CUHK03")
+        raise DataError(f"{root} has no {_name('detected')}, as torchreid makes it of CUHK03")
     variant = next(v for v in VARIANTS if (base / _name(v)).is_file())
     file = base / _name(variant)
     try:
@@ -54,7 +55,8 @@ def read_cuhk03(root: Path) -> Rows:
         raise DataError(f"{file} is not a list of splits as torchreid writes it: {error}") from None
     rows = scan_pictures("cuhk03", root, base.resolve(), records)
     notice = (
-        f"The new protocol's split of the {variant} boxes; train and test people are renumbered."
+        f"The new protocol's split of the {variant} boxes ({_name(variant)}); train and test "
+        "people are renumbered."
     )
     return replace(rows, notices=(notice,))
 

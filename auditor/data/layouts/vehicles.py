@@ -89,7 +89,12 @@ def read_vehicleid(root: Path) -> Rows:
             # vehicles are numbered from 0, which would be nobody
             records.append((f"image/{match[1]}.jpg", int(match[2]) + 1, "", split))
             places.append(where)
-    return _rows("vehicleid", root, base, records, places, test)
+    rows = _rows("vehicleid", root, base, records, places, test)
+    notice = (
+        "Queries are drawn here; the published protocol keeps one picture of each vehicle in the "
+        "gallery, at random, and searches with all others."
+    )
+    return replace(rows, notices=(*rows.notices, notice))
 
 
 def _base(root: Path, find: Callable[[Path], Path | None]) -> Path:

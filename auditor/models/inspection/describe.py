@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ OPENING: Mapping[Tier, str] = {
 }
 DAMAGED = (
     *(WireError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
-    *(EOFError, LookupError, StopIteration),
+    *(EOFError, LookupError, StopIteration, ValueError, ArithmeticError, struct.error, OSError),
 )
 """What reading a file raises that is not as its format wants it."""
 LARGEST_HEADER = 100_000_000

@@ -220,6 +220,7 @@ class TestPublicSets:
         rows = read_rows(tmp_path)
         assert rows.layout == "vehicleid"
         assert table(rows, "pid", "camid", "split") == [[1, "", "train"], [6, "", ""]]
+        assert "one picture of each vehicle in the gallery" in " ".join(rows.notices)
 
     def test_sysu(self, tmp_path):
         draw(tmp_path, *(f"cam{c}/{pid}/1.jpg" for c in range(1, 7) for pid in ("0001", "0007")))
@@ -232,6 +233,7 @@ class TestPublicSets:
         assert test == [[7, "1", "gallery"], [7, "2", "gallery"], [7, "2", "query"],
                         [7, "4", "gallery"], [7, "5", "gallery"], [7, "6", "query"]]  # fmt: skip
         assert {row[2] for row in table(rows, "pid", "camid", "split") if row[0] == 1} == {"train"}
+        assert "the published protocol draws one or ten" in " ".join(rows.notices)
 
     def test_regdb(self, tmp_path):
         draw(tmp_path, "Visible/0/a.bmp", "Thermal/0/b.bmp", "Visible/4/c.bmp", "Thermal/4/d.bmp")
@@ -266,6 +268,16 @@ class TestPublicSets:
         (tmp_path / "splits_new_labeled.json").write_text('{"train": 3}')
         with pytest.raises(DataError, match="not a list of splits"):
             read_rows(tmp_path)
+
+    def test_torchreid_reads_detected_boxes_where_it_made_both(self, tmp_path):
+        for variant, person in (("labeled", 3), ("detected", 4)):
+            draw(tmp_path, f"images_{variant}/1_001_1_01.png")
+            entries = {"train": [[f"images_{variant}/1_001_1_01.png", person, 0]], "query": [],
+                       "gallery": []}  # fmt: skip
+            (tmp_path / f"splits_new_{variant}.json").write_text(json.dumps([entries]))
+        rows = read_rows(tmp_path)
+        assert table(rows, "path", "pid") == [["images_detected/1_001_1_01.png", 5]]
+        assert "splits_new_detected.json" in " ".join(rows.notices)
 
 
 def shaded(root, rows):

@@ -136,6 +136,17 @@ def test_nothing_is_unpickled(tmp_path):
     assert not canary.exists()
 
 
+def test_a_member_whose_name_is_no_text(tmp_path):
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02}.")
+    raw = bytearray(path.read_bytes())
+    raw[7] |= 8  # the member's own header says UTF-8, and is none
+    raw[30] = 0x94
+    path.write_bytes(raw)
+    assert "it is damaged" in " ".join(inspect(path).notes)
+
+
 @pytest.mark.parametrize(
     "asking",
     [b"r\x00\x00\x00\x08", b"p134217728\n", b"\x96" + (2**40).to_bytes(8, "little")],
