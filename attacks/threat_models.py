@@ -81,6 +81,11 @@ INFORMED_LINKER = Adversary(
     access="two independent releases of the gallery; the extractor as a black box",
     auxiliary=OTHERS,
 )
+TRACKER = Adversary(
+    knowledge=f"the camera of each entry, no names; {_RELEASE}",
+    access=_BLACK_BOX,
+    auxiliary=f"{OTHERS} by the same cameras",
+)
 TRANSLATOR = Adversary(
     knowledge="the mechanism of the protection and of the release, not its key",
     access=(

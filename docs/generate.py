@@ -30,6 +30,7 @@ FAMILIES = {
     "inversion": "What do they look like?",
     "score_api": "What do scores give away?",
     "linkage": "Which entries belong together?",
+    "movement": "Where did each person go?",
     "averaging": "What do many releases give back?",
     "translation": "What lies behind a defense?",
     "unshift": "Who was mixed in?",

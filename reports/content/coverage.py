@@ -48,7 +48,15 @@ CLASSES = (
     AttackClass(
         name="exfiltration",
         place="55 (ii)",
-        families=("identity", "search", "linkage", "translation", "averaging", "unshift"),
+        families=(
+            "identity",
+            "search",
+            "linkage",
+            "movement",
+            "translation",
+            "averaging",
+            "unshift",
+        ),
         reading="the stored gallery is stolen, and its entries are named or linked",
     ),
     AttackClass(

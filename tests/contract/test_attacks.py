@@ -138,6 +138,7 @@ SHORT = {
     "diffusion": "few epochs on few pictures",
     "mse_decoder": "few epochs on few pictures, and no closed form to start from",
     "optimization": "its grid of colours is coarser than what is painted",
+    "movement": "cosine weighs all directions alike, and people have three entries each",
     "attribute": "twenty-four people are too few to tell by",
     "attribute_logistic": "the same",
     "attribute_expansion": "the same",

@@ -1,0 +1,5 @@
+"""Where did each person go? Clustering of a gallery's entries over cameras."""
+
+from attacks.movement.clustering import Movement, MovementPlda
+
+__all__ = ["Movement", "MovementPlda"]

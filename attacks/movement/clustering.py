@@ -1,0 +1,248 @@
+"""Where did each person go? Entries of one person are linked over cameras, without names."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.cluster.hierarchy import fcluster, linkage
+from torch import Tensor
+
+from attacks import threat_models
+from attacks.learners.people import PersonMeans
+from attacks.learners.plda import Own, Plda, study
+from attacks.learners.standardising import Standardise
+from attacks.movement.scoring import pairwise_f1, score_clusters
+from attacks.protocol.publication import own_pictures, publish_own
+from auditor.certification.planting import Planted
+from auditor.embedding import stored_gallery
+from auditor.errors import UnsupportedTargetError
+from auditor.report import Adversary
+from auditor.types import AttackResult, RunContext, Split, Target
+
+CUTS = 60
+"""Heights of the tree of auxiliary people at which it is cut for a try."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """Entries of a gallery, or of own pictures, as they are stored.
+
+    Attributes:
+        features: ``(N, D)`` as released.
+        pids: ``(N,)``; of the gallery's, for the score only.
+        camids: ``(N,)``.
+    """
+
+    features: Tensor
+    pids: Tensor
+    camids: Tensor
+
+    def take(self, rows: Tensor) -> "Sightings":
+        """Those at ``rows``, positions or a mask."""
+        return Sightings(self.features[rows], self.pids[rows], self.camids[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movement:
+    """Recovers people's paths over cameras by clustering a gallery without names.
+
+    Threat model: has the stored gallery and the camera of each entry, without names, and own
+    pictures of other people by the same cameras; may query the extractor on those and knows how
+    pictures are protected and how the gallery is released; puts entries of one person together.
+
+    Source: agglomerative clustering by average linkage of cosines, each camera's mean removed. The
+    tree is cut where pairs of auxiliary people's entries are linked best (largest F1). Only pairs
+    of entries by two cameras count, because consecutive frames of one camera link themselves.
+
+    Attributes:
+        entries: at most so many are clustered, of people taken at random; memory and time grow with
+            their square.
+        camera_keys: every camera's pictures are protected under a key of their own, instead of one
+            key for the gallery; only where pictures are protected.
+    """
+
+    entries: int = 6000
+    camera_keys: bool = False
+
+    family: ClassVar[str] = "movement"
+    adversary: ClassVar[Adversary] = threat_models.TRACKER
+    headline: ClassVar[str] = "pairwise_f1"
+
+    def __post_init__(self) -> None:
+        if self.entries < 4:
+            raise ValueError(f"entries is {self.entries}; two people by two cameras are 4")
+
+    def run(self, target: Target, ctx: RunContext) -> AttackResult:
+        """See `auditor.types.Attack`."""
+        stored, own = self._sightings(target, ctx)
+        rows, height = self.learn(stored, own, target, ctx)
+        clusters = cut_tree(grow_tree(rows), height)
+        result = score_clusters(clusters, stored.pids, stored.camids)
+        return AttackResult(result, notes=self._notes(stored, clusters, target))
+
+    def learn(
+        self, stored: Sightings, own: Sightings, target: Target, ctx: RunContext
+    ) -> tuple[Tensor, float]:
+        """The rows ``(N, E)`` that are clustered, and the height at which their tree is cut."""
+        return centre_cameras(stored), choose_height(centre_cameras(own), own)
+
+    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
+        """The same clustering along the axes that tell people apart, all moments being known."""
+        stored, own = self._sightings(planted.target, ctx)
+        truth = planted.truth(ctx)
+        height = choose_height(truth.linking(own.features), own)
+        clusters = cut_tree(grow_tree(truth.linking(stored.features)), height)
+        return AttackResult(score_clusters(clusters, stored.pids, stored.camids))
+
+    def _sightings(self, target: Target, ctx: RunContext) -> tuple[Sightings, Sightings]:
+        """The gallery's entries and the adversary's own, as many as can be clustered.
+
+        Raises:
+            UnsupportedTargetError: if there are not two people by two cameras on either side.
+        """
+        gallery, auxiliary = target.data.gallery, target.data.auxiliary
+        check_cameras(gallery, "the gallery")
+        check_cameras(auxiliary, "the adversary's pictures")
+        if self.camera_keys:
+            stored = release_by_camera(target, target.originals_of_gallery, ctx, "gallery")
+            released = release_by_camera(target, auxiliary, ctx, "own")
+        else:
+            stored = stored_gallery(target, ctx)
+            own = own_pictures(target, ctx).features
+            released = target.release(own, ctx.generator("attacks.movement.release"))
+        found = Sightings(stored, gallery.pids, gallery.camids)
+        known = Sightings(released, auxiliary.pids, auxiliary.camids)
+        found = some_people(found, self.entries, ctx)
+        return found, some_people(known, max(4, len(found.pids)), ctx)
+
+    def _notes(self, stored: Sightings, clusters: Tensor, target: Target) -> tuple[str, ...]:
+        people = len(stored.pids[stored.pids > 0].unique())
+        cameras = len(stored.camids.unique())
+        note = (
+            f"{len(stored.pids)} entries of {people} people by {cameras} cameras were put into "
+            f"{len(clusters.unique())} clusters; the cut was chosen on auxiliary people"
+        )
+        left_out = len(target.data.gallery) - len(stored.pids)
+        more = f"{left_out} entries were left out (other people, or no known camera)"
+        return (note, more) if left_out else (note,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovementPlda(Movement):
+    """Recovers people's paths over cameras in the directions in which people differ.
+
+    Threat model: as for `movement`: the stored gallery with cameras and without names, own pictures
+    of other people by the same cameras, the extractor as a black box, and how pictures are
+    protected and the gallery is released.
+
+    Source: clustering by the two-covariance model, as in speaker diarisation (Sell and
+    Garcia-Romero, SLT 2014): average linkage of the cosines of `linkage_plda`. The cut is chosen on
+    half of the auxiliary people by a model of the other half.
+
+    Attributes:
+        entries: at most so many are clustered; see `movement`.
+        camera_keys: every camera's pictures are protected under a key of their own; see `movement`.
+    """
+
+    def learn(
+        self, stored: Sightings, own: Sightings, target: Target, ctx: RunContext
+    ) -> tuple[Tensor, float]:
+        """Entries along the model's axes; the mean of the heights that two halves choose."""
+        prepare = Standardise(stored.features)
+        keys = 2 if self.camera_keys else 1
+        people = Own.of(target, ctx, "attacks.movement_plda", keys=keys)
+        order = people.pids.unique()
+        generator = ctx.generator("attacks.movement_plda")
+        first = order[torch.randperm(len(order), generator=generator)[: len(order) // 2]]
+        heights = []
+        for half in (first, order[~torch.isin(order, first)]):
+            model = _model(people.take(torch.isin(people.pids, half)), prepare, ctx)
+            asked = own.take(~torch.isin(own.pids, half))
+            heights.append(choose_height(model.weigh(prepare(asked.features)), asked))
+        model = _model(people, prepare, ctx)
+        return model.weigh(prepare(stored.features)), float(np.mean(heights))
+
+
+def _model(people: Own, prepare: Standardise, ctx: RunContext) -> Plda:
+    crowd = study(people, prepare, ctx.generator("attacks.movement_plda.release"))
+    if crowd is None:
+        raise UnsupportedTargetError("how people differ is learned from four or more others")
+    return Plda.of([crowd])
+
+
+def check_cameras(split: Split, whose: str) -> None:
+    """Refuse a split in which nobody can be followed.
+
+    Raises:
+        UnsupportedTargetError: if fewer than two people were seen by two known cameras.
+    """
+    known = (split.pids > 0) & (split.camids >= 0)
+    cells = torch.stack([split.pids[known], split.camids[known]]).unique(dim=1)
+    moving = int((cells[0].unique(return_counts=True)[1] > 1).sum())
+    if moving < 2:
+        raise UnsupportedTargetError(
+            f"in {whose}, {moving} people were seen by two known cameras "
+            f"({len(split.camids[known].unique())} in all); following people needs two such people"
+        )
+
+
+def release_by_camera(target: Target, split: Split, ctx: RunContext, name: str) -> Tensor:
+    """A release ``(N, D)`` of pictures whose cameras each protect them under a key of their own.
+
+    Raises:
+        UnsupportedTargetError: if nothing protects pictures.
+    """
+    if target.publish is None:
+        raise UnsupportedTargetError(
+            "nothing protects pictures under a key here, so keys per camera change nothing"
+        )
+    features = None
+    for camera in split.camids.unique().tolist():
+        rows = (split.camids == camera).nonzero().flatten()
+        key = f"attacks.movement.{name}.key{camera}"
+        _, seen = publish_own(target, split.take(rows), ctx, key)
+        features = seen.new_empty(len(split), seen.shape[1]) if features is None else features
+        features[rows] = seen
+    assert features is not None  # a split with people has cameras
+    return target.release(features, ctx.generator(f"attacks.movement.{name}.release"))
+
+
+def some_people(sightings: Sightings, most: int, ctx: RunContext) -> Sightings:
+    """All entries with a known camera, or those of people at random until ``most`` are taken."""
+    sightings = sightings.take(sightings.camids >= 0)
+    if len(sightings.pids) <= most:
+        return sightings
+    people, person, counts = sightings.pids.unique(return_inverse=True, return_counts=True)
+    order = torch.randperm(len(people), generator=ctx.generator("attacks.movement.people"))
+    kept = order[counts[order].cumsum(0) <= most]
+    return sightings.take(torch.isin(person, kept))
+
+
+def centre_cameras(sightings: Sightings) -> Tensor:
+    """Unit rows ``(N, D)`` less the mean of their camera, which tells where and not who."""
+    rows = F.normalize(sightings.features, dim=1)
+    return rows - PersonMeans.of(rows, sightings.camids).of_each
+
+
+def grow_tree(rows: Tensor) -> np.ndarray:
+    """The merges ``(N − 1, 4)`` of average linkage by cosine of rows ``(N, E)``."""
+    # a row without a direction is as far from everybody
+    unit = F.normalize(rows.double(), dim=1)
+    unit = F.pad(unit, (0, 1)) + F.pad(torch.zeros_like(unit), (0, 1), value=1e-6)
+    tree: np.ndarray = linkage(unit.numpy(), "average", metric="cosine")
+    return tree
+
+
+def cut_tree(tree: np.ndarray, height: float) -> Tensor:
+    """The cluster ``(N,)`` of each row, where merges above ``height`` are undone."""
+    return torch.from_numpy(fcluster(tree, height, "distance")).long()
+
+
+def choose_height(rows: Tensor, own: Sightings) -> float:
+    """The height at which a tree of own ``rows (N, E)`` links pairs of two cameras best."""
+    tree = grow_tree(rows)
+    heights = np.unique(np.quantile(tree[:, 2], np.linspace(0.0, 1.0, CUTS)))
+    reached = [pairwise_f1(cut_tree(tree, h), own.pids, own.camids) for h in heights]
+    return float(heights[int(np.argmax(reached))])
