@@ -251,7 +251,10 @@ def full(out: Path) -> dict[str, Any]:
             child.wait(max(1.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             child.kill()
-    return {"rows": [json.loads(path.read_text()) for path in sorted(found.glob("*.json"))]}
+    rows = [json.loads(path.read_text()) for path in sorted(found.glob("*.json"))]
+    done = {row["attack"] for row in rows}
+    late = [label for group in groups for label in group if label not in done]
+    return {"rows": rows, "not finished": late}
 
 
 def evaluate_attacks(out: Path, labels: list[str]) -> None:

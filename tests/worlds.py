@@ -42,7 +42,7 @@ QUICK = {
     "watch_list": {"fpir": 0.05},
     "watch_list_normalised": {"fpir": 0.05},
     "watch_list_plda": {"fpir": 0.05},
-    "identity_mlp": {"epochs": 30, "hidden": 128},
+    "identity_mlp": {"epochs": 60},
     "attribute": {"epochs": 25, "batch_size": 64, "min_people": 5},
     "attribute_logistic": {"min_people": 5},
     "attribute_expansion": {"min_people": 5},

@@ -236,8 +236,8 @@ class AuditConfig(_Strict):
         preset: where the defaults come from.
         seed: of everything random.
         device: auto takes a GPU if there is one.
-        deterministic: compute so that a repetition on the same GPU comes to the same figures, at
-            some cost in time. On a CPU it always does.
+        deterministic: on a GPU, choose algorithms that repeat exactly, at some cost in time; torch
+            warns by name of an operation that has none. A CPU always repeats.
     """
 
     model: ModelConfig | None = None

@@ -143,6 +143,7 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
         default_root_dir=ctx.workdir,
+        deterministic=_determinism(),
         **_hardware(ctx.device, devices),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
@@ -164,6 +165,11 @@ def fit(
                 raise watch.stop from None
             raise
     module.eval().to("cpu")
+
+
+def _determinism() -> Literal["warn"] | None:
+    # an operation that cannot repeat is to be named, not to end the training
+    return "warn" if torch.are_deterministic_algorithms_enabled() else None
 
 
 def _keepers(checkpoint: Path | None) -> list[pl.Callback]:
