@@ -109,7 +109,9 @@ def _sniff_zip(path: Path, size: int) -> Format:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-        raise ModelError(f"{path} is a damaged zip file ({error}); download it again") from None
+        if "not a zip file" in str(error):  # it begins as one
+            error = ValueError("its end is missing, as after an interrupted copy")
+        raise ModelError(f"{path} is a damaged zip file ({error}); copy it again") from None
     _check_directory(path, size)
     _check_members(path, members, size)
     names = [member.filename for member in members]

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from auditor.console import printable
 from auditor.errors import ModelError, ModelRefusedError
 from auditor.models.extractor import reason
 from auditor.models.files import ModelFiles
@@ -25,6 +26,8 @@ from auditor.models.wrappers import flatten
 # torchreid stores its best rank-1 beside the weights as a NumPy number, which is two constructors
 # and a class per number type. A name as well as an object stands for files older than NumPy 2.
 _SCALAR = np.float64(0).__reduce__()[0]
+OPTIMIZER = {"state", "param_groups"}
+"""What torch.save(optimizer.state_dict()) leaves in a file."""
 NUMPY_NUMBERS: tuple[Any, ...] = (
     _SCALAR,
     (_SCALAR, "numpy.core.multiarray.scalar"),
@@ -58,13 +61,30 @@ def read_checkpoint(files: ModelFiles) -> dict[str, Tensor]:
         raise ModelRefusedError(_refusal(path, str(error))) from None
     except Exception as error:  # damage shows itself in many ways
         raise ModelError(f"{path} is damaged: {reason(error)}; copy it again") from None
+    if isinstance(content, Mapping) and set(content) == OPTIMIZER:
+        raise ModelError(
+            f"{path} contains the state of an optimizer and no network; give the file with the "
+            "network's weights, which is usually saved beside it"
+        )
     state = flatten(content) if isinstance(content, Mapping) else {}
     if state:
+        _check_plain(path, state)
         return state
     raise ModelError(
         f"{path} contains {_described(content)}, no state dict; "
         "save the network's weights with torch.save(model.state_dict(), ...)"
     )
+
+
+def _check_plain(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse weights with which no network here can compute, and name them."""
+    for name, tensor in state.items():
+        odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested
+        if odd or tensor.is_meta:
+            raise ModelError(
+                f"{path}: the weight {printable(name, 100)!r} is sparse, nested, quantised or "
+                "without content; save it as plain numbers, or export the whole model"
+            )
 
 
 def read_safetensors(files: ModelFiles) -> dict[str, Tensor]:
@@ -94,6 +114,8 @@ def _refusal(path: Path, text: str) -> str:
 
 
 def _described(content: object) -> str:
+    if isinstance(content, Mapping) and not content:
+        return "an empty dict"
     if isinstance(content, Mapping):
-        return f"a dict with the keys {', '.join(map(repr, list(content)[:5])) or '(none)'}"
+        return f"a dict with the keys {', '.join(map(repr, list(content)[:5]))}"
     return f"a {type(content).__name__}"

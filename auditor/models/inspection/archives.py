@@ -33,7 +33,9 @@ def pickled(read: PickleOutline, found: Inspection) -> None:
     """What a pickle of weights holds."""
     found.tensors = len(read.tensors)
     found.parameters = sum(t.count for t in read.tensors)
-    found.holds += [f"{t.name}: {t.dtype} {_shape(t.shape)}" for t in read.tensors[:SHOWN]]
+    found.holds += [
+        f"{t.name or 'the file itself'}: {t.dtype} {_shape(t.shape)}" for t in read.tensors[:SHOWN]
+    ]
     if len(read.tensors) > SHOWN:
         found.holds.append(f"… and {len(read.tensors) - SHOWN} more tensors")
     if read.objects:
@@ -122,7 +124,7 @@ def _sides(value: Any) -> list[int]:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "a number"
+    return " × ".join(map(str, shape)) or "scalar"
 
 
 def _member(archive: zipfile.ZipFile, ending: str) -> str:

@@ -153,7 +153,8 @@ def _first(value: Any, *others: Any) -> Any:
 def _tensors(content: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[TensorOutline]:
     if isinstance(content, TensorOutline):
         yield TensorOutline(".".join(path), content.dtype, content.shape)
-    elif isinstance(content, dict) and id(content) not in seen and len(path) < DEEPEST:
+    elif isinstance(content, dict | list | tuple) and id(content) not in seen:
         seen.add(id(content))
-        for key, value in content.items():
+        parts = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in parts if len(path) < DEEPEST else ():
             yield from _tensors(value, (*path, str(key)), seen)
