@@ -1,12 +1,12 @@
 """What re-ranking and query expansion make of a model: figures with intervals, and their price.
 
-`python benchmarks/ranking.py MODEL DATA [--arch NAME] [--card NAME] [--k1 N] [--k2 N] [--weight W]`
-embeds query and gallery once, and prints a Markdown table. `--rows N` instead times re-ranking on
-that many random pictures.
+`python -m benchmarks.ranking MODEL DATA [--arch NAME] [--card NAME] [--k1 N] [--k2 N] [--weight W]`
+embeds query and gallery once, and prints a Markdown table. With `--gallery N [--queries N]
+[--torchreid CHECKOUT]` instead of model and data it times re-ranking random pictures.
 """
 
 import argparse
-import resource
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +24,7 @@ from auditor.models import open_model
 from auditor.models.card import card_from
 from auditor.report import Measurement
 from auditor.types import ReIDDataset, RunContext
-
-QUERY_SHARE = 0.17
-"""Of the pictures of Market-1501's test set (3,368 of 19,281)."""
+from benchmarks import measuring, peers
 
 
 def rankings(query: Tensor, gallery: Tensor, given: argparse.Namespace) -> dict[str, Callable]:
@@ -72,22 +70,49 @@ def compare(data: ReIDDataset, query: Tensor, gallery: Tensor, given: argparse.N
         print(f"| {name} | {' | '.join(cells)} | {seconds:.2f} |")
 
 
-def scale(rows: int, given: argparse.Namespace) -> None:
-    """Seconds and memory of re-ranking ``rows`` random pictures of rows / 13 people."""
+def scale(given: argparse.Namespace) -> None:
+    """Seconds and memory of re-ranking random pictures, beside torchreid's where it is at hand."""
+    queries, rows = given.queries, given.queries + given.gallery
     generator = torch.Generator().manual_seed(0)
     people = max(1, rows // 13)
     pids = torch.randint(1, people + 1, (rows,), generator=generator)
     camids = torch.randint(0, 6, (rows,), generator=generator)
     centres = torch.randn(people + 1, 512, generator=generator)
     features = centres[pids] + 2 * torch.randn(rows, 512, generator=generator)
-    count = int(rows * QUERY_SHARE)
-    truth = Truth(pids[:count], pids[count:], camids[:count], camids[count:])
-    for name, prepare in rankings(features[:count], features[count:], given).items():
-        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        found = evaluate_scores(prepare(), truth)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
-        seconds = time.process_time() - began
-        print(f"{name}: {seconds:.1f} CPU-s, {grown:.0f} MB more, mAP {found.mean_ap:.3f}")
+    query, gallery = features[:queries], features[queries:]
+    truth = Truth(pids[:queries], pids[queries:], camids[:queries], camids[queries:])
+    settings = {"k1": given.k1, "k2": given.k2}
+
+    def mean_ap(scores: Scores | Tensor) -> float:
+        return evaluate_scores(scores, truth).mean_ap
+
+    runs = {
+        "this project": lambda: mean_ap(
+            k_reciprocal(query, gallery, weight=given.weight, **settings)
+        )
+    }
+    if given.torchreid is not None:
+        library = peers.torchreid(given.torchreid)
+
+        def theirs() -> float:
+            pairs = (query, gallery), (query, query), (gallery, gallery)
+            # distances whose squares, which it ranks by, are those of unit rows
+            distmats = [
+                (2 * library.distance(*pair, "cosine")).clamp_min(0).sqrt().numpy()
+                for pair in pairs
+            ]
+            reranked = library.rerank(*distmats, **settings, lambda_value=given.weight)
+            return mean_ap(-torch.from_numpy(reranked))
+
+        runs["torchreid"] = theirs
+    memory = {name: measuring.megabytes(run) for name, run in runs.items()}
+    seconds = measuring.alternate(runs, given.repeats)
+    print(f"{queries} x {given.gallery} x 512; {measuring.machine()}\n")
+    print("| | CPU-s | times this project | MB above inputs | mAP |\n|---|---|---|---|---|")
+    for name, run in runs.items():
+        times = measuring.ratio(seconds[name], seconds["this project"])
+        spent = statistics.median(seconds[name])
+        print(f"| {name} | {spent:.2f} | {times:.1f}× | {memory[name]:.0f} | {run():.9f} |")
 
 
 def main() -> None:
@@ -102,11 +127,14 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=0.3)
     parser.add_argument("--neighbours", type=int, default=5)
     parser.add_argument("--alpha", type=float, default=3.0)
-    parser.add_argument("--rows", type=int, default=0)
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--gallery", type=int, default=0)
+    parser.add_argument("--torchreid", type=Path, help="checkout, with rank_cylib built")
+    parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if given.rows:
-        scale(given.rows, given)
+    if given.gallery:
+        scale(given)
         return
     ctx = RunContext()
     card = card_from(given.card, {})

@@ -84,9 +84,10 @@ def _nearest(scores: Similarities, truth: Truth, query: int) -> tuple[list[int],
     """Gallery positions of the best matches, and their similarities."""
     row = slice(query, query + 1)
     _, ignored = truth.relevant(row)
-    values = scores(row).cpu().masked_fill(ignored.cpu(), -torch.inf)
+    values = scores(row).cpu()
+    values[0, ignored.entry.cpu()] = -torch.inf
     values, order = values.sort(dim=1, descending=True, stable=True)
-    kept = min(LISTED, int((~ignored).sum()))
+    kept = min(LISTED, int(torch.isfinite(values).sum()))
     similarities = scores.similarity(torch.tensor([query]), values)
     return order[0, :kept].tolist(), similarities[0, :kept].tolist()
 

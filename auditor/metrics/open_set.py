@@ -73,13 +73,14 @@ def search_list(scores: Scores, truth: Truth) -> Searches:
         truth: who is who.
     """
     rows: list[Searches] = []
+    plain = replace(truth, gallery_partners=None)
     for start in range(0, len(truth.query_pids), BLOCK):
         block = slice(start, start + BLOCK)
-        matches, aside = replace(truth, gallery_partners=None).relevant(block)
-        pids = truth.query_pids[block]
+        part, pids = scores(block), truth.query_pids[block]
+        matches, aside = (pairs.mask(part.shape) for pairs in plain.relevant(block))
         if truth.gallery_partners is not None:
             aside = aside | ((truth.gallery_partners == pids[:, None]) & ~matches)
-        rows += _search(scores(block), pids, matches, ~(matches | aside))
+        rows += _search(part, pids, matches, ~(matches | aside))
     return Searches.join(rows)
 
 

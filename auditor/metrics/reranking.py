@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from auditor.metrics.similarity import Distance, Scores, Similarities
 
 BLOCK = 256
-PAIRS = 16384
+PAIRS = 4096
 """Pairs of features whose distance is computed at once."""
 
 
@@ -148,7 +148,7 @@ def _nearest(scores: Tensor, k: int) -> Tensor:
 def _neighbourhoods(pool: Similarities, k: int) -> tuple[np.ndarray, Tensor]:
     """Each picture and its nearest ones ``(N, k)``, itself first, and its largest distance."""
     near, farthest = [], []
-    for start in range(0, pool.count, BLOCK):
+    for start in range(0, len(pool.gallery), BLOCK):
         scores = pool(slice(start, start + BLOCK))
         rows = torch.arange(start, start + len(scores))
         farthest.append(_squared(pool, rows, scores.min(1).values))
@@ -193,8 +193,8 @@ def _weighted(reach: Any, pool: Similarities, farthest: Tensor) -> Any:
     columns = torch.from_numpy(reach.indices.astype(np.int64))
     weights = []
     for i, j in zip(rows.split(PAIRS), columns.split(PAIRS), strict=True):
-        scores = torch.einsum("pd,pd->p", pool.query[i], pool.gallery[j]) + pool.bias[0, j]
-        weights.append(torch.exp(-_squared(pool, i, scores) / farthest[i]))
+        squared = _squared(pool, i, pool.of_pairs(i, j))
+        weights.append(torch.exp(-squared / farthest[i]))
     vectors = reach.astype(np.float64)
     vectors.data = torch.cat(weights).double().cpu().numpy()
     totals = np.asarray(vectors.sum(1)).ravel()

@@ -1,7 +1,7 @@
 """Cross-camera retrieval: CMC, mAP and mINP, streamed over blocks of queries.
 
-The rank of a match is one more than the number of better-scored entries, so nothing is sorted and
-no ``(num_query, num_gallery)`` matrix is ever held. Equal to torchreid's and fast-reid's
+The rank of a match is one more than the number of better-scored entries, so only matches are sorted
+and no ``(num_query, num_gallery)`` matrix is ever held. Equal to torchreid's and fast-reid's
 conventions (Zheng et al., ICCV 2015; Ye et al., TPAMI 2021, mINP): gallery entries with the query's
 pid *and* camid are ignored, queries left without a match are skipped. Equal scores count as a
 random order would on average, which the sorting evaluators leave to chance; otherwise a release
@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from auditor.errors import DataError, ModelError
-from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
+from auditor.metrics.counting import count_better
+from auditor.metrics.similarity import Distance, Pairs, Scores, Similarities, Truth
 
-QUERY_BLOCK = 64
-TILE = 8
+BLOCK_SCORES = 2**22
+"""Scores held at once, unless fewer queries than `FEWEST` made so many."""
+FEWEST, MOST = 64, 512
+"""Queries whose scores are held at once."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,18 @@ def evaluate_scores(scores: Scores | Tensor, truth: Truth) -> Retrieval:
     """
     provider = (lambda block: scores[block].clone()) if isinstance(scores, Tensor) else scores
     rows: list[tuple[Tensor, ...]] = []
-    for start in range(0, len(truth.query_pids), QUERY_BLOCK):
-        block = slice(start, start + QUERY_BLOCK)
+    size = min(max(BLOCK_SCORES // max(1, len(truth.gallery_pids)), FEWEST), MOST)
+    for start in range(0, len(truth.query_pids), size):
+        block = slice(start, start + size)
         part = provider(block)
-        if not torch.isfinite(part).all():
+        # the sum is quick, but may overflow, so what looks wrong is looked at again
+        if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():
             raise ModelError("the similarities contain NaN or infinity; they cannot be ranked")
-        truth = truth.to(part.device)
+        if truth.query_pids.device != part.device:
+            truth = truth.to(part.device)
         matches, ignored = truth.relevant(block)
-        rows.append(_rank_block(part.masked_fill_(ignored, -torch.inf), matches, start))
+        part[ignored.row, ignored.entry] = -torch.inf
+        rows.append(_rank_block(part, matches, start))
     columns = [torch.cat(column).cpu() for column in zip(*rows, strict=True)]
     if not columns or not len(columns[0]):
         raise DataError(
@@ -127,77 +134,76 @@ def evaluate_scores(scores: Scores | Tensor, truth: Truth) -> Retrieval:
     return Retrieval(*columns)
 
 
-def _rank_block(scores: Tensor, matches: Tensor, start: int) -> tuple[Tensor, ...]:
+def _rank_block(scores: Tensor, matches: Pairs, start: int) -> tuple[Tensor, ...]:
     """Rank every true match of a block of queries by counting better and equal entries."""
-    valid = matches.any(1).nonzero().flatten()
-    scores, matches = scores[valid], matches[valid]
-    best_score, best_index = scores.max(1) if len(valid) else (scores.new_empty(0), valid)
-    counts = matches.sum(1)
-    width = int(counts.max()) if len(valid) else 0
-    # true matches of each query, best first, padded with +inf (which nothing beats)
-    positives = scores.new_full((len(valid), width), torch.inf)
+    counts = matches.row.bincount(minlength=len(scores))
+    valid = counts.nonzero().flatten()
+    if not len(valid):
+        return _nobody(scores)
+    width = int(counts.max())
     slots = torch.arange(width, device=scores.device) < counts[:, None]
-    positives[slots] = scores[matches]
-    positives = positives.masked_fill(~slots, -torch.inf).sort(1, descending=True).values
-    positives = positives.masked_fill(~slots, torch.inf)
-    better, level = _count(scores, positives)
-    rank = _expected_rank(positives, better, level).masked_fill(~slots, torch.inf)
-    precision = _expected_precision(positives, better, level).masked_fill(~slots, 0)
-    hardest = rank.masked_fill(~slots, 0).max(1).values if width else rank.new_empty(0)
-    best = slice(0, 1) if width else slice(0, 0)
-    tied = (positives[:, best] == positives).sum(1).double()
-    return (
-        valid + start,
-        rank[:, best].flatten(),
-        better[:, best].flatten(),
-        (level - better)[:, best].flatten(),
-        tied,
+    # true matches of each query, best first, padded with what comes last
+    positives = scores.new_full(slots.shape, -torch.inf)
+    positives[slots] = scores[matches.row, matches.entry]
+    positives = positives.sort(1, descending=True).values
+    above, at_least = count_better(scores, positives, counts)
+    best_score, best_index = scores.max(1)
+    first, group = _tie_groups(positives, slots)
+    rank = _expected_rank(first, group, above, at_least)
+    precision = _expected_precision(first, group, above, at_least).masked_fill_(~slots, 0)
+    hardest = rank.masked_fill(~slots, 0).max(1).values
+    columns = (
+        rank[:, 0],
+        above[:, 0],
+        (at_least - above)[:, 0],
+        group[:, 0],
         precision.sum(1) / counts,
         counts / hardest,
         best_index,
         best_score,
     )
+    return valid + start, *(column[valid] for column in columns)
 
 
-def _count(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
-    """Entries of ``scores (V, G)`` above, and at least, each of ``positives (V, P)``."""
-    above = torch.empty(positives.shape, device=scores.device)
-    at_least = torch.empty_like(above)
-    # counting in float avoids a slow bool-to-int64 reduction; exact up to 2**24 entries
-    buffer = torch.empty((TILE, positives.shape[1], scores.shape[1]), device=scores.device)
-    for start in range(0, len(scores), TILE):
-        tile = slice(start, start + TILE)
-        values, limits = scores[tile, None, :], positives[tile, :, None]
-        part = buffer[: len(values)]
-        above[tile] = torch.gt(values, limits, out=part).sum(2)
-        at_least[tile] = torch.ge(values, limits, out=part).sum(2)
-    return above.double(), at_least.double()
+def _nobody(scores: Tensor) -> tuple[Tensor, ...]:
+    """The columns of a block in which no query has a match."""
+    figures, places = scores.new_empty(0, dtype=torch.float64), scores.new_empty(0).long()
+    return (places, *[figures] * 6, places, scores.new_empty(0))
 
 
-def _expected_rank(positives: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
+def _tie_groups(positives: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+    """For each true match ``(V, P)``, best first: how many score higher, and how many equally."""
+    place = torch.arange(positives.shape[1], device=positives.device).expand_as(positives)
+    opens = torch.ones_like(slots)
+    opens[:, 1:] = positives[:, 1:] != positives[:, :-1]
+    first = torch.where(opens, place, 0).cummax(1).values
+    # the next group's first place, looked for from the end
+    after = torch.where(opens, place, positives.shape[1]).roll(-1, 1)
+    after[:, -1] = positives.shape[1]
+    after = after.flip(1).cummin(1).values.flip(1)
+    return first.double(), (after - first).double()
+
+
+def _expected_rank(first: Tensor, group: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
     """Expected rank of each true match ``(V, P)`` when equal scores come in random order.
 
     In a tie group of p matches and e others below b better entries, the i-th match stands on
     average at ``b + i + e·i/(p+1)``.
     """
-    equal = positives[:, :, None] == positives[:, None, :]
-    group = equal.sum(2).double()
-    place = equal.tril().sum(2).double()
+    place = torch.arange(first.shape[1], device=first.device) - first + 1
     others = at_least - above - group
     return above + place + others * place / (group + 1)
 
 
-def _expected_precision(positives: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
+def _expected_precision(first: Tensor, group: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
     """Expected precision at each true match ``(V, P)`` when equal scores come in random order.
 
     In a tie group of t entries below b better ones, p of them matches and m matches above, an entry
     at ``b + j`` is a match with chance p/t and has ``m + 1 + (j−1)(p−1)/(t−1)`` matches up to it;
     the mean over j needs only ``Σ 1/(b+j)``. Each match of the group takes an equal share.
     """
-    equal = positives[:, :, None] == positives[:, None, :]
-    group = equal.sum(2).double()
-    before = torch.arange(positives.shape[1], device=above.device) + 1 - equal.tril().sum(2)
     size = at_least - above
     harmonic = torch.digamma(at_least + 1) - torch.digamma(above + 1)
     slope = (group - 1) / (size - 1).clamp_min(1)
-    return ((before + 1) * harmonic + slope * (size - (above + 1) * harmonic)) / size
+    mean = ((first + 1) * harmonic + slope * (size - (above + 1) * harmonic)) / size
+    return torch.where(size == 1, (first + 1) / at_least, mean)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,28 @@ Scores = Callable[[slice], Tensor]
 """A block of queries to a fresh ``(B, G)`` tensor of similarities, the nearest entry highest."""
 
 ALIGN = 64
-"""Gallery rows are padded to this multiple: odd row counts halve the speed of the product."""
+"""Products are made for so many gallery rows, or a multiple: odd counts halve their speed."""
+CHUNK = 2048
+"""Gallery rows multiplied at once: with a block of queries, their scores stay in the cache."""
+TINY = 1e-12
+"""Shortest length a row is divided by, as in `torch.nn.functional.normalize`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Queries and gallery entries that belong together: ``row (P,)`` of a block, ``entry (P,)``."""
+
+    row: Tensor
+    entry: Tensor
+
+    def __getitem__(self, chosen: Tensor) -> "Pairs":
+        return Pairs(self.row[chosen], self.entry[chosen])
+
+    def mask(self, shape: torch.Size) -> Tensor:
+        """The same as booleans ``(B, G)``."""
+        mask = torch.zeros(shape, dtype=torch.bool, device=self.row.device)
+        mask[self.row, self.entry] = True
+        return mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +78,47 @@ class Truth:
         columns = query.pids, gallery.pids, query.camids, gallery.camids
         return cls(*columns, cross_camera=cross_camera, gallery_partners=partners)
 
-    def relevant(self, block: slice) -> tuple[Tensor, Tensor]:
-        """The ``matches`` and the ``ignored`` entries ``(B, G)`` of a block of queries."""
-        pids = self.query_pids[block][:, None]
-        same = (pids == self.gallery_pids) & (self.gallery_pids > 0)
-        ignored = torch.zeros_like(same)
+    def relevant(self, block: slice) -> tuple[Pairs, Pairs]:
+        """The matches of a block of queries, by row, and the entries ignored for them.
+
+        O(B log G + P) for P pairs: nobody is compared with the whole gallery.
+        """
+        people, entries, own = self._by_person
+        pids = self.query_pids[block].contiguous()
+        first = torch.searchsorted(people, pids)
+        count = torch.searchsorted(people, pids, right=True) - first
+        row = torch.arange(len(pids), device=pids.device).repeat_interleave(count)
+        place = torch.arange(len(row), device=pids.device) - (count.cumsum(0) - count)[row]
+        chosen = first[row] + place
+        found = Pairs(row, entries[chosen])
+        dropped = torch.zeros_like(row, dtype=torch.bool)
         if self.cross_camera:
-            camids = self.query_camids[block][:, None]
-            ignored = same & (camids == self.gallery_camids) & (camids >= 0)
+            camids = self.query_camids[block][row]
+            here = (camids == self.gallery_camids[found.entry]) & (camids >= 0)
+            dropped = here & own[chosen]
+        ignored = found[dropped]
         if self.query_sources is not None:
-            source = self.query_sources[block]
-            has = (source >= 0).nonzero().flatten()
-            ignored[has, source[has]] = True
+            sources = self.query_sources[block]
+            dropped |= sources[row] == found.entry
+            has = (sources >= 0).nonzero().flatten()
+            ignored = Pairs(
+                torch.cat([ignored.row, has]), torch.cat([ignored.entry, sources[has].long()])
+            )
+        return found[~dropped], ignored
+
+    @cached_property
+    def _by_person(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Sorted pids, their gallery entries, and whether each is the entry's own pid."""
+        people = self.gallery_pids
+        entries = (people > 0).nonzero().flatten()
+        pids, own = people[entries], torch.ones_like(entries, dtype=torch.bool)
         if self.gallery_partners is not None:
-            same |= (pids == self.gallery_partners) & (self.gallery_partners > 0)
-        return same & ~ignored, ignored
+            others = self.gallery_partners.to(people)
+            mixed = ((others > 0) & (others != people)).nonzero().flatten()
+            pids, entries = torch.cat([pids, others[mixed]]), torch.cat([entries, mixed])
+            own = torch.cat([own, torch.zeros_like(mixed, dtype=torch.bool)])
+        pids, order = pids.sort(stable=True)
+        return pids, entries[order], own[order]
 
     def to(self, device: torch.device) -> "Truth":
         """The same columns on another device."""
@@ -84,18 +132,20 @@ class Truth:
 class Similarities:
     """Features made ready to be compared; called with a block of queries, they are `Scores`.
 
+    The features stay where and as they are: a gallery may be a memory-mapped file.
+
     Attributes:
-        query: ``(Q, D)`` float32.
-        gallery: ``(G', D)`` float32, padded with zeros to a multiple of `ALIGN`.
-        bias: ``(1, G')``, what a gallery entry loses whoever asks.
-        count: G.
+        query: ``(Q, D)`` as given.
+        gallery: ``(G, D)`` as given.
+        scale: ``(G,)`` float32, what an entry's product is multiplied by; None: nothing.
+        bias: ``(G,)`` float32, what an entry gains whoever asks; None: nothing.
         distance: what the deployment ranks by.
     """
 
     query: Tensor
     gallery: Tensor
-    bias: Tensor
-    count: int
+    scale: Tensor | None
+    bias: Tensor | None
     distance: Distance
 
     @classmethod
@@ -105,32 +155,76 @@ class Similarities:
         Raises:
             ModelError: for non-finite features, which would rank like chance and look private.
         """
-        for name, features in (("query", query), ("gallery", gallery)):
-            if not torch.isfinite(features).all():
-                raise ModelError(
-                    f"the {name} features contain NaN or infinity; they cannot be ranked"
-                )
-        query, gallery = query.float(), gallery.float()
-        count, padding = len(gallery), -len(gallery) % ALIGN
-        bias = torch.zeros(count + padding, device=gallery.device)
+        _squares("query", query)
+        squares = _squares("gallery", gallery)
         if distance == "cosine":
-            query = torch.nn.functional.normalize(query, dim=1)
-            gallery = torch.nn.functional.normalize(gallery, dim=1)
-        else:
-            # −‖q − g‖² up to a constant per query
-            bias[:count] = -gallery.square().sum(1)
-            query = 2 * query
-        padded = torch.nn.functional.pad(gallery, (0, 0, 0, padding))
-        return cls(query, padded, bias[None], count, distance)
+            return cls(query, gallery, 1 / squares.sqrt().clamp_min(TINY), None, distance)
+        # −‖q − g‖² up to a constant per query
+        return cls(query, gallery, None, -squares, distance)
 
     def __call__(self, block: slice) -> Tensor:
         """Scores ``(B, G)`` that rank like ``distance``."""
-        return torch.addmm(self.bias, self.query[block], self.gallery.T)[:, : self.count]
+        query = self._asking(self.query[block])
+        width = self._width
+        scores = query.new_empty(len(query), -(-len(self.gallery) // width) * width)
+        for start in range(0, len(self.gallery), width):
+            part = slice(start, start + width)
+            into = scores[:, part]
+            torch.mm(query, self._rows(part).T, out=into)
+            if self.scale is not None:
+                into[:, : len(self.scale[part])].mul_(self.scale[part])
+            if self.bias is not None:
+                into[:, : len(self.bias[part])].add_(self.bias[part])
+        return scores[:, : len(self.gallery)]
+
+    @property
+    def _width(self) -> int:
+        """Gallery rows per product: the same for all, or equal rows could differ by rounding."""
+        count = max(1, len(self.gallery))
+        products = -(-count // CHUNK)
+        return -(-count // (products * ALIGN)) * ALIGN
+
+    def _rows(self, part: slice) -> Tensor:
+        """``(width, D)`` gallery rows in single precision, the last ones zeros."""
+        rows = self.gallery[part].float()
+        missing = self._width - len(rows)
+        return torch.nn.functional.pad(rows, (0, 0, 0, missing)) if missing else rows
+
+    def of_pairs(self, rows: Tensor, entries: Tensor) -> Tensor:
+        """Scores ``(P,)`` of single pairs of query and gallery entry."""
+        asked, stored = self._asking(self.query[rows]), self.gallery[entries].float()
+        scores: Tensor = torch.linalg.vecdot(asked, stored)
+        if self.scale is not None:
+            scores *= self.scale[entries]
+        return scores if self.bias is None else scores + self.bias[entries]
+
+    def _asking(self, query: Tensor) -> Tensor:
+        """Queries ``(B, D)`` as those whose product with gallery rows gives scores."""
+        query = query.float()
+        return (
+            torch.nn.functional.normalize(query, dim=1) if self.distance == "cosine" else 2 * query
+        )
 
     def similarity(self, rows: Tensor, scores: Tensor) -> Tensor:
         """``scores (R, …)`` of the queries ``rows (R,)`` as cosines, or minus the distance."""
         if self.distance == "cosine":
             return scores
-        square = self.query[rows.to(self.query.device)].square().sum(1).to(scores.device) / 4
+        square = self.query[rows.to(self.query.device)].float().square().sum(1).to(scores.device)
         square = square.reshape(-1, *[1] * (scores.dim() - 1)) - scores
         return -square.clamp_min(0).sqrt()
+
+
+def _squares(name: str, features: Tensor) -> Tensor:
+    """``(N,)`` float32 squared lengths of rows, which are read once and never copied as a whole.
+
+    Raises:
+        ModelError: for features that are not finite.
+    """
+    parts = []
+    for rows in features.split(CHUNK):
+        squares = rows.float().square().sum(1)
+        # a square may also overflow, so what looks wrong is looked at again
+        if not torch.isfinite(squares).all() and not torch.isfinite(rows).all():
+            raise ModelError(f"the {name} features contain NaN or infinity; they cannot be ranked")
+        parts.append(squares)
+    return torch.cat(parts)

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.errors import DataError, ModelError
-from auditor.metrics import retrieval
-from auditor.metrics.retrieval import evaluate
+from auditor.metrics import counting, retrieval, similarity
+from auditor.metrics.retrieval import evaluate, evaluate_scores
 from auditor.metrics.similarity import Truth
 
 
@@ -342,13 +342,55 @@ def test_half_precision_features_are_ranked_in_single():
 
 
 def test_nothing_depends_on_the_size_of_a_block(monkeypatch):
-    features, labels = draw_world(5, 30, 100)
+    features, labels = draw_world(5, 30, 150)
     whole = evaluate(*features, Truth(*labels))
-    monkeypatch.setattr(retrieval, "QUERY_BLOCK", 7)
-    monkeypatch.setattr(retrieval, "TILE", 3)
+    monkeypatch.setattr(retrieval, "FEWEST", 7)
+    monkeypatch.setattr(retrieval, "BLOCK_SCORES", 1)
+    monkeypatch.setattr(similarity, "CHUNK", 64)
+    monkeypatch.setitem(counting.TILE, "cpu", 3)
     pieces = evaluate(*features, Truth(*labels))
     assert torch.equal(whole.rank, pieces.rank)
-    assert torch.equal(whole.average_precision, pieces.average_precision)
+    assert pieces.average_precision.numpy() == pytest.approx(whole.average_precision, rel=1e-14)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_twins_tie_to_the_last_bit_wherever_they_stand(monkeypatch, distance):
+    # 150 rows make three products of 64, the last of them padded
+    monkeypatch.setattr(similarity, "CHUNK", 64)
+    features = torch.randn(75, 33, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
+    pids = torch.arange(1, 151)
+    labels = (pids[:75], pids, torch.zeros(75).long(), torch.ones(150).long())
+    found = evaluate(features[:75], features, Truth(*labels), distance=distance)
+    assert found.level.tolist() == [2] * 75
+    assert found.rank.tolist() == [1.5] * 75
+
+
+def test_one_matrix_gives_the_sorting_evaluators_figures_to_twelve_digits():
+    features, labels = draw_world(6, 150, 500, people=20)
+    scores = features[0] @ features[1].T
+    found = evaluate_scores(scores, Truth(*labels))
+    _, rank, precision, penalty, _ = expected(-scores.numpy(), labels)
+    assert found.rank.tolist() == rank.tolist()
+    assert abs(found.mean_ap - precision.mean()) < 1e-12
+    assert abs(found.mean_inp - penalty.mean()) < 1e-12
+
+
+def test_a_person_with_many_pictures_is_ranked_in_little_memory():
+    # a table of match × match would hold 10^8 values here
+    pids = torch.ones(10_000).long()
+    scores = torch.rand(2, 10_000, generator=torch.Generator().manual_seed(0)).round(decimals=2)
+    labels = (pids[:2], pids, torch.zeros(2).long(), torch.ones(10_000).long())
+    found = evaluate_scores(scores, Truth(*labels))
+    assert found.mean_ap == pytest.approx(1)
+    assert found.mean_inp == pytest.approx(1)
+
+
+def test_a_memory_mapped_gallery_is_ranked_as_it_lies(tmp_path):
+    features, labels = draw_world(3, 10, 70)
+    features[1].numpy().tofile(tmp_path / "gallery")
+    mapped = torch.from_file(str(tmp_path / "gallery"), size=features[1].numel()).view(70, -1)
+    again = evaluate(features[0], mapped, Truth(*labels))
+    assert torch.equal(again.rank, evaluate(*features, Truth(*labels)).rank)
 
 
 @given(scale=st.floats(0.1, 50), seed=st.integers(0, 1000))
