@@ -138,10 +138,12 @@ class Display:
             task = bars.add_task(title, total=1.0, detail="")
 
             def report(fraction: float, detail: str = "") -> None:
-                bars.update(task, completed=fraction, detail=detail)
+                # a part that is finished is not the step: until the step ends, the bar then pulses
+                total = 1.0 if fraction < 1 else None
+                bars.update(task, total=total, completed=fraction, detail=detail)
 
             yield report
-            bars.update(task, completed=1.0, detail="")
+            bars.update(task, total=1.0, completed=1.0, detail="")
 
     @contextmanager
     def _lines(self, title: str) -> Iterator["Progress"]:
@@ -152,7 +154,8 @@ class Display:
             nonlocal last
             if time.monotonic() - last >= HEARTBEAT:
                 last = time.monotonic()
-                self._say(f"{title} {detail} {fraction:.0%} after {last - began:.0f} s")
+                share = f"{fraction:.0%}" if fraction < 1 else "finished, the step goes on"
+                self._say(f"{title} {detail} {share} after {last - began:.0f} s")
 
         yield report
         self._say(f"{title} done in {time.monotonic() - began:.1f} s")

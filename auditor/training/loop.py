@@ -63,9 +63,18 @@ class _Report(pl.Callback):
         self.progress, self.detail, self.epochs = progress, detail, epochs
         self.stop: KeyboardInterrupt | None = None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        total = self.epochs * int(trainer.num_training_batches)
-        self.progress(min(1.0, trainer.global_step / max(1, total)), self.detail)
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        # batches, not the trainer's steps: those count once per optimizer
+        batches = int(trainer.num_training_batches)
+        done = trainer.current_epoch * batches + batch_idx + 1
+        self.progress(min(1.0, done / max(1, self.epochs * batches)), self.detail)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

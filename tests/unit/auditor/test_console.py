@@ -40,3 +40,14 @@ def test_a_log_gets_a_line_per_step_and_quiet_gets_none(capsys):
     assert lines[1].startswith("[1/1] none/utility done in")
     assert lines[2].endswith("probe kept")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_part_that_is_finished_is_not_shown_as_the_whole_step(monkeypatch):
+    monkeypatch.setattr(console, "HEARTBEAT", 0.0)
+    stream = io.StringIO()
+    with console.Display(1, stream).step("none/inversion") as progress:
+        progress(0.5, "inverter")
+        progress(1.0, "inverter")
+    _, half, whole, _ = stream.getvalue().splitlines()
+    assert "inverter 50% after" in half
+    assert "inverter finished, the step goes on after" in whole
