@@ -64,10 +64,10 @@ def resize_picture(picture: Image.Image, size: Sequence[int]) -> Image.Image:
     height, width = size
     how = resizing_to(size)
     if not how.letterbox:
-        return _stretched(picture, height, width, how)
-    rows, columns = _fitted(picture.height, picture.width, height, width)
+        return _stretch(picture, height, width, how)
+    rows, columns = _fit(picture.height, picture.width, height, width)
     frame = Image.new("RGB", (width, height), (how.fill,) * 3)
-    inner = _stretched(picture, rows, columns, how)
+    inner = _stretch(picture, rows, columns, how)
     frame.paste(inner, ((width - columns) // 2, (height - rows) // 2))
     return frame
 
@@ -79,20 +79,20 @@ def resize_pixels(images: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(images.shape[-2:]) == (height, width):
         return images
     if not how.letterbox:
-        return _interpolated(images, (height, width), how)
-    rows, columns = _fitted(images.shape[-2], images.shape[-1], height, width)
+        return _interpolate(images, (height, width), how)
+    rows, columns = _fit(images.shape[-2], images.shape[-1], height, width)
     left, top = (width - columns) // 2, (height - rows) // 2
     sides = (left, width - columns - left, top, height - rows - top)
-    return F.pad(_interpolated(images, (rows, columns), how), sides, value=how.fill / 255)
+    return F.pad(_interpolate(images, (rows, columns), how), sides, value=how.fill / 255)
 
 
-def _fitted(rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
+def _fit(rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
     """The largest size of the picture's proportions within ``height`` × ``width``."""
     scale = min(height / rows, width / columns)
     return max(1, round(rows * scale)), max(1, round(columns * scale))
 
 
-def _stretched(picture: Image.Image, height: int, width: int, how: Resizing) -> Image.Image:
+def _stretch(picture: Image.Image, height: int, width: int, how: Resizing) -> Image.Image:
     if picture.size == (width, height):
         return picture
     if how.antialias:
@@ -100,11 +100,11 @@ def _stretched(picture: Image.Image, height: int, width: int, how: Resizing) -> 
         filters = Image.Resampling
         return picture.resize((width, height), filters.BICUBIC if bicubic else filters.BILINEAR)
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
-    resized = _interpolated(pixels, (height, width), how, most=255.0)[0].round()
+    resized = _interpolate(pixels, (height, width), how, most=255.0)[0].round()
     return Image.fromarray(resized.permute(1, 2, 0).byte().numpy())
 
 
-def _interpolated(images: Tensor, size: tuple[int, int], how: Resizing, most: float = 1) -> Tensor:
+def _interpolate(images: Tensor, size: tuple[int, int], how: Resizing, most: float = 1) -> Tensor:
     resized = F.interpolate(images, size, mode=how.interpolation, antialias=how.antialias)
     # bicubic weights overshoot at edges
     return resized.clamp(0, most) if how.interpolation == "bicubic" else resized

@@ -212,7 +212,7 @@ class ReIDDataset:
         source = _images(images)
         names = np.asarray(split, dtype=str)
         columns = {"pids": _integers("pids", pids, 0), "camids": _integers("camids", camids, -1)}
-        coded = {key: _encoded(values) for key, values in (attributes or {}).items()}
+        coded = {key: _encode(values) for key, values in (attributes or {}).items()}
         codes = {key: column for key, (column, _) in coded.items()}
         lengths = {"split": len(names)} | {k: len(c) for k, c in {**columns, **codes}.items()}
         for key, length in lengths.items():
@@ -294,7 +294,7 @@ def _integers(name: str, values: Any, least: int) -> Tensor:
     return column.detach().cpu().long()
 
 
-def _encoded(values: Sequence[Any]) -> tuple[Tensor, tuple[str, ...]]:
+def _encode(values: Sequence[Any]) -> tuple[Tensor, tuple[str, ...]]:
     """Codes ``(N,)`` of an attribute's values, and the name of each code."""
     texts = ["" if value is None or value != value else str(value) for value in values]
     names = sorted(set(texts) - {""})

@@ -18,7 +18,7 @@ import torch
 from auditor.config.blocks import read_defenses
 from auditor.config.chain import parse
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.models.architectures.registry import build
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
@@ -44,7 +44,7 @@ def world(given: argparse.Namespace) -> ReIDDataset:
     """The people asked for."""
     if given.data is None:
         people = given.people or 100
-        return draw_world(identities=40, auxiliary=people, cameras=3, images_per_camera=2, seed=7)
+        return make_world(identities=40, auxiliary=people, cameras=3, images_per_camera=2, seed=7)
     data = open_dataset(given.data)
     return replace(data, train=few(data.train, given.people, given.pictures))
 

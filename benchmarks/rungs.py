@@ -14,7 +14,7 @@ import torch
 
 from auditor import plugins
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.embedding import features_of
 from auditor.models import open_model
 from auditor.models.card import card_from
@@ -62,7 +62,7 @@ def synthetic(people: int) -> Target:
     """The shipped extractor on ``people`` who exist nowhere; the adversary has twice as many."""
     card = {"height": 128, "width": 64, "l2_norm": True}
     model = open_model(WEIGHTS, arch="reference", card=card_from("torchreid", card))
-    data = draw_world(identities=people, auxiliary=2 * people, images_per_camera=4, seed=20)
+    data = make_world(identities=people, auxiliary=2 * people, images_per_camera=4, seed=20)
     return Target(model.extractor, data)
 
 

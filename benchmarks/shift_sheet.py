@@ -16,7 +16,7 @@ from torchvision.utils import make_grid, save_image
 from auditor import plugins
 from auditor.certification import controls
 from auditor.config import put
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.types import RunContext
 
 SIZE = (128, 64)
@@ -33,7 +33,7 @@ def main() -> None:
     params: dict[str, Any] = {}
     for setting in args.settings:
         put(params, setting)
-    world = draw_world(identities=60, auxiliary=200, cameras=3, images_per_camera=4, seed=20)
+    world = make_world(identities=60, auxiliary=200, cameras=3, images_per_camera=4, seed=20)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ctx = RunContext(weights=args.weights, device=device)
     shifted = plugins.build("defenses", "pis", params).apply(controls.null_target(world), ctx)

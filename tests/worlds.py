@@ -14,7 +14,7 @@ import torch
 
 from auditor import plugins
 from auditor.certification import controls
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.deployment.defend import write_gallery
 from auditor.deployment.handover import CLAIMS, key_folder
 from auditor.models.card import Card
@@ -116,13 +116,13 @@ QUICK_DEFENSES: dict[str, dict[str, object]] = {
 @cache
 def people() -> ReIDDataset:
     """Twenty-four attacked and a hundred auxiliary synthetic people, three cameras."""
-    return draw_world(identities=24, auxiliary=100, cameras=3, images_per_camera=2, seed=7)
+    return make_world(identities=24, auxiliary=100, cameras=3, images_per_camera=2, seed=7)
 
 
 @cache
 def few() -> ReIDDataset:
     """Eight attacked and twenty-four auxiliary synthetic people, for runs of the whole pipeline."""
-    return draw_world(identities=8, auxiliary=24, cameras=3, images_per_camera=2, seed=7)
+    return make_world(identities=8, auxiliary=24, cameras=3, images_per_camera=2, seed=7)
 
 
 def context(workdir: Path, seed: int = 0) -> RunContext:

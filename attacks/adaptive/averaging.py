@@ -80,7 +80,7 @@ class Averaging:
             curve += [matched, _cosine(f"cosine.k{count}", estimate, target, ctx)]
         left = noise if sticky else noise / self.releases
         matcher = fit_matcher(known, data.auxiliary.pids, left)
-        rank = _pooled if self.pool_person else _single
+        rank = _measure_pooled if self.pool_person else _single
         strongest = worse(
             {kind: rank(matcher, scale(query), average, data) for kind, query in held.items()}
         )
@@ -100,7 +100,7 @@ class Averaging:
 
         truth = planted.behind(replace(target, release=release)).truth(ctx)
         query = features_of(target.extractor, target.data.query, ctx)
-        rank = _pooled if self.pool_person else _single
+        rank = _measure_pooled if self.pool_person else _single
         strongest = rank(_ByCosine(), query, truth.centre_of(average), target.data)
         single = planted.truth(ctx).centre_of(stored_gallery(target, ctx))
         return AttackResult((strongest, matched_rate("denoised_rank1", query, single, target.data)))
@@ -210,7 +210,9 @@ def _single(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset
     return matched_rate(Averaging.headline, *matcher.vectors(query, average, ones), data)
 
 
-def _pooled(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
+def _measure_pooled(
+    matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset
+) -> Measurement:
     """How often a query's likeliest person is its own, with one pooled entry per person.
 
     For each camera of a query the entries of every person from the other cameras are averaged.
@@ -316,11 +318,11 @@ def _notes(
             "across cameras, those of the query's camera are left out, and people seen by it alone "
             "stay in as wrong answers"
         )
-    notes += [_composed(claim, attack.releases) for claim in claims]
+    notes += [_compose_claim(claim, attack.releases) for claim in claims]
     return tuple(filter(None, notes))
 
 
-def _composed(claim: PrivacyClaim, releases: int) -> str:
+def _compose_claim(claim: PrivacyClaim, releases: int) -> str:
     """What a claim for fewer releases comes to over ``releases``; empty if it covers them."""
     if claim.verdict == "VOID" or claim.releases >= releases or claim.sticky or claim.training:
         return ""
@@ -333,11 +335,11 @@ def _composed(claim: PrivacyClaim, releases: int) -> str:
         epsilon = gaussian_epsilon(multiplier, claim.delta)
     covered = "one release" if claim.releases == 1 else f"{claim.releases} releases"
     return (
-        f"the claim covers {covered} (ε = {_rounded(claim.epsilon_certified)} per {claim.unit}); "
-        f"over {releases} it composes to ε = {_rounded(epsilon)}"
+        f"the claim covers {covered} (ε = {_round_digits(claim.epsilon_certified)} per "
+        f"{claim.unit}); over {releases} it composes to ε = {_round_digits(epsilon)}"
     )
 
 
-def _rounded(epsilon: float) -> str:
+def _round_digits(epsilon: float) -> str:
     """Three digits, and no powers of ten."""
     return f"{epsilon:.0f}" if epsilon >= 100 else f"{epsilon:.3g}"

@@ -86,13 +86,13 @@ class Translation:
             named = score_search("translated", query - maps.centre, _named(maps, stored), data)
             points.append((budget, named[0]))
         cosine = _likeness(maps.closest(stored), clean, target, ctx)
-        drawn = self._drawn(maps.closest, pairs.wanted, order[: budgets[-1]], target, ctx)
+        drawn = self._reconstruct(maps.closest, pairs.wanted, order[: budgets[-1]], target, ctx)
         notes = (*_notes(maps, budgets[-1], clean, target), *drawn.notes)
         return AttackResult(
             (*named, cosine, *drawn.measurements), drawn.exhibits, notes, (_curve(points),)
         )
 
-    def _drawn(
+    def _reconstruct(
         self, closest: Map, clean: Tensor, rows: Tensor, target: Target, ctx: RunContext
     ) -> AttackResult:
         """Pictures of the translated gallery, judged like those of any inverter; none of none."""

@@ -88,11 +88,11 @@ class Unshift:
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
         """The planted leak over a gallery whose pictures are blended with a partner's."""
-        return _mixed(controls.planted_target(target.data, ctx), ctx)
+        return _mix_gallery(controls.planted_target(target.data, ctx), ctx)
 
     def null(self, target: Target, ctx: RunContext) -> Target:
         """The null extractor over the same blend."""
-        return _mixed(controls.null_target(target.data), ctx)
+        return _mix_gallery(controls.null_target(target.data), ctx)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +230,7 @@ def _named(distances: Tensor, pool: Tensor, target: Target) -> Measurement | Non
     )
 
 
-def _mixed(target: Target, ctx: RunContext) -> Target:
+def _mix_gallery(target: Target, ctx: RunContext) -> Target:
     """``target`` with a gallery that `Mixing` has protected."""
     originals, publish = target.data.gallery, Mixing()
     gallery = publish(originals, ctx.generator("attacks.unshift.control"))

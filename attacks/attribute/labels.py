@@ -20,7 +20,7 @@ def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, l
     """
     codes = {}
     for name in sorted(set(auxiliary.attributes) & set(gallery.attributes)):
-        sides = [_carried(split, name, min_people) for split in (auxiliary, gallery)]
+        sides = [_find_common(split, name, min_people) for split in (auxiliary, gallery)]
         common = sorted(sides[0] & sides[1])
         if len(common) >= 2:
             codes[name] = common
@@ -32,7 +32,7 @@ def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, l
     return codes
 
 
-def _carried(split: Split, name: str, min_people: int) -> set[int]:
+def _find_common(split: Split, name: str, min_people: int) -> set[int]:
     column = split.attributes[name]
     annotated = (column != MISSING) & (split.pids > 0)
     pairs = torch.stack([column[annotated], split.pids[annotated]], dim=1).unique(dim=0)

@@ -121,7 +121,7 @@ def score_recovery(
     if victims.protected:
         published = victims.published
         measurements += [
-            _recovered("recovered_published", drawn, published, blind, pids, threshold_db),
+            _measure_recovered("recovered_published", drawn, published, blind, pids, threshold_db),
             measure.mean("psnr_published", psnr(drawn, published), pids, unit="dB"),
         ]
     path = ctx.workdir / f"{name}.png"
@@ -142,9 +142,9 @@ def _likeness(
     distance = PerceptualDistance(ctx.weights).to(ctx.device)
     truth, pids = victims.originals, victims.pids
     return [
-        _recovered("recovered", drawn, truth, blind, pids, threshold_db),
+        _measure_recovered("recovered", drawn, truth, blind, pids, threshold_db),
         *alike(drawn, truth, pids, distance),
-        _squared_error(drawn, truth, pids),
+        _measure_error(drawn, truth, pids),
         _same_feature(embed_pictures(target.extractor, drawn, ctx), victims.features, pids),
     ]
 
@@ -163,7 +163,7 @@ def _chunks(rows: range) -> list[range]:
     return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
-def _recovered(
+def _measure_recovered(
     metric: str, drawn: Tensor, truth: Tensor, blind: Tensor, pids: Tensor, threshold_db: float
 ) -> Measurement:
     """The share of pictures above the threshold; chance is the share of the blind guess."""
@@ -176,7 +176,7 @@ def _recovered(
     )
 
 
-def _squared_error(drawn: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
+def _measure_error(drawn: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
     """Mean squared error of pixels in [0, 1]; chance is another person's reconstruction."""
 
     def error(images: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
     real = embed_pictures(judge, trial.originals, ctx)
     pictures = [seen, seen.roll(len(seen) // 2, 0), real]
     guesses = _read(learned, recode(data.auxiliary, codes), pictures)
-    found, floor, ceiling = (_scored(guess, shown, codes) for guess in guesses)
+    found, floor, ceiling = (_score(guess, shown, codes) for guess in guesses)
     note = (
         f"attributes read by {name} from the real pictures at this size: {ceiling.value:.3f} "
         "mean balanced accuracy"
@@ -72,7 +72,7 @@ def _read(learned: Tensor, labels: Tensor, pictures: list[Tensor]) -> list[Tenso
     return [torch.stack(guesses, dim=1) for guesses in columns]
 
 
-def _scored(guesses: Tensor, shown: Split, codes: Mapping[str, list[int]]) -> Measurement:
+def _score(guesses: Tensor, shown: Split, codes: Mapping[str, list[int]]) -> Measurement:
     truth, sizes = recode(shown, codes), [len(values) for values in codes.values()]
     tables = [
         leakage.confusion_by_person(guesses[:, column], truth[:, column], shown.pids, size)

@@ -38,12 +38,12 @@ def doublings(size: tuple[int, int]) -> int:
     return times
 
 
-def _doubled(size: tuple[int, int]) -> tuple[int, int]:
+def _double(size: tuple[int, int]) -> tuple[int, int]:
     doublings(size)
     return size
 
 
-DoubledSize = Annotated[tuple[int, int], AfterValidator(_doubled)]
+DoubledSize = Annotated[tuple[int, int], AfterValidator(_double)]
 """(height, width) that `SEED_SIZE` reaches by doubling."""
 
 

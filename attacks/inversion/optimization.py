@@ -88,7 +88,7 @@ class Optimization:
         entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
         starts = own.pixels[nearest(entries, asking.own.to(ctx.device))].float().div(255)
         if asking.kind == "protected":
-            entries = self._cleaned(entries, own, target, ctx)
+            entries = self._embed_clean(entries, own, target, ctx)
         generator, drawn = ctx.generator("attacks.optimization"), []
         pairs = zip(starts.split(self.batch_size), entries.split(self.batch_size), strict=True)
         for start, wanted in pairs:
@@ -97,7 +97,9 @@ class Optimization:
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judge_pictures(torch.cat(drawn).cpu(), chosen, target, ctx, distance)
 
-    def _cleaned(self, entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext) -> Tensor:
+    def _embed_clean(
+        self, entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext
+    ) -> Tensor:
         """What clean pictures would embed as: gradients do not pass through a protection."""
         columns = own.seen.cpu(), own.clean.cpu(), target.data.auxiliary.pids
         pairs = Pairs(*columns, views_of(target.data), target.release)
@@ -120,8 +122,8 @@ class Optimization:
         change = torch.zeros(len(start), 3, *self.grid, device=start.device, requires_grad=True)
         optimizer = torch.optim.Adam([change], lr=self.lr)
         for _ in range(self.iterations):
-            drawn = _painted(base, change)
-            seen = embed_with_gradient(extractor, _viewed(drawn, extractor.input_size, generator))
+            drawn = _paint(base, change)
+            seen = embed_with_gradient(extractor, _augment(drawn, extractor.input_size, generator))
             roughness = total_variation(drawn, reduction="sum") / drawn.numel()
             # each picture is its own problem: the sum leaves their gradients apart
             loss = len(start) * (
@@ -130,7 +132,7 @@ class Optimization:
             optimizer.zero_grad()
             (change.grad,) = torch.autograd.grad(loss, [change])
             optimizer.step()
-        return _painted(base, change).detach()
+        return _paint(base, change).detach()
 
 
 class _FlatNull(NullExtractor):
@@ -143,12 +145,12 @@ class _FlatNull(NullExtractor):
         return super().forward(images.detach()) + 0 * images.flatten(1).sum(1, keepdim=True)
 
 
-def _painted(base: Tensor, change: Tensor) -> Tensor:
+def _paint(base: Tensor, change: Tensor) -> Tensor:
     size = (base.shape[-2], base.shape[-1])
     return torch.sigmoid(base + F.interpolate(change, size, mode="bilinear"))
 
 
-def _viewed(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def _augment(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """The images at the extractor's size, flipped and shifted at random, all alike."""
     resized = F.interpolate(images, size, mode="bilinear")
     down, right, flip = torch.randint(-SHIFT, SHIFT + 1, (3,), generator=generator).tolist()

@@ -165,7 +165,7 @@ class _Known:
 
     def accepted_person(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
         """Share of the person's other pictures whose cosine passes, and whose they are."""
-        wanted = self._wanted(shift)
+        wanted = self._mark_right(shift)
         counts = wanted.sum(1)
         shares = (wanted & (self._cosines(seen) > threshold)).sum(1) / counts.clamp_min(1)
         return shares[counts > 0].double(), self.trial.pids[counts > 0]
@@ -180,7 +180,7 @@ class _Known:
             for label, rate in FALSE_MATCH_RATES.items()
         }
 
-    def _wanted(self, shift: int) -> Tensor:
+    def _mark_right(self, shift: int) -> Tensor:
         """The pictures ``(M, N)`` that would be right for each reconstruction."""
         pids, camids = self.trial.pids.roll(shift), self.trial.camids.roll(shift)
         wanted = self.pids == pids[:, None]

@@ -162,7 +162,7 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
     if trial.shape[1] == len(centre):
         rungs.append(Map("scaled", moments.scaled()))
     if refinement.epochs:
-        rungs.append(Map("network", _refined(ridge, known, refinement, ctx, name)))
+        rungs.append(Map("network", _refine(ridge, known, refinement, ctx, name)))
     again = _refit(pairs, penalty, refinement, ctx, name)
     closest, clearest = max(rungs, key=likeness), max(rungs, key=clarity)
     return Maps(again(closest), again(clearest), centre, clarity(clearest))
@@ -178,7 +178,7 @@ def _refit(
     def fitted(rung: str) -> Map:
         linear = moments.scaled() if rung == "scaled" else moments.ridge(penalty)
         if rung == "network":
-            return Map(rung, _refined(linear, pairs, refinement, ctx, name))
+            return Map(rung, _refine(linear, pairs, refinement, ctx, name))
         return Map(rung, linear)
 
     return lambda one: fitted(one.rung)
@@ -254,7 +254,7 @@ class _Linear(nn.Module):
         return F.linear(self.standardise(stored), self.weight, self.bias)
 
 
-def _refined(
+def _refine(
     ridge: _Linear, pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str
 ) -> "_Refined":
     """The network rung, trained from where the ridge stands, through fresh releases."""

@@ -147,8 +147,8 @@ def score_linkage(
     ours, theirs = split_by_camera(gallery.pids, camids, generator)
     a = Entries(first[ours], gallery.pids[ours], camids[ours])
     b = Entries(second[theirs], gallery.pids[theirs], camids[theirs])
-    rank1, mean_ap = _ranked(a, b)
-    separation = _separated(a, b, pairs, generator)
+    rank1, mean_ap = _measure_ranks(a, b)
+    separation = _measure_separation(a, b, pairs, generator)
     return AttackResult((rank1, mean_ap, *separation), notes=(_people(a, b), *notes))
 
 
@@ -189,7 +189,7 @@ def split_by_camera(
     return in_first.nonzero().flatten(), (~in_first).nonzero().flatten()
 
 
-def _ranked(a: Entries, b: Entries) -> tuple[Measurement, Measurement]:
+def _measure_ranks(a: Entries, b: Entries) -> tuple[Measurement, Measurement]:
     """Rank-1 and mAP of finding each entry's person in the other release."""
     found = evaluate(a.features, b.features, Truth(a.pids, b.pids, a.camids, b.camids))
     pids, size = a.pids[found.query_index], len(b.pids)
@@ -205,7 +205,7 @@ def _ranked(a: Entries, b: Entries) -> tuple[Measurement, Measurement]:
     )
 
 
-def _separated(
+def _measure_separation(
     a: Entries, b: Entries, limit: int, generator: torch.Generator
 ) -> tuple[Measurement, ...]:
     """D_sys, or nothing where all pairs of two people share a camera."""
@@ -228,7 +228,7 @@ def _separated(
         chance=0.0,
         note=(
             f"the usual 100-bin histogram would say {usual:.3f}; "
-            f"permutation over people: p = {_permuted(a, b, generator):.3f}"
+            f"permutation over people: p = {_test_permutations(a, b, generator):.3f}"
         ),
     )
     return (measurement,)
@@ -275,7 +275,7 @@ def _cosines(a: Entries, b: Entries, pairs: Tensor) -> unlinkability.Array:
     return torch.cat(blocks).double().cpu().numpy()
 
 
-def _permuted(a: Entries, b: Entries, generator: torch.Generator) -> float:
+def _test_permutations(a: Entries, b: Entries, generator: torch.Generator) -> float:
     """The chance of mean scores like these if the second release's people were shuffled."""
     people = a.pids.unique()
     people = people[torch.randperm(len(people), generator=generator)[:MAX_PEOPLE]].sort().values

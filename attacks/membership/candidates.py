@@ -101,7 +101,7 @@ def candidates_of(target: Target, ctx: RunContext) -> Candidates:
     kept = (member == in_train) & (pids > 0)
     rows = kept.nonzero().flatten()
     found = Candidates(sources, rows, pids[rows], member[rows])
-    return _checked(found.take(_several(found.pids)))
+    return _check(found.take(_several(found.pids)))
 
 
 def members_of(data: ReIDDataset) -> Tensor:
@@ -153,7 +153,7 @@ def _several(pids: Tensor) -> Tensor:
     return several
 
 
-def _checked(people: Candidates) -> Candidates:
+def _check(people: Candidates) -> Candidates:
     inside = people.people_are_members
     counts = {"members": int(inside.sum()), "non-members": int((~inside).sum())}
     for name, count in counts.items():

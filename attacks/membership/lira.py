@@ -71,7 +71,7 @@ class MembershipLira:
         generator = ctx.generator("attacks.membership_lira")
         people = candidates_of(target, ctx).at_most(self.per_person, generator)
         strangers = strangers_of(target.data).at_most(self.per_person, generator)
-        ratio = self._learned(target, strangers, ctx)
+        ratio = self._fit_ratio(target, strangers, ctx)
 
         def score(extractor: FeatureExtractor) -> Scores:
             usual = statistics(extractor, strangers, strangers, ctx)
@@ -87,7 +87,7 @@ class MembershipLira:
         )
         return compare_with_blind(people, score, target, ctx, note)
 
-    def _learned(
+    def _fit_ratio(
         self, target: Target, strangers: Candidates, ctx: RunContext
     ) -> LinearDiscriminantAnalysis:
         """The log-likelihood ratio of standardised statistics ``(P, 3)``, over all shadows."""

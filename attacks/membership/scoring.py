@@ -141,13 +141,15 @@ class Level:
         ours, *blind = (self._value(scores, roc.auc) for scores in everything)
         drawn = resample(
             self.people,
-            lambda drawn: beyond(*(self._drawn(drawn, scores, roc.auc) for scores in everything)),
+            lambda drawn: beyond(
+                *(self._resample(drawn, scores, roc.auc) for scores in everything)
+            ),
         )
         # a bootstrap has no width where members and others do not overlap
         bounds = roc.auc_interval(float(ours), *self.sides)
         ends = [*drawn, *(float(beyond(np.array(bound), *blind)) for bound in bounds)]
         note = "2 · (AUC − the largest of ½ and the blind AUCs)"
-        return self._measured(f"{self.name}_excess", beyond(ours, *blind), ends, 0, note)
+        return self._measure(f"{self.name}_excess", beyond(ours, *blind), ends, 0, note)
 
     def figures(self) -> list[Measurement]:
         """The AUC, those of the blind extractors, and TPR where non-members are enough."""
@@ -190,30 +192,30 @@ class Level:
 
     def _area(self, metric: str, scores: np.ndarray, chance: float) -> Measurement:
         value = self._value(scores, roc.auc)
-        drawn = resample(self.people, lambda drawn: self._drawn(drawn, scores, roc.auc))
+        drawn = resample(self.people, lambda drawn: self._resample(drawn, scores, roc.auc))
         ends = roc.auc_interval(float(value), *self.sides)
-        return self._measured(metric, value, [*drawn, *ends], chance)
+        return self._measure(metric, value, [*drawn, *ends], chance)
 
     def _rate(self, metric: str, limit: float) -> Measurement:
         def rate(fpr: roc.Array, tpr: roc.Array) -> roc.Array:
             return roc.tpr_at_fpr(fpr, tpr, limit)
 
         value = self._value(self.ours, rate)
-        drawn = resample(self.people, lambda drawn: self._drawn(drawn, self.ours, rate))
+        drawn = resample(self.people, lambda drawn: self._resample(drawn, self.ours, rate))
         inside = self.sides[0]
         # a bootstrap has no width where no member, or every member, is found
         ends = proportion(float(value) * inside, inside)
         chance = max(limit, *(float(self._value(scores, rate)) for scores in self.blind.values()))
-        return self._measured(metric, value, [*drawn, *ends], chance)
+        return self._measure(metric, value, [*drawn, *ends], chance)
 
     def _value(self, scores: np.ndarray, statistic: Statistic) -> roc.Array:
         return statistic(*roc.points(scores, self.member))
 
-    def _drawn(self, people: np.ndarray, scores: np.ndarray, statistic: Statistic) -> roc.Array:
+    def _resample(self, people: np.ndarray, scores: np.ndarray, statistic: Statistic) -> roc.Array:
         """The statistic ``(…)`` where ``people (…, P)`` weigh so much, with all their scores."""
         return statistic(*roc.points(scores, self.member, people[..., self.person]))
 
-    def _measured(
+    def _measure(
         self, metric: str, value: roc.Array, ends: list[float], chance: float, note: str = ""
     ) -> Measurement:
         low, high = min([*ends, float(value)]), max([*ends, float(value)])

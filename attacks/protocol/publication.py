@@ -64,7 +64,7 @@ def own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
     pictures of a person are under one key.
     """
     auxiliary = target.data.auxiliary
-    return OwnPictures(auxiliary, *_remembered(target, auxiliary, ctx, "attacks.publication.own"))
+    return OwnPictures(auxiliary, *_publish_once(target, auxiliary, ctx, "attacks.publication.own"))
 
 
 def some_own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
@@ -86,11 +86,11 @@ def held_pictures(target: Target, ctx: RunContext) -> dict[str, Tensor]:
     query = target.data.query
     held = {"clean": features_of(target.extractor, query, ctx)}
     if target.publish is not None:
-        _, held["protected"] = _remembered(target, query, ctx, "attacks.publication.held")
+        _, held["protected"] = _publish_once(target, query, ctx, "attacks.publication.held")
     return held
 
 
-def _remembered(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
+def _publish_once(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
     """`publish_own`, made once per target and run."""
     if target.publish is None:
         return publish_own(target, split, ctx, name)

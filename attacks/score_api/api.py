@@ -49,10 +49,10 @@ class ScoreApi:
     def answer(self, features: Tensor, entries: Tensor) -> Tensor:
         """The same for pictures whose features ``(B, D)`` are already known."""
         self.queries += entries.flatten().bincount(minlength=len(self.gallery))
-        scores = self._shown(F.normalize(features, dim=1), entries)
+        scores = self._hide_scores(F.normalize(features, dim=1), entries)
         return scores if self.decimals is None else scores.round(decimals=self.decimals)
 
-    def _shown(self, unit: Tensor, entries: Tensor) -> Tensor:
+    def _hide_scores(self, unit: Tensor, entries: Tensor) -> Tensor:
         if self.top_k is None:
             asked, place = entries.unique(return_inverse=True)
             return (unit @ self.gallery[asked].T).gather(1, place)

@@ -85,7 +85,7 @@ class ScoreClimbing:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`; needs pictures of two auxiliary people."""
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
-        chosen = self._attacked(target, ctx)
+        chosen = self._choose_entries(target, ctx)
         return ask_every_way(target, ctx, partial(self._climb, target, chosen, distance))
 
     def _climb(
@@ -118,7 +118,7 @@ class ScoreClimbing:
         leak = planted_target(target.data, ctx)
         return replace(leak, data=with_decoys(leak.data, self._starts(leak, ctx)))
 
-    def _attacked(self, target: Target, ctx: RunContext) -> Tensor:
+    def _choose_entries(self, target: Target, ctx: RunContext) -> Tensor:
         """One gallery entry ``(P,)`` for each of some people, in the order of pids.
 
         Raises:

@@ -75,7 +75,7 @@ class ScoreTrilateration:
         ranks, cosines = [], []
         for count in halvings(len(probes)):
             recovered = prior.posterior(known[probes[:count]], scores[:count], noise)
-            ranks.append((count, _matched(recovered, target, ctx)))
+            ranks.append((count, _measure_matches(recovered, target, ctx)))
             cosines.append((count, _cosine(recovered, prior.mean, target, ctx)))
             ctx.progress(count / len(probes), "recovering features")
         return AttackResult(
@@ -89,7 +89,7 @@ class ScoreTrilateration:
         return find_people(planted, ctx, "matched")
 
     def _notes(self, target: Target, scores: Tensor, ctx: RunContext) -> tuple[str, ...]:
-        ceiling = _matched(stored_gallery(target, ctx), target, ctx)
+        ceiling = _measure_matches(stored_gallery(target, ctx), target, ctx)
         dim, shown = target.extractor.feature_dim, float(scores.isfinite().double().mean())
         notes = [
             f"{len(scores)} scores for {dim} unknowns of each entry; the stored gallery itself "
@@ -165,7 +165,7 @@ def _ridge(design: np.ndarray, surprise: np.ndarray, noise: float) -> np.ndarray
     return np.asarray(ridge.fit(design, surprise).coef_).reshape(surprise.shape[1], -1)
 
 
-def _matched(entries: Tensor, target: Target, ctx: RunContext) -> Measurement:
+def _measure_matches(entries: Tensor, target: Target, ctx: RunContext) -> Measurement:
     """How often the queries' people are recognised among ``entries (G, D)``."""
     held = held_pictures(target, ctx)
     return found_by(ScoreTrilateration.headline, held, entries, target.data)

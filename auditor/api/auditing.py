@@ -93,7 +93,7 @@ def audit(
         "model": _model_config(model, arch, card),
         "data": None if isinstance(data, ReIDDataset) else DataConfig(path=Path(data)),
         "judges": {label: found for label, found in files.items() if found is not None},
-        "attacks": _labelled(attacks),
+        "attacks": _label(attacks),
         "defenses": dict(defenses),
         "gates": list(gates),
         "controls": controls,
@@ -105,14 +105,13 @@ def audit(
     if both := sorted(settings.keys() & chosen.keys()):
         raise UsageError(f"settings: {both[0]!r} is a separate argument; give it there")
     config = configuration.resolve({**chosen, **settings}, "auditor.audit")
-    opened = _opened(model, config.model, device, arch=arch, card=card)
+    opened = _open(model, config.model, device, arch=arch, card=card)
     place = opened.device.type  # that of a model which was opened before
     inputs = session.Inputs(
         model=opened,
         data=data if isinstance(data, ReIDDataset) else open_data(DataConfig(path=Path(data))),
         judges={
-            label: _opened(judge, config.judges.get(label), place)
-            for label, judge in judges.items()
+            label: _open(judge, config.judges.get(label), place) for label, judge in judges.items()
         },
     )
     with _folder(out, overwrite=overwrite) as folder:
@@ -128,7 +127,7 @@ def _model_config(
     return model_config(model, arch=arch, card=card) if isinstance(model, str | Path) else None
 
 
-def _opened(
+def _open(
     model: AnyModel,
     config: ModelConfig | None,
     device: str,
@@ -141,7 +140,7 @@ def _opened(
     return open_model(model, arch=arch, card=card, device=device)
 
 
-def _labelled(
+def _label(
     attacks: str | Sequence[Attack] | Mapping[str, Attack],
 ) -> dict[str, Any]:
     """Label -> attack, or the blocks of a preset."""

@@ -69,12 +69,12 @@ def evaluate(
             weights=config.weights,
         )
         world = _world(config, target, ctx)
-        finding = _evaluated(world, label, (Display if progress else Quiet)(2))
+        finding = _evaluate(world, label, (Display if progress else Quiet)(2))
     kept = finding if out is not None else replace(finding, exhibits={})
     return personal.rename_people(kept, personal.under(world.pseudonyms))
 
 
-def _evaluated(world: World, label: str, display: Display) -> Finding:
+def _evaluate(world: World, label: str, display: Display) -> Finding:
     try:
         with display.step(f"controls/{label}") as progress:
             controls = certify(world, BARE, label, progress)

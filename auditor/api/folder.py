@@ -94,7 +94,7 @@ def render(
         path = folder / f"report.{name}"
         try:
             with owners_alone() if revealing else nullcontext():
-                plugins.draw("renderers", name, record, verdicts, path, root=root, reveal=reveal)
+                plugins.render("renderers", name, record, verdicts, path, root=root, reveal=reveal)
         except AuditError as error:
             failures.setdefault(str(error), error.exit_code)
         except Exception as error:  # a stranger's renderer may raise anything

@@ -9,7 +9,7 @@ from torch import nn
 
 from auditor import data as readers
 from auditor.config import Layout, ModelConfig
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.errors import UsageError
 from auditor.models import LoadedModel
 from auditor.models.card import Card, card_from
@@ -160,7 +160,7 @@ def synthetic_dataset(
     Raises:
         DataError: if a number is too small for every split to have a picture.
     """
-    return draw_world(
+    return make_world(
         identities=people,
         auxiliary=2 * people if auxiliary is None else auxiliary,
         cameras=cameras,

@@ -263,7 +263,7 @@ class Report:
         with TemporaryDirectory() as folder:
             place = Path(folder) / "report.html"
             how = {"root": self.folder or Path(folder), "reveal": reveal}
-            plugins.draw("renderers", "html", self.record, self.judge(), place, **how)
+            plugins.render("renderers", "html", self.record, self.judge(), place, **how)
             return html.Page(place.read_text(encoding="utf-8"))
 
     def _folder(self) -> Path:

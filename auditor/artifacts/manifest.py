@@ -141,7 +141,7 @@ def announce(folder: Path, names: Iterable[str]) -> None:
         seal(folder, [], revealed=False)
     now_said = read(folder)
     people = {*now_said.revealed, *names} - set(NAMELESS)
-    write(folder / MANIFEST, as_json(replace(now_said, revealed=_sorted(people)), _MANIFEST))
+    write(folder / MANIFEST, as_json(replace(now_said, revealed=_sort(people)), _MANIFEST))
 
 
 def read(folder: Path) -> Manifest:
@@ -200,11 +200,11 @@ def verify(folder: Path) -> Findings:
     changed = {path for path, is_now in now_there.items() if is_now != wanted[path]}
     changed |= {path for path in known if removed[path] != wanted[path]}
     return Findings(
-        same=_sorted(now_there.keys() - changed),
-        changed=_sorted(changed),
-        missing=_sorted(gone - known),
-        added=_sorted(present - wanted.keys()),
-        purged=_sorted(known - changed),
+        same=_sort(now_there.keys() - changed),
+        changed=_sort(changed),
+        missing=_sort(gone - known),
+        added=_sort(present - wanted.keys()),
+        purged=_sort(known - changed),
     )
 
 
@@ -253,5 +253,5 @@ def as_json(value: Any, adapter: TypeAdapter[Any]) -> bytes:
     return json_bytes(plain)
 
 
-def _sorted(paths: Iterable[str]) -> tuple[str, ...]:
+def _sort(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(paths))

@@ -99,20 +99,20 @@ def is_held(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _locked(handle, exclusive=False)
+        return not _take_lock(handle, exclusive=False)
     finally:
         os.close(handle)
 
 
 def _lock(handle: int, folder: Path) -> None:
     for _ in range(PATIENCE):
-        if _locked(handle, exclusive=True):
+        if _take_lock(handle, exclusive=True):
             return
         time.sleep(0.05)
     raise UsageError(f"another audit is at work in {folder}; wait for it, or name another --out")
 
 
-def _locked(handle: int, *, exclusive: bool) -> bool:
+def _take_lock(handle: int, *, exclusive: bool) -> bool:
     """Take a lock that ends with ``handle``, unless somebody holds one that bars it."""
     if fcntl is None:
         return True

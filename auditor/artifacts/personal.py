@@ -100,12 +100,12 @@ def under(names: Mapping[str, str]) -> Rename:
 
 def rename_people(value: Anything, rename: Rename) -> Anything:
     """Plain data with other names for the people in it; lists no longer tell who came first."""
-    return _renamed(value, rename)  # type: ignore[no-any-return]
+    return _rename(value, rename)  # type: ignore[no-any-return]
 
 
-def _renamed(value: Any, rename: Rename) -> Any:
+def _rename(value: Any, rename: Rename) -> Any:
     if isinstance(value, tuple):
-        moved = tuple(_renamed(item, rename) for item in value)
+        moved = tuple(_rename(item, rename) for item in value)
         sort = moved and isinstance(moved[0], Match)
         return tuple(sorted(moved, key=lambda m: (m.query_id, m.query_camera))) if sort else moved
     if isinstance(value, Measurement):
@@ -123,7 +123,7 @@ def _renamed(value: Any, rename: Rename) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
     before = {field.name: getattr(value, field.name) for field in fields(value)}
-    after = {name: _renamed(part, rename) for name, part in before.items()}
+    after = {name: _rename(part, rename) for name, part in before.items()}
     return replace(value, **{n: p for n, p in after.items() if p is not before[n]})
 
 

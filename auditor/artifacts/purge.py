@@ -54,7 +54,7 @@ def purge(folder: Path) -> Purge:
 def _purge(folder: Path) -> Purge:
     sweep(folder)
     paths = [path for path in everything(folder) if path.split("/")[0] in REMOVED]
-    paths += [path for path in _revealed(folder) if (folder / path).is_file()]
+    paths += [path for path in _find_revealing(folder) if (folder / path).is_file()]
     for path in (*REMOVED, *paths):
         if (folder / path).is_symlink():
             raise UsageError(f"{folder / path} is a link, and what it leads to is not the audit's")
@@ -66,7 +66,7 @@ def _purge(folder: Path) -> Purge:
     return done
 
 
-def _revealed(folder: Path) -> tuple[str, ...]:
+def _find_revealing(folder: Path) -> tuple[str, ...]:
     """Renderings that show real people."""
     if not (folder / MANIFEST).exists():
         # nobody can say what a writer that was cut short had shown

@@ -63,9 +63,7 @@ def certificates(
         judged = [m for m in judged if m.metric in blind]
     widen = float(norm.isf(FALSE_ALARM / max(1, len(judged))) / norm.isf(0.025))
     found = {
-        m.metric: _judged(
-            m, blind.get(m.metric), best[m.metric], adversary, required, widen, remark
-        )
+        m.metric: _judge(m, blind.get(m.metric), best[m.metric], adversary, required, widen, remark)
         for m in judged
     }
     missing = not_run(headline, "its controls did not measure it", required)
@@ -82,7 +80,7 @@ def _certain(planted: Iterable[Measurement]) -> dict[str, Measurement]:
     }
 
 
-def _judged(
+def _judge(
     planted: Measurement,
     null: Measurement | None,
     reference: Measurement,
@@ -217,7 +215,7 @@ def behind(powers: Sequence[Power], bare: Sequence[Power]) -> tuple[Power, ...]:
     an attack that was weak without it stays weak: it might miss a stronger leak than the plant.
     """
     known = {power.metric: power for power in bare}
-    return tuple(_completed(p, known[p.metric]) for p in powers if p.metric in known)
+    return tuple(_complete(p, known[p.metric]) for p in powers if p.metric in known)
 
 
 def doubted(powers: Sequence[Power], reason: str) -> tuple[Power, ...]:
@@ -230,7 +228,7 @@ def doubted(powers: Sequence[Power], reason: str) -> tuple[Power, ...]:
     )
 
 
-def _completed(power: Power, bare: Power) -> Power:
+def _complete(power: Power, bare: Power) -> Power:
     if power.outcome == "not-run":
         return power
     power = replace(power, null=bare.null)

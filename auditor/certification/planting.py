@@ -260,7 +260,7 @@ def plant(scenario: Target, data: ReIDDataset, size: Size, ctx: RunContext) -> P
     known = max(1.0, len(rows["gallery"]) / max(1, len(attacked)) / 2)
     code = faint_code(data, data.gallery.take(rows["gallery"]), known)
     query, gallery, auxiliary = (
-        _painted(getattr(data, name).take(chosen), code, ctx.generator(f"plant.{name}"))
+        _paint(getattr(data, name).take(chosen), code, ctx.generator(f"plant.{name}"))
         for name, chosen in rows.items()
     )
     painted = replace(
@@ -290,7 +290,7 @@ def _rows(pids: Tensor, people: Tensor, most: int) -> Tensor:
     return torch.cat(rows).sort().values if rows else torch.empty(0, dtype=torch.long)
 
 
-def _painted(split: Split, code: Code, generator: torch.Generator) -> Split:
+def _paint(split: Split, code: Code, generator: torch.Generator) -> Split:
     codes = code.steps(len(split), generator)
     if len(split):
         codes = codes + code.centres(split.pids, split.attributes)
@@ -381,13 +381,13 @@ class Truth:
 
     def centre_of(self, rows: Tensor) -> Tensor:
         """The expected centre ``(M, DIM)`` float32 of whoever stored rows ``(M, DIM)`` show."""
-        return self._expected(self.spread, rows)
+        return self._expect(self.spread, rows)
 
     def code_of(self, rows: Tensor) -> Tensor:
         """The expected code ``(M, DIM)`` float32 of the picture behind stored rows ``(M, DIM)``."""
-        return self._expected(self.spread + self.step * torch.eye(DIM, dtype=torch.float64), rows)
+        return self._expect(self.spread + self.step * torch.eye(DIM, dtype=torch.float64), rows)
 
-    def _expected(self, spread: Tensor, rows: Tensor) -> Tensor:
+    def _expect(self, spread: Tensor, rows: Tensor) -> Tensor:
         gain = torch.linalg.solve(self.between + self.within, self.passed.T @ spread)
         expected: Tensor = (rows.double() - self.mean) @ gain + self.codes.double().mean(0)
         return expected.float()

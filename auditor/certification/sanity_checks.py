@@ -73,7 +73,7 @@ def probe(model: LoadedModel | Store, data: ReIDDataset, ctx: RunContext) -> tup
     if isinstance(model, Store):
         rows = torch.randperm(len(data.gallery), generator=ctx.generator("probe"))[:ROWS]
         return _look_at(features_of(model.extractor, data.gallery.take(rows), ctx))
-    sample = draw(data, model.extractor.input_size, ctx)
+    sample = take_sample(data, model.extractor.input_size, ctx)
     with ctx.randomness("probe"):
         try:
             features = _features(model.extractor, sample.images, ctx)
@@ -101,7 +101,7 @@ def _look_at(features: Tensor) -> tuple[ProbeCheck, ...]:
     return (ProbeCheck(name="not-collapsed", outcome=outcome, detail=detail),)
 
 
-def draw(data: ReIDDataset, size: tuple[int, int], ctx: RunContext) -> Sample:
+def take_sample(data: ReIDDataset, size: tuple[int, int], ctx: RunContext) -> Sample:
     """Up to `PEOPLE` people with a findable match; any images at all if there is nobody."""
     generator = ctx.generator("probe")
     pairs = list(_matches(data, generator))
@@ -210,15 +210,15 @@ def _normalisation(
         detail = f"{sample.people} people have a match: too few to compare normalisations"
         return ProbeCheck(name=name, outcome="warn", detail=detail)
     card = model.extractor.card
-    given = _found(features, sample, card)
+    given = _find_people(features, sample, card)
     others = alternatives(card)
     better: list[tuple[int, str, Card]] = []
     for place, (way, other) in enumerate(others.items()):
         ctx.progress(place / len(others), f"trying {way}")
-        elsewhere = _fed_otherwise(model.with_card(other), sample.images, features, ctx)
+        elsewhere = _embed_under(model.with_card(other), sample.images, features, ctx)
         if elsewhere is None:
             continue
-        found = _found(elsewhere, sample, card)
+        found = _find_people(elsewhere, sample, card)
         if clearly_more(found, given, comparisons=len(others)):
             better.append((int(found.sum()), way, other))
     count = f"{int(given.sum())} of {sample.people} people are found at rank 1"
@@ -234,7 +234,7 @@ def _normalisation(
     return ProbeCheck(name=name, outcome="warn", detail=detail)
 
 
-def _fed_otherwise(
+def _embed_under(
     extractor: FeatureExtractor, images: Tensor, given: Tensor, ctx: RunContext
 ) -> Tensor | None:
     """Features under another card; None if they cannot be better."""
@@ -248,7 +248,7 @@ def _fed_otherwise(
         return None  # not finite when fed so: certainly not how it was trained
 
 
-def _found(features: Tensor, sample: Sample, card: Card) -> Tensor:
+def _find_people(features: Tensor, sample: Sample, card: Card) -> Tensor:
     """``(P,)`` whether each person's query finds them at rank 1."""
     query, gallery = slice(None, sample.people), slice(sample.people, None)
     retrieval = evaluate(

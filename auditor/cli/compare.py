@@ -55,14 +55,14 @@ def compare(
     for line in lines(made):
         typer.echo(line)
     if markdown is not None:
-        plugins.draw("comparison_renderers", "md", made, markdown)
+        plugins.render("comparison_renderers", "md", made, markdown)
         typer.echo(f"wrote {markdown}")
     raise typer.Exit(exit_code(made.outcome))
 
 
 def lines(made: "Comparison") -> list[str]:
     """The comparison as a terminal shows it."""
-    shown = [f"before: {made.before}", f"after:  {made.after}", *_changed(made), ""]
+    shown = [f"before: {made.before}", f"after:  {made.after}", *_list_changes(made), ""]
     width = min(80, max((len(d.address) for d in made.differences), default=0))
     shown += [_row(difference, width) for difference in made.differences]
     if not made.named_alike:
@@ -80,7 +80,7 @@ def lines(made: "Comparison") -> list[str]:
     return [printable(line) for line in shown]
 
 
-def _changed(made: "Comparison") -> list[str]:
+def _list_changes(made: "Comparison") -> list[str]:
     if not made.changed:
         return ["settings, model, data and versions are the same"]
     rows = [

@@ -80,7 +80,7 @@ def defend(
         "data": {"path": _text(data)},
         "preset": preset,
         "device": device,
-        "defenses": {"defended": _joined(chosen)} if chosen else None,
+        "defenses": {"defended": _join(chosen)} if chosen else None,
     }
     resolved = configuration.load(config, flags, settings or [])
     if resolved.model is None:
@@ -127,7 +127,7 @@ def _add(resolved: "AuditConfig", out: Path) -> None:
     typer.echo(f"added {rows} rows to {out}; its key in {key_folder(out)} knows them too")
 
 
-def _joined(texts: list[str]) -> dict[str, Any]:
+def _join(texts: list[str]) -> dict[str, Any]:
     """One chain of everything that was asked for."""
     blocks: list[Any] = []
     for text in texts:

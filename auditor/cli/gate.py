@@ -59,7 +59,7 @@ def gate(
     for name, path in {"junit.xml": junit, "sarif": sarif, "md": markdown}.items():
         if path is not None:  # written before any exit code says that a gate failed
             place = {"root": report.parent, "reveal": False}
-            plugins.draw("renderers", name, record, verdicts, path, **place)
+            plugins.render("renderers", name, record, verdicts, path, **place)
             typer.echo(f"wrote {path}")
     raise typer.Exit(conclude(record, verdicts))
 

@@ -73,7 +73,7 @@ def render(record: "Reproduction", folder: Path) -> None:
 
     for name in plugins.installed("table_renderers"):
         path = folder / f"reproduction.{name}"
-        plugins.draw("table_renderers", name, record, path)
+        plugins.render("table_renderers", name, record, path)
         typer.echo(f"wrote {path}")
 
 

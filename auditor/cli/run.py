@@ -248,11 +248,11 @@ def _audit(
     typer.echo(_digest(record))
     code = conclude(record, verdicts)
     if demonstrates:
-        code = _demonstrated(record, out)
+        code = _end_demonstration(record, out)
     raise typer.Exit(code or unrendered)
 
 
-def _demonstrated(record: "AuditReport", out: Path) -> int:
+def _end_demonstration(record: "AuditReport", out: Path) -> int:
     """The exit code of a demonstration, whose own gates judge nobody's model."""
     from auditor.gates import exit_code, overall
 

@@ -58,7 +58,7 @@ def make(
     for folder in (out, handout):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in plugins.installed("study_renderers"):
-        plugins.draw("study_renderers", name, made, handout / f"quiz.{name}")
+        plugins.render("study_renderers", name, made, handout / f"quiz.{name}")
     answers = handout / "answers.csv"
     write(answers, table(quiz.COLUMNS, quiz.answer_sheet(made)), mode=0o600)
     names = ("quiz", "question", "right", "candidates")

@@ -103,7 +103,7 @@ class _Watch:
 
     def code(self) -> int:
         """The exit code that the child said, or that of how it ended otherwise."""
-        while not (status := self._ended()):
+        while not (status := self._poll()):
             self._listen(0.5)
             if time.monotonic() > self.until:
                 _signal(self.child, signal.SIGKILL)
@@ -115,7 +115,7 @@ class _Watch:
             self.stop, self.until = number, time.monotonic() + UNHEARD
         _signal(self.child, number)
 
-    def _ended(self) -> tuple[int] | None:
+    def _poll(self) -> tuple[int] | None:
         """The child's status, if it has ended; its pipe may be held open by its own children."""
         pid, status = os.waitpid(self.child, os.WNOHANG)
         return (status,) if pid else None

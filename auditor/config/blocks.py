@@ -36,7 +36,7 @@ def read_attack(label: str, given: Any) -> "Attack":
     check_label("attacks", label)
     if isinstance(given, Mapping):
         return plugins.build("attacks", *plugin_of(label, given))  # type: ignore[no-any-return]
-    return _checked("attacks", "run", label, given)  # type: ignore[no-any-return]
+    return _check("attacks", "run", label, given)  # type: ignore[no-any-return]
 
 
 def read_defenses(label: str, given: Any) -> "tuple[Defense, ...]":
@@ -51,10 +51,10 @@ def read_defenses(label: str, given: Any) -> "tuple[Defense, ...]":
     chain = given if isinstance(given, list | tuple) else (given,)
     if not chain:
         raise UsageError(f"defenses.{label}: list one defense or more")
-    return tuple(_checked("defenses", "apply", label, defense) for defense in chain)
+    return tuple(_check("defenses", "apply", label, defense) for defense in chain)
 
 
-def _checked(kind: str, method: str, label: str, given: Any) -> Any:
+def _check(kind: str, method: str, label: str, given: Any) -> Any:
     """A copy of a plug-in that was given as it is, if it is one."""
     if isinstance(given, type):
         name = given.__name__

@@ -164,7 +164,7 @@ def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
             merged[kind] = preset
         elif isinstance(blocks, dict):
             merged[kind] = {
-                label: _filled(label, block, preset)
+                label: _fill(label, block, preset)
                 if block is None or isinstance(block, dict)
                 else block
                 for label, block in blocks.items()
@@ -172,17 +172,17 @@ def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
     return merged
 
 
-def _filled(label: str, block: Mapping[str, Any] | None, preset: Mapping[str, Any]) -> Any:
+def _fill(label: str, block: Mapping[str, Any] | None, preset: Mapping[str, Any]) -> Any:
     """A block over the preset's parameters of its plug-in; in a chain, each link over its own."""
     block = block or {}
     if isinstance(block.get(CHAIN), list):
-        return {**block, CHAIN: [_filled_link(link, preset) for link in block[CHAIN]]}
+        return {**block, CHAIN: [_fill_link(link, preset) for link in block[CHAIN]]}
     if CHAIN in block:
         return block
     return {**preset.get(plugin_of(label, block)[0], {}), **block}
 
 
-def _filled_link(link: Any, preset: Mapping[str, Any]) -> Any:
+def _fill_link(link: Any, preset: Mapping[str, Any]) -> Any:
     if isinstance(link, str):
         link = {"use": link}
     return {**preset.get(str(link.get("use")), {}), **link} if isinstance(link, dict) else link

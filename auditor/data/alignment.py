@@ -28,27 +28,27 @@ def _best_crop(larger: Image.Image, smaller: Image.Image) -> float:
 
     Height and width are searched in turn, which a crop does not mix.
     """
-    want = _standardised(smaller.resize(SMALL, Image.Resampling.BOX))
+    want = _standardise(smaller.resize(SMALL, Image.Resampling.BOX))
     crop = {"x": (0.0, 0.0), "y": (0.0, 0.0)}
     best = -1.0
     for axis in ("y", "x", "y", "x"):
         found = crop[axis]
         for ends in CROPS:
-            score = float(np.dot(want, _standardised(_cropped(larger, {**crop, axis: ends}))))
+            score = float(np.dot(want, _standardise(_crop(larger, {**crop, axis: ends}))))
             if score > best:
                 best, found = score, ends
         crop[axis] = found
     return best
 
 
-def _cropped(picture: Image.Image, crop: Mapping[str, tuple[float, float]]) -> Image.Image:
+def _crop(picture: Image.Image, crop: Mapping[str, tuple[float, float]]) -> Image.Image:
     (left, right), (top, bottom) = crop["x"], crop["y"]
     width, height = picture.size
     box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
     return picture.resize(SMALL, Image.Resampling.BOX, box)
 
 
-def _standardised(picture: Image.Image) -> NDArray[np.float64]:
+def _standardise(picture: Image.Image) -> NDArray[np.float64]:
     levels = np.asarray(picture, dtype=np.float64).ravel()
     levels -= levels.mean()
     return levels / max(float(np.linalg.norm(levels)), 1e-12)

@@ -147,13 +147,13 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
     with display.step("utility after") as progress:
         after = _utility(defended, replace(ctx, progress=progress), distance)
     with display.step("writing") as progress:
-        exported = _written(bare, stages, model, replace(ctx, progress=progress), public)
+        exported = _write(bare, stages, model, replace(ctx, progress=progress), public)
     files = digests(public)
     about = {
         "version": __version__,
         "model": {key: model.facts[key] for key in ("file", "sha256", "format")},
         "data": data.name,
-        "defenses": [_described(stage) for stage in stages],
+        "defenses": [_describe(stage) for stage in stages],
         "claims": [public_claim(claim) for claim in defended.claims if claim.verdict != "VOID"],
         "utility": {"after": _plain(after), "bias": defended.utility_bias},
         "notes": (*defended.notes, *_void(defended.claims)),
@@ -189,7 +189,7 @@ def _utility(target: Target, ctx: RunContext, distance: Distance) -> tuple[Measu
     return measurements(search(target, ctx, distance), target)
 
 
-def _written(
+def _write(
     bare: Target, stages: Sequence[Stage], model: LoadedModel, ctx: RunContext, public: Path
 ) -> dict[str, Any]:
     """Write whatever the defenses changed: network, stored gallery, pictures."""
@@ -198,7 +198,7 @@ def _written(
         exported["model"] = _write_model(stages, model, public)
     if defended.release is not bare.release:
         exported["gallery"] = write_gallery(defended, ctx, public)
-    superseded = _superseded(stages)
+    superseded = _find_superseded(stages)
     for number, stage in enumerate(stages, start=1):
         if isinstance(stage.defense, Exporter) and stage not in superseded:
             label = f"{number}-{stage.name}"
@@ -216,7 +216,7 @@ def _written(
     return exported
 
 
-def _superseded(stages: Sequence[Stage]) -> list[Stage]:
+def _find_superseded(stages: Sequence[Stage]) -> list[Stage]:
     """Stages whose pictures a later one protects further: theirs would give those away."""
     return [stage for stage in stages if "pictures" in stage.changes][:-1]
 
@@ -228,7 +228,7 @@ def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> d
             f"the defended extractor is a {type(extractor).__name__}, not a network behind a card; "
             "it cannot be written"
         )
-    facts = {"defenses": [_described(stage) for stage in stages]}
+    facts = {"defenses": [_describe(stage) for stage in stages]}
     return export(extractor, _arch(model), facts, public)
 
 
@@ -268,7 +268,7 @@ def gallery_bytes(features: Tensor, pids: Tensor, camids: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def _described(stage: Stage) -> dict[str, Any]:
+def _describe(stage: Stage) -> dict[str, Any]:
     return {
         "use": stage.name,
         **plugins.parameters(stage.defense),

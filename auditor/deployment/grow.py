@@ -106,7 +106,7 @@ def add(job: Growth, display: Display) -> int:
     with handover(job.out) as (public, private):
         ctx = RunContext(seed=kept.seed, device=device, workdir=private, weights=job.weights)
         with display.step("adding rows") as progress:
-            target = _defended(Target(model.extractor, data), kept, replace(ctx, progress=progress))
+            target = _defend(Target(model.extractor, data), kept, replace(ctx, progress=progress))
             name = f"deploying.addition.{len(kept.additions)}"
             features = released_split(target, data.gallery, ctx, ctx.generator(name))
         with display.step("writing"):
@@ -126,7 +126,7 @@ def _missing(data: ReIDDataset, kept: Kept) -> Tensor:
     return torch.tensor(rows)
 
 
-def _defended(target: Target, kept: Kept, ctx: RunContext) -> Target:
+def _defend(target: Target, kept: Kept, ctx: RunContext) -> Target:
     """The further rows' target under the same defenses, if what they claim covers those rows."""
     counts = Counter(int(row["source_pid"]) for row in kept.rows)
     counts.update(target.data.gallery.pids.tolist())
@@ -177,7 +177,7 @@ def _pseudonyms(kept: Kept, pids: Tensor, generator: torch.Generator) -> Tensor:
 def _write_claims(kept: Kept, target: Target, rows: int, ctx: RunContext, public: Path) -> None:
     """Claims for the rows there are now; what was measured is of the further rows alone."""
     made = [
-        _continued(claim, before)
+        _continue_claim(claim, before)
         for claim, before in zip(target.claims, kept.measured["claims"], strict=True)
     ]
     added = [*kept.additions, {"rows": rows - len(kept.rows)}]
@@ -194,7 +194,7 @@ def _write_claims(kept: Kept, target: Target, rows: int, ctx: RunContext, public
     write(ctx.workdir / CLAIMS, json_bytes(measured), mode=0o600)
 
 
-def _continued(claim: PrivacyClaim, before: Mapping[str, Any]) -> PrivacyClaim:
+def _continue_claim(claim: PrivacyClaim, before: Mapping[str, Any]) -> PrivacyClaim:
     """``claim`` as the one it continues was put: its remarks, and what it keeps private."""
     private = dict.fromkeys([*before["private"], *claim.private])
     return replace(

@@ -55,7 +55,7 @@ def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
 def void_undone(before: Target, after: Target, name: str) -> Target:
     """``after`` with whatever the defense ``name`` undid of its claims declared void."""
     claims = tuple(
-        _judged(claim, before, after, name, inherited=claim in before.claims)
+        _judge(claim, before, after, name, inherited=claim in before.claims)
         for claim in after.claims
     )
     trained = after.trained
@@ -99,7 +99,7 @@ def void(claim: PrivacyClaim, reason: str) -> PrivacyClaim:
     )
 
 
-def _judged(
+def _judge(
     claim: PrivacyClaim, before: Target, after: Target, name: str, *, inherited: bool
 ) -> PrivacyClaim:
     if claim.verdict == "VOID":

@@ -34,7 +34,7 @@ def places(
     Returns:
         Empty where there are too few entries, or all are alike.
     """
-    chosen = _chosen(pids, people, ctx)
+    chosen = _choose(pids, people, ctx)
     rows = torch.cat([torch.nonzero(pids == pid)[:ENTRIES, 0] for pid in chosen] or [pids[:0]])
     features = stored[rows].float()
     if distance == "cosine":
@@ -44,11 +44,11 @@ def places(
     people_of = {pid: place for place, pid in enumerate(chosen)}
     return tuple(
         Place(person=people_of[pid], x=round(x, DIGITS), y=round(y, DIGITS))
-        for pid, (x, y) in zip(pids[rows].tolist(), _flattened(features, ctx), strict=True)
+        for pid, (x, y) in zip(pids[rows].tolist(), _project(features, ctx), strict=True)
     )
 
 
-def _chosen(pids: Tensor, people: int, ctx: RunContext) -> list[int]:
+def _choose(pids: Tensor, people: int, ctx: RunContext) -> list[int]:
     """Identities with two entries or more, drawn without regard to anything else."""
     known, counts = pids[pids > 0].unique(return_counts=True)
     known = known[counts > 1]
@@ -56,7 +56,7 @@ def _chosen(pids: Tensor, people: int, ctx: RunContext) -> list[int]:
     return sorted(map(int, known[order[:people]]))
 
 
-def _flattened(features: Tensor, ctx: RunContext) -> list[list[float]]:
+def _project(features: Tensor, ctx: RunContext) -> list[list[float]]:
     # imported here: the import takes a second, and most commands draw nothing
     from sklearn.manifold import TSNE
 

@@ -165,7 +165,7 @@ def compare(
     Raises:
         UsageError: if a share that got worse by the margin would be none.
     """
-    old, new = _selected(before, addresses), _selected(after, addresses)
+    old, new = _select(before, addresses), _select(after, addresses)
     if margin is not None:
         _check_margin(margin, [measurement for name, measurement in new.items() if name in old])
     found = [_difference(before, after, name, old[name], new[name]) for name in new if name in old]
@@ -175,7 +175,7 @@ def compare(
     ]
     missing = tuple(name for name in old if name not in new)
     if margin is not None:
-        found = _judged(before, after, found, margin)
+        found = _judge(before, after, found, margin)
     outcome, reason = _overall(after, found, missing, margin)
     return Comparison(
         before=before.title,
@@ -217,7 +217,7 @@ def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
         yield key, text
 
 
-def _selected(report: AuditReport, patterns: Sequence[str]) -> dict[str, Measurement]:
+def _select(report: AuditReport, patterns: Sequence[str]) -> dict[str, Measurement]:
     found = dict(report.measurements())
     if patterns:
         return {a: m for a, m in found.items() if any(fnmatchcase(a, p) for p in patterns)}
@@ -278,7 +278,7 @@ def _check_margin(margin: float, compared: Sequence[Measurement]) -> None:
         )
 
 
-def _judged(
+def _judge(
     before: AuditReport, after: AuditReport, found: Sequence[Difference], margin: float
 ) -> list[Difference]:
     """Every difference against the margin, failures corrected as gates correct them."""

@@ -42,10 +42,10 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
     missing = list(explain_missing(report, gate))
     found = [(a, m) for a, m in report.measurements() if fnmatchcase(a, gate.address)]
     heard = {address: doubts_on(report, address) for address, _ in found}
-    corrected = _corrected(gate, [(a, m) for a, m in found if not heard[a].failing])
+    corrected = _correct(gate, [(a, m) for a, m in found if not heard[a].failing])
     for address, measurement in found:
         judged = corrected.get(address) or _judge(gate, measurement)
-        outcome, reason = _doubted(*judged, heard[address])
+        outcome, reason = _weigh_doubts(*judged, heard[address])
         observed = measurement.pessimistic if gate.judge == "pessimistic" else measurement.value
         yield Verdict(gate=gate, address=address, observed=observed, outcome=outcome, reason=reason)
     for address, reason in missing:
@@ -62,7 +62,7 @@ def _judge_gate(report: AuditReport, gate: Gate) -> Iterator[Verdict]:
         )
 
 
-def _corrected(
+def _correct(
     gate: Gate, found: Sequence[tuple[str, Measurement]]
 ) -> dict[str, tuple[Outcome, str]]:
     """Outcome and reason per address; a failure that Holm does not leave standing is inconclusive.
@@ -91,7 +91,7 @@ def _corrected(
     return corrected
 
 
-def _doubted(outcome: Outcome, reason: str, heard: Doubts) -> tuple[Outcome, str]:
+def _weigh_doubts(outcome: Outcome, reason: str, heard: Doubts) -> tuple[Outcome, str]:
     """What is left of an outcome once the doubts about its figure are heard."""
     if outcome == "pass":
         if heard.passing:

@@ -95,8 +95,8 @@ def k_reciprocal(
     everyone = torch.cat([query, gallery])
     pool = Similarities.of(everyone, everyone, distance)
     near, farthest = _neighbourhoods(pool, max(k1 + 1, k2))
-    reach = _expanded_sets(near, k1)
-    vectors = _mean_rows(_weighted(reach, pool, farthest), near[:, :k2])
+    reach = _expand_sets(near, k1)
+    vectors = _mean_rows(_weigh(reach, pool, farthest), near[:, :k2])
     return _Reranked(pool, farthest, vectors[: len(query)], vectors[len(query) :].tocsc(), weight)
 
 
@@ -121,7 +121,7 @@ class _Reranked:
         # each vector sums to one, so the largest of two adds up to two minus the smallest
         jaccard = torch.from_numpy(1 - shared / (2 - shared)).to(self.pool.query.device)
         rows = slice(start, stop)
-        own = _squared(self.pool, torch.arange(start, stop), self.pool(rows)).double()
+        own = _square(self.pool, torch.arange(start, stop), self.pool(rows)).double()
         own = own[:, -count:] / self.farthest[rows, None].double()
         return -(1 - self.weight) * jaccard - self.weight * own
 
@@ -151,14 +151,14 @@ def _neighbourhoods(pool: Similarities, k: int) -> tuple[np.ndarray, Tensor]:
     for start in range(0, len(pool.gallery), BLOCK):
         scores = pool(slice(start, start + BLOCK))
         rows = torch.arange(start, start + len(scores))
-        farthest.append(_squared(pool, rows, scores.min(1).values))
+        farthest.append(_square(pool, rows, scores.min(1).values))
         scores[range(len(rows)), rows] = torch.inf
         near.append(_nearest(scores, k).cpu())
     # where all pictures are one, every distance is zero
     return torch.cat(near).numpy(), torch.cat(farthest).clamp_min(1e-12)
 
 
-def _squared(pool: Similarities, rows: Tensor, scores: Tensor) -> Tensor:
+def _square(pool: Similarities, rows: Tensor, scores: Tensor) -> Tensor:
     """Squared Euclidean distances behind the ``scores (R, …)`` of ``rows (R,)``."""
     if pool.distance == "cosine":
         return (2 - 2 * scores).clamp_min(0)
@@ -172,7 +172,7 @@ def _reciprocal(near: np.ndarray, k: int) -> Any:
     return forward.multiply(forward.T).tocsr()
 
 
-def _expanded_sets(near: np.ndarray, k1: int) -> Any:
+def _expand_sets(near: np.ndarray, k1: int) -> Any:
     """The robust sets R*: a mutual neighbour's own half set joins if it fits, eq. 5.
 
     It fits if at least two thirds of it are in the set it joins.
@@ -187,13 +187,13 @@ def _expanded_sets(near: np.ndarray, k1: int) -> Any:
     return reach
 
 
-def _weighted(reach: Any, pool: Similarities, farthest: Tensor) -> Any:
+def _weigh(reach: Any, pool: Similarities, farthest: Tensor) -> Any:
     """The sets as vectors that sum to one, an entry weighing exp(−distance), eq. 7."""
     rows = torch.from_numpy(np.repeat(np.arange(reach.shape[0]), np.diff(reach.indptr)))
     columns = torch.from_numpy(reach.indices.astype(np.int64))
     weights = []
     for i, j in zip(rows.split(PAIRS), columns.split(PAIRS), strict=True):
-        squared = _squared(pool, i, pool.of_pairs(i, j))
+        squared = _square(pool, i, pool.of_pairs(i, j))
         weights.append(torch.exp(-squared / farthest[i]))
     vectors = reach.astype(np.float64)
     vectors.data = torch.cat(weights).double().cpu().numpy()

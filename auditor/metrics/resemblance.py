@@ -49,11 +49,11 @@ def _some(rows: Tensor, pids: Tensor, generator: torch.Generator) -> tuple[Tenso
 
 def _columns(rows: Tensor) -> np.ndarray:
     """Coordinates, their magnitudes and squares, standardised ``(N, 3 D)``."""
-    scaled = _standardised(rows).clamp(-LIMIT, LIMIT)
-    return _standardised(torch.cat([scaled, scaled.abs(), scaled.square()], dim=1)).numpy()
+    scaled = _standardise(rows).clamp(-LIMIT, LIMIT)
+    return _standardise(torch.cat([scaled, scaled.abs(), scaled.square()], dim=1)).numpy()
 
 
-def _standardised(rows: Tensor) -> Tensor:
+def _standardise(rows: Tensor) -> Tensor:
     scaled: Tensor = (rows - rows.mean(0)) / rows.std(0, correction=0).clamp_min(1e-30)
     return scaled
 

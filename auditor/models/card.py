@@ -156,27 +156,27 @@ def alternatives(card: Card) -> dict[str, Card]:
     """
     swapped: Literal["rgb", "bgr"] = "bgr" if card.colour == "rgb" else "rgb"
     candidates = {
-        "ImageNet mean and std": _normalised(card, "0..1", IMAGENET_MEAN, IMAGENET_STD),
-        "mean and std 0.5": _normalised(card, "0..1", _HALF, _HALF),
-        "no normalisation, 0..1": _normalised(card, "0..1", _ZERO, _ONE),
-        "no normalisation, 0..255": _normalised(card, "0..255", _ZERO, _ONE),
+        "ImageNet mean and std": _normalise(card, "0..1", IMAGENET_MEAN, IMAGENET_STD),
+        "mean and std 0.5": _normalise(card, "0..1", _HALF, _HALF),
+        "no normalisation, 0..1": _normalise(card, "0..1", _ZERO, _ONE),
+        "no normalisation, 0..255": _normalise(card, "0..255", _ZERO, _ONE),
         # mean and std stay with their colours, not with their places
         f"the colour order {swapped.upper()}": replace(
-            card, colour=swapped, mean=_reversed(card.mean), std=_reversed(card.std)
+            card, colour=swapped, mean=_reverse(card.mean), std=_reverse(card.std)
         ),
     }
     return {name: other for name, other in candidates.items() if _fed(other) != _fed(card)}
 
 
-def _normalised(
+def _normalise(
     card: Card, value_range: Literal["0..1", "0..255"], mean: Triple, std: Triple
 ) -> Card:
     if card.colour == "bgr":
-        mean, std = _reversed(mean), _reversed(std)
+        mean, std = _reverse(mean), _reverse(std)
     return replace(card, value_range=value_range, mean=mean, std=std)
 
 
-def _reversed(triple: Triple) -> Triple:
+def _reverse(triple: Triple) -> Triple:
     return (triple[2], triple[1], triple[0])
 
 

@@ -48,7 +48,7 @@ def export(
     Raises:
         ModelError: if the network cannot be exported, or an export gives other features.
     """
-    network = _copied(extractor.network)
+    network = _copy(extractor.network)
     plain = CardedExtractor(network, extractor.card)
     images = torch.rand((TRIAL_IMAGES, 3, *plain.input_size), generator=torch.Generator())
     wanted = embed(plain, images)
@@ -58,7 +58,7 @@ def export(
     if named is not None:
         differences[WEIGHTS] = _difference(folder / WEIGHTS, named, plain, images, wanted)
     for name, make in ((SCRIPT, _script), (ONNX, _onnx)):
-        write(folder / name, _made(make, network, example, name))
+        write(folder / name, _make(make, network, example, name))
         differences[name] = _difference(folder / name, None, plain, images, wanted)
     card = {
         "arch": named,
@@ -71,7 +71,7 @@ def export(
     return card
 
 
-def _copied(network: nn.Module) -> nn.Module:
+def _copy(network: nn.Module) -> nn.Module:
     """The network on the processor; of a TorchScript program without the frozen copy beside it."""
     if isinstance(network, WorkerNetwork):
         raise ModelError(f"the network runs in a worker and cannot be written again; {WAY_OUT}")
@@ -107,13 +107,13 @@ def _named(
 def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:
     """Whether the architecture takes the weights."""
     try:
-        _reopened(path, arch, plain)
+        _reopen(path, arch, plain)
     except ModelError:
         return False
     return True
 
 
-def _reopened(path: Path, arch: str | None, plain: CardedExtractor) -> CardedExtractor:
+def _reopen(path: Path, arch: str | None, plain: CardedExtractor) -> CardedExtractor:
     """What a deployment would open; these files were written here, so nothing is to be feared."""
     return open_model(path, arch=arch, card=plain.card, isolation="none").extractor
 
@@ -121,7 +121,7 @@ def _reopened(path: Path, arch: str | None, plain: CardedExtractor) -> CardedExt
 def _difference(
     path: Path, arch: str | None, plain: CardedExtractor, images: Tensor, wanted: Tensor
 ) -> float:
-    got = embed(_reopened(path, arch, plain), images)
+    got = embed(_reopen(path, arch, plain), images)
     difference = float((got - wanted).abs().max())
     if difference > TOLERANCE * float(wanted.abs().max()):
         raise ModelError(
@@ -131,7 +131,7 @@ def _difference(
     return difference
 
 
-def _made(
+def _make(
     make: Callable[[nn.Module, Tensor], bytes], network: nn.Module, example: Tensor, name: str
 ) -> bytes:
     try:

@@ -270,7 +270,7 @@ def best(found: Sequence[Reading]) -> Reading:
 def _reading(naming: Naming, wanted: Mapping[str, Tensor]) -> Reading:
     prefix = _prefix(naming.weights, wanted)
     given = {name.removeprefix(prefix): tensor for name, tensor in naming.weights.items()}
-    shaped = {n: _shaped(t, wanted[n]) for n, t in given.items() if n in wanted}
+    shaped = {n: _shape(t, wanted[n]) for n, t in given.items() if n in wanted}
     fitting = {name: tensor for name, tensor in shaped.items() if tensor is not None}
     return Reading(naming=naming, prefix=prefix, given=given, fitting=fitting)
 
@@ -289,7 +289,7 @@ def _rename(name: str, base: CodeBase) -> str | None:
     return name
 
 
-def _shaped(tensor: Tensor, parameter: Tensor) -> Tensor | None:
+def _shape(tensor: Tensor, parameter: Tensor) -> Tensor | None:
     """The weight as the parameter's shape asks for it, or None where it cannot be had."""
     if tensor.shape == parameter.shape:
         return tensor

@@ -49,7 +49,7 @@ class Pt2Network(nn.Module):
         if not isinstance(self.batch, int) or self.batch == len(images):
             return self.program(images, *sides)
         few = [side[:1].expand(self.batch) for side in sides]
-        parts = [self._padded(part, few, self.batch) for part in images.split(self.batch)]
+        parts = [self._pad(part, few, self.batch) for part in images.split(self.batch)]
         if isinstance(parts[0], Tensor):
             return torch.cat(parts)
         return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
@@ -59,7 +59,7 @@ class Pt2Network(nn.Module):
         self.training = mode
         return self
 
-    def _padded(self, images: Tensor, sides: list[Tensor], size: int) -> Any:
+    def _pad(self, images: Tensor, sides: list[Tensor], size: int) -> Any:
         count = len(images)
         results = self.program(F.pad(images, (0, 0) * 3 + (0, size - count)), *sides)
         if isinstance(results, Tensor):

@@ -112,7 +112,7 @@ def _fastreid(config: _Config) -> Description:
     mean = config.get("MODEL", "PIXEL_MEAN", default=[255 * value for value in IMAGENET_MEAN])
     std = config.get("MODEL", "PIXEL_STD", default=[255 * value for value in IMAGENET_STD])
     card = _card(size, {"value_range": "0..255", "mean": mean, "std": std})
-    return _described(config, _fastreid_arch(config), card)
+    return _describe(config, _fastreid_arch(config), card)
 
 
 def _fastreid_arch(config: _Config) -> str:
@@ -156,7 +156,7 @@ def _transreid(config: _Config) -> Description:
     size = config.sizes("INPUT", "SIZE_TEST", default=usual)
     mean = config.get("INPUT", "PIXEL_MEAN", default=list(IMAGENET_MEAN))
     std = config.get("INPUT", "PIXEL_STD", default=list(IMAGENET_STD))
-    return _described(config, _transreid_arch(config), _card(size, {"mean": mean, "std": std}))
+    return _describe(config, _transreid_arch(config), _card(size, {"mean": mean, "std": std}))
 
 
 def _transreid_arch(config: _Config) -> str:
@@ -232,5 +232,5 @@ def _card(size: tuple[int, int], overrides: Mapping[str, Any]) -> Card:
     return card_from("torchreid", {"height": size[0], "width": size[1], **overrides})
 
 
-def _described(config: _Config, arch: str, card: Card) -> Description:
+def _describe(config: _Config, arch: str, card: Card) -> Description:
     return Description(arch=arch, card=card, facts={"training_config": config.path.name})

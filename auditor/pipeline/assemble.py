@@ -54,8 +54,8 @@ def assemble(
         for label in (BARE, *config.defenses)
         if f"{label}/utility" in results
     ]
-    compared = [_compared(ground_certificates(scenario, scenarios[0])) for scenario in scenarios]
-    scored = tuple(_scored(scenario, compared[0]) for scenario in compared)
+    compared = [_compare(ground_certificates(scenario, scenarios[0])) for scenario in scenarios]
+    scored = tuple(_score(scenario, compared[0]) for scenario in compared)
     return replace(
         head,
         probe=probe if isinstance(probe, tuple) else (),
@@ -81,7 +81,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
     name, summary = "", "The model as it is."
     params: dict[str, Any] = {}
     if label != BARE:
-        name, summary, params = _described(config.defenses[label])
+        name, summary, params = _describe(config.defenses[label])
     return Scenario(
         defense=label,
         plugin=name,
@@ -112,7 +112,7 @@ def _powers(label: str, attack: str, results: Mapping[str, Result]) -> tuple[Pow
     return certificates.behind(tried.powers, bare.powers)
 
 
-def _described(defenses: Sequence[Defense]) -> tuple[str, str, dict[str, Any]]:
+def _describe(defenses: Sequence[Defense]) -> tuple[str, str, dict[str, Any]]:
     """Name, summary and hyper-parameters of a defense, or of a chain of them."""
     summary = " ".join(plugins.summary(defense) for defense in defenses)
     named = [(plugins.name_of("defenses", d), plugins.parameters(d)) for d in defenses]
@@ -128,7 +128,7 @@ def _with_budget(finding: Finding, budget: Result | None) -> Finding:
     if finding.status != "done" or headline is None:
         return finding
     if not isinstance(budget, Budget):
-        return _noted(finding, "its budget curves are missing: the audit was interrupted before")
+        return _note(finding, "its budget curves are missing: the audit was interrupted before")
     notes, curves = list(budget.notes), []
     for part in budget.curves:
         headline = _named(finding.measurements, part.curve.metric) or headline
@@ -139,10 +139,10 @@ def _with_budget(finding: Finding, budget: Result | None) -> Finding:
                 f"{headline.metric} does not depend on {part.curve.x}: from "
                 f"{part.curve.points[0][0]:g} to {part.whole:g} it is the same to the last digit"
             )
-    return _noted(replace(finding, curves=(*curves, *finding.curves)), *notes)
+    return _note(replace(finding, curves=(*curves, *finding.curves)), *notes)
 
 
-def _noted(finding: Finding, *notes: str) -> Finding:
+def _note(finding: Finding, *notes: str) -> Finding:
     return replace(finding, notes=(*finding.notes, *notes))
 
 
@@ -178,7 +178,7 @@ def ground_certificates(scenario: Scenario, bare: Scenario) -> Scenario:
         replace(
             finding,
             powers=tuple(
-                power if (finding.attack, power.metric) in able else _unexcused(power)
+                power if (finding.attack, power.metric) in able else _withdraw_excuse(power)
                 for power in finding.powers
             ),
         )
@@ -187,21 +187,21 @@ def ground_certificates(scenario: Scenario, bare: Scenario) -> Scenario:
     return replace(scenario, findings=findings)
 
 
-def _unexcused(power: Power) -> Power:
+def _withdraw_excuse(power: Power) -> Power:
     if power.outcome != "nothing-to-find":
         return power
     reason = f"it has not been shown to work on the bare target, and here {power.reason}"
     return replace(power, outcome="weak", reason=reason)
 
 
-def _compared(scenario: Scenario) -> Scenario:
+def _compare(scenario: Scenario) -> Scenario:
     """Add what follows from all findings together: the strongest rungs, the most exposed people."""
     return replace(
         scenario, ladders=ladders(scenario.findings), exposure=exposure(scenario.findings)
     )
 
 
-def _scored(scenario: Scenario, bare: Scenario) -> Scenario:
+def _score(scenario: Scenario, bare: Scenario) -> Scenario:
     """Add the PU-scores, and URR-1 where there is a bare scenario to compare with.
 
     What goes in is the strongest rung of each family, so that adding a weak attack changes nothing.

@@ -93,7 +93,7 @@ def run(
         # or a later run could take for its own what a run of something else left here
         for path in folder.glob("*.json"):
             path.unlink()
-    entries = _finished(folder)
+    entries = _load_finished(folder)
     results: dict[str, Result] = {}
     ran = False
     # what was kept may turn out to be of something that a later step had to make anew
@@ -128,7 +128,7 @@ def _run(step: Step, display: Display) -> Entry:
     return Entry(step=step.name, inputs=step.depends_on(), seconds=seconds, result=result)
 
 
-def _finished(folder: Path) -> dict[str, tuple[Path, Entry]]:
+def _load_finished(folder: Path) -> dict[str, tuple[Path, Entry]]:
     """The entries of an earlier run and where they lie, by step; what cannot be read is not one."""
     found: dict[str, tuple[Path, Entry]] = {}
     for path in sorted(folder.glob("*.json")):

@@ -108,10 +108,10 @@ def _judges(
 
 def demo(config: AuditConfig, out: Path) -> AuditReport:
     """Audit the shipped reference extractor on synthetic people."""
-    from auditor.data.synthetic import draw_world
+    from auditor.data.synthetic import make_world
 
     device = pick_device(config.device)
-    data = draw_world(
+    data = make_world(
         identities=DEMO_IDENTITIES,
         auxiliary=DEMO_AUXILIARY,
         cameras=3,
@@ -126,7 +126,7 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
     return run(config, out, Inputs(model=open_configured(shipped, device), data=data))
 
 
-def _copied(data: ReIDDataset) -> str:
+def _explain_copies(data: ReIDDataset) -> str:
     """Why utility is overestimated on these people, if it does: a copy is found by anything."""
     copied = data.facts.get("copied_queries", 0)
     return f"{copied} queries are copies of gallery pictures that match them" if copied else ""
@@ -166,7 +166,7 @@ def run(
     )
     world = World(
         config=config,
-        target=Target(model.extractor, data, utility_bias=_copied(data)),
+        target=Target(model.extractor, data, utility_bias=_explain_copies(data)),
         ctx=ctx,
         distance=model.distance,
         probe=lambda step: probe(model, data, step),

@@ -96,16 +96,16 @@ class World:
         """
         if label == BARE:
             return self.target
-        return self._defended(self.config.defenses[label], ctx)
+        return self._defend(self.config.defenses[label], ctx)
 
-    def _defended(self, chain: Sequence[Defense], ctx: RunContext) -> Target:
+    def _defend(self, chain: Sequence[Defense], ctx: RunContext) -> Target:
         if not chain:
             return self.target
         key = key_of(chain)
         if key not in self.targets:
-            before = self._defended(chain[:-1], ctx)
+            before = self._defend(chain[:-1], ctx)
             try:
-                self.targets[key] = self._made(chain, before, ctx)
+                self.targets[key] = self._apply_last(chain, before, ctx)
             except Exception as error:
                 self.targets[key] = error
         found = self.targets[key]
@@ -113,7 +113,7 @@ class World:
             raise found
         return found
 
-    def _made(self, chain: Sequence[Defense], before: Target, ctx: RunContext) -> Target:
+    def _apply_last(self, chain: Sequence[Defense], before: Target, ctx: RunContext) -> Target:
         """What the last defense makes of a target, as an earlier run has kept it if it did."""
         target = self.shelf.recall(chain, before, ctx.device)
         if target is None:

@@ -92,7 +92,7 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
         raise UsageError(f"{kind[:-1]} {name!r}: {key}: {first['msg']}") from None
 
 
-def draw(kind: Kind, name: str, *what: Any, **how: Any) -> None:
+def render(kind: Kind, name: str, *what: Any, **how: Any) -> None:
     """Call the renderer ``name``; it cannot end the program.
 
     Raises:

@@ -100,7 +100,7 @@ def _plain(value: Any, kind: type[_Kind], name: str, adapter: TypeAdapter[_Kind]
     """A copy of plain numbers, whose own checks have been run (again)."""
     if type(value) is not kind:
         raise UnfitResultError(f"one of its {name} is {_kind(value)}, no {kind.__name__}")
-    held = {key: _untensored(part, name, key) for key, part in vars(value).items()}
+    held = {key: _require_plain(part, name, key) for key, part in vars(value).items()}
     try:
         return adapter.validate_python(held)
     except ValidationError as error:
@@ -111,13 +111,13 @@ def _plain(value: Any, kind: type[_Kind], name: str, adapter: TypeAdapter[_Kind]
         ) from None
 
 
-def _untensored(part: Any, name: str, key: str) -> Any:
+def _require_plain(part: Any, name: str, key: str) -> Any:
     """The value, if it is made of texts and numbers alone: no tensors, arrays, NaN or infinity."""
     if isinstance(part, Mapping):
         pairs = part.items()
-        return {_untensored(k, name, key): _untensored(v, name, key) for k, v in pairs}
+        return {_require_plain(k, name, key): _require_plain(v, name, key) for k, v in pairs}
     if isinstance(part, tuple | list):
-        return tuple(_untensored(item, name, key) for item in part)
+        return tuple(_require_plain(item, name, key) for item in part)
     if isinstance(part, str):
         return _words(part)
     if isinstance(part, Real) and not math.isfinite(part):

@@ -31,7 +31,7 @@ def run(scene: Scene) -> Mapping[str, Outcome]:
     """Audit every model with all its rows' defenses; gives row name -> outcome."""
     outcomes: dict[str, Outcome] = {}
     for model, rows in _by_model(scene).items():
-        record = _audited(scene, model, rows)
+        record = _audit(scene, model, rows)
         for name, row in rows.items():
             outcomes[name] = _read(scene, record, name if row.defense else configuration.BARE, row)
     return outcomes
@@ -45,7 +45,7 @@ def _by_model(scene: Scene) -> dict[str, dict[str, RowPlan]]:
     return grouped
 
 
-def _audited(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport:
+def _audit(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport:
     """The record of an audit; what an earlier one of the same model and people found is kept."""
     defenses = {name: block_of(row, scene.preset) for name, row in rows.items() if row.defense}
     settings: dict[str, Any] = {

@@ -95,7 +95,7 @@ def set_up(scene: Scene, ctx: RunContext) -> Stage:
               f"{len(owner.auxiliary.pids.unique())} people of their own")  # fmt: skip
     name = scene.preset.attacker
     fresh = _fresh(scene, name, ctx)
-    attacker = _trained(scene, owner.auxiliary, "attacker", ctx, name, fresh)
+    attacker = _train(scene, owner.auxiliary, "attacker", ctx, name, fresh)
     bare = _search(attacker, owner.query, owner.gallery, ctx)
     if (found := bare.cmc(1)) < POWER:
         raise ModelError(
@@ -157,7 +157,7 @@ def _outcome(
     scene.say(f"row {name}")
     defenses: Sequence[Defense] = read_defenses(name, block) if block else ()
     try:
-        found = _measured(scene, there, name, defenses, ctx)
+        found = _measure(scene, there, name, defenses, ctx)
     except AuditError as error:
         return Outcome(reason=str(error))
     if not defenses:
@@ -185,17 +185,17 @@ def require_learners(learners: Sequence[str], found: Mapping[str, Measurement]) 
             )
 
 
-def _measured(
+def _measure(
     scene: Scene, stage: Stage, name: str, defenses: Sequence[Defense], ctx: RunContext
 ) -> dict[str, Measurement]:
     """Address -> measurement of one row."""
     target = Target(stage.attacker, stage.owner)
-    published = _applied(defenses, target, name, ctx)
+    published = _apply(defenses, target, name, ctx)
     if published.extractor is not target.extractor:
         # the protection lies in the training, not in the pictures
-        return _utility(scene, stage, partial(_protected, defenses, stage, name, ctx), ctx)
+        return _utility(scene, stage, partial(_train_protected, defenses, stage, name, ctx), ctx)
     gallery = published.data.gallery
-    found = _utility(scene, stage, partial(_trained, scene, gallery, name, ctx), ctx)
+    found = _utility(scene, stage, partial(_train, scene, gallery, name, ctx), ctx)
     found |= _leakage(stage, gallery, ctx)
     if stage.reader is not None:
         found |= stage.reader.f1(gallery, stage.owner.gallery, ctx)
@@ -206,24 +206,24 @@ def _measured(
     return found
 
 
-def _applied(defenses: Sequence[Defense], target: Target, name: str, ctx: RunContext) -> Target:
+def _apply(defenses: Sequence[Defense], target: Target, name: str, ctx: RunContext) -> Target:
     with ctx.randomness(f"reproduction/{name}"):
         for defense in defenses:
             target = defense.apply(target, ctx)
     return target
 
 
-def _protected(
+def _train_protected(
     defenses: Sequence[Defense], stage: Stage, name: str, ctx: RunContext, arch: str,
     fresh: CardedExtractor,
 ) -> CardedExtractor:  # fmt: skip
     """What a protecting training makes of a fresh network."""
-    extractor = _applied(defenses, Target(fresh, stage.owner), f"{name}/{arch}", ctx).extractor
+    extractor = _apply(defenses, Target(fresh, stage.owner), f"{name}/{arch}", ctx).extractor
     assert isinstance(extractor, CardedExtractor)
     return extractor
 
 
-def _trained(
+def _train(
     scene: Scene, split: Split, name: str, ctx: RunContext, arch: str, fresh: CardedExtractor
 ) -> CardedExtractor:
     """A fresh network after training on ``split``."""

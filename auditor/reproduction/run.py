@@ -10,7 +10,7 @@ import torch
 from auditor.artifacts.atomic import write
 from auditor.config.blocks import links_of
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import UsageError
 from auditor.pipeline.environment import describe, occasion
@@ -74,7 +74,7 @@ def reproduce(job: Job) -> Reproduction:
         AuditError: if something named cannot be opened, or a model does not train.
     """
     plan = table(job.table)
-    preset, against = _chosen(plan, job)
+    preset, against = _choose(plan, job)
     began = time.monotonic()
     path, data = _people(job, preset)
     scene = Scene(
@@ -112,7 +112,7 @@ def reproduce(job: Job) -> Reproduction:
     return record
 
 
-def _chosen(plan: TablePlan, job: Job) -> tuple[Preset, str]:
+def _choose(plan: TablePlan, job: Job) -> tuple[Preset, str]:
     if job.preset not in plan.presets:
         raise UsageError(f"{job.table} has no preset {job.preset!r}; "
                          f"there are {', '.join(plan.presets)}")  # fmt: skip
@@ -134,7 +134,7 @@ def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
         )
     folder = job.out / "drawn"
     if not folder.exists():
-        save_world(_drawn(preset.people), folder)
+        save_world(_make_people(preset.people), folder)
     return folder, replace(open_dataset(folder), name="synthetic people", real_people=False)
 
 
@@ -157,8 +157,8 @@ def _setting(name: str, block: Block) -> str:
     return ", then ".join(links)
 
 
-def _drawn(people: Mapping[str, int]) -> ReIDDataset:
-    return draw_world(
+def _make_people(people: Mapping[str, int]) -> ReIDDataset:
+    return make_world(
         identities=people["identities"],
         auxiliary=people["auxiliary"],
         cameras=people["cameras"],

@@ -98,14 +98,14 @@ class Scene:
             out=out,
             arch=block.pop("arch"),
             card=card_from("torchreid", overrides),
-            start=self._pretrained(start),
+            start=self._find_pretrained(start),
             recipe=recipe_from(block, f"model {name!r}"),
             seed=self.seed,
             device=self.device,
             resume=out.with_suffix(".ckpt").exists(),
         )
 
-    def _pretrained(self, file: str | None) -> Path | None:
+    def _find_pretrained(self, file: str | None) -> Path | None:
         """The weights to start from, where the user has them; else from scratch."""
         if file == SHIPPED:
             return WEIGHTS

@@ -49,12 +49,12 @@ def paired_interval(old: Measurement, new: Measurement) -> Interval:
     better = [most * before, before, least * after, after]
     worse = [least * before, before, most * after, after]
     tail = 100 * ALPHA
-    low = np.nanpercentile(_drawn(np.vstack([table, better])), tail)
-    high = np.nanpercentile(_drawn(np.vstack([table, worse])), 100 - tail)
+    low = np.nanpercentile(_simulate(np.vstack([table, better])), tail)
+    high = np.nanpercentile(_simulate(np.vstack([table, worse])), 100 - tail)
     return float(low), float(high)
 
 
-def _drawn(table: NDArray[np.float64]) -> NDArray[np.float64]:
+def _simulate(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Differences of the ratios of ``table (people, 4)`` under exponential weights."""
     rows = max(1, CELLS // len(table))
     generator = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.evaluation.utility import search
 from auditor.metrics.retrieval import Retrieval
 from auditor.models.card import Card
@@ -35,7 +35,7 @@ RECIPE = Recipe(epochs=16, steps=100, lr=2e-3, precision="bf16")
 
 def train(people: int, cameras: int, recipe: Recipe = RECIPE, seed: int = 0) -> ReferenceNet:
     """Train from scratch; the same arguments give the same network on the same machine."""
-    world = draw_world(identities=1, auxiliary=people, cameras=cameras, images_per_camera=2,
+    world = make_world(identities=1, auxiliary=people, cameras=cameras, images_per_camera=2,
                        seed=TRAIN_SEED)  # fmt: skip
     ctx = RunContext(seed=seed)
     with ctx.randomness("reference"):
@@ -66,7 +66,7 @@ def main(
     start = time.perf_counter()
     save_reference(train(people, cameras, replace(RECIPE, epochs=epochs, steps=steps)), out)
     seconds = time.perf_counter() - start
-    world = draw_world(identities=held_out, auxiliary=0, seed=HELD_OUT_SEED)
+    world = make_world(identities=held_out, auxiliary=0, seed=HELD_OUT_SEED)
     found = cross_camera_retrieval(load_reference(out), world)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB after {seconds:.0f} s")
     typer.echo(f"held-out people: rank-1 {found.cmc(1):.3f}, mAP {found.mean_ap:.3f}")

@@ -75,7 +75,7 @@ def candidates(data: ReIDDataset, query: int, generator: Generator) -> list[int]
     mine = mine & elsewhere if bool((mine & elsewhere).any()) else mine
     if int(pid) <= 0 or not bool(mine.any()):
         return []
-    first = _draw(mine, generator)
+    first = _sample_row(mine, generator)
     others = (gallery.pids > 0) & (gallery.pids != pid)
     alike = others & (gallery.camids == gallery.camids[first])
     pools = (alike, others & elsewhere, others)
@@ -83,10 +83,10 @@ def candidates(data: ReIDDataset, query: int, generator: Generator) -> list[int]
     pool = next(enough, others)
     people = gallery.pids[pool].unique()
     drawn = people[torch.randperm(len(people), generator=generator)][: CANDIDATES - 1]
-    return [first, *(_draw(pool & (gallery.pids == other), generator) for other in drawn)]
+    return [first, *(_sample_row(pool & (gallery.pids == other), generator) for other in drawn)]
 
 
-def _draw(rows: Tensor, generator: Generator) -> int:
+def _sample_row(rows: Tensor, generator: Generator) -> int:
     places = rows.nonzero().flatten()
     return int(places[int(torch.randint(len(places), (1,), generator=generator))])
 

@@ -94,7 +94,7 @@ class AdversarialRetraining(Retraining):
         )
         clear = target.protection and Protection(originals=target.protection.originals)
         seen = Target(Seen(trained.extractor), target.data, protection=clear)
-        found = _co_trained(game.reverser.eval(), seen, target, ctx)
+        found = _measure_co_trained(game.reverser.eval(), seen, target, ctx)
         return replace(defended, co_trained=(*target.co_trained, found))
 
     @property
@@ -123,7 +123,7 @@ class AdversarialRetraining(Retraining):
         return "adversarial: the extractor was pulled towards the mean picture (goal: mean)"
 
 
-def _co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext) -> Finding:
+def _measure_co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext) -> Finding:
     """What the discarded reverser makes of the features it was trained on, by identity first."""
     distance = PerceptualDistance(ctx.weights).to(ctx.device)
     # what it draws shows real people, and nobody needs it

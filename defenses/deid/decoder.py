@@ -35,10 +35,10 @@ def deidentify(images: Tensor, how: Drawn, detail: int) -> Tensor:
         size = 2 * math.ceil(1.5 * detail) + 1
         blurred: Tensor = gaussian_blur(images, [size, size], [detail / 2, detail / 2])
         return blurred
-    return images if how == "clean" else _covered(images)
+    return images if how == "clean" else _cover(images)
 
 
-def _covered(images: Tensor) -> Tensor:
+def _cover(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
     top, left = round(height * (1 - HEAD_TO_FOOT) / 2), round(width * (1 - SHOULDERS) / 2)
     covered = images.clone()

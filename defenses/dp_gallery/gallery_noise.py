@@ -191,7 +191,7 @@ class GalleryNoise:
             None if reach is None else noise.epsilon(reach, draws)
             for draws in (self._draws(images), copies * images)
         )
-        audited = self._audited(mechanism, features[list(distances.pair)], images, generator)
+        audited = self._audit(mechanism, features[list(distances.pair)], images, generator)
         opinion, reason = verdict(self.epsilon, certified, audited.epsilon)
         return PrivacyClaim(
             mechanism=described(self.mechanism, self.calibration, self.clip, self.sticky),
@@ -247,7 +247,7 @@ class GalleryNoise:
             yield remarks.SECRET
         yield remarks.ROUNDING
 
-    def _audited(
+    def _audit(
         self, mechanism: Mechanism, pair: Tensor, images: int, generator: torch.Generator
     ) -> AuditedEpsilon:
         draws = self._draws(images)

@@ -126,12 +126,12 @@ def _scores(
     parts = []
     for start in range(0, trials, chunk):
         rows = features.expand(min(chunk, trials - start), -1)
-        released = _released(mechanism, rows, generator).double().numpy()
+        released = _release(mechanism, rows, generator).double().numpy()
         parts.append(mechanism.noise.evidence(released, first, second))
     return np.concatenate(parts)
 
 
-def _released(mechanism: Mechanism, rows: Tensor, generator: torch.Generator) -> Tensor:
+def _release(mechanism: Mechanism, rows: Tensor, generator: torch.Generator) -> Tensor:
     if not isinstance(mechanism, StickyMechanism):
         return mechanism(rows, generator)
     records = torch.randint(256, (len(rows), LENGTH), generator=generator, dtype=torch.uint8)

@@ -68,10 +68,10 @@ class Mechanism:
         """Features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
         rows = bound_norms(features, self.clip)
         nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
-        drawn = self.noise.draw(tuple(rows.shape), self._keyed(nonce.numpy().tobytes()))
+        drawn = self.noise.draw(tuple(rows.shape), self._make_generator(nonce.numpy().tobytes()))
         return rows + torch.from_numpy(drawn).to(rows)
 
-    def _keyed(self, nonce: bytes) -> np.random.Generator:
+    def _make_generator(self, nonce: bytes) -> np.random.Generator:
         digest = hashlib.blake2b(nonce, key=self.secret, digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "big")))
 
@@ -87,7 +87,9 @@ class StickyMechanism(Mechanism):
         """See `auditor.releasing.ByRecord`."""
         rows = bound_norms(features, self.clip)
         names = [name.tobytes() for name in records.numpy()]
-        drawn: list[Rows] = [self.noise.draw(rows.shape[1:], self._keyed(name)) for name in names]
+        drawn: list[Rows] = [
+            self.noise.draw(rows.shape[1:], self._make_generator(name)) for name in names
+        ]
         return rows + torch.from_numpy(np.stack(drawn)).to(rows) if drawn else rows
 
 

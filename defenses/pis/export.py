@@ -47,11 +47,11 @@ def export_shifted(
         parts.insert(0, _train(defended, shift, ctx))
     facts = write_release(parts, shift.image_size, ctx, folder)
     if not shift.noise and not isinstance(defended.publish, Chain):
-        _kept(shift, clean, key, params, ctx).save(ctx.workdir)
+        _keep(shift, clean, key, params, ctx).save(ctx.workdir)
     return {**facts, "pose": shift.pose.origin, "k": len(shift.weights)}
 
 
-def _kept(
+def _keep(
     shift: Shift, clean: Split, key: Key, params: Mapping[str, Any], ctx: RunContext
 ) -> KeptShift:
     partners = shift.partners(clean, key)

@@ -129,7 +129,7 @@ class Learner(pl.LightningModule):
         if recipe.cycle:
             loss = loss + self._cycle(means, pose, person)
         if self.critic is not None:
-            loss = loss + self._fooled(self.critic, means, pose, drawn, images)
+            loss = loss + self._fool(self.critic, means, pose, drawn, images)
         return loss
 
     def _cycle(self, means: list[Tensor], pose: Tensor, person: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class Learner(pl.LightningModule):
         others = torch.stack([person.roll(t) != person for t in turns if t]).all(0).float()
         return (unit_kl(mixture, again) * others).sum() / others.sum().clamp_min(1)
 
-    def _fooled(
+    def _fool(
         self, critic: Critic, means: list[Tensor], pose: Tensor, drawn: Tensor, images: Tensor
     ) -> Tensor:
         shares = torch.rand(len(images), device=images.device) / 2

@@ -99,7 +99,7 @@ class Posterior(nn.Module):
             if scale:
                 x = self.doubles[scale - 1](x)
             x = block(x, features[scale][-1])
-            means.append(_pooled(head(F.elu(x)), self.pooled))
+            means.append(_pool(head(F.elu(x)), self.pooled))
         return means
 
 
@@ -150,7 +150,7 @@ class Decoder(nn.Module):
             for block, skip in zip(stage.children(), skips, strict=True):
                 x = block(x, skip)
             if level < len(self.priors):
-                means.append(_pooled(self.priors[level](F.elu(x)), self.pooled))
+                means.append(_pool(self.priors[level](F.elu(x)), self.pooled))
                 x = self.merges[level](x, latents[level])
         images: Tensor = self.last(F.elu(x))
         return (images + 1) / 2, means
@@ -205,7 +205,7 @@ class ConditionalVae(nn.Module):
         return drawn
 
 
-def _pooled(mean: Tensor, pooled: bool) -> Tensor:
+def _pool(mean: Tensor, pooled: bool) -> Tensor:
     """A map ``(B, C, h, w)`` as it is, or its mean over the picture ``(B, C, 1, 1)``."""
     return mean.mean((2, 3), keepdim=True) if pooled else mean
 

@@ -52,7 +52,7 @@ class Shift:
             if self.noise
             else mixed([own, *partners], self.weights)
         )
-        pixels = self._drawn(latents, *seen, generator)
+        pixels = self._render(latents, *seen, generator)
         self.network.to("cpu")
         nobody = torch.full_like(split.pids, -1)
         named = key.partners[:, 0] if self.named and not self.noise else nobody
@@ -63,7 +63,7 @@ class Shift:
         seen = pictures_and_points(split, self.pose, self.image_size)
         self.network.to(self.device)
         latents = mixed([self._means(*seen), *partners], self.weights)
-        pixels = self._drawn(latents, *seen, generator)
+        pixels = self._render(latents, *seen, generator)
         self.network.to("cpu")
         return replace(split, images=MemoryImages(pixels), partners=None)
 
@@ -114,7 +114,7 @@ class Shift:
             for mean, part in zip(own, added, strict=True)
         ]
 
-    def _drawn(
+    def _render(
         self, latents: list[Tensor], pixels: Tensor, points: Tensor, generator: Generator
     ) -> Tensor:
         """Pictures ``(N, 3, H, W)`` uint8 of a draw around ``latents``, posed like ``pixels``."""

@@ -107,10 +107,10 @@ class Coverage:
 
 def coverage(report: AuditReport) -> tuple[Coverage, ...]:
     """Every class of paragraph 55, whether it was tried or not."""
-    return tuple(_covered(report, attack_class) for attack_class in CLASSES)
+    return tuple(_cover(report, attack_class) for attack_class in CLASSES)
 
 
-def _covered(report: AuditReport, wanted: AttackClass) -> Coverage:
+def _cover(report: AuditReport, wanted: AttackClass) -> Coverage:
     runs = list(_of(report, wanted.families))
     findings = [finding for _, finding in runs]
     unproven = sorted({f.attack for f in findings if f.status == "done" and powerless(f)})
@@ -122,7 +122,7 @@ def _covered(report: AuditReport, wanted: AttackClass) -> Coverage:
         place=wanted.place,
         in_scope=bool(wanted.families),
         reading=sentence(wanted.reading),
-        executed=_executed(report, findings),
+        executed=_count_executed(report, findings),
         methods=_methods(findings),
         results=tuple(results(report, wanted.families)),
         limits=tuple(map(sentence, limits)),
@@ -136,7 +136,7 @@ def _of(report: AuditReport, families: Sequence[str]) -> Iterator[tuple[Scenario
                 yield scenario, finding
 
 
-def _executed(report: AuditReport, findings: Sequence[Finding]) -> Executed:
+def _count_executed(report: AuditReport, findings: Sequence[Finding]) -> Executed:
     if not report.scenarios:
         return "not recorded"
     if any(finding.status == "done" for finding in findings):

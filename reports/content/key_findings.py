@@ -125,7 +125,7 @@ def _usefulness(
     if not before and not after:
         return []
     mine = [v for v in verdicts if v.decides and v.address.split("/")[1:2] == ["utility"]]
-    text = _told(report, before, after)
+    text = _tell(report, before, after)
     statement = Statement(family="utility", text=text, before=before, after=after)
     standing, judged = _standing(mine), _deciding(mine)
     return [KeyFinding(name=USEFULNESS, statements=(statement,), standing=standing, judged=judged)]
@@ -147,7 +147,7 @@ def _statement(report: AuditReport, family: str) -> Statement | None:
     if not before and not after:
         return None
     return Statement(
-        family=family, text=_told(report, before, after, family), before=before, after=after
+        family=family, text=_tell(report, before, after, family), before=before, after=after
     )
 
 
@@ -208,13 +208,13 @@ def _severity(statement: Statement) -> tuple[bool, float]:
     return reading.evidence != "void", (m.value - chance) / (1 - chance)
 
 
-def _told(
+def _tell(
     report: AuditReport, before: Reading | None, after: Reading | None, family: str = ""
 ) -> str:
     """The finding in one to three sentences."""
-    parts = [_found(before)] if before else ["Not measured without a defense"]
+    parts = [_tell_found(before)] if before else ["Not measured without a defense"]
     if after:
-        parts.append(_left(report, before, after))
+        parts.append(_tell_left(report, before, after))
     texts = ["; ".join(parts)]
     shown = before or after
     assert shown is not None
@@ -223,7 +223,7 @@ def _told(
     return " ".join(map(sentence, texts))
 
 
-def _found(reading: Reading) -> str:
+def _tell_found(reading: Reading) -> str:
     m = reading.measurement
     if reading.evidence == "void":
         return (
@@ -249,7 +249,7 @@ def _meaning(m: Measurement) -> str:
     return STATEMENTS[base].format(value=value, judge=by)
 
 
-def _left(report: AuditReport, before: Reading | None, after: Reading) -> str:
+def _tell_left(report: AuditReport, before: Reading | None, after: Reading) -> str:
     m, phrase = after.measurement, defense_phrase(after.scenario)
     value = rounded(m.value, m.unit)
     if after.evidence == "void":

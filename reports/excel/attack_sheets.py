@@ -48,10 +48,10 @@ def _controls(report: AuditReport) -> Iterator[Row]:
             if found.power is None:
                 yield (*told, *[None] * 13)
                 continue
-            yield (*told, *_controlled(found.power))
+            yield (*told, *_make_control_row(found.power))
 
 
-def _controlled(power: Power) -> Row:
+def _make_control_row(power: Power) -> Row:
     unit = power.planted.unit if power.planted else ""
     chance = power.null.chance if power.null else None
     return (
@@ -97,10 +97,10 @@ def co_trained(sheet: Worksheet, report: AuditReport) -> None:
 def notes(sheet: Worksheet, report: AuditReport) -> None:
     """How a defense was applied, and how an attack's numbers came about."""
     head = ["scenario", "attack", "status", "note"]
-    write_table(sheet, head, [18, 18, 16, 130], _noted(report), wrapped=["note"])
+    write_table(sheet, head, [18, 18, 16, 130], _make_notes(report), wrapped=["note"])
 
 
-def _noted(report: AuditReport) -> Iterator[Row]:
+def _make_notes(report: AuditReport) -> Iterator[Row]:
     for scenario in report.scenarios:
         texts = [*scenario.notes, *filter(None, (scenario.utility_bias, scenario.reason))]
         yield from ((scenario.defense, "", scenario.status, sentence(text)) for text in texts)

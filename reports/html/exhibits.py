@@ -60,7 +60,7 @@ def picture(
     content = read_picture(root, place)
     hide = report.real_people and not reveal
     if hide and isinstance(content, bytes):
-        content = _blurred(content)
+        content = _blur(content)
     if isinstance(content, str):
         return Exhibit(name=name, caption=caption, missing=content)
     width, height = struct.unpack(">II", content[16:24])
@@ -68,7 +68,7 @@ def picture(
     return Exhibit(name=name, caption=caption, width=width, height=height, **shown)
 
 
-def _blurred(content: bytes) -> bytes | str:
+def _blur(content: bytes) -> bytes | str:
     try:
         return blur_picture(content)
     except (OSError, ValueError, Image.DecompressionBombError):

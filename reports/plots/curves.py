@@ -49,7 +49,7 @@ def _drawing(scenario: str, finding: Finding, curve: Curve, salt: str, *, alone:
             (f"{x:g}", number(value, unit), f"{number(low, unit)} to {number(high, unit)}")
             for x, value, low, high in curve.points
         ),
-        svg=_draw(curve, unit, chance, salt, title, _described(curve, unit)),
+        svg=_draw(curve, unit, chance, salt, title, _describe(curve, unit)),
     )
 
 
@@ -60,7 +60,7 @@ def _unit(finding: Finding, curve: Curve) -> str:
     return next(iter(units), "fraction" if inside else "ratio")
 
 
-def _described(curve: Curve, unit: str) -> str:
+def _describe(curve: Curve, unit: str) -> str:
     """A few of the points in words; all of them are in the table."""
     step = max(1, -(-len(curve.points) // FEW))
     points = [*curve.points[::step]]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from auditor.data import open_dataset
 from auditor.data.layouts.provenance import WITHDRAWN
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
 from auditor.models.reference import WEIGHTS
 from auditor.report import load
@@ -21,7 +21,7 @@ from tests.unit.auditor.data.test_mat_attributes import MARKET, mat
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """Ten synthetic people by two cameras, with a manifest."""
-    world = draw_world(identities=5, auxiliary=5, cameras=2, images_per_camera=2, size=(32, 16))
+    world = make_world(identities=5, auxiliary=5, cameras=2, images_per_camera=2, size=(32, 16))
     folder = tmp_path_factory.mktemp("drawn")
     save_world(world, folder)
     return folder

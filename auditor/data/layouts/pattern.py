@@ -30,7 +30,7 @@ def read_pattern(root: Path, pattern: str) -> Rows:
     Raises:
         DataError: if the pattern is none, or matches nothing.
     """
-    expression = _compiled(pattern)
+    expression = _compile(pattern)
     files = [file.relative_to(root).as_posix() for file in _pictures(root)]
     found = {path: match for path in files if (match := expression.search(path))}
     if not found:
@@ -53,7 +53,7 @@ def read_pattern(root: Path, pattern: str) -> Rows:
     return replace(rows, attributes=said[kept], notices=notices)
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:

@@ -53,7 +53,7 @@ def read_veri(root: Path) -> Rows:
             places.append(where)
             records.append(_record(name, part, split, where))
     rows = scan_pictures("veri", root, base.resolve(), records, places.__getitem__)
-    return replace(rows, notices=(*notices, *_doubled(records)))
+    return replace(rows, notices=(*notices, *_count_doubled(records)))
 
 
 def _has_folders(folder: Path) -> bool:
@@ -80,7 +80,7 @@ def _record(name: str, part: str, split: str, where: str) -> Record:
     return f"image_{part}/{name}", int(match[1]), str(int(match[2])), split
 
 
-def _doubled(records: list[Record]) -> list[str]:
+def _count_doubled(records: list[Record]) -> list[str]:
     """As published, a query is in the gallery too; only the cross-camera rule keeps it apart."""
     names = {split: {Path(path).name for path, _, _, s in records if s == split}
              for split in ("query", "gallery")}  # fmt: skip

@@ -15,7 +15,7 @@ from auditor.data.synthetic.pen import (
 from auditor.data.synthetic.profile import draw_profile
 
 
-def draw_figure(
+def paint_figure(
     image: Image.Image, person: Person, pose: Pose, *, scale: float, x: float, y: float
 ) -> None:
     """Draw ``person`` into ``image``: ``scale`` pixels tall, crown at pixel ``(x, y)``."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from auditor.data.synthetic.figure import draw_figure
+from auditor.data.synthetic.figure import paint_figure
 from auditor.data.synthetic.pen import Colour, Person, Pose, View, shade
 from auditor.data.synthetic.scenery import MARGIN, Camera, make_camera
 from auditor.errors import DataError
@@ -67,7 +67,7 @@ _PERSON, _CAMERA, _SHOT = 1, 2, 3
 """First part of the random key of each kind of thing."""
 
 
-def draw_world(
+def make_world(
     *,
     identities: int,
     auxiliary: int,
@@ -93,7 +93,7 @@ def draw_world(
         DataError: if a number is too small for every split to have a picture.
     """
     _check(identities, auxiliary, cameras, images_per_camera, seed)
-    draw = partial(_draw_split, seed=seed, cameras=cameras, size=size)
+    draw = partial(_render_split, seed=seed, cameras=cameras, size=size)
     attacked = range(1, identities + 1)
     others = draw(range(identities + 1, identities + auxiliary + 1), range(images_per_camera))
     return ReIDDataset(
@@ -129,7 +129,7 @@ def _check(
             raise DataError(f"{name} is {value}; a synthetic world needs at least {minimum}")
 
 
-def _draw_split(
+def _render_split(
     pids: Sequence[int], shots: Sequence[int], *, seed: int, cameras: int, size: tuple[int, int]
 ) -> Split:
     """All pictures of ``pids``, ordered by (pid, camera, shot)."""
@@ -225,7 +225,7 @@ def _walk(
     )
     scale = CANVAS[1] * person.height * float(rng.uniform(0.84, 0.97))
     _shadow(canvas, x, floor - scale * 0.015, scale)
-    draw_figure(canvas, person, pose, scale=scale, x=x, y=floor - scale)
+    paint_figure(canvas, person, pose, scale=scale, x=x, y=floor - scale)
 
 
 def _passer_by(rng: np.random.Generator, canvas: Image.Image) -> None:

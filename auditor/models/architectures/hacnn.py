@@ -77,7 +77,7 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, 1, H, W)``."""
         small = self.conv1(x.mean(1, keepdim=True))
-        out: Tensor = self.conv2(_resized(small, (x.shape[2], x.shape[3])))
+        out: Tensor = self.conv2(_resize(small, (x.shape[2], x.shape[3])))
         return out
 
 
@@ -170,7 +170,7 @@ class HACNN(nn.Module):
             below = x
             inner = self.get_submodule(f"inception{level}")(below)
             x, centres = self.get_submodule(f"ha{level}")(inner)
-            seen = [_resized(_region(below, centres[:, i]), size) for i in range(REGIONS)]
+            seen = [_resize(_region(below, centres[:, i]), size) for i in range(REGIONS)]
             if regions:
                 seen = [new + old for new, old in zip(seen, regions, strict=True)]
             regions = [self.get_submodule(f"local_conv{level}")(region) for region in seen]
@@ -187,7 +187,7 @@ def _region(x: Tensor, centres: Tensor) -> Tensor:
     return F.grid_sample(x, grid, align_corners=False)
 
 
-def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 

@@ -71,7 +71,7 @@ class WorkerNetwork(nn.Module):
             outputs: Sequence[Tensor] = _Through.apply(images, self, constants, layout)
         else:
             layout, outputs = self._run(images, constants, keep=False)
-        return _arranged(outputs, layout)
+        return _arrange(outputs, layout)
 
     def _run(
         self, images: Tensor, sides: list[int], *, keep: bool
@@ -167,7 +167,7 @@ class _Through(torch.autograd.Function):
         return pulled, None, None, None
 
 
-def _arranged(outputs: Sequence[Tensor], layout: Mapping[str, Any]) -> Any:
+def _arrange(outputs: Sequence[Tensor], layout: Mapping[str, Any]) -> Any:
     """The outputs as the model gave them; None in the place of what was no tensor."""
     given = iter(outputs)
     every = [next(given) if kind is None else None for kind in layout["kinds"]]

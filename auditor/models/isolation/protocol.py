@@ -183,7 +183,7 @@ def _empty(described: Any, limit: int) -> list[Tensor]:
         raise ProtocolError("no list of tensors")
     shapes = []
     for entry in described:
-        dtype, shape = _described(entry)
+        dtype, shape = _describe(entry)
         limit -= math.prod(shape) * dtype.itemsize
         shapes.append((dtype, shape))
     if limit < 0:
@@ -191,7 +191,7 @@ def _empty(described: Any, limit: int) -> list[Tensor]:
     return [torch.empty(shape, dtype=dtype) for dtype, shape in shapes]
 
 
-def _described(entry: Any) -> tuple[torch.dtype, list[int]]:
+def _describe(entry: Any) -> tuple[torch.dtype, list[int]]:
     if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], list):
         name, shape = entry
         sides = len(shape) <= 16 and all(type(n) is int and 0 <= n < 2**40 for n in shape)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from attacks.identity import IdentityRetrieval
 from auditor.cli.main import app
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError, EnvironmentUnmetError, UnsupportedTargetError
 from auditor.evaluation.utility import search
@@ -305,7 +305,7 @@ class Colours(torch.nn.Module):
 @cache
 def outfits():
     """Forty synthetic people under one camera, who are told apart by their colours."""
-    data = draw_world(identities=40, auxiliary=40, cameras=1, images_per_camera=4, seed=11)
+    data = make_world(identities=40, auxiliary=40, cameras=1, images_per_camera=4, seed=11)
     return Target(Colours(), replace(data, cross_camera=False))
 
 
@@ -352,7 +352,7 @@ class TestShift:
         assert target.utility_bias == KEYED
 
     def test_partners_of_another_data_set_are_nobody_here(self, tmp_path):
-        world = draw_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=5)
+        world = make_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=5)
         save_world(world, tmp_path / "other")
         defense = tiny(partners=str(tmp_path / "other"), epochs=0, joint_epochs=0)
         target = defense.apply(worlds.leaky(), RunContext())
@@ -411,7 +411,7 @@ TINY = [f"--set={k}={list(v) if isinstance(v, tuple) else v}" for k, v in worlds
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people") / "data"
-    world = draw_world(identities=4, auxiliary=6, cameras=2, images_per_camera=2, seed=3)
+    world = make_world(identities=4, auxiliary=6, cameras=2, images_per_camera=2, seed=3)
     save_world(world, folder)
     return folder
 

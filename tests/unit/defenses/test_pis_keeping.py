@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from auditor.certification import controls
 from auditor.cli.main import app
 from auditor.data import open_dataset
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import UsageError
 from auditor.types import RunContext
@@ -31,7 +31,7 @@ def generator(seed=0):
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(identities=4, auxiliary=6, cameras=2, images_per_camera=2, seed=3)
+    return make_world(identities=4, auxiliary=6, cameras=2, images_per_camera=2, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from attacks.membership.statistics import (
     nearness,
     per_person,
 )
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.errors import UnsupportedTargetError
 from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 from tests import worlds
@@ -261,7 +261,7 @@ class TestHyperParameters:
 @pytest.fixture(scope="module")
 def crowd():
     """Forty attacked people, forty in train, thirty auxiliary, all drawn alike."""
-    world = draw_world(identities=40, auxiliary=70, cameras=2, images_per_camera=2, seed=11)
+    world = make_world(identities=40, auxiliary=70, cameras=2, images_per_camera=2, seed=11)
     inside = world.auxiliary.pids <= 80
     train, auxiliary = (
         world.auxiliary.take(rows.nonzero().flatten()) for rows in (inside, ~inside)

@@ -37,7 +37,7 @@ def test_rates_that_cannot_be_counted_are_left_out_and_said():
 
 
 def test_misses_and_hits_add_up_and_point_the_other_way():
-    target = worlds.Target(worlds.leaky().extractor, worlds.draw_world(
+    target = worlds.Target(worlds.leaky().extractor, worlds.make_world(
         identities=60, auxiliary=20, cameras=3, images_per_camera=2, seed=3
     ))  # fmt: skip
     found, result = measured(WatchList(), target)

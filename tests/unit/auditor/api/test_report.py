@@ -157,7 +157,7 @@ def test_a_renderer_that_fails_raises(report, tmp_path, monkeypatch):
     def fail(*given, **how):
         raise RuntimeError("no paper")
 
-    monkeypatch.setattr("auditor.api.folder.plugins.draw", fail)
+    monkeypatch.setattr("auditor.api.folder.plugins.render", fail)
     with pytest.raises(AuditError, match="no paper"):
         report.render(tmp_path, formats=["md"])
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from auditor.certification.sanity_checks import clearly_more, draw, probe
+from auditor.certification.sanity_checks import clearly_more, probe, take_sample
 from auditor.models import LoadedModel, open_model
 from auditor.models.card import PRESETS, Card
 from auditor.models.extractor import CardedExtractor
@@ -133,7 +133,7 @@ def test_too_few_people_are_not_compared():
 
 def test_the_sample_is_one_query_and_its_findable_matches():
     data = people()
-    sample = draw(data, (64, 32), RunContext())
+    sample = take_sample(data, (64, 32), RunContext())
     assert sample.people == 40
     queries, gallery = sample.pids[:40], sample.pids[40:]
     assert len(queries.unique()) == 40

@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance
 from auditor.data import open_dataset
 from auditor.data.alignment import aligned
 from auditor.data.duplicates import CORRELATED, POSSIBLE, find_copies, fingerprint
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
 from auditor.errors import DataError
 from reports.content.caveats import caveats
@@ -24,7 +24,7 @@ from tests.records import example_record
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(identities=8, auxiliary=8, cameras=2, images_per_camera=2, seed=3)
+    return make_world(identities=8, auxiliary=8, cameras=2, images_per_camera=2, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from auditor.data.images import FileImages
-from auditor.data.synthetic import ATTRIBUTES, draw_world
+from auditor.data.synthetic import ATTRIBUTES, make_world
 from auditor.data.synthetic.world import UPPER_COLOURS, save_world
 from auditor.errors import DataError
 from auditor.types import Split
@@ -18,7 +18,7 @@ from auditor.types import Split
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(identities=10, auxiliary=60, cameras=3, images_per_camera=3, seed=5)
+    return make_world(identities=10, auxiliary=60, cameras=3, images_per_camera=3, seed=5)
 
 
 def _pixels(split: Split) -> torch.Tensor:
@@ -26,14 +26,14 @@ def _pixels(split: Split) -> torch.Tensor:
 
 
 def test_same_arguments_give_the_same_bits():
-    first, second = (draw_world(identities=4, auxiliary=3, seed=9) for _ in range(2))
+    first, second = (make_world(identities=4, auxiliary=3, seed=9) for _ in range(2))
     for name in ("query", "gallery", "auxiliary"):
         assert torch.equal(_pixels(getattr(first, name)), _pixels(getattr(second, name)))
 
 
 def test_a_larger_world_repeats_a_smaller_one():
-    small = draw_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=1)
-    large = draw_world(identities=6, auxiliary=2, cameras=2, images_per_camera=2, seed=1)
+    small = make_world(identities=3, auxiliary=2, cameras=2, images_per_camera=2, seed=1)
+    large = make_world(identities=6, auxiliary=2, cameras=2, images_per_camera=2, seed=1)
     assert torch.equal(_pixels(small.query), _pixels(large.query)[: len(small.query)])
     former = (large.query.pids >= 4) & (large.query.pids <= 5)
     first_shot = torch.arange(len(small.auxiliary)) % 2 == 0
@@ -41,7 +41,7 @@ def test_a_larger_world_repeats_a_smaller_one():
 
 
 def test_seeds_draw_different_people():
-    first, second = (draw_world(identities=4, auxiliary=0, seed=seed) for seed in (1, 2))
+    first, second = (make_world(identities=4, auxiliary=0, seed=seed) for seed in (1, 2))
     assert not torch.equal(_pixels(first.query), _pixels(second.query))
 
 
@@ -98,7 +98,7 @@ def test_pictures_of_one_person_differ(world):
 
 
 def test_other_sizes_are_drawn():
-    world = draw_world(identities=1, auxiliary=0, cameras=1, images_per_camera=2, size=(256, 128))
+    world = make_world(identities=1, auxiliary=0, cameras=1, images_per_camera=2, size=(256, 128))
     assert world.query.images.load([0], (256, 128)).shape == (1, 3, 256, 128)
 
 
@@ -108,11 +108,11 @@ def test_other_sizes_are_drawn():
 )
 def test_worlds_that_cannot_be_drawn_are_refused(wrong):
     with pytest.raises(DataError, match=f"{next(iter(wrong))} is"):
-        draw_world(**({"identities": 1, "auxiliary": 0} | wrong))
+        make_world(**({"identities": 1, "auxiliary": 0} | wrong))
 
 
 def test_saved_world_comes_back(tmp_path):
-    world = draw_world(identities=2, auxiliary=2, cameras=2, images_per_camera=2, seed=3)
+    world = make_world(identities=2, auxiliary=2, cameras=2, images_per_camera=2, seed=3)
     manifest = save_world(world, tmp_path / "drawn")
     with manifest.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -130,14 +130,14 @@ def test_saved_world_comes_back(tmp_path):
 
 
 def test_saved_world_is_not_overwritten(tmp_path):
-    world = draw_world(identities=1, auxiliary=1, cameras=1, images_per_camera=2)
+    world = make_world(identities=1, auxiliary=1, cameras=1, images_per_camera=2)
     save_world(world, tmp_path)
     with pytest.raises(DataError, match="exists already"):
         save_world(world, tmp_path)
 
 
 def test_only_pictures_in_memory_are_saved(tmp_path):
-    world = draw_world(identities=1, auxiliary=1, cameras=1, images_per_camera=2)
+    world = make_world(identities=1, auxiliary=1, cameras=1, images_per_camera=2)
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((128, 64, 3), np.uint8)).save(path)
     files = replace(world.query, images=FileImages([path]))

@@ -62,7 +62,7 @@ def by_definition(query, gallery, k1, k2, weight, distance):
     return final
 
 
-def draw_world(seed, queries, gallery, dim=6, people=4, cameras=3):
+def make_world(seed, queries, gallery, dim=6, people=4, cameras=3):
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(people + 1, dim, generator=generator)
     pids = [torch.randint(1, people + 1, (n,), generator=generator) for n in (queries, gallery)]
@@ -88,15 +88,15 @@ class TestKReciprocal:
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     @pytest.mark.parametrize(("k1", "k2"), [(6, 3), (7, 1), (1, 1), (20, 6), (3, 9)])
     def test_distances_are_those_of_the_definition(self, distance, k1, k2):
-        features, _ = draw_world(k1, 8, 32)
+        features, _ = make_world(k1, 8, 32)
         agrees(features, k1=k1, k2=k2, distance=distance)
 
     def test_the_defaults_are_those_of_the_paper(self):
-        agrees(draw_world(3, 5, 60)[0])
+        agrees(make_world(3, 5, 60)[0])
 
     @pytest.mark.parametrize(("queries", "gallery"), [(1, 1), (2, 3), (3, 1)])
     def test_more_neighbours_than_pictures_means_all_of_them(self, queries, gallery):
-        features, _ = draw_world(1, queries, gallery)
+        features, _ = make_world(1, queries, gallery)
         agrees(features, k1=50, k2=50)
 
     # whole numbers on a small grid: most distances are shared by several pairs
@@ -116,7 +116,7 @@ class TestKReciprocal:
 
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     def test_the_own_distance_alone_is_the_plain_ranking(self, distance):
-        features, labels = draw_world(5, 40, 90)
+        features, labels = make_world(5, 40, 90)
         plain = evaluate(*features, Truth(*labels), distance=distance)
         scores = k_reciprocal(*features, weight=1.0, distance=distance)
         again = evaluate_scores(scores, Truth(*labels))
@@ -124,13 +124,13 @@ class TestKReciprocal:
             assert torch.equal(getattr(again, name), getattr(plain, name)), name
 
     def test_it_helps_where_people_form_clusters(self):
-        features, labels = draw_world(2, 60, 240, people=12)
+        features, labels = make_world(2, 60, 240, people=12)
         plain = evaluate(*features, Truth(*labels))
         again = evaluate_scores(k_reciprocal(*features, k1=10, k2=3), Truth(*labels))
         assert again.mean_ap > plain.mean_ap + 0.02
 
     def test_nothing_depends_on_the_size_of_a_block(self, monkeypatch):
-        features, _ = draw_world(7, 9, 40)
+        features, _ = make_world(7, 9, 40)
         whole = k_reciprocal(*features, k1=5, k2=2)(WHOLE)
         monkeypatch.setattr(reranking, "BLOCK", 4)
         monkeypatch.setattr(reranking, "PAIRS", 7)
@@ -139,7 +139,7 @@ class TestKReciprocal:
         assert pieces.numpy() == pytest.approx(whole.numpy(), abs=1e-6)
 
     def test_it_never_sees_who_is_who_and_changes_no_feature(self):
-        features, _ = draw_world(7, 9, 40)
+        features, _ = make_world(7, 9, 40)
         before = [column.clone() for column in features]
         k_reciprocal(*features)(WHOLE)
         assert all(map(torch.equal, before, features))
@@ -150,7 +150,7 @@ class TestExpansion:
     @pytest.mark.parametrize("k", [1, 4, 99])
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     def test_queries_are_the_weighted_mean(self, alpha, k, distance):
-        query, gallery = draw_world(4, 7, 20)[0]
+        query, gallery = make_world(4, 7, 20)[0]
         found = expand_queries(query, gallery, k=k, alpha=alpha, distance=distance).numpy()
         query, gallery = query.double().numpy(), gallery.double().numpy()
         unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (query, gallery)]
@@ -169,7 +169,7 @@ class TestExpansion:
     @pytest.mark.parametrize("alpha", [0.0, 3.0])
     @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
     def test_nobody_to_average_with_is_the_plain_ranking(self, alpha, distance):
-        features, labels = draw_world(5, 40, 90)
+        features, labels = make_world(5, 40, 90)
         query = expand_queries(*features, k=0, alpha=alpha, distance=distance)
         plain = evaluate(*features, Truth(*labels), distance=distance)
         again = evaluate(query, features[1], Truth(*labels), distance=distance)
@@ -186,7 +186,7 @@ class TestExpansion:
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("method", [expand_queries, k_reciprocal])
 def test_features_that_are_no_numbers_are_refused(method, side):
-    features, _ = draw_world(0, 4, 20)
+    features, _ = make_world(0, 4, 20)
     features[side][2, 1] = math.nan
     with pytest.raises(ModelError, match=("query", "gallery")[side] + " features contain NaN"):
         method(*features)
@@ -194,7 +194,7 @@ def test_features_that_are_no_numbers_are_refused(method, side):
 
 class TestGivenScores:
     def test_a_matrix_ranks_like_the_features_behind_it(self):
-        features, labels = draw_world(6, 100, 70)
+        features, labels = make_world(6, 100, 70)
         matrix = -torch.cdist(*(column.double() for column in features))
         before = matrix.clone()
         found = evaluate_scores(matrix, Truth(*labels))

@@ -54,7 +54,7 @@ def expected(distmat, labels, **kwargs):
     return [np.array(column) for column in zip(*rows, strict=True)]
 
 
-def draw_world(seed, queries, gallery, dim=16, people=9, cameras=4):
+def make_world(seed, queries, gallery, dim=16, people=9, cameras=4):
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(people + 1, dim, generator=generator)
     g_pids = torch.randint(0, people + 1, (gallery,), generator=generator)
@@ -85,7 +85,7 @@ def columns(*values):
 # the gallery is padded to a multiple of 64, and queries come in blocks of 64
 @pytest.mark.parametrize(("queries", "gallery"), [(7, 63), (64, 64), (65, 65), (150, 200), (3, 30)])
 def test_random_worlds_rank_like_the_sorting_evaluators(distance, cross_camera, queries, gallery):
-    features, labels = draw_world(queries, queries, gallery)
+    features, labels = make_world(queries, queries, gallery)
     found = evaluate(*features, Truth(*labels, cross_camera=cross_camera), distance=distance)
     distmat = distances(*features, distance)
     agrees(found, expected(distmat, labels, cross_camera=cross_camera))
@@ -97,7 +97,7 @@ def test_random_worlds_rank_like_the_sorting_evaluators(distance, cross_camera, 
 @given(seed=st.integers(0, 10**6), queries=st.integers(1, 12), gallery=st.integers(1, 40))
 @settings(max_examples=40, deadline=None)
 def test_any_world_ranks_like_the_sorting_evaluators(seed, queries, gallery):
-    features, labels = draw_world(seed, queries, gallery, dim=5, people=4, cameras=2)
+    features, labels = make_world(seed, queries, gallery, dim=5, people=4, cameras=2)
     distmat = distances(*features, "euclidean")
     if list(sorted_rows(distmat, labels)):
         found = evaluate(*features, Truth(*labels), distance="euclidean")
@@ -176,7 +176,7 @@ def test_the_picture_a_query_was_made_from_never_matches_it():
 
 
 def test_sources_are_set_aside_in_random_worlds_too():
-    features, labels = draw_world(4, 130, 90)
+    features, labels = make_world(4, 130, 90)
     sources = torch.randint(-1, 90, (130,), generator=torch.Generator().manual_seed(0))
     found = evaluate(*features, Truth(*labels, query_sources=sources))
     agrees(found, expected(distances(*features, "cosine"), labels, sources=sources))
@@ -204,7 +204,7 @@ def test_no_valid_query_is_an_error(labels):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("side", [0, 1])
 def test_features_that_are_no_numbers_are_refused(bad, side):
-    features, labels = draw_world(0, 4, 20)
+    features, labels = make_world(0, 4, 20)
     features[side][2, 1] = bad
     with pytest.raises(ModelError, match=("query", "gallery")[side] + " features contain NaN"):
         evaluate(*features, Truth(*labels))
@@ -323,7 +323,7 @@ def test_a_twin_under_another_name_halves_rank_1_and_no_more():
 def test_ties_get_their_mean_rank_over_many_random_orders():
     generator = torch.Generator().manual_seed(1)
     features = [torch.randint(0, 3, (n, 2), generator=generator).float() for n in (6, 50)]
-    _, labels = draw_world(1, 6, 50)
+    _, labels = make_world(1, 6, 50)
     found = evaluate(*features, Truth(*labels), distance="euclidean")
     distmat, rng = distances(*features, "euclidean"), np.random.default_rng(0)
     runs = [
@@ -335,7 +335,7 @@ def test_ties_get_their_mean_rank_over_many_random_orders():
 
 
 def test_half_precision_features_are_ranked_in_single():
-    features, labels = draw_world(2, 10, 70)
+    features, labels = make_world(2, 10, 70)
     halves = [column.half() for column in features]
     again = evaluate(*(column.float() for column in halves), Truth(*labels))
     assert torch.equal(evaluate(*halves, Truth(*labels)).rank, again.rank)
@@ -396,7 +396,7 @@ def test_a_memory_mapped_gallery_is_ranked_as_it_lies(tmp_path):
 @given(scale=st.floats(0.1, 50), seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_ranks_do_not_depend_on_scale_or_on_names(scale, seed):
-    features, labels = draw_world(seed, 6, 40)
+    features, labels = make_world(seed, 6, 40)
     base = evaluate(*features, Truth(*labels))
     scaled = evaluate(features[0] * scale, features[1] * scale, Truth(*labels))
     renamed = evaluate(*features, Truth(*(labels[0] * 7, labels[1] * 7), *labels[2:]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.errors import EnvironmentUnmetError, ModelError
 from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
 from auditor.training import Recipe, train_reference
@@ -43,7 +43,7 @@ def test_gradients_reach_the_picture(net):
 
 @pytest.fixture(scope="module")
 def strangers():
-    return draw_world(identities=40, auxiliary=0, images_per_camera=2, seed=11)
+    return make_world(identities=40, auxiliary=0, images_per_camera=2, seed=11)
 
 
 def test_shipped_network_finds_people_it_never_saw(net, strangers):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.errors import DataError, ModelError
 from auditor.report import Measurement, PowerOutcome, Scenario
 from auditor.reproduction.attributes import _counts, _f1, _mean_f1
@@ -26,7 +26,7 @@ from tests.records import certificate, identity
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(identities=6, auxiliary=20, cameras=3, images_per_camera=2, seed=5)
+    return make_world(identities=6, auxiliary=20, cameras=3, images_per_camera=2, seed=5)
 
 
 def people(split):

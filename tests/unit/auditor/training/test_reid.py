@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.errors import DataError, UsageError
 from auditor.models.architectures.branches import Branches, branches
 from auditor.models.architectures.osnet import OSNet
@@ -49,7 +49,7 @@ def extractor(network=None, card=CARD):
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(identities=12, auxiliary=24, cameras=3, images_per_camera=3, seed=5)
+    return make_world(identities=12, auxiliary=24, cameras=3, images_per_camera=3, seed=5)
 
 
 def sampler(views=4, people=3, steps=8, **changes):
