@@ -1,7 +1,6 @@
 """Is the person I hold a picture of in there at all? Open-set search with a threshold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -20,6 +19,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, open_set
 from auditor.metrics.open_set import Searches, search_list
 from auditor.metrics.similarity import Scores, Truth
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
@@ -27,7 +27,7 @@ Scorer = Callable[[Tensor], Scores]
 """Features ``(Q, D)`` of the pictures held to the scores of every entry, a block at a time."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class WatchList:
     """Tells whether a person is in the gallery, and where, by a picture of them and a threshold.
 
@@ -81,7 +81,7 @@ class WatchList:
         return score_searches(lambda block: ratio[block], self.fpir, data)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class WatchListNormalised(WatchList):
     """Tells whether a person is in the gallery by a cosine compared with those of other people.
 
@@ -137,7 +137,7 @@ class WatchListNormalised(WatchList):
         return cosines.mean(1), cosines.std(1).clamp_min(1e-6)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class WatchListPlda(WatchList):
     """Tells whether a person is in the gallery by how people differ from one another.
 
