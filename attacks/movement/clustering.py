@@ -18,6 +18,7 @@ from attacks.protocol.publication import own_pictures, publish_own
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
+from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Split, Target
 
@@ -44,7 +45,7 @@ class Sightings:
         return Sightings(self.features[rows], self.pids[rows], self.camids[rows])
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class Movement:
     """Recovers people's paths over cameras by clustering a gallery without names.
 
@@ -129,7 +130,7 @@ class Movement:
         return (note, more) if left_out else (note,)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass
 class MovementPlda(Movement):
     """Recovers people's paths over cameras in the directions in which people differ.
 

@@ -127,8 +127,8 @@ def _paths(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
         hits,
         moving,
         chance=0.0,
-        note="one cluster holds an entry by every camera that saw the person, and more than half "
-        "of it is theirs",
+        note="one cluster contains an entry by every camera that saw the person, and more than "
+        "half of it is theirs",
     )
 
 

@@ -342,7 +342,7 @@ def test_half_precision_features_are_ranked_in_single():
 
 
 def test_nothing_depends_on_the_size_of_a_block(monkeypatch):
-    features, labels = draw_world(5, 30, 150)
+    features, labels = make_world(5, 30, 150)
     whole = evaluate(*features, Truth(*labels))
     monkeypatch.setattr(retrieval, "FEWEST", 7)
     monkeypatch.setattr(retrieval, "BLOCK_SCORES", 1)
@@ -366,7 +366,7 @@ def test_twins_tie_to_the_last_bit_wherever_they_stand(monkeypatch, distance):
 
 
 def test_one_matrix_gives_the_sorting_evaluators_figures_to_twelve_digits():
-    features, labels = draw_world(6, 150, 500, people=20)
+    features, labels = make_world(6, 150, 500, people=20)
     scores = features[0] @ features[1].T
     found = evaluate_scores(scores, Truth(*labels))
     _, rank, precision, penalty, _ = expected(-scores.numpy(), labels)
@@ -386,7 +386,7 @@ def test_a_person_with_many_pictures_is_ranked_in_little_memory():
 
 
 def test_a_memory_mapped_gallery_is_ranked_as_it_lies(tmp_path):
-    features, labels = draw_world(3, 10, 70)
+    features, labels = make_world(3, 10, 70)
     features[1].numpy().tofile(tmp_path / "gallery")
     mapped = torch.from_file(str(tmp_path / "gallery"), size=features[1].numel()).view(70, -1)
     again = evaluate(features[0], mapped, Truth(*labels))
