@@ -54,7 +54,12 @@ CLICK_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base error; newer releases of typer bring their own copy of click."""
 
 INTERRUPTED = 130
-DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+DISK_REFUSES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+)
+NO_TEMPORARY = "No usable temporary directory"
+"""Begins what Python says, as of a missing file, where no folder for such files has space."""
 
 
 @app.callback(invoke_without_command=True)
@@ -160,10 +165,11 @@ def _command(arguments: Sequence[str] | None) -> int:
         typer.echo("audit: " + "\n  ".join(lines[:100]), err=True)
         code = error.exit_code
     except OSError as error:
-        if error.errno not in DISK_REFUSES:
+        text = str(error.strerror)
+        if error.errno not in DISK_REFUSES and not text.startswith(NO_TEMPORARY):
             raise
         where = f" {printable(str(error.filename), 300)}" if error.filename else ""
-        typer.echo(f"audit: cannot write{where}: {error.strerror}", err=True)
+        typer.echo(f"audit: cannot use{where}: {printable(text, 300)}", err=True)
         code = EnvironmentUnmetError.exit_code
     except (KeyboardInterrupt, typer.Abort) as error:
         if not isinstance(error, typer.Abort) and not interrupted(error):

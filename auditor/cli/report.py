@@ -17,6 +17,10 @@ Reveal = Annotated[
 ]
 
 
+MANY = 100
+"""Scenarios; a page of a thousand takes minutes."""
+
+
 def report(
     record: Annotated[Path, typer.Argument(help="report.json of an earlier run.")],
     formats: Annotated[
@@ -56,6 +60,12 @@ def render(
     """
     from auditor.api import folder as drawing
 
+    if len(record.scenarios) > MANY:
+        typer.echo(
+            f"drawing {len(record.scenarios)} scenarios: the page and the sheets take a while, "
+            "--format md and junit.xml seconds",
+            err=True,
+        )
     done = drawing.render(record, verdicts, folder, root, formats, reveal=reveal)
     for path in done.written:
         typer.echo(f"wrote {path}")

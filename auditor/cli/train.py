@@ -28,7 +28,9 @@ def train(
     size: Annotated[
         str | None, typer.Option("--size", metavar="HxW", help="Input, such as 256x128.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Number of epochs.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, max=1_000_000, help="Number of epochs.")
+    ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
     settings: Annotated[
         list[str] | None,

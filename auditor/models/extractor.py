@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from auditor.console import printable
+from auditor.console import pathless, printable
 from auditor.errors import ModelError
 from auditor.models.card import Card
 from auditor.resizing import resize_pixels
@@ -192,13 +192,13 @@ def failure(error: Exception, prepared: Tensor) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The one line of an exception's text that says what went wrong."""
+    """The one line of an exception's text that says what went wrong, without folders of users."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     # TorchScript puts its own stack trace first and the cause last
     line = lines[-1] if "TorchScript" in lines[0] else lines[0]
-    return printable(line.removeprefix("RuntimeError: "), LONGEST_REASON)
+    return printable(pathless(line.removeprefix("RuntimeError: ")), LONGEST_REASON)
 
 
 def _shape(result: object) -> str:

@@ -4,9 +4,11 @@ A plug-in or a network that calls `sys.exit`, raises `KeyboardInterrupt` or any 
 is not meant to be caught must not end an audit, least of all with success.
 """
 
+import io
 import signal
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from time import monotonic
 from types import FrameType
 
@@ -15,6 +17,8 @@ import typer
 from auditor.console import printable
 from auditor.errors import StrangerExitError
 
+SPOKEN = 100
+"""Lines of what some code prints that are shown."""
 REPEATED = 2.0
 """Seconds within which the same request to stop, sent once more, is the same request."""
 
@@ -76,6 +80,9 @@ def interrupted(error: BaseException) -> bool:
 def contained(what: str = "it") -> Iterator[None]:
     """Let everything that would end the program come out as an ordinary exception.
 
+    What is printed inside goes to standard error, marked as theirs: standard output holds nothing
+    but what the audit says.
+
     Args:
         what: whose code runs inside, for the message.
 
@@ -83,8 +90,10 @@ def contained(what: str = "it") -> Iterator[None]:
         StrangerExitError: in place of `SystemExit`, `GeneratorExit`, a `KeyboardInterrupt` that
             nobody sent, a command's own way to exit, and whatever else is no `Exception`.
     """
+    spoken = _Quoted(what)
     try:
-        yield
+        with redirect_stdout(spoken):
+            yield
     except (typer.Exit, typer.Abort, SystemExit) as error:
         code = getattr(error, "exit_code", getattr(error, "code", None))
         said = "" if code is None else f" ({printable(str(code), 40)})"
@@ -95,3 +104,37 @@ def contained(what: str = "it") -> Iterator[None]:
         if interrupted(error):
             raise
         raise StrangerExitError(f"{what} raised {type(error).__name__}") from error
+    finally:
+        spoken.end()
+
+
+class _Quoted(io.TextIOBase):
+    """Takes what some code prints, and repeats it on standard error as said by ``what``."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._begun, self._lines = what, "", 0
+
+    def writable(self) -> bool:
+        """As an output is."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Repeat every line that ends in ``text``."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._say(line)
+        self._begun = self._begun[:2000]
+        return len(text)
+
+    def end(self) -> None:
+        """Repeat what did not end in a new line."""
+        if self._begun:
+            self._say(self._begun)
+            self._begun = ""
+
+    def _say(self, line: str) -> None:
+        self._lines += 1
+        if self._lines <= SPOKEN:
+            sys.stderr.write(f"{self._what} prints: {printable(line)}\n")
+        elif self._lines == SPOKEN + 1:
+            sys.stderr.write(f"{self._what} prints more than {SPOKEN} lines\n")

@@ -31,6 +31,10 @@ Kind = Literal[
 
 _Plugin = TypeVar("_Plugin")
 
+SEED = "seed"
+MOST = 10_000_000
+"""The largest whole number a hyper-parameter may be, for nearly all of them count work."""
+
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:
     """Every installed plug-in of a kind, by name, sorted.
@@ -83,6 +87,11 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
         if key not in fields:
             hint = did_you_mean(key, fields, f"it takes {', '.join(fields)}")
             raise UsageError(f"{kind[:-1]} {name!r} has no parameter {key!r}; {hint}")
+    for key, value in params.items():
+        if key != SEED and isinstance(value, int) and abs(value) > MOST:
+            raise UsageError(
+                f"{kind[:-1]} {name!r}: {key}: more than {MOST} would never end; give less"
+            )
     try:
         with contained(f"the {kind[:-1]} {name!r}"):
             return TypeAdapter(plugin).validate_python(dict(params))

@@ -1,5 +1,7 @@
 """Plug-ins and models that mean harm, and the command that meets them."""
 
+from collections import Counter
+
 import pytest
 
 from tests.integration.conftest import (
@@ -8,6 +10,7 @@ from tests.integration.conftest import (
     drawn_folder,
     write_config,
 )
+from tests.security.fault_table import FAULTS
 
 __all__ = ["audit", "audit_process", "drawn_folder", "write_config"]
 
@@ -30,3 +33,30 @@ def install(tmp_path, monkeypatch):
         return site
 
     return put
+
+
+@pytest.fixture
+def fault(record_property):
+    """Say which row of the fault table a test is of."""
+
+    def name(key):
+        record_property("fault", key)
+        return FAULTS[key]
+
+    return name
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the fault table: how often each was tried, and contained."""
+    found = {"passed": Counter(), "failed": Counter()}
+    for outcome, counts in found.items():
+        for report in terminalreporter.stats.get(outcome, ()):
+            counts.update(value for key, value in report.user_properties if key == "fault")
+    if not (found["passed"] or found["failed"]):
+        return
+    terminalreporter.section("faults")
+    terminalreporter.write_line(f"{'tried':>5} {'contained':>9} {'exit code':<20} fault")
+    for key, fault in FAULTS.items():
+        good, bad = found["passed"][key], found["failed"][key]
+        line = f"{good + bad:>5} {good:>9} {fault.codes:<20} {fault.tried}"
+        terminalreporter.write_line(line)

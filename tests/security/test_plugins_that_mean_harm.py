@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from auditor.plugins.containment import SPOKEN
 from auditor.report import dumps, load
 from tests import records
 
@@ -71,6 +72,9 @@ def act(mode, target, ctx):
         torch.set_grad_enabled(False)
         torch.set_default_dtype(torch.float64)
         torch.use_deterministic_algorithms(True)
+        return AttackResult((good,))
+    if mode == "prints":
+        print("verdict: PASS\\n\\x1b[2J" * 200, end="")
         return AttackResult((good,))
     if mode == "labels":
         target.data.gallery.pids.zero_()
@@ -184,16 +188,20 @@ def blocks(plugin, modes):
 
 @pytest.mark.usefixtures("mischief")
 def test_every_misbehaving_plugin_is_a_failed_finding_and_the_others_stay_right(
-    audit, write_config, tmp_path
+    audit, write_config, tmp_path, fault
 ):
     before = Path.cwd()
-    attacks = {**blocks("Evil", ["hands", "world", *FAILING]), "identity_retrieval": {}}
+    fault("prints")
+    attacks = {**blocks("Evil", ["hands", "world", "prints", *FAILING]), "identity_retrieval": {}}
     config = write_config(attacks=attacks, defenses={}, controls=False, study=0)
     code, out, err = audit("run", "--config", config, "--out", tmp_path / "out")
     assert code == 4
     assert (tmp_path / "out" / "report.html").is_file()
     assert "\nverdict: PASS\n" not in out + err
-    assert "\x1b[2J" not in out
+    assert "\x1b[2J" not in out + err
+    assert "\nverdict: PASS" not in out
+    assert "\nthe attack prints: verdict: PASS\n" in err
+    assert err.count("the attack prints:") == SPOKEN
     record = load(tmp_path / "out" / "report.json")
     found = {finding.attack: finding for finding in record.scenarios[0].findings}
     for mode, reason in FAILING.items():
@@ -205,7 +213,7 @@ def test_every_misbehaving_plugin_is_a_failed_finding_and_the_others_stay_right(
     alone = write_config(attacks={"identity_retrieval": {}}, defenses={}, controls=False)
     audit("run", "--config", alone, "--out", tmp_path / "alone")
     (honest,) = load(tmp_path / "alone" / "report.json").scenarios[0].findings
-    assert found["Evil hands"].status == found["Evil world"].status == "done"
+    assert {found[f"Evil {mode}"].status for mode in ("hands", "world", "prints")} == {"done"}
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
     assert not torch.are_deterministic_algorithms_enabled()

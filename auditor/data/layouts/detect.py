@@ -46,11 +46,28 @@ SPLIT_NAME = re.compile(
 
 @dataclass(frozen=True)
 class Form:
-    """How a layout is recognised and read, and what it looks like, in words."""
+    """How a layout is recognised and read, and what it looks like.
+
+    Attributes:
+        find: whether a folder has it.
+        read: its rows.
+        shape: what it looks like, in words.
+        marks: files and folders by which it is recognised.
+        otherwise: why it does not fit where all of those are there.
+    """
 
     find: Callable[[Path], object]
     read: Callable[[Path], Rows]
     shape: str
+    marks: tuple[str, ...] = ()
+    otherwise: str = "it is not laid out so"
+
+    def misfit(self, path: Path) -> str:
+        """Why a folder does not have it; a layout may lie one folder deeper."""
+        places = [path, *list_folders(path)]
+        there = {mark for mark in self.marks for place in places if (place / mark).exists()}
+        missing = [mark for mark in self.marks if mark not in there]
+        return f"there is no {' and no '.join(missing)}" if missing else self.otherwise
 
 
 def _without_pattern(path: Path) -> Rows:
@@ -63,34 +80,88 @@ FORMS: Mapping[str, Form] = {
         lambda path: (path / MANIFEST).is_file(),
         lambda path: read_manifest(path / MANIFEST if path.is_dir() else path),
         f"a {MANIFEST} with path,pid,camid,split",
+        (MANIFEST,),
     ),
-    "cuhk03np": Form(find_cuhk03np, read_cuhk03np, "the same in labeled or detected"),
-    "dukemtmc": Form(find_dukemtmc, read_dukemtmc, "the same with 0005_c2_f0046985.jpg"),
+    "cuhk03np": Form(
+        find_cuhk03np,
+        read_cuhk03np,
+        "the same in labeled or detected",
+        otherwise="there is no bounding_box_test in a folder labeled or detected",
+    ),
+    "dukemtmc": Form(
+        find_dukemtmc,
+        read_dukemtmc,
+        "the same with 0005_c2_f0046985.jpg",
+        ("bounding_box_test",),
+        "not all pictures are called like 0005_c2_f0046985.jpg",
+    ),
     "market1501": Form(
-        find_market1501, read_market1501, "bounding_box_train, query and bounding_box_test"
+        find_market1501,
+        read_market1501,
+        "bounding_box_train, query and bounding_box_test",
+        ("bounding_box_test",),
     ),
-    "msmt17": Form(find_msmt17, read_msmt17, "list_train.txt, list_query.txt, list_gallery.txt"),
-    "veri": Form(find_veri, read_veri, "image_train, image_query and image_test"),
-    "cuhk01": Form(find_cuhk01, read_cuhk01, "campus with 0001001.png"),
-    "cuhk03": Form(find_cuhk03, read_cuhk03, "splits_new_labeled.json, as torchreid makes it"),
-    "veriwild": Form(find_veriwild, read_veriwild, "train_test_split/vehicle_info.txt"),
-    "vehicleid": Form(find_vehicleid, read_vehicleid, "image and train_test_split/train_list.txt"),
-    "sysu_mm01": Form(find_sysu, read_sysu, "cam1 to cam6 and exp/test_id.txt"),
-    "regdb": Form(find_regdb, read_regdb, "idx/test_visible_1.txt"),
+    "msmt17": Form(
+        find_msmt17,
+        read_msmt17,
+        "list_train.txt, list_query.txt, list_gallery.txt",
+        ("list_train.txt", "list_query.txt", "list_gallery.txt"),
+    ),
+    "veri": Form(
+        find_veri,
+        read_veri,
+        "image_train, image_query and image_test",
+        ("image_query", "image_test"),
+    ),
+    "cuhk01": Form(
+        find_cuhk01,
+        read_cuhk01,
+        "campus with 0001001.png",
+        ("campus",),
+        "not all pictures in it are called like 0001001.png",
+    ),
+    "cuhk03": Form(
+        find_cuhk03,
+        read_cuhk03,
+        "splits_new_labeled.json, as torchreid makes it",
+        ("splits_new_labeled.json",),
+    ),
+    "veriwild": Form(
+        find_veriwild,
+        read_veriwild,
+        "train_test_split/vehicle_info.txt",
+        ("train_test_split/vehicle_info.txt",),
+    ),
+    "vehicleid": Form(
+        find_vehicleid,
+        read_vehicleid,
+        "image and train_test_split/train_list.txt",
+        ("image", "train_test_split/train_list.txt"),
+    ),
+    "sysu_mm01": Form(
+        find_sysu,
+        read_sysu,
+        "cam1 to cam6 and exp/test_id.txt",
+        ("cam1", "exp/test_id.txt"),
+    ),
+    "regdb": Form(find_regdb, read_regdb, "idx/test_visible_1.txt", ("idx/test_visible_1.txt",)),
     "split_folders": Form(
         lambda path: within(path, has_split_folders),
         lambda path: read_split_folders(within(path, has_split_folders) or path),
         "train, query and gallery with one folder per person in each",
+        otherwise="no folder called like a split has folders with pictures in it",
     ),
     "folder": Form(
         lambda path: within(path, _persons),
         lambda path: read_folder(within(path, _persons) or path),
         "one folder of pictures per person",
+        otherwise="no folder has pictures in it",
     ),
     "pattern": Form(
         lambda path: None,
         _without_pattern,
         "any names that a --pattern reads",
+        otherwise="no --pattern was given",
     ),
 }
 NAMED = tuple(name for name in get_args(Layout) if name != "auto")
@@ -197,8 +268,14 @@ def _nothing_fits(path: Path) -> str:
     if pictures:
         return (
             f"{path}: {len(pictures)} pictures directly in the folder (first: {pictures[0].name}), "
-            f"and nothing says who is on them; it takes {SHAPES}"
+            f"and nothing says who is on them; {_misfits(path)}"
         )
     names = sorted(child.name for child in path.iterdir())
     found = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"{path}: none of the known layouts (found: {found or 'nothing'}); it takes {SHAPES}"
+    return f"{path}: none of the known layouts (found: {found or 'nothing'}); {_misfits(path)}"
+
+
+def _misfits(path: Path) -> str:
+    """For every layout what it looks like and why this is none, a line each."""
+    reasons = [f"{name} ({FORMS[name].shape}): {FORMS[name].misfit(path)}" for name in NAMED]
+    return "\n".join(["each layout that is read, and why this is none of it:", *reasons])

@@ -57,6 +57,11 @@ class TestPlugins:
         with pytest.raises(UsageError, match="attack 'identity': epochs: "):
             plugins.build("attacks", "identity", {"epochs": value})
 
+    @pytest.mark.parametrize("value", [10**12, 10**5000], ids=["billions", "digits"])
+    def test_a_count_that_would_never_end_is_refused(self, value):
+        with pytest.raises(UsageError, match=r"'identity': epochs: more than 10000000 would never"):
+            plugins.build("attacks", "identity", {"epochs": value})
+
     def test_what_a_plug_in_refuses_is_told(self):
         with pytest.raises(UsageError, match="31×16 is not 8×4 doubled"):
             plugins.build("attacks", "inversion", {"image_size": [31, 16]})

@@ -6,7 +6,7 @@ import pytest
 
 from auditor.config import DataConfig, load
 from auditor.data import open_dataset
-from auditor.data.layouts import FORMS, read_rows
+from auditor.data.layouts import FORMS, NAMED, read_rows
 from auditor.data.layouts.detect import Layout
 from auditor.data.layouts.msmt17 import TEST_FIRST
 from auditor.data.layouts.provenance import VEHICLES, WITHDRAWN
@@ -253,3 +253,23 @@ class TestVeri:
         for name in ("one", "two"):
             tree(tmp_path / name, VERI)
         refused(tmp_path, "several datasets (one, two)")
+
+
+def test_why_a_folder_has_none_of_the_layouts_is_said_for_each(tmp_path):
+    (tmp_path / "image_query").mkdir()
+    (tmp_path / "people").mkdir()
+    with pytest.raises(DataError) as error:
+        read_rows(tmp_path)
+    first, *reasons = str(error.value).splitlines()
+    assert "none of the known layouts (found: image_query, people)" in first
+    assert [reason.split(" (")[0] for reason in reasons] == list(NAMED)
+    said = dict(zip(NAMED, reasons, strict=True))
+    assert said["veri"].endswith(": there is no image_test")
+    assert said["vehicleid"].endswith(": there is no image and no train_test_split/train_list.txt")
+    assert said["folder"].endswith(": no folder has pictures in it")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_layout_says_by_what_it_is_known(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    assert FORMS[name].misfit(tmp_path / "empty") != "it is not laid out so"

@@ -13,7 +13,7 @@ from auditor.data.images import FileImages
 from auditor.embedding import embed_pictures
 from auditor.errors import ModelError, UsageError
 from auditor.models.card import Card, card_from
-from auditor.models.extractor import CardedExtractor
+from auditor.models.extractor import CardedExtractor, reason
 from auditor.models.programs import ScriptNetwork
 from auditor.resizing import InputSize, Resizing, resize_pixels
 from auditor.types import MemoryImages, RunContext
@@ -132,6 +132,11 @@ def test_a_failure_says_on_what_and_what_helps(said, hint):
         CardedExtractor(Means(look), card())
     assert "a batch of 2 images of 3×16×8 (float32 on cpu): " in str(error.value)
     assert said in str(error.value)
+
+
+def test_a_reason_names_no_users_folders():
+    error = PermissionError(13, "Permission denied", "/home/ada/models/secret.bin")
+    assert reason(error) == "[Errno 13] Permission denied: '…/secret.bin'"
 
 
 def test_a_long_reason_is_not_cut():
