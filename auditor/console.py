@@ -30,13 +30,13 @@ def printable(text: str, longest: int = 1000) -> str:
 
 
 def trace(longest: int = 8000) -> str:
-    """The traceback of the exception at hand: its last lines, each of them `printable`."""
+    """Return the traceback of the exception at hand: its last lines, each of them `printable`."""
     lines = traceback.format_exc().splitlines()
     return "\n".join(printable(line) for line in lines)[-longest:]
 
 
 def pathless(text: str) -> str:
-    """``text`` without the folders of absolute paths, which name users and machines.
+    """Return ``text`` without the folders of absolute paths, which name users and machines.
 
     >>> pathless("cannot read '/home/ada/market/0007_c1.jpg'; --out=/srv/x see docs/a.md and 1/2")
     "cannot read '…/0007_c1.jpg'; --out=…/x see docs/a.md and 1/2"
@@ -178,7 +178,7 @@ class Quiet(Display):
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook that can show a progress bar."""
+    """Return whether this is a notebook that can show a progress bar."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if type(shell).__name__ != "ZMQInteractiveShell":
         return False

@@ -21,7 +21,7 @@ BATCH = 64
 
 
 def embed(extractor: FeatureExtractor, images: Tensor) -> Tensor:
-    """Features ``(B, D)`` float32 of images ``(B, 3, H, W)``, without a graph.
+    """Return features ``(B, D)`` float32 of images ``(B, 3, H, W)``, without a graph.
 
     Raises:
         ModelError: if the features have another shape or are not finite.
@@ -45,7 +45,7 @@ def embed(extractor: FeatureExtractor, images: Tensor) -> Tensor:
 def pullback(
     extractor: FeatureExtractor, images: Tensor
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Features and the map from a cotangent on them to a gradient on the images.
+    """Return features and the map from a cotangent on them to a gradient on the images.
 
     Args:
         extractor: a differentiable extractor.
@@ -85,18 +85,21 @@ class _Through(torch.autograd.Function):
 
 
 def embed_with_gradient(extractor: FeatureExtractor, images: Tensor) -> Tensor:
-    """Features ``(B, D)`` through which a loss reaches ``images``; see `pullback` for errors."""
+    """Return features ``(B, D)`` through which a loss reaches ``images``.
+
+    See `pullback` for errors.
+    """
     features: Tensor = _Through.apply(images, extractor)
     return features
 
 
 def differentiable(extractor: FeatureExtractor) -> bool:
-    """Whether the extractor offers gradients; an extractor that does not say, does."""
+    """Return whether the extractor offers gradients; an extractor that does not say, does."""
     return bool(getattr(extractor, "differentiable", True))
 
 
 def embed_pictures(extractor: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
-    """Features ``(M, D)`` on the CPU of pictures ``(M, 3, H, W)`` of any size."""
+    """Return features ``(M, D)`` on the CPU of pictures ``(M, 3, H, W)`` of any size."""
     resized = resize_pixels(images, extractor.input_size).clamp(0, 1)
     return torch.cat([embed(extractor, part.to(ctx.device)).cpu() for part in resized.split(BATCH)])
 
@@ -149,13 +152,13 @@ def released_split(
 
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
-    """The gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
+    """Return gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
     with contained("the release"):
         return ctx.cache.stored_gallery(target, lambda: _store(target, ctx))
 
 
 def _store(target: Target, ctx: RunContext) -> Tensor:
-    """The rows that a deployment wrote, where it did, or else one release."""
+    """Return the rows that a deployment wrote, where it did, or else one release."""
     gallery, written = target.data.gallery, written_rows(target.release)
     if written is None:
         return released_split(target, gallery, ctx, ctx.generator("release"))

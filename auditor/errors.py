@@ -80,7 +80,7 @@ class VerdictError(AuditError):
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The way out of a mistyped name: the nearest known one, or else ``otherwise``.
+    """Return the way out of a mistyped name: the nearest known one, or else ``otherwise``.
 
     >>> did_you_mean("identiy", ["identity", "attribute"], "there are two")
     "did you mean 'identity'?"

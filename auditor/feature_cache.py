@@ -31,24 +31,24 @@ class FeatureCache:
         return _once(self._features, (extractor, split), compute)
 
     def records(self, extractor: object, split: object, compute: Callable[[], Tensor]) -> Tensor:
-        """The name ``(N, 32)`` of each row of ``split`` seen through ``extractor``."""
+        """Return the name ``(N, 32)`` of each row of ``split`` seen through ``extractor``."""
         return _once(self._records, (extractor, split), compute)
 
     def stored_gallery(self, target: object, compute: Callable[[], Tensor]) -> Tensor:
-        """The gallery ``(N, D)`` of ``target`` after its one release."""
+        """Return the gallery ``(N, D)`` of ``target`` after its one release."""
         return _once(self._stored, (target,), compute)
 
     def publication(
         self, target: object, split: object, name: str, publish: Callable[[], Published]
     ) -> Published:
-        """``split`` as ``target`` publishes it under the key called ``name``."""
+        """Return ``split`` as ``target`` publishes it under the key called ``name``."""
         key = (target, split, name)
         if key not in self._publications:
             self._publications[key] = publish()
         return cast(Published, self._publications[key])
 
     def knows(self, extractor: object, split: object) -> bool:
-        """Whether the features of ``split`` need not be computed."""
+        """Return whether the features of ``split`` need not be computed."""
         return (extractor, split) in self._features
 
     def add_features(self, extractor: object, split: object, rows: Tensor) -> None:
@@ -77,7 +77,7 @@ class FeatureCache:
                 del kept[key]
 
     def branch(self) -> "FeatureCache":
-        """A cache that knows what this one knows, and keeps to itself what it computes.
+        """Return a cache that knows what this one knows, and keeps to itself what it computes.
 
         Publications, which are made of the same pictures whoever asks, both have in common.
         """
@@ -90,11 +90,11 @@ class FeatureCache:
         return own
 
     def __repr__(self) -> str:
-        """``FeatureCache(3 kept)``."""
+        """Return ``FeatureCache(3 kept)``."""
         return f"FeatureCache({len(self)} kept)"
 
     def __len__(self) -> int:
-        """How many things are kept."""
+        """Return how many things are kept."""
         tensors = len(self._features) + len(self._records) + len(self._stored)
         return tensors + len(self._publications)
 

@@ -23,7 +23,7 @@ computes wherever they are.
 
 
 def as_is(features: Tensor, generator: torch.Generator) -> Tensor:
-    """The release of an undefended gallery."""
+    """Return the release of an undefended gallery."""
     return features
 
 
@@ -36,7 +36,10 @@ class ByRecord(Protocol):
         ...
 
     def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
-        """The same of ``records (N, 32)`` (`auditor.data.records`); equal ones are one record."""
+        """Return same of ``records (N, 32)`` (`auditor.data.records`).
+
+        Equal ones are one record.
+        """
         ...
 
 
@@ -72,7 +75,7 @@ class Composed:
 
 
 def follows(release: Release, first: Release) -> bool:
-    """Whether ``release`` is ``first``, or works on its rows alone."""
+    """Return whether ``release`` is ``first``, or works on its rows alone."""
     if release is first:
         return True
     if isinstance(release, Checked | Written):
@@ -98,7 +101,7 @@ class Written:
 
 
 def draw_release(release: Release, features: Tensor, generator: torch.Generator) -> Tensor:
-    """A fresh draw of ``release`` for ``features (N, D)``, on their device.
+    """Return a fresh draw of ``release`` for ``features (N, D)``, on their device.
 
     A release that computes there is given them as they are, and so is one that stores them as they
     are; for any other one they make a detour through the CPU.
@@ -109,7 +112,7 @@ def draw_release(release: Release, features: Tensor, generator: torch.Generator)
 
 
 def computes_anywhere(release: Release) -> bool:
-    """Whether ``release`` takes features on any device."""
+    """Return whether ``release`` takes features on any device."""
     if isinstance(release, Composed):
         return computes_anywhere(release.first) and computes_anywhere(release.then)
     if isinstance(release, Checked | Written):
@@ -118,7 +121,7 @@ def computes_anywhere(release: Release) -> bool:
 
 
 def by_record(release: Release) -> bool:
-    """Whether anything in ``release`` asks which record a row is."""
+    """Return whether anything in ``release`` asks which record a row is."""
     if isinstance(release, Checked):
         return by_record(release.release)
     if isinstance(release, Composed):
@@ -131,7 +134,7 @@ def by_record(release: Release) -> bool:
 def release_records(
     release: Release, features: Tensor, generator: torch.Generator, records: Tensor
 ) -> Tensor:
-    """What ``release`` gives for ``features (N, D)`` of known ``records (N, 32)``."""
+    """Return what ``release`` gives for ``features (N, D)`` of known ``records (N, 32)``."""
     if isinstance(release, Checked):
         released = release_records(release.release, features, generator, records)
         return stored_rows(released, features)
@@ -153,12 +156,12 @@ def written_rows(release: Release) -> Tensor | None:
 
 
 def checked(release: Release) -> Release:
-    """The same release, looked at once."""
+    """Return the same release, looked at once."""
     return release if release is as_is or isinstance(release, Checked) else Checked(release)
 
 
 def stored_rows(released: Tensor, features: Tensor) -> Tensor:
-    """What a release gave for ``features (N, D)``, if it can be stored and searched.
+    """Return what a release gave for ``features (N, D)``, if it can be stored and searched.
 
     Raises:
         ModelError: if it cannot.
@@ -180,7 +183,7 @@ def stored_rows(released: Tensor, features: Tensor) -> Tensor:
 
 
 def shared_rows(stored: Tensor, pids: Tensor) -> int:
-    """How many of ``stored (N, D)`` are equal, to the last bit, to a row of another person.
+    """Return how many of ``stored (N, D)`` are equal, to the last bit, to a row of another person.
 
     >>> rows = torch.tensor([[1.0], [1.0], [2.0], [2.0]])
     >>> shared_rows(rows, torch.tensor([1, 2, 3, 3]))

@@ -44,7 +44,7 @@ class InputSize(tuple[int, int]):
     resizing: Resizing
 
     def __new__(cls, height: int, width: int, resizing: Resizing = AS_REID) -> "InputSize":
-        """A pair with its resizing."""
+        """Return a pair with its resizing."""
         size = super().__new__(cls, (height, width))
         size.resizing = resizing
         return size
@@ -55,12 +55,12 @@ class InputSize(tuple[int, int]):
 
 
 def resizing_to(size: Sequence[int]) -> Resizing:
-    """How pictures get to ``size``; a plain pair says nothing of it."""
+    """Return how pictures get to ``size``; a plain pair says nothing of it."""
     return size.resizing if isinstance(size, InputSize) else AS_REID
 
 
 def resize_picture(picture: Image.Image, size: Sequence[int]) -> Image.Image:
-    """An RGB picture at (height, width) ``size``."""
+    """Return an RGB picture at (height, width) ``size``."""
     height, width = size
     how = resizing_to(size)
     if not how.letterbox:
@@ -87,7 +87,7 @@ def resize_pixels(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _fit(rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
-    """The largest size of the picture's proportions within ``height`` × ``width``."""
+    """Return the largest size of the picture's proportions within ``height`` × ``width``."""
     scale = min(height / rows, width / columns)
     return max(1, round(rows * scale)), max(1, round(columns * scale))
 

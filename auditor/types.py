@@ -47,7 +47,7 @@ class Images(Protocol):
     """Pictures that are decoded when asked for."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         ...
 
     def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
@@ -92,7 +92,7 @@ class Split:
         return len(self.images)
 
     def take(self, indices: Tensor) -> "Split":
-        """The rows ``indices`` ``(M,)`` of this split, still decoded on demand."""
+        """Return the rows ``indices`` ``(M,)`` of this split, still decoded on demand."""
         return Split(
             Selection(self.images, indices.tolist()),
             self.pids[indices],
@@ -256,7 +256,7 @@ SPLITS = ("train", "query", "gallery", "auxiliary")
 
 
 def _images(images: Any) -> Images:
-    """Pictures of an array, unless they are a source of pictures already."""
+    """Return pictures of an array, unless they are a source of pictures already."""
     if hasattr(images, "load"):
         return images  # type: ignore[no-any-return]
     try:
@@ -421,12 +421,12 @@ class RunContext:
     cache: FeatureCache = field(default_factory=FeatureCache)
 
     def seed_for(self, name: str) -> int:
-        """A seed that depends on (seed, name) alone, not on the order of calls."""
+        """Return a seed that depends on (seed, name) alone, not on the order of calls."""
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         return int.from_bytes(digest[:6], "big")
 
     def generator(self, name: str) -> torch.Generator:
-        """A CPU generator for ``name``; the same draw on every device."""
+        """Return a CPU generator for ``name``; the same draw on every device."""
         return torch.Generator().manual_seed(self.seed_for(name))
 
     @contextmanager
@@ -469,7 +469,7 @@ class Attack(Protocol):
     """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
-        """Attack from scratch.
+        """Return attack from scratch.
 
         Raises:
             UnsupportedTargetError: if the target gives this attack nothing to work on.
@@ -481,7 +481,7 @@ class Defense(Protocol):
     """A frozen keyword-only dataclass whose fields are hyper-parameters."""
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
-        """A new target; the given one stays as it is.
+        """Return a new target; the given one stays as it is.
 
         Raises:
             UnsupportedTargetError: if the defense cannot act on this target.
@@ -494,7 +494,7 @@ class Growing(Defense, Protocol):
     """A defense of stored rows whose gallery may grow afterwards, under the same key."""
 
     def grown(self, rows: int, images: int) -> Defense:
-        """The same defense, to be applied to further rows alone.
+        """Return the same defense, to be applied to further rows alone.
 
         Args:
             rows: of the gallery, the further ones included.

@@ -35,7 +35,7 @@ def table(reports: Iterable[AuditReport]) -> str:
 
 
 def first(figures: dict[str, Measurement], start: str) -> Measurement | None:
-    """The figure whose address is ``start``, or goes on with the name of the only judge."""
+    """Return the figure whose address is ``start``, or goes on with the name of the only judge."""
     return next((m for address, m in figures.items() if address.startswith(start)), None)
 
 

@@ -88,7 +88,7 @@ class Cell:
 
 
 def tolerated(draws: int) -> int:
-    """The most misses on one side that the promised level exceeds once in ten thousand cells."""
+    """Return most misses on one side that the promised level exceeds once in ten thousand cells."""
     return int(stats.binom.isf(1e-4, draws, ALPHA))
 
 
@@ -110,7 +110,7 @@ def sample(
 def pictures_of(
     rng: np.random.Generator, shape: tuple[int, ...], pictures: int
 ) -> NDArray[np.int64]:
-    """How many pictures each of ``shape`` people has."""
+    """Return how many pictures each of ``shape`` people has."""
     if pictures:
         return np.full(shape, pictures)
     return rng.choice(UNEQUAL, shape)
@@ -156,7 +156,7 @@ def rates(name: str, people: int, pictures: int, rate: float, kind: str, repetit
 
 
 def _missed(gains: Array, people: Array, unseen: Array) -> NDArray[np.bool_]:
-    """Whether the interval ends short of the truth: without searching for its end.
+    """Return whether the interval ends short of the truth: without searching for its end.
 
     The chance to exceed the truth is below the level exactly if the end is below the truth.
     """
@@ -179,7 +179,7 @@ Draw = Callable[[np.random.Generator], tuple[float, float, float]]
 def repeated(
     name: str, people: int, pictures: int, rate: float, kind: str, draw: Draw, repetitions: int
 ) -> Cell:
-    """A cell of an estimator that is run as a whole on every sample."""
+    """Return a cell of an estimator that is run as a whole on every sample."""
     rng = np.random.default_rng(0)
     low, high, truth = np.array([draw(rng) for _ in range(repetitions)]).T
     ends = proportion(rate * people, people)
@@ -208,7 +208,7 @@ def average(people: int, rate: float) -> Draw:
 
 
 def tail_mean(people: int, rate: float, kind: str) -> Draw:
-    """Mean over the worst 5 %; the truth is that of a million people."""
+    """Return mean over the worst 5 %; the truth is that of a million people."""
     counts = np.full(1_000_000, 5)
     worst = np.sort(sample(np.random.default_rng(1), rate, kind, counts) / 5)
     truth = float(worst[-int(WORST * len(worst)) :].mean())
@@ -326,7 +326,7 @@ def ratio_of_scores(people: int, before: float, after: float) -> Draw:
 
 
 def strongest(people: int, rungs: int, rate: float) -> Draw:
-    """The careful end of the strongest of several rungs that reach the same rate."""
+    """Return the careful end of the strongest of several rungs that reach the same rate."""
 
     def draw(rng: np.random.Generator) -> tuple[float, float, float]:
         counts = np.full(people, 5)
@@ -397,7 +397,7 @@ def harmonic_mean(people: int, used: float, leaked: float) -> Draw:
 
 
 def _measured(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> Measurement:
-    """A rate with its interval."""
+    """Return a rate with its interval."""
     value, persons = float(hits.sum() / counts.sum()), _persons(hits, counts)
     low, high = rate_interval(persons)
     ends = {"low": min(low, value), "high": max(high, value)}
@@ -517,7 +517,7 @@ PARTS = {
 
 
 def study(name: str, *, fast: bool = False) -> Iterator[Cell]:
-    """All cells of an estimator; a few, of fewer samples, where it has to be ``fast``."""
+    """Yield all cells of an estimator; a few, of fewer samples, where it has to be ``fast``."""
     part = PARTS[name]
     count, step = part.few if fast else (part.repetitions, 1)
     for setting in islice(part.settings(), 0, None, step):
@@ -551,7 +551,7 @@ def read(path: Path) -> dict[str, list[Cell]]:
 
 
 def markdown(cells: dict[str, list[Cell]]) -> Iterator[str]:
-    """What was measured, the worst of each estimator, and how wide intervals are."""
+    """Yield what was measured, the worst of each estimator, and how wide intervals are."""
     every = [cell for group in cells.values() for cell in group]
     yield "# How often intervals miss the truth"
     yield ""

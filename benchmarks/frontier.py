@@ -49,7 +49,10 @@ def table(reports: Sequence[AuditReport]) -> str:
 
 
 def strongest(scenario: Scenario) -> Measurement | None:
-    """How often a reconstruction finds its person, by an independent judge; the worst attack's."""
+    """Return how often a reconstruction finds its person, by an independent judge.
+
+    The worst attack's.
+    """
     measured = (m for finding in scenario.findings for m in finding.measurements)
     independent = [m for m in measured if m.metric.startswith("reid_rank1.")]
     return max(independent, key=lambda m: m.value, default=None)

@@ -51,7 +51,7 @@ def look_at_model(data: bytes) -> None:
 
 
 def look_at_archive(data: bytes) -> None:
-    """A zip file as torch may write it, of members that the input fills, and then damaged."""
+    """Feed a zip file as torch may write it, of members that the input fills, and then damaged."""
     given = atheris.FuzzedDataProvider(data)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -78,7 +78,7 @@ def read_record(data: bytes) -> None:
 
 
 def read_altered_record(data: bytes) -> None:
-    """A true record of which some parts are replaced by others."""
+    """Feed a true record of which some parts are replaced by others."""
     given = atheris.FuzzedDataProvider(data)
     plain = RECORDS[given.ConsumeIntInRange(0, len(RECORDS) - 1)]
     changes = [

@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def compare(out: Path) -> dict[str, Any] | None:
-    """Whether two deterministic demos came to the same figures."""
+    """Return whether two deterministic demos came to the same figures."""
     paths = [out / name / "report.json" for name in ("again", "exact")]
     if not all(path.exists() for path in paths):
         return None
@@ -152,7 +152,7 @@ def run(step: Step, out: Path, until: float, threads: dict[str, str]) -> dict[st
 
 
 def describe() -> dict[str, str]:
-    """The machine and the versions."""
+    """Return the machine and the versions."""
     import torch
     import torchvision
 
@@ -231,7 +231,7 @@ FULL = (
 
 
 def full(out: Path) -> dict[str, Any]:
-    """The full preset on synthetic people: each attack's figure, certificate, seconds, memory.
+    """Return full preset on synthetic people: each attack's figure, certificate, seconds, memory.
 
     Attacks run in processes side by side, so that nine minutes suffice; their seconds are those of
     a shared GPU.
@@ -293,7 +293,7 @@ def evaluate_attacks(out: Path, labels: list[str]) -> None:
 
 
 def milliseconds(work: Any, repeats: int = 5) -> float:
-    """The median time of ``work`` on the device."""
+    """Return the median time of ``work`` on the device."""
     import torch
 
     times = []

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def written(folder: Path, form: str) -> Path:
-    """The network as a program."""
+    """Return the network as a program."""
     network = resnet50().eval()
     network.fc = torch.nn.Identity()
     example = torch.rand(2, 3, CARD.height, CARD.width)

@@ -57,7 +57,7 @@ class Tuning(pl.LightningModule):
 
 
 def divided(data: ReIDDataset, people: int, tune: bool) -> ReIDDataset:
-    """``data`` with ``people`` of the auxiliary ones as train, in an order drawn once."""
+    """Return ``data`` with ``people`` of the auxiliary ones as train, in an order drawn once."""
     pids = data.auxiliary.pids.unique()
     pids = pids[torch.randperm(len(pids), generator=torch.Generator().manual_seed(0))]
     train, rest = pids[:people], pids[people:]

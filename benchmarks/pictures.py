@@ -67,7 +67,7 @@ def some(data: ReIDDataset, people: int, seed: int) -> ReIDDataset:
 
 
 def shown(m: Measurement) -> str:
-    """A figure and its interval in percent."""
+    """Return a figure and its interval in percent."""
     return f"{100 * m.value:5.1f} [{100 * m.low:.1f}, {100 * m.high:.1f}]"
 
 
@@ -82,7 +82,7 @@ def row(target: Target, judge: FeatureExtractor, ctx: RunContext) -> str:
 
 
 def protected(links: Links, given: Mapping[str, Any], target: Target, ctx: RunContext) -> Target:
-    """``target`` under a row's defenses; ``given`` replaces parameters of the first one."""
+    """Return ``target`` under a row's defenses; ``given`` replaces parameters of the first one."""
     for position, (name, params) in enumerate(links):
         given_here = {} if position else given
         defense = plugins.build("defenses", name, {**params, **given_here})

@@ -32,7 +32,7 @@ Row = tuple[str, Target, float]
 
 
 def few(split: Split, people: int, pictures: int) -> Split:
-    """The first people of a split, and their first pictures; distractors are left out."""
+    """Return the first people of a split, and their first pictures; distractors are left out."""
     if not people:
         return split
     named = split.pids[split.pids > 0].unique()[:people].tolist()
@@ -41,7 +41,7 @@ def few(split: Split, people: int, pictures: int) -> Split:
 
 
 def world(given: argparse.Namespace) -> ReIDDataset:
-    """The people asked for."""
+    """Return the people asked for."""
     if given.data is None:
         people = given.people or 100
         return make_world(identities=40, auxiliary=people, cameras=3, images_per_camera=2, seed=7)

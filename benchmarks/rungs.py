@@ -52,14 +52,14 @@ def embedded(target: Target, file: Path) -> RunContext:
 
 
 def released(target: Target, epsilon: float | None, ctx: RunContext) -> Target:
-    """The bare gallery, or with noise for ``epsilon``."""
+    """Return the bare gallery, or with noise for ``epsilon``."""
     if epsilon is None:
         return target
     return GalleryNoise(epsilon=epsilon, trials=200).apply(target, ctx)
 
 
 def synthetic(people: int) -> Target:
-    """The shipped extractor on ``people`` who exist nowhere; the adversary has twice as many."""
+    """Return shipped extractor on ``people`` who exist nowhere; the adversary has twice as many."""
     card = {"height": 128, "width": 64, "l2_norm": True}
     model = open_model(WEIGHTS, arch="reference", card=card_from("torchreid", card))
     data = make_world(identities=people, auxiliary=2 * people, images_per_camera=4, seed=20)

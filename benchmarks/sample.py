@@ -17,7 +17,7 @@ Rows = list[dict[str, str]]
 
 
 def sampled(rows: Rows, attacked: int, auxiliary: int, seed: int) -> Rows:
-    """The rows of the people drawn."""
+    """Return the rows of the people drawn."""
     of: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         of[row["pid"]][row["split"]].append(row)

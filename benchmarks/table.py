@@ -58,7 +58,7 @@ def shown(m: Measurement | None) -> str:
 
 
 def chance(m: Measurement) -> str:
-    """The blind adversary's figure."""
+    """Return the blind adversary's figure."""
     if m.chance is None:
         return "–"
     return f"{m.chance:.1%}" if m.unit == "fraction" else f"{m.chance:.3f}"
@@ -79,7 +79,7 @@ def table(report: AuditReport) -> str:
 
 
 def certificates(report: AuditReport) -> str:
-    """The power certificates of headlines, one row per attack; defenses by efficiency alone."""
+    """Return power certificates of headlines, one row per attack; defenses by efficiency alone."""
     bare, *defended = report.scenarios
     heads = ["attack", "planted leak", "best adversary", "efficiency", "nothing to find", "chance"]
     heads += [f"`{scenario.defense}`" for scenario in defended]
@@ -96,12 +96,12 @@ def certificates(report: AuditReport) -> str:
 
 
 def of(scenario: Scenario, attack: str) -> Power | None:
-    """The certificate of the attack's headline in the scenario."""
+    """Return the certificate of the attack's headline in the scenario."""
     return next((f.power() for f in scenario.findings if f.attack == attack), None)
 
 
 def efficiency(power: Power | None) -> str:
-    """The share of what the best adversary finds; what else came out, if power was not shown."""
+    """Return share of what the best adversary finds; what else came out, if power was not shown."""
     if power is None:
         return "–"
     share = "" if power.efficiency is None else f"{power.efficiency:.2f}"

@@ -41,7 +41,7 @@ FAMILIES = {
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every page that has a generated part, and the text it should have."""
+    """Yield every page that has a generated part, and the text it should have."""
     for path in sorted(HERE.rglob("*.md")):
         text = path.read_text(encoding="utf-8")
         if MARKED.search(text):
@@ -53,7 +53,7 @@ def _filled(found: re.Match[str]) -> str:
 
 
 def commands() -> str:
-    """Every command with its arguments and options, as its own help tells them."""
+    """Return every command with its arguments and options, as its own help tells them."""
     return "\n\n".join(_command(name, found) for name, found in _leaves(_root(), "audit"))
 
 
@@ -96,7 +96,7 @@ def _parameter(param: Any) -> str:
 
 
 def threat_models() -> str:
-    """A section per family of attacks: what each recovers and what its adversary holds."""
+    """Return a section per family of attacks: what each recovers and what its adversary holds."""
     families: dict[str, list[tuple[str, Any]]] = {name: [] for name in FAMILIES}
     for name in plugins.installed("attacks"):
         plugin = plugins.load("attacks", name)
@@ -119,7 +119,7 @@ def _family(family: str, attacks: list[tuple[str, Any]]) -> str:
 
 
 def _adversaries(attacks: list[tuple[str, Any]]) -> str:
-    """What each attack's adversary knows, reaches and holds, in a few words."""
+    """Return what each attack's adversary knows, reaches and holds, in a few words."""
     rows = ["| attack | knows | access | own data |", "|---|---|---|---|"]
     for name, plugin in attacks:
         who = plugins.describe(plugin).adversary
@@ -129,12 +129,12 @@ def _adversaries(attacks: list[tuple[str, Any]]) -> str:
 
 
 def glossary() -> str:
-    """Every term of a report."""
+    """Return every term of a report."""
     return "\n\n".join(f"**{term}**\n: {meaning}" for term, meaning in TERMS.items())
 
 
 def risks() -> str:
-    """Which of the three risks of Opinion 05/2014 each family tries."""
+    """Return which of the three risks of Opinion 05/2014 each family tries."""
     rows = ["| risk | families of attacks |", "|---|---|"]
     for risk, meaning in MEANINGS.items():
         tried = [f"`{name}`" for name, (which, _) in RISKS.items() if which == risk]
@@ -145,7 +145,7 @@ def risks() -> str:
 
 
 def parameters(kind: plugins.Kind) -> str:
-    """Every plug-in of a kind with its hyper-parameters and their defaults."""
+    """Return every plug-in of a kind with its hyper-parameters and their defaults."""
     return "\n\n".join(_plugin(name, plugins.load(kind, name)) for name in plugins.installed(kind))
 
 
@@ -179,7 +179,7 @@ def _attributes(docstring: str, section: str = "Attributes") -> dict[str, str]:
 
 
 def python_api() -> str:
-    """Every public name of the package, as its docstring tells it."""
+    """Return every public name of the package, as its docstring tells it."""
     return "\n\n".join(_public(name, getattr(auditor, name)) for name in auditor.__all__)
 
 
@@ -205,7 +205,7 @@ def _public(name: str, thing: Any) -> str:
 
 
 def _callable(heading: str, call: str, function: Any) -> str:
-    """A function: how it is called, what it takes, gives and raises."""
+    """Return a function: how it is called, what it takes, gives and raises."""
     doc = inspect.getdoc(function) or ""
     parameters = inspect.signature(function).parameters
     defaults = {name: _value(param.default) for name, param in parameters.items()}
@@ -221,7 +221,7 @@ def _callable(heading: str, call: str, function: Any) -> str:
 
 
 def _call(call: str, parameters: Mapping[str, inspect.Parameter]) -> str:
-    """How a function is called, its defaults left to the table."""
+    """Return how a function is called, its defaults left to the table."""
     shown, keyword = [], False
     for name, parameter in parameters.items():
         if name in ("self", "cls"):
@@ -234,7 +234,7 @@ def _call(call: str, parameters: Mapping[str, inspect.Parameter]) -> str:
 
 
 def _prose(thing: Any) -> str:
-    """What a docstring says before its first section or example."""
+    """Return what a docstring says before its first section or example."""
     text = re.split(r"^(?:\w+:$|>>>)", inspect.getdoc(thing) or "", maxsplit=1, flags=re.MULTILINE)[
         0
     ]
@@ -263,7 +263,7 @@ def _value(default: Any) -> str:
 
 
 def _paragraph(plugin: Any, word: str) -> str:
-    """The docstring paragraph that begins ``word:`` (or ``words:``), on one line."""
+    """Return the docstring paragraph that begins ``word:`` (or ``words:``), on one line."""
     for paragraph in (inspect.getdoc(plugin) or "").split("\n\n"):
         if found := re.match(rf"{word}s?:", paragraph):
             return " ".join(paragraph[found.end() :].split())
@@ -271,12 +271,12 @@ def _paragraph(plugin: Any, word: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """``text`` begun with a capital and kept from being read as a link or as emphasis."""
+    """Return ``text`` begun with a capital and kept from being read as a link or as emphasis."""
     return text[:1].upper() + text[1:].replace("[", r"\[").replace("*", r"\*")
 
 
 def _cell(text: str) -> str:
-    """``text`` on one line, kept from being read as a cell, a link or emphasis."""
+    """Return ``text`` on one line, kept from being read as a cell, a link or emphasis."""
     parts = re.split(r"(``.+?``|`.+?`)", " ".join(text.split()).replace("|", r"\|"))
     parts[::2] = [part.replace("[", r"\[").replace("*", r"\*") for part in parts[::2]]
     return "".join(parts)

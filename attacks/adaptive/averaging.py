@@ -89,7 +89,7 @@ class Averaging:
         return AttackResult((strongest, denoised, *curve), notes=notes)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person behind each mean of releases, pooled and searched by cosine."""
+        """Return expected person behind each mean of releases, pooled and searched by cosine."""
         target = planted.target
         _, _, sticky = study_release(target, ctx)
         *_, (count, average) = averages(target, ctx, self.releases)
@@ -121,7 +121,7 @@ class _Vectors(Protocol):
 
 
 def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float, bool]:
-    """What the release does to auxiliary features.
+    """Return what the release does to auxiliary features.
 
     Returns:
         The scale, the noise variance it adds, and whether that noise is the same in every release.
@@ -174,7 +174,10 @@ def _fresh(target: Target, split: Split, ctx: RunContext, name: str) -> Tensor:
 
 
 def matched_rate(metric: str, query: Tensor, entries: Tensor, data: ReIDDataset) -> Measurement:
-    """How often the entry nearest to a query by cosine is its person's; ``(Q, E)``, ``(N, E)``."""
+    """Return how often the entry nearest to a query by cosine is its person's.
+
+    ``(Q, E)``, ``(N, E)``.
+    """
     found = search(query, entries, data)
     rows = found.query_index
     chance = float(Blind.of(data).rank1[rows].mean())
@@ -189,7 +192,7 @@ def found_by(
 
 
 def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> Measurement:
-    """Mean cosine between people's clean features and their estimates ``(N, D)``."""
+    """Return mean cosine between people's clean features and their estimates ``(N, D)``."""
     pids = target.data.gallery.pids
     clean = features_of(target.extractor, target.data.gallery, ctx)
     known = own_pictures(target, ctx).features
@@ -205,7 +208,7 @@ def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> M
 
 
 def _single(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
-    """How often a query's likeliest entry is its person's, single entries."""
+    """Return how often a query's likeliest entry is its person's, single entries."""
     ones = torch.ones(len(average))
     return matched_rate(Averaging.headline, *matcher.vectors(query, average, ones), data)
 
@@ -213,7 +216,7 @@ def _single(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset
 def _measure_pooled(
     matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset
 ) -> Measurement:
-    """How often a query's likeliest person is its own, with one pooled entry per person.
+    """Return how often a query's likeliest person is its own, with one pooled entry per person.
 
     For each camera of a query the entries of every person from the other cameras are averaged.
     """
@@ -323,7 +326,10 @@ def _notes(
 
 
 def _compose_claim(claim: PrivacyClaim, releases: int) -> str:
-    """What a claim for fewer releases comes to over ``releases``; empty if it covers them."""
+    """Return what a claim for fewer releases comes to over ``releases``.
+
+    Empty if it covers them.
+    """
     if claim.verdict == "VOID" or claim.releases >= releases or claim.sticky or claim.training:
         return ""
     if claim.epsilon_certified is None or claim.sensitivity is None:

@@ -39,7 +39,7 @@ class Pool:
         return cls(means.people, means.rows.float())
 
     def mean_of(self, pids: Tensor) -> Tensor:
-        """The means ``(M, E)`` of ``pids (M,)``, all of them in the pool."""
+        """Return the means ``(M, E)`` of ``pids (M,)``, all of them in the pool."""
         return self.means[torch.searchsorted(self.people, pids)]
 
 
@@ -77,7 +77,7 @@ class Mixture:
 
 
 def learn_mixture(pairs: Pairs, ctx: RunContext, name: str) -> Mixture:
-    """The model of own pictures.
+    """Return the model of own pictures.
 
     Args:
         pairs: mean clean features of the person and, beside it, of the partner ``(N, 2E)``; what

@@ -52,7 +52,7 @@ class Filter:
 
 
 def learn_restoring(target: Target, size: tuple[int, int], ctx: RunContext) -> Restore:
-    """What brings the protected pictures of held-out own people closest to their clean ones.
+    """Return what brings the protected pictures of held-out own people closest to their clean ones.
 
     Raises:
         UnsupportedTargetError: if the adversary has no pictures.
@@ -89,7 +89,7 @@ def _fit(shown: Tensor, clean: Tensor, mirrored: tuple[int, ...], side: int) -> 
 
 
 def _surroundings(shown: Tensor, mirrored: tuple[int, ...], side: int) -> Tensor:
-    """``(B · H · W, 3 · side² + 1)`` the pixels around each one, and a constant."""
+    """Return ``(B · H · W, 3 · side² + 1)`` the pixels around each one, and a constant."""
     turned = shown.flip(mirrored) if mirrored else shown
     padded = F.pad(turned, (side // 2,) * 4, mode="replicate")
     rows = F.unfold(padded, side).transpose(1, 2).flatten(0, 1)

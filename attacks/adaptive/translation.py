@@ -95,7 +95,10 @@ class Translation:
     def _reconstruct(
         self, closest: Map, clean: Tensor, rows: Tensor, target: Target, ctx: RunContext
     ) -> AttackResult:
-        """Pictures of the translated gallery, judged like those of any inverter; none of none."""
+        """Return pictures of the translated gallery, judged like those of any inverter.
+
+        None of none.
+        """
         if reason := why_undrawn(target, ctx):
             return AttackResult((), notes=(f"nothing was reconstructed: {reason}",))
         auxiliary = target.data.auxiliary.take(rows)
@@ -105,7 +108,7 @@ class Translation:
         return judge_reconstructions(inverter, self.per_person, self.pool, target, ctx, distance)
 
     def disguise(self, planted: Planted) -> Planted:
-        """The faint leak behind a rotation that only own pairs give away."""
+        """Return the faint leak behind a rotation that only own pairs give away."""
         target = planted.target
         turned = Composed(Turn.of(target.extractor.feature_dim), target.release)
         return planted.behind(replace(target, release=turned))
@@ -180,7 +183,7 @@ class _ByTranslation(nn.Module):
         self.decode = LinearDecoder(self.standardise(clean), pixels, pids)
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Pictures ``(B, 3, H, W)`` in [0, 1]."""
+        """Return pictures ``(B, 3, H, W)`` in [0, 1]."""
         drawn: Tensor = self.decode(self.standardise(self.translate(stored)))
         return drawn.clamp(0, 1)
 
@@ -198,7 +201,7 @@ def _curve(points: list[tuple[int, Measurement]]) -> Curve:
 
 
 def saturation(points: list[tuple[int, Measurement]]) -> str:
-    """Whether the last fourfold step of the budget still bought anything.
+    """Return whether the last fourfold step of the budget still bought anything.
 
     It did not where it gained less than half of the last interval's width. Steps that are longer
     than fourfold count as one.
@@ -242,7 +245,7 @@ class Turn:
 
     @classmethod
     def of(cls, dim: int) -> "Turn":
-        """The rotation of features ``(N, dim)``, always the same."""
+        """Return the rotation of features ``(N, dim)``, always the same."""
         drawn = torch.randn(dim, dim, generator=torch.Generator().manual_seed(0))
         return cls(torch.linalg.qr(drawn).Q)
 

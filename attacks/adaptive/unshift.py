@@ -87,11 +87,11 @@ class Unshift:
         return AttackResult((*gained, *shifted, *partner), notes=notes)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
-        """The planted leak over a gallery whose pictures are blended with a partner's."""
+        """Return the planted leak over a gallery whose pictures are blended with a partner's."""
         return _mix_gallery(controls.planted_target(target.data, ctx), ctx)
 
     def null(self, target: Target, ctx: RunContext) -> Target:
-        """The null extractor over the same blend."""
+        """Return the null extractor over the same blend."""
         return _mix_gallery(controls.null_target(target.data), ctx)
 
 
@@ -125,7 +125,7 @@ class Publications:
         return Pairs(self.protected, self.clean, self.pids, self.views, release)
 
     def mixture(self, release: Release, ctx: RunContext) -> Mixture | None:
-        """A person and a partner to protected; None where nobody known is mixed in."""
+        """Return a person and a partner to protected; None where nobody known is mixed in."""
         parts = []
         for half, pool in enumerate(self.others):
             known = torch.isin(self.pids, pool.people) & torch.isin(self.partners, pool.people)
@@ -170,7 +170,7 @@ class _Beside:
 
 
 def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications:
-    """The adversary's pictures under ``keys`` fresh keys.
+    """Return the adversary's pictures under ``keys`` fresh keys.
 
     Raises:
         UnsupportedTargetError: if pictures are not protected, or there are none of their own.
@@ -204,7 +204,7 @@ def own_publications(target: Target, keys: int, ctx: RunContext) -> Publications
 
 
 def halves(pids: Tensor) -> Tensor:
-    """``(N,)`` 0 and 1 in turn over the pictures of each person."""
+    """Return ``(N,)`` 0 and 1 in turn over the pictures of each person."""
     half = torch.zeros_like(pids)
     for pid in pids.unique():
         half[(pids == pid).nonzero().flatten()[1::2]] = 1
@@ -212,7 +212,10 @@ def halves(pids: Tensor) -> Tensor:
 
 
 def _named(distances: Tensor, pool: Tensor, target: Target) -> Measurement | None:
-    """How often the partner is named first, where it is one of the pool; distances ``(N, P)``."""
+    """Return how often the partner is named first, where it is one of the pool.
+
+    Distances ``(N, P)``.
+    """
     gallery = target.data.gallery
     if gallery.partners is None:
         return None
@@ -231,7 +234,7 @@ def _named(distances: Tensor, pool: Tensor, target: Target) -> Measurement | Non
 
 
 def _mix_gallery(target: Target, ctx: RunContext) -> Target:
-    """``target`` with a gallery that `Mixing` has protected."""
+    """Return ``target`` with a gallery that `Mixing` has protected."""
     originals, publish = target.data.gallery, Mixing()
     gallery = publish(originals, ctx.generator("attacks.unshift.control"))
     data = replace(target.data, gallery=gallery)

@@ -74,7 +74,7 @@ class AttributeBoosting(Reading):
 
 
 def _telling_axes(known: Known, count: int) -> Tensor:
-    """The ``count`` axes ``(D, count)``, or fewer, along which rows vary most with the labels.
+    """Return ``count`` axes ``(D, count)``, or fewer, along which rows vary most with the labels.
 
     Left singular vectors of their cross-covariance, attributes laid side by side.
     """

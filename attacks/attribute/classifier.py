@@ -64,7 +64,7 @@ class AttributeClassifier(Reading):
         )
 
     def learner(self, ctx: RunContext) -> Learn:
-        """How the network is trained, each time from the same seed."""
+        """Return how the network is trained, each time from the same seed."""
 
         def learn(known: Known) -> Reader:
             generator = ctx.generator("attacks.attribute")
@@ -100,7 +100,7 @@ class _MultiHead(pl.LightningModule):
         self.heads = nn.ModuleList(nn.Linear(attack.hidden, size) for size in known.sizes)
 
     def forward(self, rows: Tensor) -> list[Tensor]:
-        """Rows ``(B, D)`` to logits ``(B, values)`` for each attribute."""
+        """Map rows ``(B, D)`` to logits ``(B, values)`` for each attribute."""
         hidden = self.trunk(self.standardise(rows))
         return [head(hidden) for head in self.heads]
 
@@ -119,7 +119,7 @@ class _MultiHead(pl.LightningModule):
         return loss
 
     def _mixture(self, count: int) -> tuple[Tensor, Tensor]:
-        """How much of each of ``count`` rows stays, and which row the rest comes from."""
+        """Return how much of each of ``count`` rows stays, and which row the rest comes from."""
         if not self.attack.mixing:
             return torch.ones(count), torch.arange(count)
         share = torch.distributions.Beta(self.attack.mixing, self.attack.mixing).sample((count,))

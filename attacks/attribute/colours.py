@@ -20,7 +20,7 @@ YES = 1
 
 
 def with_colours(*splits: Split) -> tuple[Split, ...]:
-    """The splits with one attribute more for every palette that all of them keep to.
+    """Return the splits with one attribute more for every palette that all of them keep to.
 
     A palette is three or more two-valued columns whose names are one garment and a colour word, and
     of which no picture has two. Its codes follow the order of the columns' names; pictures of which
@@ -56,7 +56,7 @@ def palettes(names: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def _exclusive(table: Tensor) -> bool:
-    """Whether columns ``(colours, N)`` have two values and no picture has two colours."""
+    """Return whether columns ``(colours, N)`` have two values and no picture has two colours."""
     return int(table.max()) <= YES and bool(((table == YES).sum(0) <= 1).all())
 
 

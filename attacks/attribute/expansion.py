@@ -96,7 +96,7 @@ def _ridge_paths(columns: Tensor, known: Known) -> list[list[Tensor]]:
 
 
 def _indicators(label: Tensor, size: int) -> Tensor:
-    """``(N, classes)``, of mean 0; 0 where the class is missing."""
+    """Return ``(N, classes)``, of mean 0; 0 where the class is missing."""
     present = (label != MISSING)[:, None]
     hot = F.one_hot(label.clamp_min(0), size).double() * present
     centred: Tensor = torch.where(present, hot - hot.sum(0) / present.sum().clamp_min(1), 0.0)

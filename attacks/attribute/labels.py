@@ -41,7 +41,7 @@ def _find_common(split: Split, name: str, min_people: int) -> set[int]:
 
 
 def recode(split: Split, codes: Mapping[str, list[int]]) -> Tensor:
-    """Labels ``(N, A)``: positions in ``codes``, −1 for other or missing values."""
+    """Return labels ``(N, A)``: positions in ``codes``, −1 for other or missing values."""
     columns = []
     for name, values in codes.items():
         position = torch.full_like(split.pids, MISSING)

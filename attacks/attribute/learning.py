@@ -38,7 +38,7 @@ class Known:
     sizes: tuple[int, ...]
 
     def take(self, chosen: Tensor) -> "Known":
-        """The rows that a mask ``(N,)`` chooses."""
+        """Return the rows that a mask ``(N,)`` chooses."""
         rows, labels, pids = (column[chosen] for column in (self.rows, self.labels, self.pids))
         return replace(self, rows=rows, labels=labels, pids=pids)
 
@@ -88,7 +88,7 @@ def read_attributes(
 
 
 def as_stored(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
-    """Every entry by itself, on the scale on which it is stored."""
+    """Return every entry by itself, on the scale on which it is stored."""
     return own, stored, "each stored entry is read by itself"
 
 

@@ -37,7 +37,7 @@ class Whitening:
     axes: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Features ``(N, D)`` to rows ``(N, D)`` float32 of unit length."""
+        """Map features ``(N, D)`` to rows ``(N, D)`` float32 of unit length."""
         centred = F.normalize(features.double(), dim=1) - self.mean
         rows: Tensor = F.normalize(centred @ self.axes, dim=1).float()
         return rows
@@ -54,7 +54,7 @@ def fit_whitening(features: Tensor, pids: Tensor) -> Whitening:
 
 
 def pool_neighbours(rows: Tensor, neighbours: int) -> Tensor:
-    """Each of unit rows ``(N, D)`` averaged with its ``neighbours`` nearest by cosine."""
+    """Return each of unit rows ``(N, D)`` averaged with its ``neighbours`` nearest by cosine."""
     return pool_rows(rows, rows, neighbours, torch.ones_like)
 
 
@@ -65,7 +65,7 @@ def choose_neighbours(
     sizes: Sequence[int],
     generator: torch.Generator,
 ) -> int:
-    """The candidate with which a linear reading of held-out people is best (mean AUC).
+    """Return the candidate with which a linear reading of held-out people is best (mean AUC).
 
     Half of the people are learned from and half are read, in both directions, each half pooled by
     itself.
@@ -93,7 +93,7 @@ def choose_neighbours(
 
 
 def folds(pids: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """A fold below ``count`` for each image ``(N,)``; a person's images share theirs."""
+    """Return a fold below ``count`` for each image ``(N,)``; a person's images share theirs."""
     people, person = pids.unique(return_inverse=True)
     return (torch.randperm(len(people), generator=generator) % count)[person]
 

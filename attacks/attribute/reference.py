@@ -30,12 +30,12 @@ class Reading:
     headline: ClassVar[str] = "mean_balanced_accuracy"
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The linear discriminant with the true means and covariance, entry by entry."""
+        """Return the linear discriminant with the true means and covariance, entry by entry."""
         return _discriminate(planted, ctx, min_people=self.min_people)
 
 
 def _discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> AttackResult:
-    """The linear discriminant with the true covariance reads each entry by itself.
+    """Return the linear discriminant with the true covariance reads each entry by itself.
 
     The means of the values are those of the adversary's own people: how they differ is what no
     adversary can know better than their pictures tell.

@@ -68,7 +68,7 @@ def attribute_measurements(name: str, table: np.ndarray, classes: int) -> list[M
 
 
 def _auc(name: str, scores: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
-    """Area under the ROC curve; macro one-vs-rest for more than two values."""
+    """Return area under the ROC curve; macro one-vs-rest for more than two values."""
     counted = (truth != MISSING) & (pids > 0)
     _, person = pids[counted].unique(return_inverse=True)
     areas = auc.macro_auc(scores[counted], truth[counted], person)
@@ -104,7 +104,7 @@ def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
 
 
 def _rare(gallery: Split, name: str, codes: list[int]) -> int:
-    """How many people carry a value of an attribute that is not among ``codes``."""
+    """Return how many people carry a value of an attribute that is not among ``codes``."""
     column = gallery.attributes[name]
     left_out = (column != MISSING) & (gallery.pids > 0) & ~torch.isin(column, torch.tensor(codes))
     return len(gallery.pids[left_out].unique())

@@ -12,7 +12,7 @@ from auditor.types import MISSING
 
 
 def one_each(known: Known, make: Callable[[], Any]) -> Reader:
-    """A classifier from ``make`` for each attribute; it takes sample weights and decides.
+    """Return a classifier from ``make`` for each attribute; it takes sample weights and decides.
 
     Where a class is carried by nobody, the attribute's scores are NaN: nothing was learned.
     """

@@ -79,17 +79,17 @@ class GradientInversion:
         return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
-        """A dense extractor: its first layer's gradient is the picture times a number."""
+        """Return a dense extractor: its first layer's gradient is the picture times a number."""
         return in_the_clear(target, DenseExtractor().to(ctx.device))
 
     def null(self, target: Target, ctx: RunContext) -> Target:
-        """The same dense extractor trained on noise, judged by the people's pictures."""
+        """Return the same dense extractor trained on noise, judged by the people's pictures."""
         return trained_on_noise(target, ctx, DenseExtractor().to(ctx.device))
 
     def _recover(
         self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator
     ) -> Found:
-        """The closest match of all starts to each of the shared gradients."""
+        """Return the closest match of all starts to each of the shared gradients."""
         labels = labels_by_sign(shared)
         truth = F.one_hot(labels, shared[-1].shape[1]).float()
         best = torch.full((len(truth),), torch.inf, device=truth.device)
@@ -104,7 +104,7 @@ class GradientInversion:
     def _descend(
         self, share: Share, shared: Gradient, labels: Tensor, start: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Pictures ``(B, 3, H, W)`` after Adam, and their last cosine distances ``(B,)``."""
+        """Return pictures ``(B, 3, H, W)`` after Adam, and their last cosine distances ``(B,)``."""
         pictures = start.requires_grad_(True)
         adam = torch.optim.Adam([pictures], lr=self.lr)
         decays = [int(after * self.iterations) for after in DECAYS]
@@ -124,7 +124,7 @@ class GradientInversion:
 
 
 def trainable(extractor: FeatureExtractor) -> nn.Module:
-    """The extractor as a module whose parameters have gradients of their own.
+    """Return the extractor as a module whose parameters have gradients of their own.
 
     Raises:
         UnsupportedTargetError: if it is a black box, a TorchScript program, or all frozen.

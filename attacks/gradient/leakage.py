@@ -81,7 +81,7 @@ class Dlg:
         return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
-        """The same people, their pictures without protection."""
+        """Return the same people, their pictures without protection."""
         return in_the_clear(target)
 
     def null(self, target: Target, ctx: RunContext) -> Target:
@@ -91,7 +91,7 @@ class Dlg:
     def _recover(
         self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator
     ) -> Found:
-        """The closest match of all starts to each of the shared gradients."""
+        """Return the closest match of all starts to each of the shared gradients."""
         norms = squared_norms(shared)
         best = torch.full_like(norms, torch.inf)
         points = self._start(shared, shape, generator)
@@ -114,7 +114,7 @@ class Dlg:
     def _distance(
         self, share: Share, shared: Gradient, picture: torch.Size
     ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """The squared distance between a point's gradient and the shared one, for `minimise`."""
+        """Return squared distance between a point's gradient and the shared one, for `minimise`."""
 
         def objective(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             wanted = tuple(part[rows] for part in shared)
@@ -130,12 +130,12 @@ class Dlg:
         return objective
 
     def _start(self, shared: Gradient, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Normal pixels and label logits ``(B, 3HW + K)``."""
+        """Return normal pixels and label logits ``(B, 3HW + K)``."""
         sizes = (shape[0], shape[1:].numel() + shared[-1].shape[1])
         return torch.randn(sizes, generator=generator).to(shared[-1].device)
 
     def _read(self, points: Tensor, shared: Gradient, shape: torch.Size) -> tuple[Tensor, Tensor]:
-        """Pictures ``(B, 3, H, W)`` and label distributions ``(B, K)`` at points."""
+        """Return pictures ``(B, 3, H, W)`` and label distributions ``(B, K)`` at points."""
         pixels, logits = points.tensor_split([shape[1:].numel()], dim=1)
         return pixels.reshape(shape), logits.softmax(1)
 
@@ -170,7 +170,7 @@ class Idlg(Dlg):
     name: ClassVar[str] = "idlg"
 
     def _start(self, shared: Gradient, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Normal pixels ``(B, 3HW)``."""
+        """Return normal pixels ``(B, 3HW)``."""
         return torch.randn((shape[0], shape[1:].numel()), generator=generator).to(shared[0].device)
 
     def _read(self, points: Tensor, shared: Gradient, shape: torch.Size) -> tuple[Tensor, Tensor]:

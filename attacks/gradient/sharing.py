@@ -16,7 +16,7 @@ KERNEL, CHANNELS, LAYERS = 5, 12, 3
 
 
 def lenet(size: tuple[int, int], classes: int, generator: torch.Generator) -> nn.Module:
-    """The network of iDLG's released code, with its sigmoids, without its strides.
+    """Return the network of iDLG's released code, with its sigmoids, without its strides.
 
     Three 5×5 convolutions of 12 channels and a linear head, all weights uniform in ±0.5::
 
@@ -34,7 +34,7 @@ def lenet(size: tuple[int, int], classes: int, generator: torch.Generator) -> nn
 
 
 def sharing(network: nn.Module) -> Share:
-    """How clients compute what they share, for many clients at once.
+    """Return how clients compute what they share, for many clients at once.
 
     Args:
         network: pictures to logits; its parameters are the same at every client.
@@ -55,7 +55,7 @@ def sharing(network: nn.Module) -> Share:
 
 
 def labels_by_sign(gradient: Gradient) -> Tensor:
-    """The label ``(B,)`` of each picture, read off the head's bias gradient ``(B, K)`` (iDLG).
+    """Return label ``(B,)`` of each picture, read off the head's bias gradient ``(B, K)`` (iDLG).
 
     It is softmax minus one-hot, so the true label's entry alone is negative.
     """
@@ -63,6 +63,6 @@ def labels_by_sign(gradient: Gradient) -> Tensor:
 
 
 def squared_norms(gradient: Sequence[Tensor]) -> Tensor:
-    """The squared length ``(B,)`` of each picture's gradient over all parameters."""
+    """Return the squared length ``(B,)`` of each picture's gradient over all parameters."""
     flat = (part.flatten(1) for part in gradient)
     return torch.stack([torch.linalg.vecdot(part, part) for part in flat]).sum(0)

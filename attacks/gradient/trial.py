@@ -99,7 +99,7 @@ def in_batches(
 def score_recovery(
     found: Found, victims: Victims, threshold_db: float, target: Target, ctx: RunContext, name: str
 ) -> AttackResult:
-    """How often, and how closely, the pictures came back."""
+    """Return how often, and how closely, the pictures came back."""
     drawn, pids = found.pictures, victims.pids
     size = (drawn.shape[2], drawn.shape[3])
     blind = _blind_guess(target, size).expand_as(drawn)
@@ -138,7 +138,7 @@ def _likeness(
     target: Target,
     ctx: RunContext,
 ) -> list[Measurement]:
-    """How close pictures ``(B, 3, H, W)`` come to the originals."""
+    """Return how close pictures ``(B, 3, H, W)`` come to the originals."""
     distance = PerceptualDistance(ctx.weights).to(ctx.device)
     truth, pids = victims.originals, victims.pids
     return [
@@ -150,7 +150,7 @@ def _likeness(
 
 
 def _blind_guess(target: Target, size: tuple[int, int]) -> Tensor:
-    """The mean auxiliary picture ``(1, 3, H, W)``; grey where the adversary has none."""
+    """Return the mean auxiliary picture ``(1, 3, H, W)``; grey where the adversary has none."""
     images = target.data.auxiliary.images
     if not len(images):
         return torch.full((1, 3, *size), 0.5)
@@ -166,7 +166,7 @@ def _chunks(rows: range) -> list[range]:
 def _measure_recovered(
     metric: str, drawn: Tensor, truth: Tensor, blind: Tensor, pids: Tensor, threshold_db: float
 ) -> Measurement:
-    """The share of pictures above the threshold; chance is the share of the blind guess."""
+    """Return the share of pictures above the threshold; chance is the share of the blind guess."""
     return measure.rate(
         metric,
         (psnr(drawn, truth) > threshold_db).double(),
@@ -177,7 +177,7 @@ def _measure_recovered(
 
 
 def _measure_error(drawn: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
-    """Mean squared error of pixels in [0, 1]; chance is another person's reconstruction."""
+    """Return mean squared error of pixels in [0, 1]; chance is another person's reconstruction."""
 
     def error(images: Tensor) -> Tensor:
         return (images - truth).square().mean((1, 2, 3))
@@ -206,7 +206,7 @@ def _same_feature(seen: Tensor, wanted: Tensor, pids: Tensor) -> Measurement:
 
 
 def _notes(victims: Victims, threshold_db: float, target: Target) -> tuple[str, ...]:
-    """How to read the figures."""
+    """Return how to read the figures."""
     notes = [
         f"{len(victims.pids)} people, one gallery picture each; recovered means above "
         f"{threshold_db:g} dB PSNR, and its chance is the mean auxiliary picture's share; every "

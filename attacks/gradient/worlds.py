@@ -43,7 +43,7 @@ class DenseExtractor(nn.Module):
 
 
 def in_the_clear(target: Target, extractor: FeatureExtractor | None = None) -> Target:
-    """The people's pictures before any protection, under another extractor if one is given."""
+    """Return people's pictures before any protection, under another extractor if one is given."""
     data = replace(target.data, gallery=target.originals_of_gallery)
     return Target(extractor or target.extractor, data)
 

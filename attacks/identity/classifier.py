@@ -58,7 +58,7 @@ class IdentityClassifier(Naming):
         return train_and_name(self, target, ctx, "attacks.identity")
 
     def network(self, dim: int, classes: int) -> nn.Module:
-        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        """Map features ``(B, dim)`` to logits ``(B, classes)``."""
         return _CosineSoftmax(dim, classes)
 
 
@@ -108,7 +108,7 @@ class _Course:
 
 
 def _choose(attack: _Probing, rows: Tensor, labels: Tensor, ctx: RunContext, name: str) -> _Course:
-    """The course by which half of the known names teach most of the other half.
+    """Return the course by which half of the known names teach most of the other half.
 
     Training stops early, and is held back more strongly, where that helps: noise is learned by
     heart sooner than people are.
@@ -147,12 +147,12 @@ class _Probe(pl.LightningModule):
         self.network = attack.network(dim, classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features ``(B, D)`` to logits ``(B, P)``."""
+        """Map features ``(B, D)`` to logits ``(B, P)``."""
         logits: Tensor = self.network(features)
         return logits
 
     def score(self, features: Tensor) -> Tensor:
-        """The same without a graph."""
+        """Return the same without a graph."""
         with torch.no_grad():
             logits: Tensor = self(features)
         return logits
@@ -174,7 +174,7 @@ class _CosineSoftmax(nn.Module):
         self.scale = nn.Parameter(torch.tensor(16.0))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features ``(B, D)`` to logits ``(B, P)``."""
+        """Map features ``(B, D)`` to logits ``(B, P)``."""
         logits: Tensor = (
             self.scale * F.normalize(features, dim=1) @ F.normalize(self.weight, dim=1).T
         )

@@ -28,7 +28,7 @@ class Naming:
     headline: ClassVar[str] = "top1"
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Bayes classifier of the two-covariance model."""
+        """Return the Bayes classifier of the two-covariance model."""
         target = planted.target
         stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
         known, asked = split_gallery(target.data.gallery, self.split, self.train_share, ctx)

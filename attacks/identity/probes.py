@@ -43,7 +43,7 @@ class IdentityLinear(Naming):
         return train_and_name(self, target, ctx, "attacks.identity_probes")
 
     def network(self, dim: int, classes: int) -> nn.Module:
-        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        """Map features ``(B, dim)`` to logits ``(B, classes)``."""
         return nn.Linear(dim, classes)
 
 
@@ -82,7 +82,7 @@ class IdentityMlp(Naming):
         return train_and_name(self, target, ctx, "attacks.identity_probes")
 
     def network(self, dim: int, classes: int) -> nn.Module:
-        """Features ``(B, dim)`` to logits ``(B, classes)``."""
+        """Map features ``(B, dim)`` to logits ``(B, classes)``."""
         return nn.Sequential(
             nn.Dropout(self.dropout),
             nn.Linear(dim, self.hidden),

@@ -125,7 +125,10 @@ class _Gallery:
         return suspects
 
     def _shares(self, suspects: Suspects, block: Tensor) -> Tensor:
-        """How likely rows ``(B, D)`` are each person's ``(B, P)``; what lacks is a stranger's."""
+        """Return how likely rows ``(B, D)`` are each person's ``(B, P)``.
+
+        What lacks is a stranger's.
+        """
         squares, spread = block.square(), 1 + self.plda.between
         logits = suspects.weigh_rows(block, squares)
         stranger = -(squares / spread + spread.log()).sum(1, keepdim=True) / 2

@@ -87,7 +87,7 @@ class Composite:
         return replace(result, notes=(*result.notes, note))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
     def _search(
@@ -98,7 +98,7 @@ class Composite:
         library: Tensor,
         ctx: RunContext,
     ) -> tuple[Tensor, Tensor]:
-        """The best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries."""
+        """Return the best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries."""
 
         def likeness(pictures: Tensor) -> Tensor:
             return F.cosine_similarity(asking.embed(pictures).to(ctx.device), entries, dim=1)

@@ -97,7 +97,7 @@ class GanInversion:
         return judge_reconstructions(gan, self.per_person, self.pool, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
@@ -128,7 +128,7 @@ class ConditionalGan(pl.LightningModule):
         self.averaged = AveragedModel(self.inverter, avg_fn=_warm_average(attack.ema))
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)``."""
+        """Return stored features ``(B, D)`` to pictures ``(B, 3, H, W)``."""
         pictures: Tensor = self.averaged(self.standardise(stored))
         return pictures
 
@@ -166,7 +166,7 @@ class ConditionalGan(pl.LightningModule):
     def _critic_loss(
         self, real: Tensor, fake: Tensor, condition: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """The critic's loss, and what it saw in the real pictures."""
+        """Return the critic's loss, and what it saw in the real pictures."""
         realness, read, activations = self.critic(real, condition)
         fakeness, _, _ = self.critic(fake, condition)
         return hinge_critic(realness, fakeness) + F.mse_loss(read, condition), activations

@@ -108,7 +108,7 @@ class Diffusion:
         return judge_pictures(best.cpu(), chosen, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
@@ -214,7 +214,7 @@ class _Network(nn.Module):
     def forward(
         self, noisy: Tensor, levels: Tensor, features: Tensor, hints: Tensor, kept: Tensor
     ) -> Tensor:
-        """The velocity ``(B, 3, H, W)``; where ``kept (B,)`` is 0, the condition is withheld."""
+        """Return velocity ``(B, 3, H, W)``; where ``kept (B,)`` is 0, the condition is withheld."""
         condition = self.embed(features) * kept[:, None]
         pictures = torch.cat([noisy, hints * kept[:, None, None, None]], dim=1)
         velocity: Tensor = self.unet(pictures, levels, class_labels=condition).sample

@@ -70,7 +70,7 @@ class FullyConnectedGan:
         return judge_reconstructions(gan, self.per_person, 0, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=SIZE, per_person=self.per_person)
 
 
@@ -92,7 +92,7 @@ class _FullyConnected(pl.LightningModule):
         )
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Stored features ``(B, D)`` to pictures ``(B, 3, 64, 64)`` in [0, 1]."""
+        """Return stored features ``(B, D)`` to pictures ``(B, 3, 64, 64)`` in [0, 1]."""
         drawn: Tensor = self.paint(stored).unflatten(1, (3, *SIZE))
         return drawn.add(1).div(2)
 
@@ -104,7 +104,7 @@ class _FullyConnected(pl.LightningModule):
         ]
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Steps 5 to 7 of Algorithm 1."""
+        """Run steps 5 to 7 of Algorithm 1."""
         seen, pixels = batch
         real = pixels.float().div(127.5).sub(1).flatten(1)
         fake = self.paint(draw_release(self.release, seen, self.generator))

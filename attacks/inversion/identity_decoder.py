@@ -86,7 +86,7 @@ class IdentityDecoder:
         return judge_reconstructions(decoder, self.per_person, self.pool, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
@@ -111,12 +111,12 @@ class _Decoder(pl.LightningModule):
         self.to(own.seen.device)
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
+        """Return stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
         pictures: Tensor = self.inverter(self.standardise(stored))
         return pictures
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
-        """What the surrogate sees in both pictures, and what the target would."""
+        """Return what the surrogate sees in both pictures, and what the target would."""
         features, pixels, clean = batch
         drawn = self(draw_release(self.release, features, self.generator))
         surrogate = self._surrogate[0]

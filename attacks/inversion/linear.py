@@ -37,13 +37,13 @@ class LinearDecoder(nn.Module):
         self.register_buffer("bias", torch.from_numpy(np.asarray(ridge.intercept_)).float())
 
     def forward(self, features: Tensor) -> Tensor:
-        """The linear guess, not yet clipped to [0, 1]."""
+        """Return the linear guess, not yet clipped to [0, 1]."""
         flat = F.linear(features, self.weight, self.bias)
         return F.interpolate(flat.unflatten(1, (3, *self.small)), self.size, mode="bilinear")
 
 
 def _fit(features: np.ndarray, targets: np.ndarray, pids: np.ndarray) -> Ridge:
-    """The ridge whose penalty serves people it has not seen best."""
+    """Return the ridge whose penalty serves people it has not seen best."""
     people = np.unique(pids)
     held = np.isin(pids, people[::HELD_OUT])
     if len(people) <= HELD_OUT:

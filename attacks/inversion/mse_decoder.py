@@ -71,7 +71,7 @@ class MseDecoder:
         return judge_reconstructions(decoder, self.per_person, 0, target, ctx, distance)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
 
@@ -88,7 +88,7 @@ class _Decoder(pl.LightningModule):
         self.decode = three_step_decoder(attack.width, attack.width, attack.image_size)
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
+        """Return stored features ``(B, D)`` to pictures ``(B, 3, H, W)`` in [0, 1]."""
         return self._draw(stored).clamp(0, 1)
 
     def _draw(self, stored: Tensor) -> Tensor:

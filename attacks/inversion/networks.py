@@ -23,7 +23,7 @@ SEED_SIZE = (8, 4)
 
 
 def doublings(size: tuple[int, int]) -> int:
-    """How often `SEED_SIZE` doubles to reach ``size = (height, width)``.
+    """Return how often `SEED_SIZE` doubles to reach ``size = (height, width)``.
 
     Raises:
         ValueError: if it never does.

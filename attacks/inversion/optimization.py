@@ -83,7 +83,7 @@ class Optimization:
     def _optimize(
         self, target: Target, own: OwnPairs, asking: Asking, ctx: RunContext
     ) -> AttackResult:
-        """Pictures of the stored entries, taken for clean features or for protected ones."""
+        """Return pictures of the stored entries, taken for clean features or for protected ones."""
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
         entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
         starts = own.pixels[nearest(entries, asking.own.to(ctx.device))].float().div(255)
@@ -100,18 +100,18 @@ class Optimization:
     def _embed_clean(
         self, entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext
     ) -> Tensor:
-        """What clean pictures would embed as: gradients do not pass through a protection."""
+        """Return what clean pictures would embed as: gradients do not pass through a protection."""
         columns = own.seen.cpu(), own.clean.cpu(), target.data.auxiliary.pids
         pairs = Pairs(*columns, views_of(target.data), target.release)
         maps = learn_maps(pairs, Refinement(epochs=0), ctx, "attacks.optimization.maps")
         return maps.closest(entries.cpu()).to(ctx.device)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected code behind each pooled entry, painted."""
+        """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
     def null(self, target: Target, ctx: RunContext) -> Target:
-        """The null control with a gradient, which is zero: see `auditor.types.Attack`."""
+        """Return the null control with a gradient, which is zero: see `auditor.types.Attack`."""
         return replace(null_target(target.data), extractor=_FlatNull())
 
     def _descend(
@@ -151,7 +151,7 @@ def _paint(base: Tensor, change: Tensor) -> Tensor:
 
 
 def _augment(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """The images at the extractor's size, flipped and shifted at random, all alike."""
+    """Return the images at the extractor's size, flipped and shifted at random, all alike."""
     resized = F.interpolate(images, size, mode="bilinear")
     down, right, flip = torch.randint(-SHIFT, SHIFT + 1, (3,), generator=generator).tolist()
     padded = F.pad(resized, (SHIFT,) * 4, mode="replicate")

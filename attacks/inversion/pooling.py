@@ -47,7 +47,7 @@ class Pooling:
 
 
 def pooled_gallery(target: Target, neighbours: int, ctx: RunContext) -> Tensor:
-    """The stored gallery ``(N, D)`` after `Pooling`, which is learned from auxiliary people."""
+    """Return stored gallery ``(N, D)`` after `Pooling`, which is learned from auxiliary people."""
     stored = stored_gallery(target, ctx)
     if not neighbours or not len(target.data.auxiliary):
         return stored

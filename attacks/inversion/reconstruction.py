@@ -35,7 +35,7 @@ class OwnPairs:
 
 
 def auxiliary_pairs(target: Target, size: tuple[int, int], ctx: RunContext) -> OwnPairs:
-    """What an inverter learns from.
+    """Return what an inverter learns from.
 
     Raises:
         UnsupportedTargetError: if the adversary has no pictures, or nobody judges what is drawn.
@@ -116,7 +116,7 @@ def judge_pictures(
 
 
 def _distinct(judges: Mapping[str, FeatureExtractor]) -> dict[str, FeatureExtractor]:
-    """Each network once, under its first name: in a control all labels name one."""
+    """Return each network once, under its first name: in a control all labels name one."""
     first = {id(judge): name for name, judge in reversed(list(judges.items()))}
     return {name: judge for name, judge in judges.items() if first[id(judge)] == name}
 
@@ -132,7 +132,7 @@ def choose(pids: Tensor, per_person: int, ctx: RunContext) -> Tensor:
 
 
 def reconstruct(inverter: nn.Module, features: Tensor, device: torch.device) -> Tensor:
-    """Pictures ``(N, 3, H, W)`` on the CPU from stored features ``(N, D)``."""
+    """Return pictures ``(N, 3, H, W)`` on the CPU from stored features ``(N, D)``."""
     inverter.to(device)
     with torch.no_grad():
         parts = [inverter(part.to(device)).cpu() for part in features.split(CHUNK)]

@@ -13,7 +13,7 @@ POOLED = 16
 def draw_people(
     planted: Planted, ctx: RunContext, *, size: tuple[int, int], per_person: int
 ) -> AttackResult:
-    """The posterior mean of the code behind each pooled entry, painted and judged alike."""
+    """Return the posterior mean of the code behind each pooled entry, painted and judged alike."""
     target = planted.target
     chosen = choose(target.data.gallery.pids, per_person, ctx)
     entries = pooled_gallery(target, POOLED, ctx)[chosen]

@@ -147,7 +147,10 @@ class _Known:
         )
 
     def source_first(self, seen: Tensor, shift: int) -> Tensor:
-        """Whether ``(M,)`` the source comes before all pictures of other people; ties share."""
+        """Return whether ``(M,)`` the source comes before all pictures of other people.
+
+        Ties share.
+        """
         cosines, sources = self._cosines(seen), self.trial.chosen.roll(shift)
         own = cosines.gather(1, sources[:, None])
         others = self.pids != self.trial.pids.roll(shift)[:, None]
@@ -160,11 +163,11 @@ class _Known:
         return self._cosines(seen).gather(1, self.trial.chosen.roll(shift)[:, None])[:, 0].double()
 
     def accepted_source(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
-        """Whether the source's cosine passes ``(M,)``, and whose it is."""
+        """Return whether the source's cosine passes ``(M,)``, and whose it is."""
         return (self.source_cosine(seen, shift) > threshold).double(), self.trial.pids
 
     def accepted_person(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
-        """Share of the person's other pictures whose cosine passes, and whose they are."""
+        """Return share of the person's other pictures whose cosine passes, and whose they are."""
         wanted = self._mark_right(shift)
         counts = wanted.sum(1)
         shares = (wanted & (self._cosines(seen) > threshold)).sum(1) / counts.clamp_min(1)
@@ -181,7 +184,7 @@ class _Known:
         }
 
     def _mark_right(self, shift: int) -> Tensor:
-        """The pictures ``(M, N)`` that would be right for each reconstruction."""
+        """Return the pictures ``(M, N)`` that would be right for each reconstruction."""
         pids, camids = self.trial.pids.roll(shift), self.trial.camids.roll(shift)
         wanted = self.pids == pids[:, None]
         wanted[torch.arange(len(pids)), self.trial.chosen.roll(shift)] = False

@@ -105,7 +105,7 @@ def _columns(rows: Tensor, centre: Tensor, pairs: Tensor) -> Tensor:
 
 
 def variance_ratio(columns: Tensor, pids: Tensor) -> Tensor:
-    """How many standard errors beyond chance people differ in each of columns ``(N, E)``."""
+    """Return how many standard errors beyond chance people differ in each of columns ``(N, E)``."""
     columns = columns.double()
     between = (PersonMeans.of(columns, pids).of_each - columns.mean(0)).square().sum(0)
     within = (columns - columns.mean(0)).square().sum(0) - between
@@ -127,7 +127,7 @@ def _ratio(between: Tensor, within: Tensor, free: int, freedom: int) -> Tensor:
 
 
 def _telling_pairs(about: Tensor, pids: Tensor) -> Tensor:
-    """The pairs ``(2, K)`` of coordinates in whose product people differ most clearly.
+    """Return the pairs ``(2, K)`` of coordinates in whose product people differ most clearly.
 
     Sums over people of squared mean products stand for all D² products at a time.
     """
@@ -147,7 +147,7 @@ def _telling_pairs(about: Tensor, pids: Tensor) -> Tensor:
 
 
 def _pairs_for_attributes(about: Tensor, labels: Tensor) -> Tensor:
-    """The pairs ``(2, K)`` of coordinates by whose product classes ``(N, A)`` differ most."""
+    """Return pairs ``(2, K)`` of coordinates by whose product classes ``(N, A)`` differ most."""
     most = max(1, COLUMNS // labels.shape[1])
     pairs = [_pairs_for_classes(about, label, most) for label in labels.T]
     distinct: Tensor = torch.cat(pairs, dim=1).unique(dim=1)
@@ -170,7 +170,7 @@ def _pairs_for_classes(about: Tensor, label: Tensor, most: int) -> Tensor:
 
 
 def _chance_of(columns: Tensor, pids: Tensor, label: Tensor) -> Tensor:
-    """How likely the classes ``(N,)`` differ so much in each column ``(E,)`` by chance.
+    """Return how likely the classes ``(N,)`` differ so much in each column ``(E,)`` by chance.
 
     The F test on means over a person's pictures, which are not independent of each other.
     """

@@ -22,12 +22,12 @@ class Scale:
     factor: float
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Features ``(N, D)`` to the rows the noise is added to."""
+        """Map features ``(N, D)`` to the rows the noise is added to."""
         return self.factor * (F.normalize(features, dim=1) if self.unit else features)
 
 
 def learn_scale(clean: Tensor, released: Tensor) -> Scale:
-    """The scale that brings features ``clean (N, D)`` closest to ``released (N, D)``."""
+    """Return the scale that brings features ``clean (N, D)`` closest to ``released (N, D)``."""
     fits = []
     for unit in (False, True):
         rows = Scale(unit, 1.0)(clean)
@@ -61,7 +61,10 @@ class Wiener:
 
 
 def fit_wiener(rows: Tensor, noise: float) -> Wiener:
-    """A denoiser for rows like the noise-free ``rows (N, D)``; covariance by Ledoit and Wolf."""
+    """Return a denoiser for rows like the noise-free ``rows (N, D)``.
+
+    Covariance by Ledoit and Wolf.
+    """
     covariance, _ = ledoit_wolf(rows.double().numpy())
     variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
     return Wiener(rows.mean(0), axes.float(), variances.clamp_min(1e-12), noise)
@@ -163,7 +166,7 @@ class People:
 
 
 def fit_people(rows: Tensor, pids: Tensor) -> People:
-    """The model of ``rows (N, D)`` of ``pids (N,)``, two people or more.
+    """Return the model of ``rows (N, D)`` of ``pids (N,)``, two people or more.
 
     Rows of one person each tell nothing of the spread within people, which is then next to nothing.
     """

@@ -56,17 +56,17 @@ class Pairs:
     release: Release = as_is
 
     def take(self, rows: Tensor) -> "Pairs":
-        """The pairs at ``rows``, given as positions or as a mask."""
+        """Return the pairs at ``rows``, given as positions or as a mask."""
         columns = {name: getattr(self, name)[rows] for name in ("seen", "wanted", "pids", "views")}
         return replace(self, **columns)
 
     def released(self, generator: torch.Generator) -> Tensor:
-        """A fresh draw of what is stored ``(N, D)``."""
+        """Return a fresh draw of what is stored ``(N, D)``."""
         return self.release(self.seen, generator)
 
 
 def views_of(data: ReIDDataset) -> Tensor:
-    """``(N,)`` the view of each auxiliary picture.
+    """Return ``(N,)`` the view of each auxiliary picture.
 
     That is its camera where matches are judged across known cameras, else each is a view by itself.
     """
@@ -133,7 +133,7 @@ class Maps:
 
 
 def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str) -> Maps:
-    """The rungs that serve held-out people best, fitted to everybody.
+    """Return the rungs that serve held-out people best, fitted to everybody.
 
     Raises:
         UnsupportedTargetError: if the pairs are of fewer than two people.
@@ -171,7 +171,7 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
 def _refit(
     pairs: Pairs, penalty: float, refinement: Refinement, ctx: RunContext, name: str
 ) -> Callable[[Map], Map]:
-    """A function from a rung fitted to some people to the same rung fitted to all."""
+    """Return a function from a rung fitted to some people to the same rung fitted to all."""
     moments = _Moments.of(pairs, ctx.generator(f"{name}.all"))
 
     @cache
@@ -229,7 +229,7 @@ class _Moments:
         return _Linear(self.standardise, weight, self.centre)
 
     def scaled(self) -> "_Linear":
-        """The stored rows themselves about the wanted centre, times the one best factor."""
+        """Return the stored rows themselves about the wanted centre, times the one best factor."""
         deviation = self.standardise.deviation.double()
         together = (deviation * self.cross.diagonal()).sum()
         alone = (deviation.square() * self.inner.diagonal()).sum().clamp_min(1e-12)
@@ -250,14 +250,14 @@ class _Linear(nn.Module):
         self.register_buffer("bias", bias)
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Features ``(B, D)`` to ``(B, E)``."""
+        """Map features ``(B, D)`` to ``(B, E)``."""
         return F.linear(self.standardise(stored), self.weight, self.bias)
 
 
 def _refine(
     ridge: _Linear, pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str
 ) -> "_Refined":
-    """The network rung, trained from where the ridge stands, through fresh releases."""
+    """Return the network rung, trained from where the ridge stands, through fresh releases."""
     generator = ctx.generator(f"{name}.network")
     with ctx.randomness(name):
         network = _Refined(ridge, pairs, refinement, generator)
@@ -287,7 +287,7 @@ class _Refined(pl.LightningModule):
         self.added = nn.Sequential(inward, nn.GELU(), nn.Dropout(refinement.dropout), outward)
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Stored features ``(B, D)`` to ``(B, E)``."""
+        """Return stored features ``(B, D)`` to ``(B, E)``."""
         mapped: Tensor = self.linear(stored)
         added: Tensor = self.added(self.linear.standardise(stored))
         return mapped + self.scale * added

@@ -80,7 +80,7 @@ class Metric:
 def learn_metric(
     own: Own, stored: Tensor, contrast: Contrast, ctx: RunContext, name: str
 ) -> Metric:
-    """The rung that serves held-out auxiliary people best, learned from all of them.
+    """Return the rung that serves held-out auxiliary people best, learned from all of them.
 
     Args:
         own: auxiliary people.
@@ -103,7 +103,7 @@ def learn_metric(
 def _rungs(
     own: Own, stored: Tensor, contrast: Contrast, ctx: RunContext, name: str
 ) -> dict[str, Callable[[], Prepare]]:
-    """How each rung is learned, the plainest first."""
+    """Return how each rung is learned, the plainest first."""
     plain = Standardise(stored)
 
     def expand() -> Expansion:
@@ -133,7 +133,7 @@ def _rungs(
 
 
 def _serve(prepare: Prepare, known: Own, asked: Own, ctx: RunContext, name: str) -> float:
-    """Mean AP of finding the people of ``asked`` in one release by entries of another.
+    """Return mean AP of finding the people of ``asked`` in one release by entries of another.
 
     Entries are compared as `Plda.weigh` has it, learned from the people of ``known``.
     """
@@ -196,13 +196,13 @@ class _Network(pl.LightningModule):
         )
 
     def forward(self, stored: Tensor) -> Tensor:
-        """Stored entries ``(B, D)`` to unit rows ``(B, E)``."""
+        """Return stored entries ``(B, D)`` to unit rows ``(B, E)``."""
         features = self.plain(stored)
         added = self.added(torch.cat([features, self.expansion(stored)], dim=1))
         return F.normalize(self.linear(features) + added, dim=1)
 
     def embed(self, stored: Tensor) -> Tensor:
-        """The same without a graph."""
+        """Return the same without a graph."""
         with torch.no_grad():
             rows: Tensor = self(stored.float())
         return rows

@@ -131,7 +131,7 @@ class Own:
 
     @classmethod
     def of(cls, target: Target, ctx: RunContext, name: str, keys: int = 1) -> "Own":
-        """What goes through the target's own protection and release.
+        """Return what goes through the target's own protection and release.
 
         Args:
             target: whose they are.
@@ -156,7 +156,7 @@ class Own:
         return replace(self, **columns)
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """A fresh release ``(N, D)`` of all.
+        """Return a fresh release ``(N, D)`` of all.
 
         Raises:
             ModelError: if it holds NaN or infinity.
@@ -182,7 +182,7 @@ def study(own: Own, prepare: Prepare, generator: torch.Generator) -> People | No
 def study_draws(
     draw: Callable[[torch.Generator], Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The mean ``(N, D)`` of several draws, and the noise that it lacks ``(D, D)``.
+    """Return the mean ``(N, D)`` of several draws, and the noise that it lacks ``(D, D)``.
 
     The latter is the covariance by which one draw spreads more than the mean of all.
     """

@@ -11,7 +11,7 @@ BLOCK = 1024
 def pool_rows(
     rows: Tensor, unit: Tensor, neighbours: int, weigh: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """The mean ``(N, D)`` of each row, which weighs one, and its nearest neighbours.
+    """Return the mean ``(N, D)`` of each row, which weighs one, and its nearest neighbours.
 
     Args:
         rows: ``(N, D)`` what is averaged.

@@ -42,7 +42,7 @@ class Standardise(nn.Module):
         return torch.where(self.std.isfinite(), self.std, 0.0)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The rows on that scale."""
+        """Return the rows on that scale."""
         return ((rows - self.mean) / self.std).clamp(-LIMIT, LIMIT)
 
 
@@ -71,6 +71,6 @@ class Whiten:
         return cls(plain, mean, columns[:, kept] * variances[kept].rsqrt())
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """The rows along the axes."""
+        """Return the rows along the axes."""
         whitened: Tensor = ((self.plain(rows.double()) - self.mean) @ self.axes).float()
         return whitened

@@ -100,7 +100,7 @@ class Linkage:
 def link_people(
     planted: Planted, second: FeatureExtractor, pairs: int, ctx: RunContext
 ) -> AttackResult:
-    """What whoever knows the moments of the faint plant links; see `attacks.references`."""
+    """Return what whoever knows the moments of the faint plant links; see `attacks.references`."""
     target, truth = planted.target, planted.truth(ctx)
     entries = (stored_gallery(target, ctx), second_release(target, second, ctx))
     first, other = map(truth.linking, entries)
@@ -153,7 +153,7 @@ def score_linkage(
 
 
 def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
-    """The gallery ``(N, D)`` released once more: under another key, and with another draw."""
+    """Return gallery ``(N, D)`` released once more: under another key, and with another draw."""
     generator = ctx.generator("attacks.linkage.second")
     if target.publish is None:
         return released_split(target, target.data.gallery, ctx, generator, extractor)
@@ -235,7 +235,7 @@ def _measure_separation(
 
 
 def mated_pairs(a: Entries, b: Entries) -> Tensor:
-    """All pairs ``(M, 2)`` of a row of ``a`` and a row of ``b`` of one person."""
+    """Return all pairs ``(M, 2)`` of a row of ``a`` and a row of ``b`` of one person."""
     pairs = [
         torch.cartesian_prod((a.pids == pid).nonzero()[:, 0], (b.pids == pid).nonzero()[:, 0])
         for pid in a.pids.unique()
@@ -267,7 +267,7 @@ def _some(pairs: Tensor, limit: int, generator: torch.Generator) -> Tensor:
 
 
 def _cosines(a: Entries, b: Entries, pairs: Tensor) -> unlinkability.Array:
-    """The cosine ``(M,)`` of each pair."""
+    """Return the cosine ``(M,)`` of each pair."""
     blocks = [
         F.cosine_similarity(a.features[block[:, 0]], b.features[block[:, 1]])
         for block in pairs.split(BLOCK)
@@ -276,7 +276,7 @@ def _cosines(a: Entries, b: Entries, pairs: Tensor) -> unlinkability.Array:
 
 
 def _test_permutations(a: Entries, b: Entries, generator: torch.Generator) -> float:
-    """The chance of mean scores like these if the second release's people were shuffled."""
+    """Return the chance of mean scores like these if the second release's people were shuffled."""
     people = a.pids.unique()
     people = people[torch.randperm(len(people), generator=generator)[:MAX_PEOPLE]].sort().values
     scores = person_scores(a, b, people).numpy()
@@ -287,7 +287,7 @@ def _test_permutations(a: Entries, b: Entries, generator: torch.Generator) -> fl
 
 
 def person_scores(a: Entries, b: Entries, people: Tensor) -> Tensor:
-    """Mean cosine ``(P, P)`` of each person's entries in ``a`` with each person's in ``b``.
+    """Return mean cosine ``(P, P)`` of each person's entries in ``a`` with each person's in ``b``.
 
     ``people (P,)`` ascend. Pairs from one camera are left out; NaN where that leaves none.
     """
@@ -325,7 +325,7 @@ def _people(a: Entries, b: Entries) -> str:
 
 
 def notes_on(target: Target, second_model: str, *, same: bool) -> tuple[str, ...]:
-    """What the two releases differ in."""
+    """Return what the two releases differ in."""
     notes = []
     if target.publish is not None:
         notes.append("the second release is of pictures that were protected under another key")

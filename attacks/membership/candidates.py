@@ -60,7 +60,7 @@ class Candidates:
         return self.take(order[place < pictures])
 
     def features(self, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
-        """``(N, D)`` on the CPU; whole splits are embedded once per run."""
+        """Return ``(N, D)`` on the CPU; whole splits are embedded once per run."""
         parts = [features_of(extractor, source, ctx) for source in self.sources]
         return torch.cat(parts)[self.rows]
 
@@ -105,13 +105,13 @@ def candidates_of(target: Target, ctx: RunContext) -> Candidates:
 
 
 def members_of(data: ReIDDataset) -> Tensor:
-    """The people ``(M,)`` of train who are not the adversary's own, in the order of pids."""
+    """Return the people ``(M,)`` of train who are not the adversary's own, in the order of pids."""
     people: Tensor = data.train.pids.unique()
     return people[(people > 0) & ~torch.isin(people, data.auxiliary.pids)]
 
 
 def strangers_of(data: ReIDDataset) -> Candidates:
-    """The adversary's own people with two pictures or more: certainly no members.
+    """Return the adversary's own people with two pictures or more: certainly no members.
 
     Raises:
         UnsupportedTargetError: if there are too few.
@@ -147,7 +147,7 @@ def divide_people(
 
 
 def _several(pids: Tensor) -> Tensor:
-    """``(N,)`` whether a picture's person has another."""
+    """Return ``(N,)`` whether a picture's person has another."""
     _, person, counts = pids.unique(return_inverse=True, return_counts=True)
     several: Tensor = counts[person] > 1
     return several

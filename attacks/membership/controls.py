@@ -61,19 +61,19 @@ class Memoriser(nn.Module):
 
 
 def planted_memory(target: Target, ctx: RunContext) -> Target:
-    """An extractor that recognises its training people, over stamped pictures."""
+    """Return an extractor that recognises its training people, over stamped pictures."""
     data = _stamped(_with_members(target.data, ctx))
     known = _codes(members_of(data))
     return Target(Memoriser(known).to(ctx.device), data)
 
 
 def null_memory(target: Target, ctx: RunContext) -> Target:
-    """The null extractor over stamped pictures of members and others."""
+    """Return the null extractor over stamped pictures of members and others."""
     return Target(NullExtractor(), _stamped(_with_members(target.data, ctx)))
 
 
 def _with_members(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
-    """``data``, with half of the auxiliary people moved to train if nobody is a member yet.
+    """Return ``data``, with half of the auxiliary people moved to train if nobody is a member yet.
 
     Raises:
         UnsupportedTargetError: if there are too few to divide.

@@ -83,7 +83,7 @@ def compare_with_blind(
 def score_membership(
     people: Candidates, ours: Scores, blind: Mapping[str, Scores], note: str
 ) -> AttackResult:
-    """All figures of an attack's scores.
+    """Return all figures of an attack's scores.
 
     Args:
         people: the candidates who were scored.
@@ -132,7 +132,7 @@ class Level:
         self.others = int((~member).sum())
 
     def excess(self) -> Measurement:
-        """How far the AUC is above ½ and every blind AUC, on a scale up to 1."""
+        """Return how far the AUC is above ½ and every blind AUC, on a scale up to 1."""
 
         def beyond(ours: roc.Array, *blind: roc.Array) -> roc.Array:
             return np.asarray(np.clip(2 * (ours - np.maximum(0.5, np.max(blind, axis=0))), 0, 1))
@@ -152,7 +152,7 @@ class Level:
         return self._measure(f"{self.name}_excess", beyond(ours, *blind), ends, 0, note)
 
     def figures(self) -> list[Measurement]:
-        """The AUC, those of the blind extractors, and TPR where non-members are enough."""
+        """Return the AUC, those of the blind extractors, and TPR where non-members are enough."""
         chance = max(0.5, *(float(self._value(scores, roc.auc)) for scores in self.blind.values()))
         areas = [self._area(f"{self.name}_auc", self.ours, chance)]
         for word, scores in self.blind.items():
@@ -165,7 +165,7 @@ class Level:
         return [*areas, *rates]
 
     def left_out(self) -> str:
-        """Which rates cannot be read; empty if all can."""
+        """Return which rates cannot be read; empty if all can."""
         missing = [limit for limit in LIMITS.values() if self.others < 1 / limit]
         if not missing:
             return ""
@@ -212,7 +212,7 @@ class Level:
         return statistic(*roc.points(scores, self.member))
 
     def _resample(self, people: np.ndarray, scores: np.ndarray, statistic: Statistic) -> roc.Array:
-        """The statistic ``(…)`` where ``people (…, P)`` weigh so much, with all their scores."""
+        """Return statistic ``(…)`` where ``people (…, P)`` weigh so much, with all their scores."""
         return statistic(*roc.points(scores, self.member, people[..., self.person]))
 
     def _measure(

@@ -25,7 +25,7 @@ def train_shadow(
     name: str,
     ctx: RunContext,
 ) -> FeatureExtractor:
-    """A small network with a softmax over the people of ``split``; ``name`` seeds it.
+    """Return a small network with a softmax over the people of ``split``; ``name`` seeds it.
 
     Args:
         split: the people it memorises.

@@ -22,7 +22,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def compactness(features: Tensor, person: Tensor) -> Tensor:
-    """Mean cosine ``(N,)`` of each picture to the other pictures of its person ``(N,)``.
+    """Return mean cosine ``(N,)`` of each picture to the other pictures of its person ``(N,)``.
 
     Unlike the distance to a centre or to the k-th nearest picture, its expectation does not depend
     on how many pictures a person has; everybody has two or more.
@@ -48,7 +48,7 @@ def nearness(
 
 
 def consistency(extractor: FeatureExtractor, pictures: Candidates, ctx: RunContext) -> Tensor:
-    """Mean cosine ``(N,)`` between a picture's feature and those of its `CHANGES`."""
+    """Return mean cosine ``(N,)`` between a picture's feature and those of its `CHANGES`."""
     found = torch.empty(len(pictures), dtype=torch.float64)
     for start in range(0, len(pictures), BATCH):
         rows = range(start, min(start + BATCH, len(pictures)))
@@ -69,7 +69,7 @@ def per_person(values: Tensor, person: Tensor) -> Tensor:
 
 
 def _crop(images: Tensor) -> Tensor:
-    """The middle, nine tenths of each side."""
+    """Return the middle, nine tenths of each side."""
     height, width = images.shape[-2:]
     top, left = height // 20, width // 20
     box = top, left, height - 2 * top, width - 2 * left
@@ -78,7 +78,7 @@ def _crop(images: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor) -> Tensor:
-    """A Gaussian of a hundredth of the height."""
+    """Return a Gaussian of a hundredth of the height."""
     sigma = images.shape[-2] / 100
     blurred: Tensor = transforms.gaussian_blur(images, 2 * math.ceil(2 * sigma) + 1, sigma)
     return blurred

@@ -21,7 +21,7 @@ from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 def in_every_view(
     target: Target, ctx: RunContext, attack: Callable[[Target, RunContext], AttackResult]
 ) -> AttackResult:
-    """What ``attack`` finds with clean pictures or with protected ones, figure by figure."""
+    """Return what ``attack`` finds with clean pictures or with protected ones, figure by figure."""
     if target.publish is None:
         return attack(target, ctx)
     data = replace(target.data, gallery=target.originals_of_gallery)
@@ -35,7 +35,7 @@ def in_every_view(
 
 
 def _publish(target: Target, data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
-    """``data`` as published under one key of the adversary's own."""
+    """Return ``data`` as published under one key of the adversary's own."""
     splits = [data.train, data.query, data.gallery, data.auxiliary]
     everybody = publish_pictures(target, reduce(join_splits, splits), ctx, "attacks.membership")
     rows = torch.arange(len(everybody)).split([len(split) for split in splits])

@@ -86,11 +86,11 @@ class Movement:
     def learn(
         self, stored: Sightings, own: Sightings, target: Target, ctx: RunContext
     ) -> tuple[Tensor, float]:
-        """The rows ``(N, E)`` that are clustered, and the height at which their tree is cut."""
+        """Return rows ``(N, E)`` that are clustered, and the height at which their tree is cut."""
         return centre_cameras(stored), choose_height(centre_cameras(own), own)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The same clustering along the axes that tell people apart, all moments being known."""
+        """Return same clustering along the axes that tell people apart, all moments being known."""
         stored, own = self._sightings(planted.target, ctx)
         truth = planted.truth(ctx)
         height = choose_height(truth.linking(own.features), own)
@@ -98,7 +98,7 @@ class Movement:
         return AttackResult(score_clusters(clusters, stored.pids, stored.camids))
 
     def _sightings(self, target: Target, ctx: RunContext) -> tuple[Sightings, Sightings]:
-        """The gallery's entries and the adversary's own, as many as can be clustered.
+        """Return the gallery's entries and the adversary's own, as many as can be clustered.
 
         Raises:
             UnsupportedTargetError: if there are not two people by two cameras on either side.
@@ -222,13 +222,13 @@ def some_people(sightings: Sightings, most: int, ctx: RunContext) -> Sightings:
 
 
 def centre_cameras(sightings: Sightings) -> Tensor:
-    """Unit rows ``(N, D)`` less the mean of their camera, which tells where and not who."""
+    """Return unit rows ``(N, D)`` less the mean of their camera, which tells where and not who."""
     rows = F.normalize(sightings.features, dim=1)
     return rows - PersonMeans.of(rows, sightings.camids).of_each
 
 
 def grow_tree(rows: Tensor) -> np.ndarray:
-    """The merges ``(N − 1, 4)`` of average linkage by cosine of rows ``(N, E)``."""
+    """Return the merges ``(N − 1, 4)`` of average linkage by cosine of rows ``(N, E)``."""
     # a row without a direction is as far from everybody
     unit = F.normalize(rows.double(), dim=1)
     unit = F.pad(unit, (0, 1)) + F.pad(torch.zeros_like(unit), (0, 1), value=1e-6)
@@ -237,12 +237,12 @@ def grow_tree(rows: Tensor) -> np.ndarray:
 
 
 def cut_tree(tree: np.ndarray, height: float) -> Tensor:
-    """The cluster ``(N,)`` of each row, where merges above ``height`` are undone."""
+    """Return the cluster ``(N,)`` of each row, where merges above ``height`` are undone."""
     return torch.from_numpy(fcluster(tree, height, "distance")).long()
 
 
 def choose_height(rows: Tensor, own: Sightings) -> float:
-    """The height at which a tree of own ``rows (N, E)`` links pairs of two cameras best."""
+    """Return the height at which a tree of own ``rows (N, E)`` links pairs of two cameras best."""
     tree = grow_tree(rows)
     heights = np.unique(np.quantile(tree[:, 2], np.linspace(0.0, 1.0, CUTS)))
     reached = [pairwise_f1(cut_tree(tree, h), own.pids, own.camids) for h in heights]

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 def score_clusters(clusters: Tensor, pids: Tensor, camids: Tensor) -> tuple[Measurement, ...]:
-    """All figures of clusters ``(N,)`` of entries of people ``(N,)`` by cameras ``(N,)``.
+    """Return all figures of clusters ``(N,)`` of entries of people ``(N,)`` by cameras ``(N,)``.
 
     Distractors (pid 0) are somebody else to everybody, and nobody's path.
     """
@@ -65,7 +65,7 @@ def _alike(*columns: Tensor) -> Tensor:
 
 
 def _by_person(values: Tensor, pids: Tensor) -> Array:
-    """Sums ``(P, columns)`` over the entries of each person; distractors are left out."""
+    """Return sums ``(P, columns)`` over the entries of each person; distractors are left out."""
     people, person = pids[pids > 0].unique(return_inverse=True)
     table: Array = sum_groups(values[pids > 0], person, len(people)).numpy()
     return table
@@ -101,14 +101,14 @@ def _bcubed_table(clusters: Tensor, pids: Tensor) -> Array:
 
 
 def _harmonic(sums: Array) -> Array:
-    """The harmonic mean of precision and recall of ``sums (…, 3)``."""
+    """Return the harmonic mean of precision and recall of ``sums (…, 3)``."""
     total = sums[..., 0] + sums[..., 1]
     product = 2 * sums[..., 0] * sums[..., 1]
     return np.asarray(product / np.maximum(total * sums[..., 2], 1e-12))
 
 
 def _paths(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
-    """Share of moving people of whom one cluster, mostly theirs, has every camera."""
+    """Return share of moving people of whom one cluster, mostly theirs, has every camera."""
     cells = torch.stack([pids, camids]).unique(dim=1)
     people, cameras = cells[0].unique(return_counts=True)
     moving = people[(people > 0) & (cameras > 1)]
@@ -133,7 +133,7 @@ def _paths(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
 
 
 def _purity(clusters: Tensor, pids: Tensor) -> Measurement:
-    """Share of entries that belong to whom most of their cluster belongs to."""
+    """Return share of entries that belong to whom most of their cluster belongs to."""
     most = torch.zeros(int(clusters.max()) + 1, dtype=torch.float64)
     right = _alike(clusters, pids)
     most = most.scatter_reduce(0, clusters, right, "amax")

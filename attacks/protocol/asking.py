@@ -60,7 +60,7 @@ def ways_of_asking(target: Target, ctx: RunContext) -> list[Asking]:
 
 
 def embed_protected(target: Target, pictures: Tensor, ctx: RunContext) -> Tensor:
-    """Features ``(B, D)`` of pictures ``(B, 3, H, W)``, published as a person each."""
+    """Return features ``(B, D)`` of pictures ``(B, 3, H, W)``, published as a person each."""
     pixels = as_bytes(pictures.cpu())
     nobody = torch.full((len(pixels),), -1)
     split = Split(MemoryImages(pixels), torch.arange(1, len(pixels) + 1), nobody)
@@ -87,7 +87,10 @@ def ask_every_way(
 
 
 def worse_result(results: Mapping[str, AttackResult], how: str) -> AttackResult:
-    """Every figure where it is worse; the rest as where the headline is, which a note says."""
+    """Return every figure where it is worse.
+
+    The rest as where the headline is, which a note says.
+    """
     figures: dict[str, tuple[Measurement, ...]] = {
         kind: result.measurements for kind, result in results.items()
     }

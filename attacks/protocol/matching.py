@@ -34,7 +34,7 @@ def score_search(
 def search(
     query: Tensor, entries: Tensor, data: ReIDDataset, partners: Tensor | None = None
 ) -> Retrieval:
-    """The gallery ranked for each query; ``partners (G,)`` as in `evaluate`."""
+    """Return the gallery ranked for each query; ``partners (G,)`` as in `evaluate`."""
     return evaluate(
         query,
         entries,
@@ -56,7 +56,7 @@ def rate_search(
 
 
 def worse(tries: Mapping[str, Measurement]) -> Measurement:
-    """The try that is worse for privacy, its interval fit for the worse one having been picked.
+    """Return try that is worse for privacy, its interval fit for the worse one having been picked.
 
     Args:
         tries: what was done to the pictures held -> the same figure found with them.

@@ -58,7 +58,7 @@ class OwnPictures:
 
 
 def own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
-    """The auxiliary pictures under one key of the adversary's own.
+    """Return the auxiliary pictures under one key of the adversary's own.
 
     They are published and embedded once per target, for all attacks: as in the gallery, all
     pictures of a person are under one key.

@@ -47,7 +47,7 @@ class ScoreApi:
         return self.answer(self.embed(pictures), entries)
 
     def answer(self, features: Tensor, entries: Tensor) -> Tensor:
-        """The same for pictures whose features ``(B, D)`` are already known."""
+        """Return the same for pictures whose features ``(B, D)`` are already known."""
         self.queries += entries.flatten().bincount(minlength=len(self.gallery))
         scores = self._hide_scores(F.normalize(features, dim=1), entries)
         return scores if self.decimals is None else scores.round(decimals=self.decimals)

@@ -96,7 +96,7 @@ class ScoreClimbing:
         asking: Asking,
         ctx: RunContext,
     ) -> AttackResult:
-        """The climb with pictures submitted as they are, or protected first."""
+        """Return the climb with pictures submitted as they are, or protected first."""
         service = Verification.of(target, chosen, asking, ctx)
         api = ScoreApi(target, ctx, self.decimals, self.top_k, asking.embed)
         kept = self._climbed(api, chosen, target, ctx)
@@ -110,7 +110,7 @@ class ScoreClimbing:
         )
 
     def planted(self, target: Target, ctx: RunContext) -> Target:
-        """The general planted leak, where the climb's starts are distractors in the gallery.
+        """Return the general planted leak, where the climb's starts are distractors in the gallery.
 
         People's codes are few there, and the best of some hundred own pictures is often nearer to
         its person than to anybody else; such luck must not pass for power.
@@ -135,7 +135,7 @@ class ScoreClimbing:
     def _climbed(
         self, api: ScoreApi, chosen: Tensor, target: Target, ctx: RunContext
     ) -> list[Snapshot]:
-        """The start, and where each climb stands after parts of the budget."""
+        """Return the start, and where each climb stands after parts of the budget."""
         own = target.data.auxiliary
         prior = eigen_pictures(own, self.directions, self.image_size, ctx)
         tried = own.images.load(self._starts(target, ctx).tolist(), self.image_size)
@@ -150,7 +150,7 @@ class ScoreClimbing:
         return [begin, *(snapshot for snapshot in trail if snapshot.queries in marks)]
 
     def _starts(self, target: Target, ctx: RunContext) -> Tensor:
-        """The auxiliary pictures ``(S,)`` that are submitted first."""
+        """Return the auxiliary pictures ``(S,)`` that are submitted first."""
         generator = ctx.generator("attacks.score_api.starts")
         return torch.randperm(len(target.data.auxiliary), generator=generator)[: self.starts]
 
@@ -172,7 +172,7 @@ def _curves(kept: list[Snapshot], service: Verification) -> tuple[Curve, Curve]:
 
 
 def _notes(kept: list[Snapshot], service: Verification) -> tuple[str, ...]:
-    """What was submitted, and what scores are worth here."""
+    """Return what was submitted, and what scores are worth here."""
     first, last = kept[0], kept[-1]
     people, unseen = len(service.entries), int((last.scores == HIDDEN).sum())
     notes = [

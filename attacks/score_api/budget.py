@@ -9,7 +9,7 @@ POINTS = 4
 
 
 def halvings(whole: int) -> list[int]:
-    """``whole`` halved again and again, ascending.
+    """Return ``whole`` halved again and again, ascending.
 
     >>> halvings(512), halvings(3)
     ([64, 128, 256, 512], [1, 3])

@@ -40,7 +40,7 @@ class Snapshot:
 
 
 def start(api: ScoreApi, own: Tensor, entries: Tensor) -> Snapshot:
-    """The own pictures ``(S, 3, H, W)`` that score best with each of the entries ``(P,)``."""
+    """Return own pictures ``(S, 3, H, W)`` that score best with each of the entries ``(P,)``."""
     scores = shown(api.ask(own, entries.expand(len(own), -1)))
     best, place = scores.max(0)
     return Snapshot(len(own), best, own[place])
@@ -105,6 +105,6 @@ def _climber(
 
 
 def _normal(seed: int) -> Callable[..., np.ndarray]:
-    """Standard normal numbers as cma asks for them, apart from numpy's global state."""
+    """Return standard normal numbers as cma asks for them, apart from numpy's global state."""
     rng = np.random.default_rng(seed)
     return lambda *shape: rng.standard_normal(shape)

@@ -27,14 +27,14 @@ class EigenPictures:
     axes: Tensor
 
     def move(self, pictures: Tensor, codes: Tensor) -> Tensor:
-        """Pictures ``(B, 3, H, W)`` moved by ``codes (B, K)``."""
+        """Return pictures ``(B, 3, H, W)`` moved by ``codes (B, K)``."""
         return eight_bit(pictures + (codes @ self.axes.flatten(1)).view_as(pictures))
 
 
 def eigen_pictures(
     own: Split, directions: int, size: tuple[int, int], ctx: RunContext
 ) -> EigenPictures:
-    """The ``directions`` (or as many as there are) in which pictures ``own`` vary most.
+    """Return the ``directions`` (or as many as there are) in which pictures ``own`` vary most.
 
     Raises:
         UnsupportedTargetError: if there are fewer than three pictures.

@@ -121,7 +121,7 @@ class Prior:
         return torch.from_numpy(order).long()
 
     def posterior(self, features: Tensor, scores: Tensor, noise: float) -> Tensor:
-        """Unit stored features ``(G, D)``, up to their length.
+        """Return unit stored features ``(G, D)``, up to their length.
 
         Args:
             features: ``(Q, D)`` of the submitted pictures.
@@ -142,7 +142,7 @@ class Prior:
 
 
 def learn_prior(target: Target, ctx: RunContext) -> Prior:
-    """Mean and covariance (Ledoit and Wolf) of unit released features of auxiliary people.
+    """Return mean and covariance (Ledoit and Wolf) of unit released features of auxiliary people.
 
     Raises:
         UnsupportedTargetError: if there are fewer than two auxiliary pictures.
@@ -166,7 +166,7 @@ def _ridge(design: np.ndarray, surprise: np.ndarray, noise: float) -> np.ndarray
 
 
 def _measure_matches(entries: Tensor, target: Target, ctx: RunContext) -> Measurement:
-    """How often the queries' people are recognised among ``entries (G, D)``."""
+    """Return how often the queries' people are recognised among ``entries (G, D)``."""
     held = held_pictures(target, ctx)
     return found_by(ScoreTrilateration.headline, held, entries, target.data)
 

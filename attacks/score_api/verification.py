@@ -55,7 +55,7 @@ class Verification:
         return cls(target, entries, thresholds, asking, ctx)
 
     def measured(self, pictures: Tensor) -> tuple[Measurement, ...]:
-        """``score_reached`` and the success attack rates of pictures ``(P, 3, H, W)``."""
+        """Return ``score_reached`` and the success attack rates of pictures ``(P, 3, H, W)``."""
         seen = F.normalize(self.asking.embed(pictures), dim=1)
         stored = F.normalize(stored_gallery(self.target, self.ctx)[self.entries], dim=1)
         pids, scores = self.target.data.gallery.pids[self.entries], (seen * stored).sum(1)
@@ -75,7 +75,7 @@ class Verification:
         return reached, *rates
 
     def note(self) -> str:
-        """What genuine pictures score, and where the thresholds lie."""
+        """Return what genuine pictures score, and where the thresholds lie."""
         limits = ", ".join(
             f"{self.thresholds[name]:.3f} at FMR {rate:.1%}"
             for name, rate in OPERATING_POINTS.items()

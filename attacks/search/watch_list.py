@@ -68,12 +68,12 @@ class WatchList:
         return worse_result(results, "people were searched for by clean and by protected pictures")
 
     def learn(self, target: Target, ctx: RunContext) -> Scorer:
-        """How pictures held are compared with the stored entries."""
+        """Return how pictures held are compared with the stored entries."""
         stored = F.normalize(stored_gallery(target, ctx), dim=1)
         return lambda query: partial(_multiply, F.normalize(query, dim=1), stored)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The likelihood ratio of each clean picture and entry where all moments are known."""
+        """Return likelihood ratio of each clean picture and entry where all moments are known."""
         data = planted.target.data
         codes = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
         stored = stored_gallery(planted.target, ctx)
@@ -168,7 +168,7 @@ def _multiply(asked: Tensor, stored: Tensor, block: slice) -> Tensor:
 
 
 def score_searches(scores: Scores, fpir: float, data: ReIDDataset) -> AttackResult:
-    """All figures of searching the gallery for people who are in it, and for absent ones.
+    """Return all figures of searching the gallery for people who are in it, and for absent ones.
 
     Raises:
         UnsupportedTargetError: if too few searches are for people who are absent, or none is for

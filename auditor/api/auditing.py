@@ -47,7 +47,7 @@ def audit(
     settings: Mapping[str, Any] = NOTHING,
     progress: bool = True,
 ) -> Report:
-    """Attack a model, defend it, attack it again, and return what was found.
+    """Return attack a model, defend it, attack it again, and return what was found.
 
     The record is the one that `audit run` would write with the same settings.
 
@@ -123,7 +123,7 @@ def audit(
 def _model_config(
     model: AnyModel, arch: str | None = None, card: AnyCard = None
 ) -> ModelConfig | None:
-    """The model as a configuration names it, if it is a file."""
+    """Return the model as a configuration names it, if it is a file."""
     return model_config(model, arch=arch, card=card) if isinstance(model, str | Path) else None
 
 
@@ -143,7 +143,7 @@ def _open(
 def _label(
     attacks: str | Sequence[Attack] | Mapping[str, Attack],
 ) -> dict[str, Any]:
-    """Label -> attack, or the blocks of a preset."""
+    """Return label -> attack, or the blocks of a preset."""
     if isinstance(attacks, str):
         if attacks not in PRESETS:
             hint = did_you_mean(attacks, PRESETS, f"there are {', '.join(PRESETS)}")
@@ -162,7 +162,7 @@ def _label(
 
 
 def label_of(attack: Attack) -> str:
-    """What an attack is called that was given without a label.
+    """Return what an attack is called that was given without a label.
 
     Its installed name, or else its class in the same spelling.
     """

@@ -86,7 +86,7 @@ def _evaluate(world: World, label: str, display: Display) -> Finding:
 
 
 def _world(config: AuditConfig, target: Target, ctx: RunContext) -> World:
-    """What the pipeline's steps work in, as far as attacks and controls need it."""
+    """Return what the pipeline's steps work in, as far as attacks and controls need it."""
     extractor = target.extractor
     distance = extractor.card.distance if isinstance(extractor, CardedExtractor) else "cosine"
     head = AuditReport(title=target.data.name, config={})
@@ -96,7 +96,7 @@ def _world(config: AuditConfig, target: Target, ctx: RunContext) -> World:
 
 
 def _device(extractor: FeatureExtractor) -> torch.device:
-    """Where an extractor is; a processor for what has no parameters."""
+    """Return where an extractor is; a processor for what has no parameters."""
     if isinstance(extractor, nn.Module):
         for tensor in (*extractor.parameters(), *extractor.buffers()):
             return tensor.device

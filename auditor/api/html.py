@@ -39,7 +39,7 @@ class Page:
 
 
 def sandboxed(body: str, rows: int) -> str:
-    """A frame around ``body``, tall enough for so many rows; its scripts would not run."""
+    """Return a frame around ``body``, tall enough for so many rows; its scripts would not run."""
     page = f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{body}"
     return _frame(page, min(TALLEST, ROW * rows + 40))
 
@@ -52,7 +52,7 @@ def _frame(page: str, height: int) -> str:
 
 
 def summary(record: AuditReport, verdict: str) -> tuple[str, int]:
-    """The figures that an audit is about, as HTML, and how many rows they take."""
+    """Return the figures that an audit is about, as HTML, and how many rows they take."""
     rows = [row for scenario in record.scenarios for row in _rows(scenario)]
     head = ("scenario", "attack", "figure", "value", "95 % interval", "chance", "people", "control")
     table = _table(head, rows)
@@ -85,7 +85,7 @@ def _cells(m: Measurement) -> Sequence[str]:
 
 
 def verdict_table(verdicts: Iterable[Verdict], outcome: str) -> str:
-    """The verdicts as HTML."""
+    """Return the verdicts as HTML."""
     head = ("verdict", "address", "limit", "observed", "reason")
     rows = [
         (v.standing, v.address, f"{v.gate.limit:g}",

@@ -74,7 +74,7 @@ def open_model(
 def model_config(
     path: str | Path, *, arch: str | None, card: AnyCard, weights_key: str | None = None
 ) -> ModelConfig:
-    """The same model file as a configuration names it.
+    """Return the same model file as a configuration names it.
 
     Raises:
         UsageError: for a value of a wrong type.
@@ -90,7 +90,7 @@ def model_config(
 
 
 def as_card(card: AnyCard) -> Card | None:
-    """The card that was meant; None where none was given."""
+    """Return the card that was meant; None where none was given."""
     if card is None or isinstance(card, Card):
         return card
     if isinstance(card, str):

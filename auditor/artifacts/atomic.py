@@ -72,7 +72,7 @@ def write_picture(path: Path, picture: "Image", *, mode: int = 0o644) -> None:
 
 
 def _umask() -> int:
-    """What the user takes away from every new file; it can be read by setting it alone."""
+    """Return what the user takes away from every new file; it can be read by setting it alone."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -89,7 +89,7 @@ def owners_alone() -> Iterator[None]:
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    """A CSV file's content, the same on every system."""
+    """Return a CSV file's content, the same on every system."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)

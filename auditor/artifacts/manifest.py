@@ -145,7 +145,7 @@ def announce(folder: Path, names: Iterable[str]) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of ``folder``.
+    """Return the manifest of ``folder``.
 
     Raises:
         UsageError: if there is none, or it is not one.
@@ -163,7 +163,7 @@ def read(folder: Path) -> Manifest:
 
 
 def purges(folder: Path) -> tuple[Purge, ...]:
-    """What was purged from ``folder`` so far.
+    """Return what was purged from ``folder`` so far.
 
     Raises:
         UsageError: if the record of it cannot be read.
@@ -209,14 +209,14 @@ def verify(folder: Path) -> Findings:
 
 
 def listed(folder: Path) -> list[str]:
-    """The files of an audit, below ``folder``; what else lies there is not its own."""
+    """Return the files of an audit, below ``folder``; what else lies there is not its own."""
     top = (path for pattern in TOP for path in folder.glob(pattern))
     below = (path for name in (PERSONAL, STEPS) for path in (folder / name).rglob("*"))
     return sorted(p.relative_to(folder).as_posix() for p in (*top, *below) if p.is_file())
 
 
 def everything(folder: Path) -> list[str]:
-    """Every file below ``folder``, links that lead nowhere too."""
+    """Return every file below ``folder``, links that lead nowhere too."""
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -243,7 +243,7 @@ def _fingerprint(path: Path) -> Fingerprint:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -93,7 +93,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a command is at work in ``folder``, as far as the file system knows."""
+    """Return whether a command is at work in ``folder``, as far as the file system knows."""
     try:
         handle = os.open(folder / MARK, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:

@@ -31,7 +31,7 @@ Anything = TypeVar("Anything")
 
 
 def folder(root: Path) -> Path:
-    """The folder below ``root`` for whatever may name or show a person."""
+    """Return the folder below ``root`` for whatever may name or show a person."""
     place = root / PERSONAL
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     return place
@@ -64,7 +64,7 @@ def save_names(root: Path, names: Mapping[str, str]) -> str:
 
 
 def save_facts(root: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts about a dataset without names of files; those go below ``personal/``."""
+    """Return the facts about a dataset without names of files; those go below ``personal/``."""
     apart = {
         name: {key: facts[name][key]} for name, key in LISTS_OF_FILES if _lists(facts, name, key)
     }
@@ -75,7 +75,7 @@ def save_facts(root: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_files(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts about a dataset, without the lists of files that hold any."""
+    """Return the facts about a dataset, without the lists of files that hold any."""
     kept = dict(facts)
     for name, key in LISTS_OF_FILES:
         if _lists(facts, name, key):
@@ -128,7 +128,7 @@ def _rename(value: Any, rename: Rename) -> Any:
 
 
 def reveal_people(report: AuditReport, root: Path) -> AuditReport:
-    """The record with the identities behind its pseudonyms.
+    """Return the record with the identities behind its pseudonyms.
 
     Args:
         report: as it lies in ``report.json``.

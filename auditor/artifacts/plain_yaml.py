@@ -43,7 +43,7 @@ class PlainLoader(yaml.SafeLoader):
 
 
 def _values(node: yaml.Node, known: dict[int, float]) -> float:
-    """How many values a node stands for; without limit if it holds itself."""
+    """Return how many values a node stands for; without limit if it holds itself."""
     if id(node) not in known:
         known[id(node)] = float("inf")
         parts: list[yaml.Node] = []
@@ -56,7 +56,7 @@ def _values(node: yaml.Node, known: dict[int, float]) -> float:
 
 
 def read(path: Path) -> Any:
-    """The plain content of a YAML file.
+    """Return the plain content of a YAML file.
 
     Raises:
         UsageError: if it cannot be read, or is no plain YAML.
@@ -76,7 +76,7 @@ def read(path: Path) -> Any:
 
 
 def loads(text: str, source: str) -> Any:
-    """The plain content of YAML.
+    """Return the plain content of YAML.
 
     Raises:
         UsageError: if it is no plain YAML.

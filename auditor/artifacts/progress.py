@@ -40,7 +40,7 @@ _ADAPTER = TypeAdapter(Progress)
 
 
 def read(folder: Path) -> Progress | None:
-    """The progress of the run in ``folder``; None where there is none that can be read."""
+    """Return the progress of the run in ``folder``; None where there is none that can be read."""
     try:
         return _ADAPTER.validate_json((folder / PROGRESS).read_bytes())
     except (OSError, ValidationError):

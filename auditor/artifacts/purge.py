@@ -67,7 +67,7 @@ def _purge(folder: Path) -> Purge:
 
 
 def _find_revealing(folder: Path) -> tuple[str, ...]:
-    """Renderings that show real people."""
+    """Return renderings that show real people."""
     if not (folder / MANIFEST).exists():
         # nobody can say what a writer that was cut short had shown
         renderings = {path.name for path in folder.glob("report.*")}

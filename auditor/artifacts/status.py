@@ -57,12 +57,12 @@ class RunStatus:
     next: str
 
     def count(self, state: State) -> int:
-        """How many steps are in ``state``."""
+        """Return how many steps are in ``state``."""
         return sum(step.state == state for step in self.steps)
 
 
 def look(folder: Path) -> RunStatus:
-    """How far the run in ``folder`` is.
+    """Return how far the run in ``folder`` is.
 
     Raises:
         UsageError: if there is none.
@@ -101,7 +101,7 @@ def _outcome(folder: Path, record: AuditReport | None, *, alive: bool) -> Outcom
 def _steps(
     said: progress.Progress | None, took: Mapping[str, float], *, alive: bool
 ) -> tuple[StepStatus, ...]:
-    """The steps as they were planned, or where nobody said, those that lie in the journal."""
+    """Return steps as they were planned, or where nobody said, those that lie in the journal."""
     if said is None:
         return tuple(StepStatus(name=n, state="done", seconds=took[n]) for n in took)
     found = []

@@ -136,7 +136,7 @@ def _outcome(
 
 
 def _claims(null: Measurement, widen: float) -> str:
-    """What the attack claims where there is nothing to find, or an empty string."""
+    """Return what the attack claims where there is nothing to find, or an empty string."""
     sign = 1.0 if null.worse == "higher" else -1.0
     least = null.value - widen * (null.value - null.optimistic)
     if sign * least <= sign * (null.chance or 0.0):
@@ -148,7 +148,7 @@ def _claims(null: Measurement, widen: float) -> str:
 
 
 def _telling(reference: Measurement, chance: float) -> bool:
-    """Whether the reference finds enough for a share of it to mean something."""
+    """Return whether the reference finds enough for a share of it to mean something."""
     sign = 1.0 if reference.worse == "higher" else -1.0
     excess = sign * (reference.value - chance)
     return excess > max(1e-9, TELLING * abs(reference.value - reference.optimistic))
@@ -157,7 +157,7 @@ def _telling(reference: Measurement, chance: float) -> bool:
 def _allowance(
     planted: Measurement, reference: Measurement, chance: float, required: float
 ) -> float:
-    """What is added to an efficiency before it is judged: negative, without a reference."""
+    """Return what is added to an efficiency before it is judged: negative, without a reference."""
     if reference.low == reference.high == 1.0 and not reference.persons:
         return -_own_error(planted, 1 - chance)
     return _standard_error(planted, reference, chance, required)
@@ -180,12 +180,12 @@ def _standard_error(
 
 
 def _own_error(planted: Measurement, excess: float) -> float:
-    """Standard error of an efficiency over ``excess``, by the attack's own interval."""
+    """Return standard error of an efficiency over ``excess``, by the attack's own interval."""
     return abs(planted.value - planted.optimistic) / float(norm.isf(0.025)) / max(excess, 1e-12)
 
 
 def not_run(metric: str, reason: str, required: float = REQUIRED) -> Power:
-    """The certificate of an attack whose controls could not be run."""
+    """Return the certificate of an attack whose controls could not be run."""
     return Power(
         metric=metric,
         planted=None,
@@ -208,7 +208,7 @@ def about(powers: Sequence[Power], figures: Sequence[Measurement]) -> tuple[Powe
 
 
 def behind(powers: Sequence[Power], bare: Sequence[Power]) -> tuple[Power, ...]:
-    """A defended scenario's certificates, with what only the bare one can say.
+    """Return a defended scenario's certificates, with what only the bare one can say.
 
     Self-deception is tried once: a null leak has nothing to do with people, whatever is done to its
     pictures and features afterwards. And where a mechanism leaves even the reference nothing,

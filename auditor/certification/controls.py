@@ -89,7 +89,7 @@ class NullExtractor(nn.Module):
 
 
 def planted_target(data: ReIDDataset, ctx: RunContext) -> Target:
-    """The planted leak over stamped pictures of ``data``."""
+    """Return the planted leak over stamped pictures of ``data``."""
     stamped = replace(
         data,
         train=_stamp(data.train, data),
@@ -101,7 +101,7 @@ def planted_target(data: ReIDDataset, ctx: RunContext) -> Target:
 
 
 def null_target(data: ReIDDataset) -> Target:
-    """The null extractor over the pictures of ``data`` as they are."""
+    """Return the null extractor over the pictures of ``data`` as they are."""
     return Target(NullExtractor(), data)
 
 

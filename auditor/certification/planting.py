@@ -75,7 +75,7 @@ class PaintedCodes:
 
 
 def paint(codes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pictures ``(N, 3, height, width)`` of codes ``(N, DIM)``."""
+    """Return pictures ``(N, 3, height, width)`` of codes ``(N, DIM)``."""
     cells = (0.5 + AMPLITUDE * codes).clamp(0, 1).unflatten(1, (3, *CELLS))
     return F.interpolate(cells, size, mode="nearest")
 
@@ -127,7 +127,7 @@ class Code:
         return cls(directions, own, 1 - own)
 
     def centres(self, pids: Tensor, attributes: Mapping[str, Tensor]) -> Tensor:
-        """The centre ``(N, DIM)`` of each row's person; what is not annotated says nothing."""
+        """Return centre ``(N, DIM)`` of each row's person; what is not annotated says nothing."""
         people, person = pids.unique(return_inverse=True)
         parts = [_normal(int(pid)) for pid in people]
         centres: Tensor = self.own**0.5 * torch.stack(parts)[person]
@@ -137,7 +137,7 @@ class Code:
         return centres
 
     def steps(self, rows: int, generator: torch.Generator) -> Tensor:
-        """Steps ``(rows, DIM)`` of pictures from their people."""
+        """Return steps ``(rows, DIM)`` of pictures from their people."""
         steps: Tensor = self.step**0.5 * torch.randn(rows, DIM, generator=generator)
         return steps
 
@@ -147,7 +147,7 @@ def _normal(seed: int) -> Tensor:
 
 
 def faint_code(data: ReIDDataset, attacked: Split, known: float) -> Code:
-    """The code by which the best adversary names `AIM` of the people in ``attacked``.
+    """Return the code by which the best adversary names `AIM` of the people in ``attacked``.
 
     Whoever has ``known`` pictures of each, and one more to name, on average; the Bayes rate is
     simulated on common random numbers, and a person's own share is searched by halving.
@@ -167,14 +167,17 @@ def faint_code(data: ReIDDataset, attacked: Split, known: float) -> Code:
 
 
 def _first_rows(pids: Tensor) -> tuple[Tensor, Tensor]:
-    """The people of ``pids (N,)`` and the row in which each comes first."""
+    """Return the people of ``pids (N,)`` and the row in which each comes first."""
     people, person = pids.unique(return_inverse=True)
     first = torch.full_like(people, len(pids))
     return people, first.scatter_reduce(0, person, torch.arange(len(pids)), "amin")
 
 
 def _bayes_rate(draws: Tensor, centres: Tensor, step: float, known: float) -> float:
-    """How often the likeliest person is right; draws ``(2, rounds, P, DIM)`` of means and asked."""
+    """Return how often the likeliest person is right.
+
+    Draws ``(2, rounds, P, DIM)`` of means and asked.
+    """
     left = step / known
     gain = _variance(centres) / (_variance(centres) + left)
     guesses = centres.mean(0) + gain * (centres + left**0.5 * draws[0] - centres.mean(0))
@@ -203,7 +206,7 @@ class Planted:
     _truth: dict[str, "Truth"] = field(default_factory=dict)
 
     def truth(self, ctx: RunContext) -> "Truth":
-        """The moments of codes on both sides of the mechanisms; measured once, for any size."""
+        """Return moments of codes on both sides of the mechanisms; measured once, for any size."""
         if self._whole is not None:
             return self._whole.truth(ctx)
         if "truth" not in self._truth:
@@ -211,7 +214,7 @@ class Planted:
         return self._truth["truth"]
 
     def smaller(self, size: Size, ctx: RunContext) -> "Planted":
-        """The same plant with fewer people and pictures, published and studied already."""
+        """Return the same plant with fewer people and pictures, published and studied already."""
         target = self.target
         attacked = _some(target.data.gallery.pids, size.attacked, ctx)
         others = _some(target.data.auxiliary.pids, size.auxiliary, ctx)
@@ -234,12 +237,12 @@ class Planted:
         return Planted(shown, self.code, len(attacked), self._whole or self)
 
     def behind(self, target: Target) -> "Planted":
-        """The same plant under another target's mechanisms, whose truth is another one."""
+        """Return the same plant under another target's mechanisms, whose truth is another one."""
         return Planted(target, self.code, self.people)
 
 
 def plant(scenario: Target, data: ReIDDataset, size: Size, ctx: RunContext) -> Planted:
-    """A faint leak with the people, cameras and attributes of ``data``, up to ``size``.
+    """Return a faint leak with the people, cameras and attributes of ``data``, up to ``size``.
 
     Args:
         scenario: whose ``publish`` and ``release`` the leak goes through.
@@ -285,7 +288,7 @@ def _some(pids: Tensor, count: int, ctx: RunContext) -> Tensor:
 
 
 def _rows(pids: Tensor, people: Tensor, most: int) -> Tensor:
-    """The first ``most`` rows of each of the people, in order."""
+    """Return the first ``most`` rows of each of the people, in order."""
     rows = [(pids == pid).nonzero().flatten()[:most] for pid in people]
     return torch.cat(rows).sort().values if rows else torch.empty(0, dtype=torch.long)
 
@@ -380,7 +383,7 @@ class Truth:
         return (axes * variances.clamp_min(0)) @ axes.T, within
 
     def centre_of(self, rows: Tensor) -> Tensor:
-        """The expected centre ``(M, DIM)`` float32 of whoever stored rows ``(M, DIM)`` show."""
+        """Return expected centre ``(M, DIM)`` float32 of whoever stored rows ``(M, DIM)`` show."""
         return self._expect(self.spread, rows)
 
     def code_of(self, rows: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class Prover:
     _unlike: dict[str, str] = field(default_factory=dict)
 
     def prove(self, attack: Attack, label: str, scenario: Target, progress: Progress) -> Controls:
-        """The attack's certificates in the scenario ``label``.
+        """Return the attack's certificates in the scenario ``label``.
 
         A control that cannot run leaves the attack without power.
         """
@@ -109,7 +109,7 @@ class Prover:
         return Controls(powers=(not_run(describe(attack).headline, reason, self.required),))
 
     def compare(self, controls: Controls, attack: Attack, label: str, scenario: Target) -> Controls:
-        """The certificates, which count if what the attack learns from resembles the gallery.
+        """Return certificates, which count if what the attack learns from resembles the gallery.
 
         A control's people are all of one kind. Whoever learns from the adversary's own entries and
         finds little in a gallery of another kind, such as one that was protected in a way of which
@@ -148,7 +148,7 @@ class Prover:
         )
 
     def _passes_nothing(self, scenario: Target) -> bool:
-        """Whether what the plant goes through is the same as without a defense."""
+        """Return whether what the plant goes through is the same as without a defense."""
         return scenario.release is self.bare.release and scenario.publish is self.bare.publish
 
     def _planted(
@@ -225,7 +225,7 @@ class Prover:
         judge: FeatureExtractor,
         progress: Progress,
     ) -> AttackResult:
-        """A control's figures; its features are forgotten, and whatever it draws."""
+        """Return a control's figures; its features are forgotten, and whatever it draws."""
         # an attack that asks for a judge by its label meets the control's own there; one for each,
         # so that what it measures under a judge of that name is certified too
         judges = {name: copy(judge) for name in self.ctx.judges} | {"target": judge}
@@ -235,15 +235,17 @@ class Prover:
 
 
 def headline(result: AttackResult, attack: Attack) -> Measurement:
-    """The measurement an attack is judged by: its declared one, or the first."""
+    """Return the measurement an attack is judged by: its declared one, or the first."""
     name = describe(attack).headline
     named = [m for m in result.measurements if m.metric == name]
     return (named or list(result.measurements))[0]
 
 
 def _summary(attack: Referenced) -> str:
-    """The first line of what the attack says about its reference adversary."""
-    return (type(attack).reference.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    """Return what the attack says about its reference adversary, in a line."""
+    summary = (type(attack).reference.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    what = summary.removeprefix("Return ")
+    return what[:1].upper() + what[1:]
 
 
 def _halves(progress: Progress) -> tuple[Progress, Progress]:

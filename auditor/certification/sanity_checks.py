@@ -90,7 +90,10 @@ def probe(model: LoadedModel | Store, data: ReIDDataset, ctx: RunContext) -> tup
 
 
 def _look_at(features: Tensor) -> tuple[ProbeCheck, ...]:
-    """What stored features ``(N, D)`` alone can say; that they are finite was seen on opening."""
+    """Return what stored features ``(N, D)`` alone can say.
+
+    That they are finite was seen on opening.
+    """
     median = _median_cosine(features)
     detail = f"the median cosine between two of {len(features)} stored features is {median:.4f}"
     if median > COLLAPSED:
@@ -237,7 +240,7 @@ def _normalisation(
 def _embed_under(
     extractor: FeatureExtractor, images: Tensor, given: Tensor, ctx: RunContext
 ) -> Tensor | None:
-    """Features under another card; None if they cannot be better."""
+    """Return features under another card; None if they cannot be better."""
     few = slice(None, BATCH)
     try:
         first = _features(extractor, images[few], ctx)
@@ -249,7 +252,7 @@ def _embed_under(
 
 
 def _find_people(features: Tensor, sample: Sample, card: Card) -> Tensor:
-    """``(P,)`` whether each person's query finds them at rank 1."""
+    """Return ``(P,)`` whether each person's query finds them at rank 1."""
     query, gallery = slice(None, sample.people), slice(sample.people, None)
     retrieval = evaluate(
         features[query],
@@ -269,7 +272,7 @@ def _find_people(features: Tensor, sample: Sample, card: Card) -> Tensor:
 
 
 def clearly_more(found: Tensor, given: Tensor, *, comparisons: int = 1) -> bool:
-    """Whether ``found`` ``(P,)`` beats ``given`` ``(P,)`` beyond chance, paired by person.
+    """Return whether ``found`` ``(P,)`` beats ``given`` ``(P,)`` beyond chance, paired by person.
 
     McNemar's exact test: of the people only one of the two finds, the lower end of the share that
     ``found`` finds is above one half, at 95 % over all ``comparisons`` together.

@@ -61,7 +61,7 @@ def compare(
 
 
 def lines(made: "Comparison") -> list[str]:
-    """The comparison as a terminal shows it."""
+    """Return the comparison as a terminal shows it."""
     shown = [f"before: {made.before}", f"after:  {made.after}", *_list_changes(made), ""]
     width = min(80, max((len(d.address) for d in made.differences), default=0))
     shown += [_row(difference, width) for difference in made.differences]

@@ -167,7 +167,7 @@ def _read(
 
 
 def _place(source: Path, out: Path) -> Path:
-    """A bare name belongs to the pictures, since the paths in it start where it lies."""
+    """Return a bare name belongs to the pictures, since the paths in it start where it lies."""
     folder = source if source.is_dir() else source.parent
     return folder / out if out.parent == Path() and not out.is_absolute() else out
 
@@ -187,7 +187,7 @@ def _write(rows: "Rows", file: Path, overwrite: bool) -> None:
 
 
 def _describe(found: "Check") -> Iterator[str]:
-    """The whole check, line by line."""
+    """Yield the whole check, line by line."""
     yield f"layout: {found.layout}"
     yield from _table(found.splits)
     yield f"cameras: {len(found.cameras)} ({_counts(found.cameras) or 'none'})"

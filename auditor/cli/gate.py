@@ -67,7 +67,7 @@ def gate(
 def verdicts_of(
     record: "AuditReport", config: Path | None, policy: Path | None, today: datetime | None
 ) -> "list[Verdict]":
-    """The verdicts on a record: of a policy, of a configuration's gates, or of its own.
+    """Return the verdicts on a record: of a policy, of a configuration's gates, or of its own.
 
     Raises:
         UsageError: if both files are named, or the one that is cannot be followed.

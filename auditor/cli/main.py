@@ -143,7 +143,10 @@ def execute(arguments: Sequence[str] | None = None, *, heard: Callable[[], None]
 
 
 def _with_value(arguments: list[str]) -> list[str]:
-    """The arguments; ``run --resume`` alone means ``--resume auto``, as before it took a value."""
+    """Return arguments.
+
+    ``run --resume`` alone means ``--resume auto``, as before it took a value.
+    """
     if arguments[:1] != ["run"] or "--resume" not in arguments:
         return arguments
     after = arguments.index("--resume") + 1

@@ -253,7 +253,7 @@ def _audit(
 
 
 def _end_demonstration(record: "AuditReport", out: Path) -> int:
-    """The exit code of a demonstration, whose own gates judge nobody's model."""
+    """Return the exit code of a demonstration, whose own gates judge nobody's model."""
     from auditor.gates import exit_code, overall
 
     if record.config.get("gates"):
@@ -265,7 +265,7 @@ def _end_demonstration(record: "AuditReport", out: Path) -> int:
 
 
 def _digest(record: "AuditReport") -> str:
-    """The headline figures, one line each."""
+    """Return the headline figures, one line each."""
     lines = []
     for scenario in record.scenarios:
         headlines = ("rank1", "map", "rank1_reranked", "map_reranked")
@@ -296,7 +296,7 @@ def _fractions(text: str | None) -> list[str] | None:
 
 
 def _file_or_service(model: str | None) -> dict[str, Any]:
-    """Where the model is, as the configuration says it."""
+    """Return where the model is, as the configuration says it."""
     if model is not None and model.startswith(("http://", "https://")):
         return {"service": {"url": model}}
     return {"path": model}

@@ -29,7 +29,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
 def entry() -> NoReturn:
-    """The command `audit`."""
+    """Return the command `audit`."""
     if hasattr(os, "fork"):
         sys.exit(supervise(_command))
     sys.exit(_command(lambda: None))
@@ -102,7 +102,7 @@ class _Watch:
                 signal.signal(number, self._forward)
 
     def code(self) -> int:
-        """The exit code that the child said, or that of how it ended otherwise."""
+        """Return the exit code that the child said, or that of how it ended otherwise."""
         while not (status := self._poll()):
             self._listen(0.5)
             if time.monotonic() > self.until:
@@ -116,7 +116,7 @@ class _Watch:
         _signal(self.child, number)
 
     def _poll(self) -> tuple[int] | None:
-        """The child's status, if it has ended; its pipe may be held open by its own children."""
+        """Return child's status, if it has ended; its pipe may be held open by its own children."""
         pid, status = os.waitpid(self.child, os.WNOHANG)
         return (status,) if pid else None
 

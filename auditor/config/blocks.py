@@ -28,7 +28,7 @@ Links = list[tuple[str, dict[str, Any]]]
 
 
 def read_attack(label: str, given: Any) -> "Attack":
-    """The attack of a block, or ``given`` itself if it is one.
+    """Return the attack of a block, or ``given`` itself if it is one.
 
     Raises:
         UsageError: if the label or the block cannot be followed.
@@ -40,7 +40,7 @@ def read_attack(label: str, given: Any) -> "Attack":
 
 
 def read_defenses(label: str, given: Any) -> "tuple[Defense, ...]":
-    """The defenses of a block, or those given themselves, in the order they are applied.
+    """Return the defenses of a block, or those given themselves, in the order they are applied.
 
     Raises:
         UsageError: if the label or the block cannot be followed.
@@ -55,7 +55,7 @@ def read_defenses(label: str, given: Any) -> "tuple[Defense, ...]":
 
 
 def _check(kind: str, method: str, label: str, given: Any) -> Any:
-    """A copy of a plug-in that was given as it is, if it is one."""
+    """Return a copy of a plug-in that was given as it is, if it is one."""
     if isinstance(given, type):
         name = given.__name__
         raise UsageError(f"{kind}.{label}: {name} is a class; give an instance, {name}(…)")
@@ -68,13 +68,13 @@ def _check(kind: str, method: str, label: str, given: Any) -> Any:
 
 
 def attack_block(label: str, attack: "Attack") -> dict[str, Any]:
-    """The block that says ``attack``; an own one is named by its class."""
+    """Return the block that says ``attack``; an own one is named by its class."""
     name = plugins.name_of("attacks", attack)
     return ({} if name == label else {"use": name}) | plugins.parameters(attack)
 
 
 def defense_block(label: str, defenses: "Sequence[Defense]") -> dict[str, Any]:
-    """The block that says these defenses, one after the other."""
+    """Return the block that says these defenses, one after the other."""
     blocks = [
         {"use": plugins.name_of("defenses", defense), **plugins.parameters(defense)}
         for defense in defenses
@@ -101,7 +101,7 @@ def check_label(kind: str, label: str) -> None:
 
 
 def is_label(text: str) -> bool:
-    """Whether a label can name a folder of its own, on any system and in any page."""
+    """Return whether a label can name a folder of its own, on any system and in any page."""
     return (
         0 < len(text.encode(errors="replace")) <= LONGEST_LABEL
         and text.isprintable()
@@ -112,13 +112,13 @@ def is_label(text: str) -> bool:
 
 
 def plugin_of(label: str, block: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The plug-in's name and hyper-parameters behind a labelled block."""
+    """Return the plug-in's name and hyper-parameters behind a labelled block."""
     params = {key: value for key, value in block.items() if key != "use"}
     return str(block.get("use", label)), params
 
 
 def links_of(label: str, block: Mapping[str, Any]) -> Links:
-    """The plug-ins behind a labelled block of ``defenses``, in the order they are applied.
+    """Return the plug-ins behind a labelled block of ``defenses``, in the order they are applied.
 
     >>> links_of("strong", {"use": "dp_gallery", "epsilon": 1})
     [('dp_gallery', {'epsilon': 1})]

@@ -31,7 +31,7 @@ _COMMA = re.compile(r",(?![^\[{]*[\]}])")
 
 
 def parse(text: str, flag: str = "--defend") -> tuple[str, dict[str, Any]]:
-    """A label and its block, from the short form of the command line.
+    """Return a label and its block, from the short form of the command line.
 
     >>> parse("strong=dp_gallery:epsilon=1e+1,unit=identity")
     ('strong', {'use': 'dp_gallery', 'epsilon': 10.0, 'unit': 'identity'})
@@ -49,7 +49,7 @@ def parse(text: str, flag: str = "--defend") -> tuple[str, dict[str, Any]]:
 
 
 def parse_all(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Label -> block of every ``--defend``.
+    """Return label -> block of every ``--defend``.
 
     Raises:
         UsageError: for text of another form, or a label given twice.

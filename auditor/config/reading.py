@@ -44,7 +44,7 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
 
 
 def resolve(merged: Mapping[str, Any], source: str) -> AuditConfig:
-    """The configuration of nested data, with all that it takes from elsewhere.
+    """Return the configuration of nested data, with all that it takes from elsewhere.
 
     Args:
         merged: as in a file; attacks and defenses may also be given as they are.
@@ -61,7 +61,7 @@ def resolve(merged: Mapping[str, Any], source: str) -> AuditConfig:
 
 
 def _with_card(given: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The flags; ``--card`` names a preset, and takes nothing away that is set beside it."""
+    """Return the flags; ``--card`` names a preset, and takes nothing away that is set beside it."""
     block, flag = given.get("model"), flags.get("model")
     card = block.get("card") if isinstance(block, Mapping) else None
     if not isinstance(card, Mapping) or not isinstance(flag, Mapping) or flag.get("card") is None:
@@ -70,7 +70,7 @@ def _with_card(given: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[st
 
 
 def preset_defaults(preset: str) -> dict[str, Any]:
-    """The attacks, defenses and gates a preset stands for, as plain data."""
+    """Return the attacks, defenses and gates a preset stands for, as plain data."""
     text = resources.files("auditor").joinpath(f"presets/{preset}.yaml").read_text()
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
@@ -93,7 +93,7 @@ def shift_parameters(preset: str, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def gates_in(path: Path) -> list[Gate]:
-    """The gates of a configuration file, for judging a saved record.
+    """Return the gates of a configuration file, for judging a saved record.
 
     Raises:
         UsageError: if there are none, or the file cannot be followed.
@@ -153,7 +153,10 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 
 def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A block named by the user takes the preset's parameters as defaults; others are dropped."""
+    """Return a block named by the user takes the preset's parameters as defaults.
+
+    Others are dropped.
+    """
     merged = {"budget": defaults.get("budget") or [], **given}
     if not {"attacks", "defenses", "gates"} & given.keys():
         merged["gates"] = defaults.get("gates") or []  # they speak of the preset's own plug-ins
@@ -173,7 +176,10 @@ def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
 
 
 def _fill(label: str, block: Mapping[str, Any] | None, preset: Mapping[str, Any]) -> Any:
-    """A block over the preset's parameters of its plug-in; in a chain, each link over its own."""
+    """Return a block over the preset's parameters of its plug-in.
+
+    In a chain, each link over its own.
+    """
     block = block or {}
     if isinstance(block.get(CHAIN), list):
         return {**block, CHAIN: [_fill_link(link, preset) for link in block[CHAIN]]}

@@ -33,7 +33,7 @@ def open_dataset(
     name: str = "",
     near_duplicates: OnCopies = "warn",
 ) -> ReIDDataset:
-    """The dataset at ``path``; pictures are checked now and decoded again when asked for.
+    """Return the dataset at ``path``; pictures are checked now and decoded again when asked for.
 
     Args:
         path: a folder, or the CSV file of a manifest.

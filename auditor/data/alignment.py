@@ -18,13 +18,13 @@ SMALL = (16, 32)
 
 
 def aligned(first: Path, second: Path) -> float:
-    """The correlation of two pictures' grey levels at the best crop of either."""
+    """Return the correlation of two pictures' grey levels at the best crop of either."""
     one, other = (decode(file).convert("L") for file in (first, second))
     return max(_best_crop(one, other), _best_crop(other, one))
 
 
 def _best_crop(larger: Image.Image, smaller: Image.Image) -> float:
-    """The correlation of ``smaller`` with the crop of ``larger`` that resembles it most.
+    """Return the correlation of ``smaller`` with the crop of ``larger`` that resembles it most.
 
     Height and width are searched in turn, which a crop does not mix.
     """

@@ -104,7 +104,7 @@ def _odd(division: Division | None, looks: Looks) -> list[str]:
 
 
 def labelled(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The parts of ``table`` as its split column has them."""
+    """Return the parts of ``table`` as its split column has them."""
     return {str(name): part for name, part in table.groupby("split")}
 
 
@@ -133,7 +133,7 @@ def _count_cameras(table: pd.DataFrame) -> dict[str, int]:
 
 
 def _count_values(table: pd.DataFrame, attributes: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """How many people each value of each attribute was annotated for."""
+    """Return how many people each value of each attribute was annotated for."""
     pids = table.loc[table["pid"] > DISTRACTOR, "pid"]
     counted: dict[str, dict[str, int]] = {}
     for name, texts in attributes.loc[pids.index].items():

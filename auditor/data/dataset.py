@@ -57,7 +57,7 @@ def assemble(
     name: str,
     near_duplicates: OnCopies = "warn",
 ) -> ReIDDataset:
-    """The dataset that ``rows`` describe; the order of the rows makes no difference.
+    """Return the dataset that ``rows`` describe; the order of the rows makes no difference.
 
     Raises:
         DataError: if too many pictures are broken, the splits leave nothing to audit, or the
@@ -130,7 +130,7 @@ def look_through(rows: Rows) -> Looks:
 
 
 def copied_queries(division: Division, digests: Mapping[int, bytes]) -> int:
-    """How many queries are, byte for byte, a gallery picture that counts as their match.
+    """Return how many queries are, byte for byte, a gallery picture that counts as their match.
 
     A network that knows nobody finds those. Copies from the query's own camera are ignored where
     the protocol ignores them, as in VeRi-776.
@@ -186,7 +186,7 @@ def too_many_broken(rows: Rows, looks: Looks, max_broken: float) -> str:
 
 
 def settle(rows: Rows, table: pd.DataFrame, cross_camera: bool) -> Division:
-    """The splits of ``table``, readable rows with the camera as code.
+    """Return the splits of ``table``, readable rows with the camera as code.
 
     Raises:
         DataError: naming the split that leaves nothing to audit, and the ways out.
@@ -263,7 +263,7 @@ def make_splits(
 
 
 def count_rows(parts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """How many pictures and people each split has, for the record."""
+    """Return how many pictures and people each split has, for the record."""
     people = {name: part.loc[part["pid"] != DISTRACTOR, "pid"] for name, part in parts.items()}
     return {
         "images": {name: len(part) for name, part in parts.items()},

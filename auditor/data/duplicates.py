@@ -66,7 +66,7 @@ class Copy:
 
 
 def fingerprint(picture: Image.Image) -> Print | None:
-    """The hash ``(SIDE * SIDE,)`` of an RGB picture; None for one that shows nothing."""
+    """Return the hash ``(SIDE * SIDE,)`` of an RGB picture; None for one that shows nothing."""
     if np.asarray(picture.convert("L").resize(SMALL)).std() < FLAT:
         return None
     bits: Print = imagehash.phash(picture, hash_size=SIDE).hash.ravel()
@@ -76,7 +76,7 @@ def fingerprint(picture: Image.Image) -> Print | None:
 def without_copies(
     rows: Rows, division: Division, prints: Mapping[int, Print | None], on_copies: OnCopies
 ) -> tuple[Division, dict[str, Any]]:
-    """The division without copies, if those are to be dropped, and the account of them.
+    """Return the division without copies, if those are to be dropped, and the account of them.
 
     Raises:
         DataError: if there are copies and ``on_copies`` is "error".
@@ -102,7 +102,7 @@ def without_copies(
 def copies_across(
     division: Division, prints: Mapping[int, Print | None], files: Sequence[Path]
 ) -> list[Copy]:
-    """The auxiliary and train pictures that are copies of attacked ones."""
+    """Return the auxiliary and train pictures that are copies of attacked ones."""
     parts = division.parts
     known = pd.concat([parts["auxiliary"], parts["train"]])
     known = known[~known.index.duplicated()].sort_values("path")
@@ -116,7 +116,7 @@ def find_copies(
     prints: Mapping[int, Print | None],
     files: Sequence[Path],
 ) -> list[Copy]:
-    """The known pictures that are copies of an attacked picture of another person.
+    """Return the known pictures that are copies of an attacked picture of another person.
 
     Args:
         known: rows with a pid, whose index says which of ``prints`` and ``files`` is theirs.
@@ -138,7 +138,7 @@ def _shown(table: pd.DataFrame, prints: Mapping[int, Print | None]) -> pd.DataFr
 def _candidates(
     known: pd.DataFrame, attacked: pd.DataFrame, prints: Mapping[int, Print | None]
 ) -> Iterator[Copy]:
-    """The nearest attacked picture of each known one, if it is near enough."""
+    """Yield the nearest attacked picture of each known one, if it is near enough."""
     if known.empty or attacked.empty:
         return
     theirs, persons = _signs(attacked, prints), attacked["pid"].to_numpy()

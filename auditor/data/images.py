@@ -36,7 +36,7 @@ def eight_bit(images: Tensor) -> Tensor:
 
 
 def load_pixels(images: Images, size: tuple[int, int]) -> Tensor:
-    """All pictures as uint8 ``(N, 3, height, width)``: thousands of them stay in memory."""
+    """Return all pictures as uint8 ``(N, 3, height, width)``: thousands of them stay in memory."""
     pixels = torch.empty((len(images), 3, *size), dtype=torch.uint8)
     for start in range(0, len(images), CHUNK):
         rows = range(start, min(start + CHUNK, len(images)))
@@ -95,7 +95,7 @@ class JoinedImages:
 
 
 def file_of(images: Images, index: int) -> Path | None:
-    """The file behind picture ``index``; None where it is in memory.
+    """Return the file behind picture ``index``; None where it is in memory.
 
     A protection that keeps its pictures' order and calls what it protects ``source`` is seen
     through.
@@ -123,7 +123,7 @@ def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def decode(path: Path, *, turn: bool = False) -> Image.Image:
-    """The whole picture in ``path`` as RGB in its own size.
+    """Return the whole picture in ``path`` as RGB in its own size.
 
     Args:
         path: of the picture.

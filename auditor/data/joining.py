@@ -8,7 +8,7 @@ from auditor.types import Split
 
 
 def join_splits(first: Split, second: Split) -> Split:
-    """The rows of two splits in one; attributes that only one has are left out."""
+    """Return the rows of two splits in one; attributes that only one has are left out."""
     shared = first.attributes.keys() & second.attributes.keys()
     return Split(
         JoinedImages(first.images, second.images),
@@ -24,7 +24,10 @@ def join_splits(first: Split, second: Split) -> Split:
 
 
 def _partners(first: Split, second: Split) -> Tensor | None:
-    """Who is mixed into the rows of two splits; a split that says nothing has nobody mixed in."""
+    """Return who is mixed into the rows of two splits.
+
+    A split that says nothing has nobody mixed in.
+    """
     if first.partners is None and second.partners is None:
         return None
     return torch.cat(

@@ -21,7 +21,7 @@ LENGTH = 32
 
 
 def records_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
-    """A name ``(N, LENGTH)`` uint8 for each row; made once per run."""
+    """Return a name ``(N, LENGTH)`` uint8 for each row; made once per run."""
 
     def name() -> Tensor:
         network = network_digest(extractor)

@@ -26,7 +26,7 @@ def resplit(
     auxiliary: float = 0.5,
     queries: Queries = "one-per-camera",
 ) -> Rows:
-    """The rows with every picture in query, gallery or auxiliary; nobody is on two sides.
+    """Return the rows with every picture in query, gallery or auxiliary; nobody is on two sides.
 
     Args:
         rows: of any layout; earlier splits are forgotten.
@@ -68,7 +68,7 @@ def resplit(
 
 
 def _draw_queries(attacked: pd.DataFrame, rng: np.random.Generator, queries: str) -> list[int]:
-    """The rows that become queries."""
+    """Return the rows that become queries."""
     cross_camera = attacked["camid"].nunique() > 1
     chosen: list[int] = []
     for _, own in attacked.groupby("pid"):
@@ -86,7 +86,7 @@ def _draw_queries(attacked: pd.DataFrame, rng: np.random.Generator, queries: str
 
 
 def _finds(camera: str, gallery: list[str], cross_camera: bool) -> bool:
-    """Whether a query of ``camera`` has a match among pictures of the same person."""
+    """Return whether a query of ``camera`` has a match among pictures of the same person."""
     if not cross_camera or not camera:
         return bool(gallery)
     return any(other != camera for other in gallery)

@@ -133,7 +133,7 @@ def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> tup
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The picture files directly in ``folder``, sorted by name; hidden ones are left out."""
+    """Return the picture files directly in ``folder``, sorted by name; hidden ones are left out."""
     return sorted(
         file
         for file in folder.iterdir()
@@ -142,7 +142,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """The folders directly in ``folder``, sorted by name; hidden ones are left out."""
+    """Return the folders directly in ``folder``, sorted by name; hidden ones are left out."""
     return sorted(
         child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
     )

@@ -51,7 +51,7 @@ def divide(table: pd.DataFrame, cross_camera: bool) -> Division:
 
 
 def without(division: Division, rows: Sequence[int]) -> Division:
-    """The division without some auxiliary and train rows; the attacked people keep theirs.
+    """Return the division without some auxiliary and train rows; the attacked people keep theirs.
 
     Raises:
         DataError: if what is left of the auxiliary people, or of train, is too little.
@@ -90,7 +90,7 @@ def _place_distractors(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def _set_aside(
     table: pd.DataFrame,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list[str]]:
-    """The attacked rows, the auxiliary and train rows, and notices."""
+    """Return the attacked rows, the auxiliary and train rows, and notices."""
     train, auxiliary = (table[table["split"] == name] for name in ("train", "auxiliary"))
     attacked = table[table["split"].isin(["query", "gallery", ""])]
     if len(auxiliary) and len(train):
@@ -149,7 +149,7 @@ def _check_people(parts: Mapping[str, pd.DataFrame]) -> None:
 
 
 def _check_cameras(parts: Mapping[str, pd.DataFrame], cross_camera: bool) -> tuple[bool, list[str]]:
-    """Whether same-camera matches can be ignored, and notices."""
+    """Return whether same-camera matches can be ignored, and notices."""
     rows = pd.concat([parts["query"], parts["gallery"]])
     cameras = set(rows.loc[rows["pid"] != DISTRACTOR, "camid"])
     if cameras == {MISSING}:
@@ -179,7 +179,7 @@ def _check_matches(query: pd.DataFrame, gallery: pd.DataFrame, cross_camera: boo
 
 
 def count_lost(query: pd.DataFrame, gallery: pd.DataFrame, cross_camera: bool) -> int:
-    """How many queries do not find their person in the gallery."""
+    """Return how many queries do not find their person in the gallery."""
     columns = ["pid", "camid"]
     pairs = query[columns].merge(gallery[columns].drop_duplicates(), on="pid", suffixes=("", "_of"))
     if cross_camera:

@@ -233,7 +233,7 @@ def _write_model(stages: Sequence[Stage], model: LoadedModel, public: Path) -> d
 
 
 def write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str, Any]:
-    """The stored gallery in random order under pseudonyms; what leads back is a secret."""
+    """Return the stored gallery in random order under pseudonyms; what leads back is a secret."""
     gallery, generator = defended.data.gallery, ctx.generator("deploying.rows")
     features = stored_gallery(defended, ctx)
     order = torch.randperm(len(gallery), generator=generator)
@@ -262,7 +262,7 @@ def write_gallery(defended: Target, ctx: RunContext, public: Path) -> dict[str, 
 
 
 def gallery_bytes(features: Tensor, pids: Tensor, camids: Tensor) -> bytes:
-    """A stored gallery as `auditor.data.stored` reads it."""
+    """Return a stored gallery as `auditor.data.stored` reads it."""
     buffer = io.BytesIO()
     np.savez(buffer, features=features.numpy(), pids=pids.numpy(), camids=camids.numpy())
     return buffer.getvalue()
@@ -278,12 +278,12 @@ def _describe(stage: Stage) -> dict[str, Any]:
 
 
 def public_claim(claim: PrivacyClaim) -> dict[str, Any]:
-    """A claim without what it tells of the clean data."""
+    """Return a claim without what it tells of the clean data."""
     return {name: value for name, value in asdict(claim).items() if name not in claim.private}
 
 
 def _void(claims: Sequence[PrivacyClaim]) -> list[str]:
-    """What is no longer claimed, so that nobody takes a parameter for a promise."""
+    """Return what is no longer claimed, so that nobody takes a parameter for a promise."""
     return [
         f"no ε is claimed for {claim.mechanism}: {claim.reason}"
         for claim in claims
@@ -316,7 +316,7 @@ def _top(files: Sequence[str]) -> list[str]:
 
 
 def lines(job: Job, outcome: Outcome) -> Sequence[str]:
-    """What to print."""
+    """Return what to print."""
     was = {m.metric: m.value for m in outcome.before}
     found = [f"wrote {job.out}: {', '.join(_top(outcome.files))}"]
     found += [

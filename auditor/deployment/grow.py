@@ -117,7 +117,7 @@ def add(job: Growth, display: Display) -> int:
 
 
 def _missing(data: ReIDDataset, kept: Kept) -> Tensor:
-    """The gallery pictures that are not stored yet."""
+    """Return the gallery pictures that are not stored yet."""
     known = {row["source_sha256"] for row in kept.rows}
     pictures = [picture_digest(data.gallery, row).hex() for row in range(len(data.gallery))]
     rows = [row for row, picture in enumerate(pictures) if picture not in known]
@@ -127,7 +127,7 @@ def _missing(data: ReIDDataset, kept: Kept) -> Tensor:
 
 
 def _defend(target: Target, kept: Kept, ctx: RunContext) -> Target:
-    """The further rows' target under the same defenses, if what they claim covers those rows."""
+    """Return further rows' target under the same defenses, if what they claim covers those rows."""
     counts = Counter(int(row["source_pid"]) for row in kept.rows)
     counts.update(target.data.gallery.pids.tolist())
     counts.pop(0, None)
@@ -165,7 +165,7 @@ def _write(kept: Kept, target: Target, features: Tensor, ctx: RunContext, public
 
 
 def _pseudonyms(kept: Kept, pids: Tensor, generator: torch.Generator) -> Tensor:
-    """The pseudonym of whoever has one, and fresh ones in random order for everybody else."""
+    """Return pseudonym of whoever has one, and fresh ones in random order for everybody else."""
     known = {int(row["source_pid"]): int(row["pid"]) for row in kept.rows} | {0: 0}
     new = [pid for pid in pids.unique().tolist() if pid not in known]
     first = 1 + max(known.values())
@@ -195,7 +195,7 @@ def _write_claims(kept: Kept, target: Target, rows: int, ctx: RunContext, public
 
 
 def _continue_claim(claim: PrivacyClaim, before: Mapping[str, Any]) -> PrivacyClaim:
-    """``claim`` as the one it continues was put: its remarks, and what it keeps private."""
+    """Return ``claim`` as the one it continues was put: its remarks, and what it keeps private."""
     private = dict.fromkeys([*before["private"], *claim.private])
     return replace(
         claim,

@@ -15,7 +15,7 @@ KEY, ROWS = "key.json", "rows.csv"
 
 
 def key_folder(out: Path) -> Path:
-    """Where what must stay secret is kept: beside ``out``, not in it."""
+    """Return where what must stay secret is kept: beside ``out``, not in it."""
     return out.with_name(out.name + ".key")
 
 
@@ -41,7 +41,7 @@ def handover(out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _staging(out: Path) -> Path:
-    """A folder beside ``out`` that its owner alone can read."""
+    """Return a folder beside ``out`` that its owner alone can read."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

@@ -92,7 +92,7 @@ def shift_more(
 
 
 def _portable(defense: object) -> dict[str, Any]:
-    """A plug-in's parameters, paths by name only, for a release travels."""
+    """Return a plug-in's parameters, paths by name only, for a release travels."""
     return {
         name: Path(value).name if isinstance(value, str) else value
         for name, value in plugins.parameters(defense).items()

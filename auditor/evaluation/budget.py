@@ -72,7 +72,7 @@ class _Axis:
 def budget_curves(
     attack: Attack, target: Target, fractions: Sequence[float], ctx: RunContext, trial: Trial
 ) -> Budget:
-    """The headline at every fraction of the auxiliary people, and of training if there is any.
+    """Return headline at every fraction of the auxiliary people, and of training if there is any.
 
     A point that crashes is left out, with a note. The main run's figure is added later, by
     `auditor.evaluation.saturation.completed`.
@@ -127,7 +127,7 @@ def _axes(
 
 
 def cost_of(attack: Attack) -> str:
-    """The attack's field that says how long it trains, or an empty string."""
+    """Return the attack's field that says how long it trains, or an empty string."""
     if not is_dataclass(attack):
         return ""
     names = {field.name for field in fields(attack)}
@@ -135,7 +135,7 @@ def cost_of(attack: Attack) -> str:
 
 
 def scaled(whole: int, fractions: Sequence[float]) -> list[int]:
-    """The whole numbers nearest to the fractions of ``whole``, ascending, each once, from 1.
+    """Return the whole numbers nearest to the fractions of ``whole``, ascending, each once, from 1.
 
     >>> scaled(40, [0.5, 0.1, 0.25]), scaled(3, [0.1, 0.25, 0.5]), scaled(1, [0.5])
     ([4, 10, 20], [1, 2], [])
@@ -157,7 +157,7 @@ def _with_fewer_people(
 
 
 def _rows_of_some(auxiliary: Split, amount: int, ctx: RunContext) -> torch.Tensor:
-    """The rows of the first ``amount`` people in an order that is the same for every attack."""
+    """Return rows of the first ``amount`` people in an order that is the same for every attack."""
     people = auxiliary.pids[auxiliary.pids > 0].unique()
     order = torch.randperm(len(people), generator=ctx.generator("budget.people"))
     return torch.isin(auxiliary.pids, people[order[:amount]]).nonzero().flatten()

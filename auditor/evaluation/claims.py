@@ -32,7 +32,7 @@ ROUNDING = 1e-6
 
 
 def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
-    """What a defense makes of ``target``, under randomness of its own name.
+    """Return what a defense makes of ``target``, under randomness of its own name.
 
     Claims that were made before and that it undoes are void in what comes out, and so are those of
     its own that its release refutes.
@@ -53,7 +53,7 @@ def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
 
 
 def void_undone(before: Target, after: Target, name: str) -> Target:
-    """``after`` with whatever the defense ``name`` undid of its claims declared void."""
+    """Return ``after`` with whatever the defense ``name`` undid of its claims declared void."""
     claims = tuple(
         _judge(claim, before, after, name, inherited=claim in before.claims)
         for claim in after.claims
@@ -65,7 +65,7 @@ def void_undone(before: Target, after: Target, name: str) -> Target:
 
 
 def void_refuted(before: Target, after: Target, ctx: RunContext) -> Target:
-    """``after`` with each of its new claims on a release void that drawing it again refutes.
+    """Return ``after`` with each of its new claims on a release void that drawing it again refutes.
 
     Noise that is not there, that is the same whenever somebody asks, or that is another one where
     the claim counts all releases as one, protects nobody, whatever was certified of it.
@@ -83,7 +83,7 @@ def void_refuted(before: Target, after: Target, ctx: RunContext) -> Target:
 
 
 def void(claim: PrivacyClaim, reason: str) -> PrivacyClaim:
-    """The claim without any of the figures that followed from it."""
+    """Return the claim without any of the figures that followed from it."""
     training = claim.training
     return replace(
         claim,

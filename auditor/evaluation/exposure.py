@@ -43,7 +43,7 @@ def worst_case(headline: Measurement) -> tuple[Measurement, ...]:
 
 
 def exposure(findings: Sequence[Finding]) -> Exposure | None:
-    """The most exposed people over all attacks, or None if none counts images of people.
+    """Return the most exposed people over all attacks, or None if none counts images of people.
 
     An attack that claims success where there is nothing to find is left out.
 
@@ -91,7 +91,7 @@ def _rates(headline: Measurement) -> dict[str, float]:
 
 
 def _top(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean ``(…)`` of the highest ``rates (P,)`` that make up `WORST` of ``weights (…, P)``.
+    """Return mean ``(…)`` of the highest ``rates (P,)`` that make up `WORST` of ``weights (…, P)``.
 
     Whoever straddles the border counts in part.
     """

@@ -9,7 +9,7 @@ from auditor.statistics.multiplicity import widen
 
 
 def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:
-    """The strongest rung of every family, by each metric that can be gated.
+    """Return the strongest rung of every family, by each metric that can be gated.
 
     These are the headlines, what several rungs measured, and what a certificate vouches for, so
     that the address of a ladder does not come and go with its rungs.
@@ -28,7 +28,7 @@ def ladders(findings: Sequence[Finding]) -> tuple[Ladder, ...]:
 
 
 def families(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
-    """The rungs of every family that apply to the target, in the order given."""
+    """Return the rungs of every family that apply to the target, in the order given."""
     table: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.status != "not-applicable":
@@ -37,7 +37,7 @@ def families(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 
 def comparable(rungs: Sequence[Finding], metric: str) -> list[Finding]:
-    """The rungs that measured ``metric``, without those that fool themselves unless all do.
+    """Return the rungs that measured ``metric``, without those that fool themselves unless all do.
 
     A rung without power stays: what it found, it found.
     """
@@ -46,13 +46,16 @@ def comparable(rungs: Sequence[Finding], metric: str) -> list[Finding]:
 
 
 def strongest(rungs: Sequence[Finding], metric: str) -> tuple[Finding, Measurement] | None:
-    """The rung whose value is worst, with its measurement; the first one of equals."""
+    """Return the rung whose value is worst, with its measurement; the first one of equals."""
     having = [(rung, m) for rung in rungs for m in rung.measurements if m.metric == metric]
     return max(having, key=lambda pair: _badness(pair[1], pair[1].value), default=None)
 
 
 def ladder(rungs: Sequence[Finding], metric: str) -> Ladder | None:
-    """The strongest of one family's rungs by ``metric``; None if none of those compared has it."""
+    """Return strongest of one family's rungs by ``metric``.
+
+    None if none of those compared has it.
+    """
     compared = comparable(rungs, metric)
     picked = strongest(compared, metric)
     if picked is None:
@@ -80,7 +83,7 @@ def _figures(rungs: Sequence[Finding], metric: str) -> list[Measurement]:
 
 
 def _ends(figures: Sequence[Measurement]) -> tuple[list[float], list[float]]:
-    """The pessimistic ends, and the favourable ones after Bonferroni's correction."""
+    """Return the pessimistic ends, and the favourable ones after Bonferroni's correction."""
     return [m.pessimistic for m in figures], [_least(m, len(figures)) for m in figures]
 
 

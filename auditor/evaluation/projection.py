@@ -19,7 +19,7 @@ DIGITS = 2
 def places(
     stored: Tensor, pids: Tensor, people: int, distance: Distance, ctx: RunContext
 ) -> tuple[Place, ...]:
-    """Where t-SNE (van der Maaten and Hinton, JMLR 2008) puts some entries of a gallery.
+    """Return where t-SNE (van der Maaten and Hinton, JMLR 2008) puts some entries of a gallery.
 
     The people depend on the seed and on who is in the gallery, not on the features, so that every
     scenario of an audit shows the same ones.

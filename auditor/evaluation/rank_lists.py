@@ -28,7 +28,7 @@ def rank_lists(
     count: int,
     folder: Path,
 ) -> tuple[RankList, ...]:
-    """The best matches of ``count`` queries, those got wrong first.
+    """Return the best matches of ``count`` queries, those got wrong first.
 
     Args:
         scores: the plain ranking.
@@ -68,7 +68,7 @@ def rank_lists(
 
 
 def choose_queries(rank: torch.Tensor, correct: torch.Tensor, count: int) -> list[int]:
-    """Which of ``(V,)`` searches to show: wrong ones, the hardest first, then right ones.
+    """Return which of ``(V,)`` searches to show: wrong ones, the hardest first, then right ones.
 
     Half of each where there are enough; the right ones are spread evenly over the queries.
     """

@@ -26,7 +26,7 @@ def complete_curve(part: Curve, whole: float, headline: Measurement) -> Curve | 
 def statement(
     x: str, points: tuple[tuple[float, float, float, float], ...], headline: Measurement
 ) -> str:
-    """Whether the budget is saturated, in one sentence, with the numbers it rests on.
+    """Return whether the budget is saturated, in one sentence, with the numbers it rests on.
 
     It is if the last step gained less than half the width of the headline's interval. Where no
     point differs from another by as much, there is no trend to speak of.

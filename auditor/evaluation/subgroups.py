@@ -24,7 +24,7 @@ Groups = Mapping[str, list[str]]
 
 
 def subgroups(headline: Measurement, data: ReIDDataset) -> tuple[Subgroup, ...]:
-    """The headline among the people of every attribute value; nothing if it knows no persons."""
+    """Return headline among the people of every attribute value; nothing if it knows no persons."""
     found = []
     for attribute, groups in _attributes(headline, data).items():
         hidden = _hidden({value: len(people) for value, people in groups.items()})
@@ -36,7 +36,7 @@ def subgroups(headline: Measurement, data: ReIDDataset) -> tuple[Subgroup, ...]:
 
 
 def gaps(headline: Measurement, data: ReIDDataset) -> tuple[Gap, ...]:
-    """The widest difference within each attribute, the surest first.
+    """Return the widest difference within each attribute, the surest first.
 
     The p-value is that of a permutation test over people: values are dealt out at random, and the
     widest difference is taken again. Holm's correction is over the attributes.
@@ -74,7 +74,7 @@ def _attributes(headline: Measurement, data: ReIDDataset) -> dict[str, dict[str,
 
 
 def _majority(pids: Tensor, column: Tensor) -> dict[str, int]:
-    """Each person's most frequent code, the smallest of equals; who has none is left out."""
+    """Return each person's most frequent code, the smallest of equals; who has none is left out."""
     known = (column != MISSING) & (pids > 0)
     pairs, counts = torch.stack([pids[known], column[known]]).unique(dim=1, return_counts=True)
     best: dict[int, tuple[int, int]] = {}
@@ -84,7 +84,7 @@ def _majority(pids: Tensor, column: Tensor) -> dict[str, int]:
 
 
 def _hidden(sizes: Mapping[str, int]) -> set[str]:
-    """The values that are not shown, so that no small group can be told from the rest."""
+    """Return the values that are not shown, so that no small group can be told from the rest."""
     small = {value for value, people in sizes.items() if people < SMALLEST_GROUP}
     if len(small) == 1 and len(sizes) > 1:
         small.add(min(sizes.keys() - small, key=lambda value: sizes[value]))
@@ -107,7 +107,7 @@ def _among(headline: Measurement, name: str, people: list[str]) -> Measurement:
 
 
 def _widest(headline: Measurement, groups: Groups) -> tuple[str, str, float, float]:
-    """The worst and the best value, their difference, and its p-value under permutation."""
+    """Return the worst and the best value, their difference, and its p-value under permutation."""
     people = [pid for members in groups.values() for pid in members]
     table = np.array([headline.persons[pid] for pid in people])
     ends = np.cumsum([len(members) for members in groups.values()])

@@ -71,7 +71,7 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
 
 
 def _notes(gallery: Tensor, pids: Tensor) -> Iterator[str]:
-    """What is odd about the stored rows ``(N, D)`` themselves."""
+    """Yield what is odd about the stored rows ``(N, D)`` themselves."""
     if shared := shared_rows(gallery, pids):
         yield (
             f"{shared} of {len(gallery)} stored rows are equal, to the last bit, to a row of "
@@ -98,7 +98,7 @@ def search(target: Target, ctx: RunContext, distance: Distance) -> Retrieval:
 def score_deployed(
     ranking: RankingConfig, query: Tensor, gallery: Tensor, distance: Distance
 ) -> Scores:
-    """The deployment's own scores of ``query (Q, D)`` and ``gallery (G, D)``."""
+    """Return the deployment's own scores of ``query (Q, D)`` and ``gallery (G, D)``."""
     if ranking.expansion != "none":
         alpha = ranking.alpha if ranking.expansion == "alpha" else 0.0
         query = expand_queries(query, gallery, k=ranking.neighbours, alpha=alpha, distance=distance)
@@ -126,7 +126,7 @@ def measurements(found: Retrieval, target: Target) -> tuple[Measurement, ...]:
 def measure_reranked(
     figures: tuple[Measurement, ...], ranking: RankingConfig
 ) -> tuple[Measurement, ...]:
-    """The figures under names of their own, with how the ranking was mended."""
+    """Return the figures under names of their own, with how the ranking was mended."""
     steps = []
     if ranking.expansion == "average":
         steps.append(f"average query expansion over {ranking.neighbours} entries")
@@ -141,7 +141,7 @@ def measure_reranked(
 
 
 def matches_of(found: Retrieval, target: Target) -> tuple[Match, ...]:
-    """The top gallery entry of every valid query."""
+    """Return the top gallery entry of every valid query."""
     query, gallery = target.data.query, target.data.gallery
     rows = zip(
         found.query_index.tolist(),

@@ -192,7 +192,7 @@ def compare(
 
 
 def named_alike(before: AuditReport, after: AuditReport) -> bool:
-    """Whether a name stands for the same person in both records."""
+    """Return whether a name stands for the same person in both records."""
     # records from before there were pseudonyms hold the dataset's own identities
     old, new = before.pseudonyms, after.pseudonyms
     return bool(old == new)
@@ -260,7 +260,7 @@ def _same_setup(before: AuditReport, after: AuditReport, address: str) -> bool:
 
 
 def _made_by(report: AuditReport, scenario: str, attack: str) -> list[object]:
-    """Everything that decides a figure, besides model, data and seed."""
+    """Return everything that decides a figure, besides model, data and seed."""
     found: list[object] = []
     for each in report.scenarios:
         if each.defense == scenario:
@@ -281,7 +281,7 @@ def _check_margin(margin: float, compared: Sequence[Measurement]) -> None:
 def _judge(
     before: AuditReport, after: AuditReport, found: Sequence[Difference], margin: float
 ) -> list[Difference]:
-    """Every difference against the margin, failures corrected as gates correct them."""
+    """Return every difference against the margin, failures corrected as gates correct them."""
     alone = [_against(difference, margin) for difference in found]
     adjusted = holm([p if outcome == "fail" else 1.0 for outcome, _, p in alone])
     judged = []

@@ -29,12 +29,12 @@ NONE = Doubts()
 
 
 def void(reason: str) -> Doubts:
-    """The figure shows nothing at all."""
+    """Return the figure shows nothing at all."""
     return Doubts(passing=reason, failing=reason)
 
 
 def doubts_on(report: AuditReport, address: str) -> Doubts:
-    """What stands against the figure at ``address``."""
+    """Return what stands against the figure at ``address``."""
     scenario, attack, metric = address.split("/", 2)
     judged = report.scenario(scenario)
     if judged is None:
@@ -50,7 +50,7 @@ def doubts_on(report: AuditReport, address: str) -> Doubts:
 
 
 def doubts(finding: Finding, metric: str = "") -> Doubts:
-    """What stands against one figure of a finding; its headline where no metric is named."""
+    """Return what stands against one figure of a finding; its headline where no metric is named."""
     if finding.status != "done":
         return void(undone(finding))
     power, headline = finding.power(metric), finding.power()
@@ -89,7 +89,7 @@ def powerless(finding: Finding) -> str:
 
 
 def family_of(finding: Finding) -> str:
-    """The ladder a finding is a rung of; a finding that names none is a ladder of its own."""
+    """Return ladder a finding is a rung of; a finding that names none is a ladder of its own."""
     return finding.family or finding.attack
 
 
@@ -120,7 +120,7 @@ def unshown(report: AuditReport) -> Iterator[tuple[str, str]]:
 
 
 def _uncovered(scenario: Scenario) -> Iterator[tuple[Finding, str]]:
-    """The findings whose low figures prove nothing, and why; what does not apply is none."""
+    """Yield the findings whose low figures prove nothing, and why; what does not apply is none."""
     for finding in scenario.findings:
         doubt = "" if finding.status == "not-applicable" else powerless(finding)
         if doubt and not covered(scenario, finding):
@@ -128,7 +128,7 @@ def _uncovered(scenario: Scenario) -> Iterator[tuple[Finding, str]]:
 
 
 def _ladder_doubts(scenario: Scenario, name: str) -> Doubts:
-    """A ladder knows its own doubts; what its power rests on, its rungs do."""
+    """Return a ladder knows its own doubts; what its power rests on, its rungs do."""
     ladder = scenario.ladder(name)
     if ladder is None:
         return NONE
@@ -143,7 +143,7 @@ def _ladder_doubts(scenario: Scenario, name: str) -> Doubts:
 
 
 def _score_doubts(report: AuditReport, judged: Scenario, name: str) -> Doubts:
-    """A score is made from the bare scenario and its own, so it inherits the doubts of both.
+    """Return a score is made from the bare scenario and its own, so it inherits the doubts of both.
 
     A weak attack on the bare scenario makes a ratio to it look worse than it is, so that a poor
     ratio shows nothing either.

@@ -138,7 +138,7 @@ def _side(number: float, limit: float) -> int:
 
 
 def limit_text(limit: float) -> str:
-    """``limit`` as it was written: six digits, or all of them where six would change it.
+    """Return ``limit`` as it was written: six digits, or all of them where six would change it.
 
     >>> limit_text(0.1), limit_text(300.0), limit_text(0.1234567)
     ('0.1', '300', '0.1234567')
@@ -148,7 +148,7 @@ def limit_text(limit: float) -> str:
 
 
 def shown_address(place: str) -> str:
-    """The address of "it was shown at all", for a waiver to name.
+    """Return the address of "it was shown at all", for a waiver to name.
 
     >>> shown_address("none/identity"), shown_address("dp_gallery")
     ('none/identity/shown', 'dp_gallery/scenario/shown')

@@ -63,7 +63,10 @@ def _absent(report: AuditReport, scenario: Scenario, pattern: str) -> list[str]:
 
 
 def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[str]) -> bool:
-    """Whether any scenario has the metric; if none has, the pattern is not about this attack."""
+    """Return whether any scenario has the metric.
+
+    If none has, the pattern is not about this attack.
+    """
     return any(
         other.attack == finding.attack and _measures(other, parts[2])
         for scenario in report.scenarios

@@ -8,7 +8,7 @@ from auditor.report import AuditReport, Finding, Measurement
 
 
 def outranked(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Where a gate decides by one rung while a stronger one of its family is not gated."""
+    """Yield where a gate decides by one rung while a stronger one of its family is not gated."""
     gated = dict.fromkeys(v.address for v in verdicts if v.gate.level == "error")
     for address in gated:
         scenario, attack, metric = address.split("/", 2)
@@ -30,7 +30,7 @@ def outranked(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]
 def _strongest(
     report: AuditReport, scenario: str, family: str, metric: str
 ) -> tuple[str, Measurement]:
-    """The rung that found most, by any figure it has: groups have no ladder of their own."""
+    """Return the rung that found most, by any figure it has: groups have no ladder of their own."""
     judged = report.scenario(scenario)
     rungs = [f for f in judged.findings if family_of(f) == family] if judged else []
     values = [(f.attack, m) for f in rungs if (m := _counting(f, metric)) is not None]
@@ -38,7 +38,7 @@ def _strongest(
 
 
 def _counting(finding: Finding, metric: str) -> Measurement | None:
-    """A rung's figure, unless it proves nothing."""
+    """Return a rung's figure, unless it proves nothing."""
     if doubts(finding, metric).failing:
         return None
     return next((m for m in finding.figures() if m.metric == metric), None)
@@ -49,6 +49,6 @@ def _badness(m: Measurement) -> float:
 
 
 def unexcused(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
-    """What `unshown` gives, but for the places that somebody waived."""
+    """Return what `unshown` gives, but for the places that somebody waived."""
     waived = {verdict.address for verdict in verdicts if verdict.waiver}
     return (pair for pair in unshown(report) if shown_address(pair[0]) not in waived)

@@ -11,7 +11,7 @@ from auditor.report import AuditReport
 
 
 def own_gates(record: AuditReport) -> list[Gate]:
-    """The gates a record came with.
+    """Return the gates a record came with.
 
     Raises:
         UsageError: if they are not of the form this version writes: a limit that is not read is

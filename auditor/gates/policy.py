@@ -178,7 +178,7 @@ def load(path: Path) -> Policy:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing wrong, where it is, and the nearest key if one was mistyped."""
+    """Return the first thing wrong, where it is, and the nearest key if one was mistyped."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")

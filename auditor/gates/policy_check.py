@@ -132,7 +132,7 @@ def _claim(place: str, suffix: str, claim: PrivacyClaim, wanted: ClaimLimit) -> 
 def _epsilon(
     place: str, suffix: str, claim: PrivacyClaim, wanted: ClaimLimit, limit: float
 ) -> Verdict:
-    """The certified ε: a person's ε bounds that of each image, and not the other way round."""
+    """Return certified ε: a person's ε bounds that of each image, and not the other way round."""
     whole = wanted.unit == "identity"
     name = "epsilon_identity" if whole else "epsilon_certified"
     certified = claim.epsilon_identity if whole else claim.epsilon_certified
@@ -163,7 +163,10 @@ def _verdict(gate: Gate, observed: float | None, outcome: Outcome, reason: str) 
 
 
 def _missing(report: AuditReport, policy: Policy, verdict: Verdict) -> Verdict:
-    """What a gate comes to that had nothing to judge; a group that is withheld stays open."""
+    """Return what a gate comes to that had nothing to judge.
+
+    A group that is withheld stays open.
+    """
     if verdict.observed is not None or verdict.outcome != "inconclusive":
         return verdict
     if verdict.reason == WITHHELD:
@@ -186,7 +189,7 @@ def _not_shown(report: AuditReport) -> Iterator[Verdict]:
 
 
 def _waive(verdict: Verdict, waivers: Sequence[Waiver], today: date) -> Verdict:
-    """The verdict with its waiver, or with why the waivers on it do not count."""
+    """Return the verdict with its waiver, or with why the waivers on it do not count."""
     if verdict.outcome == "pass":
         return verdict
     found = _waivers_on(verdict, waivers)

@@ -23,7 +23,7 @@ def check(report: AuditReport, gates: Sequence[Gate]) -> list[Verdict]:
 
 
 def overall(report: AuditReport, verdicts: Sequence[Verdict]) -> Outcome:
-    """The audit's outcome: its error-level verdicts, and whether everything planned was shown.
+    """Return audit's outcome: its error-level verdicts, and whether everything planned was shown.
 
     Without gates there is nothing to pass or fail, yet a crashed scenario, a failed attack or an
     attack without power still makes the audit inconclusive, unless a verdict on `shown_address`
@@ -92,7 +92,7 @@ def _correct(
 
 
 def _weigh_doubts(outcome: Outcome, reason: str, heard: Doubts) -> tuple[Outcome, str]:
-    """What is left of an outcome once the doubts about its figure are heard."""
+    """Return what is left of an outcome once the doubts about its figure are heard."""
     if outcome == "pass":
         if heard.passing:
             return "inconclusive", heard.passing
@@ -132,6 +132,6 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
 
 
 def _can_be(limit: float, measurement: Measurement) -> bool:
-    """Whether a limit lies where the figure can; beyond, nothing found would matter."""
+    """Return whether a limit lies where the figure can; beyond, nothing found would matter."""
     least = 0.0 if measurement.low >= 0 else -1.0
     return measurement.unit != "fraction" or least <= limit <= 1

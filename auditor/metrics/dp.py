@@ -33,7 +33,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 
 def gaussian_sigma(epsilon: float, delta: float) -> float:
-    """The least σ per unit of sensitivity that certifies (ε, δ): the analytic calibration."""
+    """Return least σ per unit of sensitivity that certifies (ε, δ): the analytic calibration."""
     return float(get_sigma_gaussian(epsilon, delta))
 
 
@@ -59,7 +59,7 @@ def gaussian_reconstruction(prior: float, mu: float) -> float:
 
 
 def pure_reconstruction(prior: float, epsilon: float) -> float:
-    """The same for pure ε-DP: min(κ·exp ε, 1 − (1 − κ)·exp(−ε)).
+    """Return the same for pure ε-DP: min(κ·exp ε, 1 − (1 − κ)·exp(−ε)).
 
     >>> pure_reconstruction(0.25, 0.0), pure_reconstruction(0.5, 1000.0)
     (0.25, 1.0)
@@ -147,7 +147,7 @@ def one_run_epsilon(
 
 
 def _one_run_p(canaries: int, guesses: int, correct: int, epsilon: float, delta: float) -> float:
-    """How likely so many right guesses are at most, if the run is (ε, δ) private."""
+    """Return how likely so many right guesses are at most, if the run is (ε, δ) private."""
     answers = binom(guesses, 1 / (1 + math.exp(-epsilon)))
     fewer = np.arange(1, correct + 1)
     # δ may have turned i wrong answers of any i that are missing into right ones
@@ -200,7 +200,7 @@ def one_run_bound(
 
 
 def _threshold(first: Scores, second: Scores, delta: float, error: float) -> tuple[float, bool]:
-    """The threshold, and the direction, that prove most on these trials."""
+    """Return the threshold, and the direction, that prove most on these trials."""
     places = np.unique(np.quantile(np.concatenate([first, second]), np.linspace(0, 1, 513)))
     best = (-math.inf, 0.0, False)
     for flipped in (False, True):
@@ -213,7 +213,7 @@ def _threshold(first: Scores, second: Scores, delta: float, error: float) -> tup
 def _rates(
     first: Scores, second: Scores, thresholds: Scores | float, flipped: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many guesses are right and how many wrong; flipped: below, and for ``first``."""
+    """Return how many guesses are right and how many wrong; flipped: below, and for ``first``."""
     below = [np.searchsorted(np.sort(scores), thresholds) for scores in (first, second)]
     if flipped:
         return below[0], below[1]
@@ -245,7 +245,7 @@ def _gaussian_mu(first: Scores, second: Scores, confidence: float) -> float:
 def verdict(
     claimed: float, certified: float | None, audited: float | None
 ) -> tuple[PrivacyVerdict, str]:
-    """What a claim is worth, and why, in one sentence.
+    """Return what a claim is worth, and why, in one sentence.
 
     >>> verdict(0.1, 632.0, 7.9)[0], verdict(1.0, 1.0, 0.4)[0]
     ('OVER-CLAIMED', 'CONSISTENT')

@@ -31,7 +31,7 @@ def confusion_by_person(guesses: Tensor, truth: Tensor, pids: Tensor, classes: i
 
 
 def accuracy(classes: int) -> Formula:
-    """Share of right guesses."""
+    """Return share of right guesses."""
 
     def formula(sums: Array) -> Array:
         matrix = _matrix(sums, classes)
@@ -41,7 +41,7 @@ def accuracy(classes: int) -> Formula:
 
 
 def excess_accuracy(classes: int) -> Formula:
-    """Share of right guesses beyond the share of the commonest class; negative below it."""
+    """Return share of right guesses beyond the share of the commonest class; negative below it."""
 
     def formula(sums: Array) -> Array:
         matrix = _matrix(sums, classes)
@@ -52,7 +52,7 @@ def excess_accuracy(classes: int) -> Formula:
 
 
 def balanced_accuracy(classes: int) -> Formula:
-    """Mean recall over the classes; NaN where a class has no images."""
+    """Return mean recall over the classes; NaN where a class has no images."""
 
     def formula(sums: Array) -> Array:
         matrix = _matrix(sums, classes)
@@ -99,7 +99,7 @@ def unseen(table: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
 
 
 def blind_f1(shares: Array) -> float:
-    """The best `f1` without features, given the share of each class.
+    """Return the best `f1` without features, given the share of each class.
 
     For two classes, always the second value; for more, each value as often as it occurs, because
     ``2·s·q / (s + q)`` summed over classes of share ``s`` guessed at rate ``q`` peaks at ``q = s``.
@@ -108,7 +108,7 @@ def blind_f1(shares: Array) -> float:
 
 
 def mean_over(formula: Callable[[int], Formula], sizes: Sequence[int]) -> Formula:
-    """The mean of a formula over tables with ``sizes`` classes, laid side by side."""
+    """Return the mean of a formula over tables with ``sizes`` classes, laid side by side."""
     parts = [formula(k) for k in sizes]
     ends = np.cumsum([k * k for k in sizes])
 

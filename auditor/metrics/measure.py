@@ -17,7 +17,10 @@ Unit = Literal["fraction", "dB", "distance", "ratio"]
 def rate(
     metric: str, hits: Tensor, pids: Tensor, *, chance: float | None = None, note: str = ""
 ) -> Measurement:
-    """The rate of ``hits (N,)`` in [0, 1] over images of people ``pids (N,)``; higher is worse."""
+    """Return rate of ``hits (N,)`` in [0, 1] over images of people ``pids (N,)``.
+
+    Higher is worse.
+    """
     return mean(metric, hits, pids, chance=chance, note=note)
 
 
@@ -31,7 +34,7 @@ def mean(
     unit: Unit = "fraction",
     note: str = "",
 ) -> Measurement:
-    """The mean of image values ``(N,)`` with its interval over people ``pids (N,)``."""
+    """Return the mean of image values ``(N,)`` with its interval over people ``pids (N,)``."""
     persons = intervals.by_person(values, pids)
     value = float(values.double().mean())
     low, high = intervals.rate_interval(persons, BOUNDS[unit])
@@ -59,7 +62,7 @@ def statistic(
     chance: float | None = None,
     note: str = "",
 ) -> Measurement:
-    """A function of sums over people, ``table (num_persons, columns)``; higher is worse.
+    """Return a function of sums over people, ``table (num_persons, columns)``; higher is worse.
 
     Args:
         metric: its name.
@@ -75,7 +78,7 @@ def statistic(
 
 
 def area(metric: str, areas: Areas, *, chance: float, note: str = "") -> Measurement:
-    """An area under the ROC curve, over people; higher is worse."""
+    """Return an area under the ROC curve, over people; higher is worse."""
     value = float(areas(np.ones(areas.people)))
     people = areas.people + areas.classes
     drawn = intervals.simulate(people, areas.ends, intervals.FEWER_DRAWS)

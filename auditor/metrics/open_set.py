@@ -57,7 +57,7 @@ class Searches:
 
     @classmethod
     def join(cls, parts: Sequence["Searches"]) -> "Searches":
-        """All searches of several parts."""
+        """Return all searches of several parts."""
         columns = ([getattr(part, f.name) for part in parts] for f in fields(cls))
         return cls(*map(torch.cat, columns))
 
@@ -87,7 +87,10 @@ def search_list(scores: Scores, truth: Truth) -> Searches:
 def _search(
     scores: Tensor, pids: Tensor, matches: Tensor, others: Tensor
 ) -> tuple[Searches, Searches]:
-    """A block of queries; masks ``(B, G)`` of a person's own entries, and of everybody else's."""
+    """Return a block of queries.
+
+    Masks ``(B, G)`` of a person's own entries, and of everybody else's.
+    """
     own = scores.masked_fill(~matches, -torch.inf).max(1).values
     best = scores.masked_fill(~others, -torch.inf).max(1).values
     level = scores == own[:, None]
@@ -194,12 +197,12 @@ def det_curve(found: Searches) -> Curve:
 
 
 def _threshold(absent: Array, limit: float) -> float:
-    """The score that at most a share ``limit`` of ``absent (A,)`` exceeds."""
+    """Return the score that at most a share ``limit`` of ``absent (A,)`` exceeds."""
     return float(np.sort(absent)[::-1][int(limit * len(absent) + 1e-9)])
 
 
 def _chance(found: Searches, limit: float) -> float:
-    """How often an entry of theirs passes where scores are drawn at random.
+    """Return how often an entry of theirs passes where scores are drawn at random.
 
     A list of n entries passes with probability ``limit``, so m of them do with 1 − (1 − limit)^m/n.
     """

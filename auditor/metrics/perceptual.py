@@ -94,7 +94,7 @@ class PerceptualDistance(nn.Module):
 
 
 def find_backbone(weights: Path) -> tuple[str, Path]:
-    """The first LPIPS backbone in a folder: its lpips name and its file.
+    """Return the first LPIPS backbone in a folder: its lpips name and its file.
 
     Raises:
         EnvironmentUnmetError: if there is none.

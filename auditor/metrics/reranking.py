@@ -29,7 +29,7 @@ def expand_queries(
     alpha: float = 3.0,
     distance: Distance = "cosine",
 ) -> Tensor:
-    """Each query averaged with its ``k`` nearest gallery entries, as queries ``(Q, D)``.
+    """Return each query averaged with its ``k`` nearest gallery entries, as queries ``(Q, D)``.
 
     An entry weighs its cosine to the query to the power of ``alpha`` (negative ones nothing), the
     query itself weighs one. O(Q G D) time, O(BLOCK · G) memory.
@@ -135,7 +135,10 @@ class _Reranked:
 
 
 def _nearest(scores: Tensor, k: int) -> Tensor:
-    """The ``k`` highest of each row ``(B, K)``, highest first; among equals the earlier first."""
+    """Return ``k`` highest of each row ``(B, K)``, highest first.
+
+    Among equals the earlier first.
+    """
     k = min(k, scores.shape[1])
     values, order = scores.topk(min(k + 1, scores.shape[1]))
     tied = (values[:, 1:] == values[:, :-1]).any(1)
@@ -173,7 +176,7 @@ def _reciprocal(near: np.ndarray, k: int) -> Any:
 
 
 def _expand_sets(near: np.ndarray, k1: int) -> Any:
-    """The robust sets R*: a mutual neighbour's own half set joins if it fits, eq. 5.
+    """Return the robust sets R*: a mutual neighbour's own half set joins if it fits, eq. 5.
 
     It fits if at least two thirds of it are in the set it joins.
     """
@@ -188,7 +191,7 @@ def _expand_sets(near: np.ndarray, k1: int) -> Any:
 
 
 def _weigh(reach: Any, pool: Similarities, farthest: Tensor) -> Any:
-    """The sets as vectors that sum to one, an entry weighing exp(−distance), eq. 7."""
+    """Return the sets as vectors that sum to one, an entry weighing exp(−distance), eq. 7."""
     rows = torch.from_numpy(np.repeat(np.arange(reach.shape[0]), np.diff(reach.indptr)))
     columns = torch.from_numpy(reach.indices.astype(np.int64))
     weights = []
@@ -203,12 +206,12 @@ def _weigh(reach: Any, pool: Similarities, farthest: Tensor) -> Any:
 
 
 def _mean_rows(vectors: Any, near: np.ndarray) -> Any:
-    """Each picture's vector averaged with those of its nearest ``near (N, k2)``, eq. 11."""
+    """Return each picture's vector averaged with those of its nearest ``near (N, k2)``, eq. 11."""
     return (_sparse(near, np.full(near.shape, 1 / near.shape[1])) @ vectors).tocsr()
 
 
 def _sparse(columns: np.ndarray, values: np.ndarray) -> Any:
-    """``values (N, k)`` at ``columns (N, k)`` of a sparse ``(N, N)``."""
+    """Return ``values (N, k)`` at ``columns (N, k)`` of a sparse ``(N, N)``."""
     count, k = columns.shape
     ends = np.arange(0, count * k + 1, k)
     return sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=(count, count))

@@ -51,7 +51,10 @@ class Retrieval:
     best_score: Tensor
 
     def hit(self, k: int) -> Tensor:
-        """``(V,)`` float64: how likely a match is among the first ``k``; 0 or 1 without ties."""
+        """Return ``(V,)`` float64: how likely a match is among the first ``k``.
+
+        0 or 1 without ties.
+        """
         missed = torch.ones_like(self.level)
         others = self.level - self.level_matches
         for drawn in range(k):
@@ -166,7 +169,7 @@ def _rank_block(scores: Tensor, matches: Pairs, start: int) -> tuple[Tensor, ...
 
 
 def _nobody(scores: Tensor) -> tuple[Tensor, ...]:
-    """The columns of a block in which no query has a match."""
+    """Return the columns of a block in which no query has a match."""
     figures, places = scores.new_empty(0, dtype=torch.float64), scores.new_empty(0).long()
     return (places, *[figures] * 6, places, scores.new_empty(0))
 
@@ -185,7 +188,7 @@ def _tie_groups(positives: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _expected_rank(first: Tensor, group: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
-    """Expected rank of each true match ``(V, P)`` when equal scores come in random order.
+    """Return expected rank of each true match ``(V, P)`` when equal scores come in random order.
 
     In a tie group of p matches and e others below b better entries, the i-th match stands on
     average at ``b + i + e·i/(p+1)``.

@@ -54,7 +54,7 @@ def auc(fpr: Array, tpr: Array) -> Array:
 
 
 def tpr_at_fpr(fpr: Array, tpr: Array, limit: float) -> Array:
-    """The largest TPR ``(…)`` of a threshold whose FPR is at most ``limit``.
+    """Return the largest TPR ``(…)`` of a threshold whose FPR is at most ``limit``.
 
     Nothing is interpolated: where the best scores are tied among both sides, it is 0.
     """

@@ -164,7 +164,7 @@ def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Per
 def _ends(
     tables: Sequence[Persons], floor: float, bare_floor: float, people: int, least: float
 ) -> tuple[float, float]:
-    """The interval of URR-1, people being weighed together in all four ``tables``.
+    """Return the interval of URR-1, people being weighed together in all four ``tables``.
 
     The floors are rates of as many people, whose own weights are independent of those.
     """
@@ -196,7 +196,7 @@ def _urr1(
 
 
 def _as_people(rate: float, people: int) -> np.ndarray:
-    """Rows (hit, 1) of people of whom a share ``rate`` is hit, one of them in part."""
+    """Return rows (hit, 1) of people of whom a share ``rate`` is hit, one of them in part."""
     hits = (rate * people - np.arange(people)).clip(0, 1)
     return np.stack([hits, np.ones(people)], axis=1)
 

@@ -35,7 +35,7 @@ class Pairs:
         return Pairs(self.row[chosen], self.entry[chosen])
 
     def mask(self, shape: torch.Size) -> Tensor:
-        """The same as booleans ``(B, G)``."""
+        """Return the same as booleans ``(B, G)``."""
         mask = torch.zeros(shape, dtype=torch.bool, device=self.row.device)
         mask[self.row, self.entry] = True
         return mask
@@ -74,12 +74,12 @@ class Truth:
         cross_camera: bool = True,
         partners: Tensor | None = None,
     ) -> "Truth":
-        """Who is who among the pictures of two splits; ``partners`` are the gallery's."""
+        """Return who is who among the pictures of two splits; ``partners`` are the gallery's."""
         columns = query.pids, gallery.pids, query.camids, gallery.camids
         return cls(*columns, cross_camera=cross_camera, gallery_partners=partners)
 
     def relevant(self, block: slice) -> tuple[Pairs, Pairs]:
-        """The matches of a block of queries, by row, and the entries ignored for them.
+        """Return the matches of a block of queries, by row, and the entries ignored for them.
 
         O(B log G + P) for P pairs: nobody is compared with the whole gallery.
         """
@@ -121,7 +121,7 @@ class Truth:
         return pids, entries[order], own[order]
 
     def to(self, device: torch.device) -> "Truth":
-        """The same columns on another device."""
+        """Return the same columns on another device."""
         columns: dict[str, Any] = {
             k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)
         }
@@ -185,7 +185,7 @@ class Similarities:
         return -(-count // (products * ALIGN)) * ALIGN
 
     def _rows(self, part: slice) -> Tensor:
-        """``(width, D)`` gallery rows in single precision, the last ones zeros."""
+        """Return ``(width, D)`` gallery rows in single precision, the last ones zeros."""
         rows = self.gallery[part].float()
         missing = self._width - len(rows)
         return torch.nn.functional.pad(rows, (0, 0, 0, missing)) if missing else rows

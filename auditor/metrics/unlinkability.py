@@ -97,7 +97,7 @@ def d_sys_interval(
 
 
 def _means(scores: Array, owners: Labels) -> Array:
-    """The mean score of each person ``(N,)``, or of each pair of people ``(N, 2)``."""
+    """Return the mean score of each person ``(N,)``, or of each pair of people ``(N, 2)``."""
     _, owner = np.unique(owners, axis=0, return_inverse=True)
     return np.asarray(np.bincount(owner.ravel(), scores) / np.bincount(owner.ravel()))
 
@@ -122,7 +122,7 @@ def d_sys_histogram(mated: Array, non_mated: Array, prior_ratio: float = 1.0) ->
 def permutation_p(
     mated: Array, non_mated: Array, rng: np.random.Generator, permutations: int = PERMUTATIONS
 ) -> float:
-    """How often shuffled labels rank the mated scores as high as they are (one-sided).
+    """Return how often shuffled labels rank the mated scores as high as they are (one-sided).
 
     Scores must be independent under the shuffle: give one per person and per pair of people, not
     one per image. The statistic is the rank sum.
@@ -168,7 +168,7 @@ def _posterior(mated: Array, non_mated: Array, prior_ratio: float) -> IsotonicRe
 
 
 def _ranks(persons: Labels) -> Labels:
-    """Each score's person ``(M,)`` numbered from 0.
+    """Return each score's person ``(M,)`` numbered from 0.
 
     Raises:
         DataError: if there is one only.

@@ -114,7 +114,7 @@ _ADAPTER: TypeAdapter[Card] = TypeAdapter(Card)
 
 
 def card_from(preset: str, overrides: Mapping[str, Any]) -> Card:
-    """The card ``preset`` with some fields replaced.
+    """Return the card ``preset`` with some fields replaced.
 
     >>> card_from("torchreid", {"colour": "bgr"}).colour
     'bgr'
@@ -145,7 +145,7 @@ def card_from(preset: str, overrides: Mapping[str, Any]) -> Card:
 
 
 def alternatives(card: Card) -> dict[str, Card]:
-    """The other plausible ways to feed a model, each with a name a reader understands.
+    """Return the other plausible ways to feed a model, each with a name a reader understands.
 
     >>> for name in alternatives(PRESETS["torchreid"]):
     ...     print(name)

@@ -51,7 +51,7 @@ def save(path: Path, network: nn.Module, description: Description) -> None:
 
 
 def arch_for(said: Description | None, asked: str | None) -> str | None:
-    """The architecture the user asks for, else the one the file names.
+    """Return the architecture the user asks for, else the one the file names.
 
     What a file says about itself is data: it may name a network that is known here, and never code
     that would have to be imported.
@@ -70,7 +70,7 @@ def arch_for(said: Description | None, asked: str | None) -> str | None:
 
 
 def card_for(said: Description | None, preset: str | None, overrides: Mapping[str, Any]) -> Card:
-    """The card the user asks for; what they leave open is what the file says, else torchreid's.
+    """Return card the user asks for; what they leave open is what the file says, else torchreid's.
 
     Raises:
         UsageError: for an unknown preset or field, or a value that does not fit.
@@ -81,7 +81,7 @@ def card_for(said: Description | None, preset: str | None, overrides: Mapping[st
 
 
 def read_description(path: Path) -> Description | None:
-    """What ``path`` says about itself; None if it says nothing, or is no safetensors file.
+    """Return what ``path`` says about itself; None if it says nothing, or is no safetensors file.
 
     Raises:
         ModelError: if what it says cannot be followed.

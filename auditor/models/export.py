@@ -72,7 +72,10 @@ def export(
 
 
 def _copy(network: nn.Module) -> nn.Module:
-    """The network on the processor; of a TorchScript program without the frozen copy beside it."""
+    """Return network on the processor.
+
+    Of a TorchScript program without the frozen copy beside it.
+    """
     if isinstance(network, WorkerNetwork):
         raise ModelError(f"the network runs in a worker and cannot be written again; {WAY_OUT}")
     if not isinstance(network, ScriptNetwork):
@@ -105,7 +108,7 @@ def _named(
 
 
 def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:
-    """Whether the architecture takes the weights."""
+    """Return whether the architecture takes the weights."""
     try:
         _reopen(path, arch, plain)
     except ModelError:
@@ -114,7 +117,10 @@ def _opens(path: Path, arch: str, plain: CardedExtractor) -> bool:
 
 
 def _reopen(path: Path, arch: str | None, plain: CardedExtractor) -> CardedExtractor:
-    """What a deployment would open; these files were written here, so nothing is to be feared."""
+    """Return what a deployment would open.
+
+    These files were written here, so nothing is to be feared.
+    """
     return open_model(path, arch=arch, card=plain.card, isolation="none").extractor
 
 

@@ -27,7 +27,10 @@ class ExportedNetwork(nn.Module):
     side_names: Sequence[str] = ()
 
     def infer(self, array: np.ndarray, sides: Sequence[int] = ()) -> list[np.ndarray]:
-        """The outputs for one batch of the size in ``shape``; ``sides`` are the further inputs."""
+        """Return outputs for one batch of the size in ``shape``.
+
+        ``sides`` are the further inputs.
+        """
         raise NotImplementedError
 
     def forward(self, images: Tensor, *sides: Tensor) -> list[Tensor]:

@@ -179,7 +179,7 @@ WAYS_OUT = (
 
 
 def failure(error: Exception, prepared: Tensor) -> str:
-    """What a network failed on: its own words, batch, input, precision and device."""
+    """Return what a network failed on: its own words, batch, input, precision and device."""
     said = reason(error)
     count, *rest = prepared.shape
     what = "×".join(map(str, rest))
@@ -226,7 +226,7 @@ def set_precision(network: nn.Module, precision: str) -> None:
 
 
 def input_dtype(network: nn.Module) -> torch.dtype:
-    """The type a network takes: one exported in half precision takes that."""
+    """Return the type a network takes: one exported in half precision takes that."""
     given = getattr(network, "input_dtype", None)
     if isinstance(given, torch.dtype):
         return given

@@ -56,7 +56,7 @@ class LoadedModel:
         return self.extractor.card.distance
 
     def with_card(self, card: Card) -> CardedExtractor:
-        """The same network, its weights shared, fed in another way."""
+        """Return the same network, its weights shared, fed in another way."""
         return CardedExtractor(self.extractor.network, card, self.device)
 
 
@@ -122,7 +122,7 @@ def open_model(
 def _open(
     path: Path, form: Format, wanted: Wanted, device: torch.device, confinement: Confinement
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """The network, here or in a worker, and what is known about it."""
+    """Return the network, here or in a worker, and what is known about it."""
     if confinement.isolation == "none":
         with open_files(path, form) as files:
             if form in BRINGS_NETWORK:
@@ -165,7 +165,7 @@ def convert(path: Path, form: Format, target: Path) -> tuple[int, str]:
 def _weights_read_apart(
     path: Path, form: Format, confinement: Confinement, do: str = "weights"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights of a checkpoint, unpickled in a worker that gives nothing but tensors."""
+    """Return the weights of a checkpoint, unpickled in a worker that gives nothing but tensors."""
     worker = Worker(path, confinement)
     header = {"do": do, "form": form}
     answer = hand_over(worker, path, form, header, limit=2 * path.stat().st_size + SLACK)

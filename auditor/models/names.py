@@ -224,12 +224,12 @@ Renamed = Sequence[Naming]
 
 
 def counts(name: str) -> bool:
-    """Whether a weight matters: old checkpoints lack the counters of training steps."""
+    """Return whether a weight matters: old checkpoints lack the counters of training steps."""
     return not name.endswith("num_batches_tracked")
 
 
 def renamings(state: Mapping[str, Tensor]) -> Renamed:
-    """The networks in ``state`` under the names of each code base, those left out missing."""
+    """Return networks in ``state`` under the names of each code base, those left out missing."""
     weights = {name: tensor for name, tensor in state.items() if counts(name)}
     return [
         Naming(
@@ -248,7 +248,7 @@ def _full(key: str, name: str) -> str:
 
 
 def read(renamed: Renamed, wanted: Mapping[str, Tensor]) -> Reading:
-    """The reading of a file under which most of its weights fit, and fewest are left.
+    """Return the reading of a file under which most of its weights fit, and fewest are left.
 
     Args:
         renamed: the file's `renamings`.
@@ -258,12 +258,12 @@ def read(renamed: Renamed, wanted: Mapping[str, Tensor]) -> Reading:
 
 
 def readings(renamed: Renamed, wanted: Mapping[str, Tensor]) -> list[Reading]:
-    """Every reading of a file for a network with the parameters ``wanted``."""
+    """Return every reading of a file for a network with the parameters ``wanted``."""
     return [_reading(naming, wanted) for naming in renamed]
 
 
 def best(found: Sequence[Reading]) -> Reading:
-    """The reading with most weights that fit; of equal ones, that with fewest others."""
+    """Return the reading with most weights that fit; of equal ones, that with fewest others."""
     return max(found, key=lambda reading: (len(reading.fitting), -len(reading.given)))
 
 
@@ -290,7 +290,7 @@ def _rename(name: str, base: CodeBase) -> str | None:
 
 
 def _shape(tensor: Tensor, parameter: Tensor) -> Tensor | None:
-    """The weight as the parameter's shape asks for it, or None where it cannot be had."""
+    """Return the weight as the parameter's shape asks for it, or None where it cannot be had."""
     if tensor.shape == parameter.shape:
         return tensor
     # a 1×1 convolution is a linear layer, and CLIP's tokens have no axis for the batch
@@ -304,7 +304,7 @@ def _long_axes(tensor: Tensor) -> list[int]:
 
 
 def _prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The prefix, such as ``module.``, without which most names and shapes agree."""
+    """Return the prefix, such as ``module.``, without which most names and shapes agree."""
     ends = list(wanted)[:3]
     found = {name.removesuffix(end) for name in state for end in ends if name.endswith(end)}
     prefixes = {"", *(prefix for prefix in found if prefix.endswith("."))}

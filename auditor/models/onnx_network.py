@@ -117,7 +117,7 @@ def _take_in(tensor: onnx.TensorProto, files: ModelFiles) -> None:
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor anywhere in a model: initialisers, attributes, subgraphs, functions."""
+    """Yield every tensor anywhere in a model: initialisers, attributes, subgraphs, functions."""
     if isinstance(message, onnx.TensorProto):
         yield message
         return

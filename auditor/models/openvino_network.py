@@ -151,6 +151,6 @@ def _same(alone: torch.Tensor, together: torch.Tensor) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """The last line of openvino's message; those before it name places in its own source."""
+    """Return the last line of openvino's message; those before it name places in its own source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(lines[-1], LONGEST_REASON) if lines else reason(error)

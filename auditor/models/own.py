@@ -64,7 +64,7 @@ def weights_digest(network: nn.Module) -> str:
 
 
 def _card_of(network: nn.Module) -> Card:
-    """How a network that says its own input size takes pictures."""
+    """Return how a network that says its own input size takes pictures."""
     size = getattr(network, "input_size", None)
     if not hasattr(network, "feature_dim") or size is None:
         return Card()

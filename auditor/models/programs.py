@@ -25,7 +25,7 @@ FREEZING = 1e-3
 def open_program(
     form: Format, files: ModelFiles, device: torch.device, precision: str = "stored"
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """A network of a format that brings its own architecture, and what is known about it.
+    """Return a network of a format that brings its own architecture, and what is known about it.
 
     Args:
         form: its format.
@@ -111,7 +111,7 @@ class ScriptNetwork(nn.Module):
 
 
 def _gives(frozen: Callable[..., Any], given: tuple[Tensor, ...], answer: Any) -> bool:
-    """Whether a frozen copy runs, and gives what its program does."""
+    """Return whether a frozen copy runs, and gives what its program does."""
     try:
         torch.testing.assert_close(frozen(*given), answer, rtol=FREEZING, atol=FREEZING)
     except Exception:  # the interpreter raises several kinds

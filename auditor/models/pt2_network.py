@@ -55,7 +55,7 @@ class Pt2Network(nn.Module):
         return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
 
     def train(self, mode: bool = True) -> "Pt2Network":
-        """An exported program stays in the mode it was exported in."""
+        """Return an exported program stays in the mode it was exported in."""
         self.training = mode
         return self
 

@@ -32,7 +32,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels_in, H, W)`` to ``(B, channels, H / stride, W / stride)``."""
+        """Map ``(B, channels_in, H, W)`` to ``(B, channels, H / stride, W / stride)``."""
         inner = F.relu(self.norm1(self.conv1(x)))
         return F.relu(self.norm2(self.conv2(inner)) + self.shortcut(x))
 
@@ -72,7 +72,7 @@ class ReferenceNet(nn.Module):
         return activations
 
     def embed(self, images: Tensor) -> Tensor:
-        """Features ``(B, 128)`` before the neck, which the triplet loss works on."""
+        """Return features ``(B, 128)`` before the neck, which the triplet loss works on."""
         top = self.stages(images)[-1]
         pooled = F.adaptive_avg_pool2d(top, (self.stripes, 1)).flatten(1)
         features: Tensor = self.reduce(pooled)
@@ -90,7 +90,7 @@ class ReferenceNet(nn.Module):
 
 
 def load_reference(path: Path = WEIGHTS) -> ReferenceNet:
-    """The shipped network, in evaluation mode.
+    """Return the shipped network, in evaluation mode.
 
     Raises:
         EnvironmentUnmetError: if the weights are not there.

@@ -62,7 +62,7 @@ _KNOWN_OTHERS = {
 
 
 def sniff(path: Path) -> Format:
-    """The format of the model file ``path``.
+    """Return the format of the model file ``path``.
 
     Raises:
         ModelError: if it is no regular file, is empty, or is of no known format.
@@ -186,7 +186,7 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 
 def _is_onnx(file: BinaryIO, size: int) -> bool:
-    """Whether the top level of the file is that of an ONNX ModelProto, to its last byte.
+    """Return whether the top level of the file is that of an ONNX ModelProto, to its last byte.
 
     Fields 1 (ir_version) and 5 (model_version) are numbers, all others have a length; 7 is the
     graph.
@@ -206,7 +206,10 @@ def _is_onnx(file: BinaryIO, size: int) -> bool:
 
 
 def _is_openvino(path: Path, file: BinaryIO) -> bool:
-    """Whether the root element is ``net`` and holds ``layers``; no entity is ever expanded."""
+    """Return whether the root element is ``net`` and holds ``layers``.
+
+    No entity is ever expanded.
+    """
     elements: list[str] = []
     parser = element_parser(path, lambda name, attributes: elements.append(name))
     file.seek(0)

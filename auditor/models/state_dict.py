@@ -77,7 +77,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | N
 
 
 def _only(fitting: list[Reading], what: str) -> Reading | None:
-    """The best of the readings of one network; None if there is none."""
+    """Return the best of the readings of one network; None if there is none."""
     networks = {reading.naming.taken: reading.naming.key for reading in fitting}
     if len(networks) > 1:
         keys = " and ".join(map(repr, sorted(networks.values())))
@@ -107,12 +107,12 @@ def _wrong(reading: Reading, wanted: Mapping[str, Tensor], what: str) -> str:
 
 
 def works_alike(network: nn.Module, code_base: CodeBase) -> bool:
-    """Whether a network does what the code base's do, which names and shapes do not show."""
+    """Return whether a network does what the code base's do, which names and shapes do not show."""
     return not _difference(network, code_base)
 
 
 def _difference(network: nn.Module, code_base: CodeBase) -> str:
-    """What sets a network apart from those of a code base; empty if nothing is known to."""
+    """Return what sets a network apart from those of a code base; empty if nothing is known to."""
     made_for = getattr(network, "made_for", "")
     if code_base.name and (made_for or code_base.own) and made_for != code_base.name:
         return f"are not made as this one is, which is for {made_for or 'others'}"
@@ -134,7 +134,7 @@ def _left_out(weights: list[Tensor]) -> str:
 
 
 def is_head(name: str) -> bool:
-    """Whether a weight belongs to the classifier."""
+    """Return whether a weight belongs to the classifier."""
     # a normalisation neck beside the classifier shapes the features, so it is no mere head
     parts = name.split(".")
     head = any(part in HEADS or part.startswith(HEAD_BEGINNINGS) for part in parts[:3])

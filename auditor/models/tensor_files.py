@@ -37,7 +37,7 @@ NUMPY_NUMBERS: tuple[Any, ...] = (
 
 
 def read_state(form: Format, files: ModelFiles) -> dict[str, Tensor]:
-    """The weights in a file that holds nothing else.
+    """Return the weights in a file that holds nothing else.
 
     Raises:
         AuditError: if it holds more, or is damaged.
@@ -88,7 +88,7 @@ def _check_plain(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def read_safetensors(files: ModelFiles) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Return the tensors of a safetensors file.
 
     Raises:
         ModelError: if it is damaged or empty.

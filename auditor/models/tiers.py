@@ -47,7 +47,7 @@ REFUSED: Mapping[Format, str] = {
 
 
 def admit(path: Path) -> Format:
-    """The format of a model file that may be opened.
+    """Return the format of a model file that may be opened.
 
     Raises:
         ModelRefusedError: if it is of tier D, with the way out, or built to hurt.
@@ -65,7 +65,7 @@ def names_code(arch: str) -> bool:
 
 
 def tier_of(form: Format, arch: str | None) -> Tier:
-    """The tier of a file, and of the code its weights are to be put into.
+    """Return the tier of a file, and of the code its weights are to be put into.
 
     >>> tier_of("safetensors", "resnet50"), tier_of("safetensors", "mine.nets:make")
     ('A', 'C')

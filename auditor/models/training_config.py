@@ -35,7 +35,7 @@ VITS = {
 
 
 def read_training_config(path: Path) -> Description:
-    """What a training configuration says about the network it trained.
+    """Return what a training configuration says about the network it trained.
 
     Raises:
         UsageError: if it cannot be read, is of no known code base, or asks for what is not here.
@@ -77,7 +77,7 @@ class _Config:
 
 
 def _plain(value: Any) -> Any:
-    """A value; yacs writes tuples, and strings within brackets, as YAML text."""
+    """Return a value; yacs writes tuples, and strings within brackets, as YAML text."""
     if isinstance(value, str) and value.startswith("("):
         try:
             return ast.literal_eval(value)

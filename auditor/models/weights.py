@@ -39,7 +39,7 @@ class Wanted:
 def fill(
     state: dict[str, Tensor], path: Path, wanted: Wanted, device: torch.device
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """The wanted network with the weights ``state``, and how their names met.
+    """Return the wanted network with the weights ``state``, and how their names met.
 
     Raises:
         ModelError: if they do not fit, or something that the features depend on has no weights.

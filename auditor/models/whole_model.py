@@ -45,7 +45,7 @@ class Inert(pickles.Inert):
 
 
 def _storage(content: bytes) -> Any:
-    """A tensor's numbers as they lie in a plain pickle: a file of torch in the file."""
+    """Return a tensor's numbers as they lie in a plain pickle: a file of torch in the file."""
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
@@ -69,7 +69,7 @@ class _Unpickler(pickle.Unpickler):
     """Finds nothing but `KNOWN`, and `Inert` for everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What the pickle means by a name."""
+        """Return what the pickle means by a name."""
         if (module, name) in KNOWN:
             return KNOWN[module, name]
         if module == "torch" and name.endswith("Storage"):
@@ -78,7 +78,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_whole_model(form: Format, files: ModelFiles) -> dict[str, Tensor]:
-    """The weights of a pickled network, or of networks in a pickled dict, under dotted names.
+    """Return weights of a pickled network, or of networks in a pickled dict, under dotted names.
 
     Raises:
         ModelError: if it holds none, or is damaged.
@@ -104,7 +104,7 @@ def read_whole_model(form: Format, files: ModelFiles) -> dict[str, Tensor]:
 
 
 def _weights(held: Any, path: tuple[str, ...], above: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a network, a dict or a tensor, each under the names that lead there."""
+    """Yield the tensors of a network, a dict or a tensor, each under the names that lead there."""
     if isinstance(held, Tensor):
         yield ".".join(path), held
         return

@@ -49,7 +49,7 @@ class Candidate:
 
 
 def flatten(content: Mapping[object, object]) -> dict[str, Tensor]:
-    """The tensors of nested dicts under dotted names; a dict that occurs twice is read once."""
+    """Return tensors of nested dicts under dotted names; a dict that occurs twice is read once."""
     return dict(_tensors(content, (), set()))
 
 
@@ -68,7 +68,7 @@ def _tensors(
 
 
 def part(state: Mapping[str, Tensor], key: str | None) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The names that may be a network's, and what was left out because it is none.
+    """Return the names that may be a network's, and what was left out because it is none.
 
     Args:
         state: dotted name -> tensor.
@@ -102,13 +102,13 @@ def _is_beside(name: str, tensor: Tensor) -> bool:
 
 
 def _depth(parts: list[str]) -> int:
-    """How many of a name's beginnings are wrappers."""
+    """Return how many of a name's beginnings are wrappers."""
     wraps = (part in WRAPPERS or part in COPIES for part in parts)
     return next((i for i, wrap in enumerate(wraps) if not wrap), len(parts))
 
 
 def candidates(state: Mapping[str, Tensor]) -> list[Candidate]:
-    """The networks that ``state`` may hold: itself, and whatever its wrappers single out.
+    """Return the networks that ``state`` may hold: itself, and whatever its wrappers single out.
 
     A wrapper singles out a network only if nothing of the network can lie outside: all else is
     below another copy's wrapper.
@@ -129,7 +129,7 @@ def _inside(key: tuple[str, ...], parts: list[str]) -> bool:
 
 
 def _apart(key: tuple[str, ...], parts: list[str]) -> bool:
-    """Whether a name parts from the key where copies of a network part from each other."""
+    """Return whether a name parts from the key where copies of a network part from each other."""
     for mine, other in zip(key, parts, strict=False):
         if mine != other:
             return other in COPIES or (mine in COPIES and other in WRAPPERS)
@@ -137,7 +137,7 @@ def _apart(key: tuple[str, ...], parts: list[str]) -> bool:
 
 
 def grouped(names: Iterable[str]) -> tuple[str, ...]:
-    """What names begin with, their wrappers or else their first part, and how many do.
+    """Return what names begin with, their wrappers or else their first part, and how many do.
 
     >>> grouped(["model.criterion.weight", "model.criterion.bias", "ema.conv1.weight"])
     ('ema (1)', 'model.criterion (2)')

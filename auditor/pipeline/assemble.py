@@ -40,7 +40,7 @@ REVERSAL = "reid_rank1"
 def assemble(
     config: AuditConfig, head: AuditReport, results: Mapping[str, Result], *, complete: bool
 ) -> AuditReport:
-    """The record made of the results there are.
+    """Return the record made of the results there are.
 
     Args:
         config: what was planned.
@@ -102,7 +102,7 @@ def _scenario(config: AuditConfig, label: str, results: Mapping[str, Result]) ->
 
 
 def _powers(label: str, attack: str, results: Mapping[str, Result]) -> tuple[Power, ...]:
-    """The attack's certificates in one scenario; none where the controls did not run."""
+    """Return the attack's certificates in one scenario; none where the controls did not run."""
     bare = results.get(controls_of(BARE, attack))
     tried = results.get(controls_of(label, attack))
     if not isinstance(bare, Controls) or not isinstance(tried, Controls):
@@ -123,7 +123,7 @@ def _describe(defenses: Sequence[Defense]) -> tuple[str, str, dict[str, Any]]:
 
 
 def _with_budget(finding: Finding, budget: Result | None) -> Finding:
-    """A finding with its budget curves, or with a note on why there are none."""
+    """Return a finding with its budget curves, or with a note on why there are none."""
     headline = finding.headline
     if finding.status != "done" or headline is None:
         return finding
@@ -163,7 +163,7 @@ def blank_finding(label: str, attack: Attack, **fields: Any) -> Finding:
 
 
 def ground_certificates(scenario: Scenario, bare: Scenario) -> Scenario:
-    """Where there is nothing to find, an attack counts only if it works on the bare target.
+    """Return where there is nothing to find, an attack counts only if it works on the bare target.
 
     Else an attack that never finds anything would be excused by any release that hides the planted
     leak.
@@ -234,13 +234,13 @@ def _pu(name: str, utility: Measurement, top: Ladder) -> Score:
 
 
 def _frontier(scenarios: tuple[Scenario, ...]) -> dict[str, tuple[float, float]]:
-    """Scenario -> (excess reversibility, relative utility), but for biased utility."""
+    """Return scenario -> (excess reversibility, relative utility), but for biased utility."""
     points = {s.defense: scores.trade_off(s.scores) for s in scenarios if not s.utility_bias}
     return {name: point for name, point in points.items() if point is not None}
 
 
 def _reversal_metric(bare: Scenario) -> str:
-    """The type-II re-identification rate, by an independent judge if there was one."""
+    """Return the type-II re-identification rate, by an independent judge if there was one."""
     rates = [
         m.metric
         for finding in bare.findings
@@ -252,7 +252,7 @@ def _reversal_metric(bare: Scenario) -> str:
 
 
 def _strongest(scenario: Scenario, metric: str) -> Measurement | None:
-    """The worst value of ``metric`` over the scenario's rungs, with its persons."""
+    """Return the worst value of ``metric`` over the scenario's rungs, with its persons."""
     sound = [f for f in comparable(scenario.findings, metric) if not doubts(f, metric).failing]
     picked = strongest(sound, metric)
     return picked[1] if picked else None

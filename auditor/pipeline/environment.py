@@ -36,7 +36,7 @@ PACKAGES = (
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device for ``auto``, ``cpu`` or ``cuda``.
+    """Return the device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         EnvironmentUnmetError: if a GPU is asked for and there is none.

@@ -24,7 +24,7 @@ from auditor.types import ReIDDataset
 
 
 def open_data(config: DataConfig) -> ReIDDataset:
-    """The configured people."""
+    """Return the configured people."""
     return open_dataset(
         config.path,
         layout=config.layout,
@@ -53,7 +53,7 @@ def look_at(config: ModelConfig) -> None:
 
 
 def open_configured(config: ModelConfig, device: torch.device, spent: int = 0) -> LoadedModel:
-    """The configured model, fed as its file says where the configuration says nothing.
+    """Return the configured model, fed as its file says where the configuration says nothing.
 
     Args:
         config: what to open.
@@ -80,7 +80,7 @@ def open_configured(config: ModelConfig, device: torch.device, spent: int = 0) -
 
 
 def _open_service(config: ModelConfig, service: ServiceConfig, spent: int) -> LoadedModel:
-    """A model that runs elsewhere, fed as its card says."""
+    """Return a model that runs elsewhere, fed as its card says."""
     card = _card(config, None)
     protocol = speaks_open_inference(service.url)
     if not protocol:
@@ -99,7 +99,7 @@ def _open_service(config: ModelConfig, service: ServiceConfig, spent: int) -> Lo
 
 
 def meter_of(model: LoadedModel) -> Meter | None:
-    """What counts the pictures that a service is sent; None for a model that is none."""
+    """Return what counts the pictures that a service is sent; None for a model that is none."""
     network = model.extractor.network
     return network.client.meter if isinstance(network, ServiceNetwork) else None
 

@@ -23,7 +23,7 @@ from auditor.types import Progress
 
 
 def controls_of(scenario: str, attack: str) -> str:
-    """The name of the step that certifies an attack in a scenario."""
+    """Return the name of the step that certifies an attack in a scenario."""
     return f"controls/{attack}" if scenario == BARE else f"{scenario}/{attack}/controls"
 
 
@@ -49,7 +49,7 @@ class Step:
     found: Callable[[], Mapping[str, Any]] = dict
 
     def depends_on(self) -> dict[str, Any]:
-        """Settings, and what was found so far."""
+        """Return settings, and what was found so far."""
         return {**self.inputs, **self.found()}
 
 
@@ -129,7 +129,10 @@ def _run(step: Step, display: Display) -> Entry:
 
 
 def _load_finished(folder: Path) -> dict[str, tuple[Path, Entry]]:
-    """The entries of an earlier run and where they lie, by step; what cannot be read is not one."""
+    """Return entries of an earlier run and where they lie, by step.
+
+    What cannot be read is not one.
+    """
     found: dict[str, tuple[Path, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -141,7 +144,7 @@ def _load_finished(folder: Path) -> dict[str, tuple[Path, Entry]]:
 
 
 def _settled(result: Result) -> bool:
-    """Whether a step came to a result, be it a refusal, rather than to a failure."""
+    """Return whether a step came to a result, be it a refusal, rather than to a failure."""
     if isinstance(result, Finding):
         return result.status != "failed"
     if isinstance(result, Utility):

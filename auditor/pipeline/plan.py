@@ -72,7 +72,7 @@ def run_audit(
 
 
 def plan_steps(world: World) -> list[Step]:
-    """The steps of a run, in order; the name of each is its address."""
+    """Return the steps of a run, in order; the name of each is its address."""
     settings = world.config.resolved()
     ranked = {key: settings[key] for key in ("ranking", "rank_lists", "study")}
     steps = [Step("probe", partial(ask, world))]

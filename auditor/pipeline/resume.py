@@ -83,7 +83,7 @@ def clear(out: Path) -> None:
 
 
 def basis(head: AuditReport) -> str:
-    """A digest of what every step depends on."""
+    """Return a digest of what every step depends on."""
     return hashlib.sha256(json.dumps(_base(head), sort_keys=True).encode()).hexdigest()
 
 
@@ -102,7 +102,7 @@ def _drop_changed_steps(out: Path) -> None:
 
 
 def _base(report: AuditReport) -> Mapping[str, Any]:
-    """What every step depends on."""
+    """Return what every step depends on."""
     config = {key: value for key, value in report.config.items() if key not in BY_STEP}
     head = replace(report, config=config, data=without_files(report.data), pseudonyms="")
     bare = replace(head, probe=(), scenarios=(), scores=(), complete=False)
@@ -110,7 +110,7 @@ def _base(report: AuditReport) -> Mapping[str, Any]:
 
 
 def difference(before: Any, now: Any, path: str = "") -> str:
-    """The first place where plain values differ, in words; empty if there is none.
+    """Return the first place where plain values differ, in words; empty if there is none.
 
     >>> difference({"seed": 1, "data": {"name": "a"}}, {"seed": 1, "data": {"name": "b"}})
     "data.name was 'a' and is 'b'"

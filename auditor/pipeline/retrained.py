@@ -115,7 +115,7 @@ class Shelf:
     def recall(
         self, chain: Sequence[Defense], before: Target, device: torch.device
     ) -> Target | None:
-        """The target as it was kept; None if it was not, or not for this ``before``."""
+        """Return the target as it was kept; None if it was not, or not for this ``before``."""
         try:
             with safetensors.safe_open(self._file(chain), "pt") as file:
                 plain = _ADAPTER.validate_json((file.metadata() or {}).get(KEY, ""))
@@ -154,7 +154,7 @@ class Shelf:
 
 
 def key_of(chain: Sequence[Defense]) -> str:
-    """A text that is the same for chains that do the same, and for no others.
+    """Return a text that is the same for chains that do the same, and for no others.
 
     What is no plain value, a network in a field for one, counts as itself alone.
     """

@@ -89,7 +89,7 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
 
 
 def _features(config: AuditConfig, features: FeaturesConfig, spent: Mapping[str, int]) -> Inputs:
-    """Features that came alone; a judge still looks at pictures, where there are any."""
+    """Return features that came alone; a judge still looks at pictures, where there are any."""
     device = pick_device(config.device)
     for wanted in config.judges.values():
         look_at(wanted)
@@ -203,7 +203,7 @@ def run(
 
 
 def _meters(inputs: Inputs) -> dict[str, Meter]:
-    """What counts the pictures that each service is sent."""
+    """Return what counts the pictures that each service is sent."""
     models = {"target": inputs.model, **inputs.judges}
     loaded = {name: model for name, model in models.items() if isinstance(model, LoadedModel)}
     return {name: meter for name, model in loaded.items() if (meter := meter_of(model))}

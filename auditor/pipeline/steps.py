@@ -85,7 +85,7 @@ class World:
         return Prover(self.target, drawn, self.config.required_efficiency)
 
     def attack(self, label: str) -> Attack:
-        """The attack of that label, as it was before any run."""
+        """Return the attack of that label, as it was before any run."""
         return plugins.fresh(self.config.attacks[label])
 
     def scenario(self, label: str, ctx: RunContext) -> Target:
@@ -134,7 +134,7 @@ class World:
 
 
 def without_names(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
-    """What a step came to, under pseudonyms; what it drew is locked away."""
+    """Return what a step came to, under pseudonyms; what it drew is locked away."""
     try:
         with contained():
             return personal.rename_people(work(progress), rename)
@@ -190,7 +190,7 @@ def measure_utility(world: World, scenario: str, progress: Progress) -> Utility:
 
 
 def certify(world: World, scenario: str, label: str, progress: Progress) -> Controls:
-    """The attack's certificates in a scenario; one that cannot be made gives none."""
+    """Return the attack's certificates in a scenario; one that cannot be made gives none."""
     attack = world.attack(label)
     try:
         target = world.scenario(scenario, replace(world.ctx, progress=progress))
@@ -202,7 +202,7 @@ def certify(world: World, scenario: str, label: str, progress: Progress) -> Cont
 
 
 def run_attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
-    """Attack the scenario from scratch; whatever goes wrong becomes part of the finding."""
+    """Return attack the scenario from scratch; whatever goes wrong becomes part of the finding."""
     attack = world.attack(label)
     workdir = personal.folder(world.ctx.workdir) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def run_attack(world: World, scenario: str, label: str, progress: Progress) -> F
 
 
 def measure_budget(world: World, scenario: str, label: str, progress: Progress) -> Budget:
-    """The attack's headline at a reduced budget; its pictures are not kept."""
+    """Return the attack's headline at a reduced budget; its pictures are not kept."""
     attack, ctx = world.attack(label), replace(world.ctx, progress=progress)
 
     def trial(attack: Attack, target: Target, progress: Progress) -> Measurement:
@@ -248,5 +248,5 @@ def measure_budget(world: World, scenario: str, label: str, progress: Progress) 
 
 
 def _relative(world: World, path: Path | str) -> str:
-    """Where a picture lies, as the record says it."""
+    """Return where a picture lies, as the record says it."""
     return Path(path).relative_to(world.ctx.workdir).as_posix()

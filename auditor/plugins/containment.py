@@ -67,7 +67,7 @@ def signals_heeded(heard: Callable[[], None] = nobody) -> Iterator[None]:
 
 
 def stopped_by() -> int:
-    """The number of the signal that asked this process to stop; 0 if none did."""
+    """Return the number of the signal that asked this process to stop; 0 if none did."""
     return _Stop.number
 
 

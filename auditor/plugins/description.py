@@ -31,7 +31,7 @@ class AttackInfo:
 
 
 def describe(attack: object) -> AttackInfo:
-    """What ``attack``, or its class, declares; what it leaves out has its default."""
+    """Return what ``attack``, or its class, declares; what it leaves out has its default."""
     declared = {
         name: value
         for name in AttackInfo.__dataclass_fields__

@@ -37,7 +37,7 @@ MOST = 10_000_000
 
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:
-    """Every installed plug-in of a kind, by name, sorted.
+    """Return every installed plug-in of a kind, by name, sorted.
 
     Raises:
         UsageError: if two packages claim one name.
@@ -54,7 +54,7 @@ def installed(kind: Kind) -> dict[str, EntryPoint]:
 
 
 def load(kind: Kind, name: str) -> Any:
-    """The class or function behind ``name``.
+    """Return the class or function behind ``name``.
 
     Raises:
         UsageError: if nothing of that name is installed, or it does not import.
@@ -114,7 +114,7 @@ def render(kind: Kind, name: str, *what: Any, **how: Any) -> None:
 
 
 def name_of(kind: Kind, plugin: object) -> str:
-    """The name under which a built plug-in is installed, or else the path of its class."""
+    """Return the name under which a built plug-in is installed, or else the path of its class."""
     own = type(plugin)
     for name, entry in installed(kind).items():
         if entry.attr == own.__qualname__ and load(kind, name) is own:
@@ -123,7 +123,7 @@ def name_of(kind: Kind, plugin: object) -> str:
 
 
 def class_path(thing: object) -> str:
-    """Module and name of what ``thing`` is an instance of.
+    """Return module and name of what ``thing`` is an instance of.
 
     >>> from datetime import date
     >>> class_path(date(2026, 1, 1))
@@ -133,7 +133,10 @@ def class_path(thing: object) -> str:
 
 
 def parameters(plugin: object) -> dict[str, Any]:
-    """A built plug-in's hyper-parameters as plain data; of a value that is none, its class."""
+    """Return a built plug-in's hyper-parameters as plain data.
+
+    Of a value that is none, its class.
+    """
     if not is_dataclass(plugin) or isinstance(plugin, type):
         return {}
     values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
@@ -142,7 +145,7 @@ def parameters(plugin: object) -> dict[str, Any]:
 
 
 def fresh(plugin: _Plugin) -> _Plugin:
-    """A copy of a built plug-in, so that one run leaves nothing in it for the next.
+    """Return a copy of a built plug-in, so that one run leaves nothing in it for the next.
 
     Raises:
         UsageError: if it holds something that cannot be copied.
@@ -158,12 +161,12 @@ def fresh(plugin: _Plugin) -> _Plugin:
 
 
 def summary(plugin: object) -> str:
-    """The first line of a plug-in's docstring."""
+    """Return the first line of a plug-in's docstring."""
     return (inspect.getdoc(plugin) or "").partition("\n")[0]
 
 
 def threat_model(plugin: object) -> str:
-    """The docstring paragraph that begins ``Threat model:``, on one line."""
+    """Return the docstring paragraph that begins ``Threat model:``, on one line."""
     for paragraph in (inspect.getdoc(plugin) or "").split("\n\n"):
         if paragraph.startswith("Threat model:"):
             return " ".join(paragraph.removeprefix("Threat model:").split())

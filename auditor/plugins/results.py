@@ -49,7 +49,7 @@ def run_contained(attack: Attack, target: Target, ctx: RunContext) -> AttackResu
 
 
 def check_result(result: Any, workdir: Path) -> AttackResult:
-    """The result of an attack as plain data of the right types.
+    """Return the result of an attack as plain data of the right types.
 
     Raises:
         UnfitResultError: if it is not one, or shows what is not below ``workdir``.
@@ -74,7 +74,7 @@ def check_result(result: Any, workdir: Path) -> AttackResult:
 
 
 def reason_of(error: BaseException) -> str:
-    """What was raised, on one line that any file and terminal can hold."""
+    """Return what was raised, on one line that any file and terminal can hold."""
     try:
         text = str(error)
     except Exception:  # a stranger's exception may raise when it is asked what it is
@@ -97,7 +97,7 @@ def _list(values: Any, name: str) -> Iterable[Any]:
 
 
 def _plain(value: Any, kind: type[_Kind], name: str, adapter: TypeAdapter[_Kind]) -> _Kind:
-    """A copy of plain numbers, whose own checks have been run (again)."""
+    """Return a copy of plain numbers, whose own checks have been run (again)."""
     if type(value) is not kind:
         raise UnfitResultError(f"one of its {name} is {_kind(value)}, no {kind.__name__}")
     held = {key: _require_plain(part, name, key) for key, part in vars(value).items()}

@@ -84,11 +84,11 @@ class AuditReport:
                     yield f"{scenario.defense}/scores/{score.name}", score.measurement
 
     def scenario(self, name: str) -> Scenario | None:
-        """The scenario of that label, if there is one."""
+        """Return the scenario of that label, if there is one."""
         return next((s for s in self.scenarios if s.defense == name), None)
 
     def finding(self, scenario: str, attack: str) -> Finding | None:
-        """The finding of ``attack`` under ``scenario``, if there is one."""
+        """Return the finding of ``attack`` under ``scenario``, if there is one."""
         under = self.scenario(scenario)
         findings = under.findings if under else ()
         return next((f for f in findings if f.attack == attack), None)

@@ -181,7 +181,7 @@ class Finding:
         return next(iter([*named, *self.measurements]), None)
 
     def power(self, metric: str = "") -> Power | None:
-        """The certificate that vouches for ``metric``, or for the headline where none is named.
+        """Return certificate that vouches for ``metric``, or for the headline where none is named.
 
         Figures by group and of the most exposed people, such as ``top1@gender=female`` and
         ``top1.fully_exposed``, are readings of the figure that they begin with.
@@ -193,7 +193,7 @@ class Finding:
         return next((power for power in self.powers if power.metric == name), None)
 
     def figures(self) -> Iterator[Measurement]:
-        """Everything that was measured: the figures, the worst case, and the subgroups."""
+        """Yield everything that was measured: the figures, the worst case, and the subgroups."""
         yield from self.measurements
         yield from self.worst_case
         yield from (group.measurement for group in self.subgroups if group.measurement)

@@ -12,7 +12,7 @@ WIDEN = 3.29 / 1.96
 
 
 def upgrade(plain: Any) -> Any:
-    """The same record as a reader of the present schema expects it; anything else as it is.
+    """Return the same record as a reader of the present schema expects it; anything else as it is.
 
     Raises:
         ValueError: if it says that it is older and is not of that form.

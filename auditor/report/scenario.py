@@ -81,5 +81,5 @@ class Scenario:
     utility_bias: str = ""
 
     def ladder(self, name: str) -> Ladder | None:
-        """The ladder of that name, such as ``inversion.reid_rank1``, if there is one."""
+        """Return the ladder of that name, such as ``inversion.reid_rank1``, if there is one."""
         return next((ladder for ladder in self.ladders if ladder.name == name), None)

@@ -23,7 +23,7 @@ _FIELD = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def record_schema() -> dict[str, Any]:
-    """The schema, ready for `json.dumps`."""
+    """Return the schema, ready for `json.dumps`."""
     made = TypeAdapter(AuditReport).json_schema(mode="validation")
     classes = made.pop("$defs")
     for name, schema in (*classes.items(), (AuditReport.__name__, made)):

@@ -18,7 +18,7 @@ LONGEST = 1000
 
 
 def dumps(report: AuditReport) -> str:
-    """The record as strict JSON: no NaN, keys in the order of the fields."""
+    """Return the record as strict JSON: no NaN, keys in the order of the fields."""
     plain = _encodable(_ADAPTER.dump_python(report, mode="python"))
     return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -57,7 +57,7 @@ def loads(text: str | bytes, source: str = "report") -> AuditReport:
 
 
 def _finite(number: str) -> float:
-    """A number of a record; no writer of ours leaves NaN or infinity in one."""
+    """Return a number of a record; no writer of ours leaves NaN or infinity in one."""
     if math.isfinite(value := float(number)):
         return value
     raise ValueError(f"it contains {number[:20]}, which is not a finite number")

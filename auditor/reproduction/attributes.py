@@ -104,7 +104,7 @@ class Reader:
         return {**found, "attributes/mean": mean}
 
     def _guesses(self, shown: Split, ctx: RunContext) -> Tensor:
-        """``(N, A)`` whether each question is answered with yes."""
+        """Return ``(N, A)`` whether each question is answered with yes."""
         size = self.module.extractor.input_size
         parts = []
         for start in range(0, len(shown), BATCH):
@@ -154,7 +154,7 @@ def _code(data: ReIDDataset, text: str) -> tuple[str, int]:
 
 
 def _targets(split: Split, wanted: Mapping[str, tuple[str, int]]) -> Tensor:
-    """``(N, A)``: 1 yes, 0 no, −1 not annotated."""
+    """Return ``(N, A)``: 1 yes, 0 no, −1 not annotated."""
     columns = []
     for attribute, code in wanted.values():
         given = split.attributes[attribute]

@@ -46,7 +46,7 @@ def _by_model(scene: Scene) -> dict[str, dict[str, RowPlan]]:
 
 
 def _audit(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport:
-    """The record of an audit; what an earlier one of the same model and people found is kept."""
+    """Return record of an audit; what an earlier one of the same model and people found is kept."""
     defenses = {name: block_of(row, scene.preset) for name, row in rows.items() if row.defense}
     settings: dict[str, Any] = {
         "model": {"path": str(scene.model(model).resolve())},
@@ -73,7 +73,7 @@ def _audit(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport
 
 
 def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcome:
-    """The measurements that fill a row, and what the scenario has to say."""
+    """Return the measurements that fill a row, and what the scenario has to say."""
     scenario = record.scenario(label)
     if scenario is None or not scenario.utility:
         return Outcome(reason=_why_empty(scenario))
@@ -100,7 +100,7 @@ def _why_empty(scenario: Scenario | None) -> str:
 
 
 def _unshown(scenario: Scenario, row: RowPlan) -> tuple[str, ...]:
-    """Which attacks did not run, or did not show that they work."""
+    """Return which attacks did not run, or did not show that they work."""
     notes = []
     for finding in scenario.findings:
         if row.attack and finding.attack != row.attack:

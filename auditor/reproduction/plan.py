@@ -93,13 +93,13 @@ class TablePlan(_Strict):
 
 
 def names() -> list[str]:
-    """The tables there are."""
+    """Return the tables there are."""
     files = resources.files("auditor.reproduction").joinpath("tables").iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def table(name: str) -> TablePlan:
-    """The plan behind a table's name.
+    """Return the plan behind a table's name.
 
     Raises:
         UsageError: if there is none.
@@ -113,17 +113,17 @@ def table(name: str) -> TablePlan:
 
 
 def printed(row: RowPlan, against: str) -> Mapping[str, float]:
-    """What the paper prints in a row for one dataset, as fractions."""
+    """Return what the paper prints in a row for one dataset, as fractions."""
     return {key: value / 100 for key, value in row.paper.get(against, {}).items()}
 
 
 def datasets(plan: TablePlan) -> list[str]:
-    """The datasets a table prints figures for, in its order."""
+    """Return the datasets a table prints figures for, in its order."""
     return list(dict.fromkeys(name for row in plan.rows.values() for name in row.paper))
 
 
 def block_of(row: RowPlan, preset: Preset) -> Block:
-    """A row's defense over its preset's defaults; chains are followed link by link."""
+    """Return a row's defense over its preset's defaults; chains are followed link by link."""
     if "chain" in row.defense:
         links = [_under(link, preset) for link in row.defense["chain"]]
         return {**row.defense, "chain": links}

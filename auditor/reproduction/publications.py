@@ -143,7 +143,7 @@ def _of(split: Split, people: Tensor) -> Split:
 
 
 def _one_per_camera(split: Split) -> Tensor:
-    """``(Q,)`` rows: the first of each person and camera."""
+    """Return ``(Q,)`` rows: the first of each person and camera."""
     seen: dict[tuple[int, int], int] = {}
     for row, key in enumerate(zip(split.pids.tolist(), split.camids.tolist(), strict=True)):
         seen.setdefault(key, row)
@@ -188,7 +188,7 @@ def require_learners(learners: Sequence[str], found: Mapping[str, Measurement]) 
 def _measure(
     scene: Scene, stage: Stage, name: str, defenses: Sequence[Defense], ctx: RunContext
 ) -> dict[str, Measurement]:
-    """Address -> measurement of one row."""
+    """Return address -> measurement of one row."""
     target = Target(stage.attacker, stage.owner)
     published = _apply(defenses, target, name, ctx)
     if published.extractor is not target.extractor:
@@ -217,7 +217,7 @@ def _train_protected(
     defenses: Sequence[Defense], stage: Stage, name: str, ctx: RunContext, arch: str,
     fresh: CardedExtractor,
 ) -> CardedExtractor:  # fmt: skip
-    """What a protecting training makes of a fresh network."""
+    """Return what a protecting training makes of a fresh network."""
     extractor = _apply(defenses, Target(fresh, stage.owner), f"{name}/{arch}", ctx).extractor
     assert isinstance(extractor, CardedExtractor)
     return extractor
@@ -226,18 +226,18 @@ def _train_protected(
 def _train(
     scene: Scene, split: Split, name: str, ctx: RunContext, arch: str, fresh: CardedExtractor
 ) -> CardedExtractor:
-    """A fresh network after training on ``split``."""
+    """Return a fresh network after training on ``split``."""
     recipe = scene.training(arch).recipe
     return train_reid(fresh, split, recipe, ctx, name=f"{name}/{arch}").extractor
 
 
 def _fresh(scene: Scene, name: str, ctx: RunContext) -> CardedExtractor:
-    """The preset's model ``name`` before any training here."""
+    """Return the preset's model ``name`` before any training here."""
     return start(scene.training(name), ctx, f"reproduction/{name}")[1]
 
 
 def learners_of(scene: Scene) -> Sequence[str]:
-    """The preset's models that are trained on published pictures."""
+    """Return the preset's models that are trained on published pictures."""
     return scene.preset.learners or list(scene.preset.models)
 
 
@@ -247,7 +247,7 @@ def _utility(
     learn: Callable[[str, CardedExtractor], CardedExtractor],
     ctx: RunContext,
 ) -> dict[str, Measurement]:
-    """How well networks trained on the published pictures find people on original ones."""
+    """Return how well networks trained on the published pictures find people on original ones."""
     ctx = replace(ctx, cache=FeatureCache())  # nobody asks for these features again
     searches = {}
     for arch in learners_of(scene):
@@ -282,7 +282,7 @@ def _search(extractor: CardedExtractor, query: Split, gallery: Split, ctx: RunCo
 
 
 def _values(metric: str, search: Retrieval) -> Tensor:
-    """``(V,)`` of one metric, a value per query."""
+    """Return ``(V,)`` of one metric, a value per query."""
     return search.average_precision if metric == "map" else search.hit(1)
 
 

@@ -102,7 +102,7 @@ class Reproduction:
     complete: bool = True
 
     def measured_columns(self) -> tuple[Column, ...]:
-        """The columns in which at least one row was measured."""
+        """Return the columns in which at least one row was measured."""
         return tuple(
             column
             for column in self.columns
@@ -114,7 +114,7 @@ _ADAPTER = TypeAdapter(Reproduction)
 
 
 def dumps(reproduction: Reproduction) -> str:
-    """The record as strict JSON, keys in the order of the fields."""
+    """Return the record as strict JSON, keys in the order of the fields."""
     plain = _ADAPTER.dump_python(reproduction, mode="json")
     return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

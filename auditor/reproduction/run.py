@@ -125,7 +125,7 @@ def _choose(plan: TablePlan, job: Job) -> tuple[Preset, str]:
 
 
 def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
-    """The folder with the people, drawn into the output folder where none are given."""
+    """Return the folder with the people, drawn into the output folder where none are given."""
     if job.data is not None:
         return job.data, open_dataset(job.data)
     if not preset.people:
@@ -139,7 +139,7 @@ def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
 
 
 def _model(row: RowPlan, preset: Preset) -> str:
-    """What stands for the row's model, for tables that compare models."""
+    """Return what stands for the row's model, for tables that compare models."""
     if row.model not in preset.models:
         return ""
     model = preset.models[row.model]
@@ -147,7 +147,7 @@ def _model(row: RowPlan, preset: Preset) -> str:
 
 
 def _setting(name: str, block: Block) -> str:
-    """What was run, link by link."""
+    """Return what was run, link by link."""
     links = [
         f"{plugin} ({', '.join(f'{key}={value}' for key, value in params.items())})"
         if params

@@ -70,7 +70,7 @@ class Scene:
     say: Callable[[str], None]
 
     def model(self, name: str) -> Path:
-        """The weights of the preset's model ``name``, trained now unless they lie there already.
+        """Return weights of the preset's model ``name``, trained now unless they lie there already.
 
         Raises:
             UsageError: if the folder holds weights of another training.
@@ -85,7 +85,7 @@ class Scene:
         return job.out
 
     def training(self, name: str) -> Training:
-        """What `audit train` is asked for to get the model ``name``."""
+        """Return what `audit train` is asked for to get the model ``name``."""
         block = dict(self.preset.models[name])
         size, start = block.pop("size", None), block.pop("weights", None)
         overrides: dict[str, Any] = {"l2_norm": True}
@@ -106,7 +106,7 @@ class Scene:
         )
 
     def _find_pretrained(self, file: str | None) -> Path | None:
-        """The weights to start from, where the user has them; else from scratch."""
+        """Return the weights to start from, where the user has them; else from scratch."""
         if file == SHIPPED:
             return WEIGHTS
         if file is None or self.weights is None:
@@ -121,7 +121,7 @@ class Scene:
 def keep_outcome(
     scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], Outcome]
 ) -> Outcome:
-    """A row's outcome, read back if it was finished before with the same settings.
+    """Return a row's outcome, read back if it was finished before with the same settings.
 
     Args:
         scene: the table.

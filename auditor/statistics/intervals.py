@@ -90,12 +90,12 @@ def _upper_end(sums: Array, counts: Array, most: float, tail: float) -> float:
 
 
 def unseen_images(counts: Array) -> float:
-    """How many images the unseen person has: as many as the owner of the average image."""
+    """Return how many images the unseen person has: as many as the owner of the average image."""
     return float((counts**2).sum() / max(counts.sum(), 1e-12))
 
 
 def exceeds(gains: Array, people: Array) -> Array:
-    """The chance ``(…)`` that ``gains (…, K)``, weighed by gamma draws, sum to more than 0.
+    """Return the chance ``(…)`` that ``gains (…, K)``, weighed by gamma draws, sum to more than 0.
 
     With exponential weights E the mean Σ E·sum / Σ E·count is above t exactly if
     Σ E·(sum − t·count) > 0, so that a ratio needs no simulation. Its chance is the integral of the
@@ -166,7 +166,7 @@ def resample(people: int, statistic: Callable[[Array], Array]) -> Interval:
 
 
 def simulate(people: int, statistic: Callable[[Array], Array], draws: int = DRAWS) -> Array:
-    """Values ``(draws, …)`` of ``statistic`` for exponential weights ``(…, people)``.
+    """Return values ``(draws, …)`` of ``statistic`` for exponential weights ``(…, people)``.
 
     The weights depend on the number of people alone.
     """
@@ -176,15 +176,15 @@ def simulate(people: int, statistic: Callable[[Array], Array], draws: int = DRAW
 
 @lru_cache(maxsize=2)
 def _weights(people: int) -> NDArray[np.float32]:
-    """``(DRAWS, people)``, kept because many figures are about the same people."""
+    """Return ``(DRAWS, people)``, kept because many figures are about the same people."""
     return np.random.default_rng(0).standard_exponential((DRAWS, people), dtype=np.float32)
 
 
 def low_end(drawn: Array, tail: float = (1 - CONFIDENCE) / 2) -> float:
-    """The value that a share ``tail`` of those drawn lies below; undefined ones are left out."""
+    """Return value that a share ``tail`` of those drawn lies below; undefined ones are left out."""
     return float(np.nanpercentile(drawn, 100 * tail))
 
 
 def high_end(drawn: Array, tail: float = (1 - CONFIDENCE) / 2) -> float:
-    """The value that a share ``tail`` of those drawn lies above; undefined ones are left out."""
+    """Return value that a share ``tail`` of those drawn lies above; undefined ones are left out."""
     return float(np.nanpercentile(drawn, 100 * (1 - tail)))

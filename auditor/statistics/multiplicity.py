@@ -12,7 +12,7 @@ ALPHA = 0.025
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given: a claim stands if its own is at most the level.
+    """Return adjusted p-values, in the order given: a claim stands if its own is at most the level.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
@@ -39,7 +39,7 @@ def tail(margin: float, reach: float) -> float:
 
 
 def widen(reach: float, tries: int) -> float:
-    """How far a side that reaches ``reach`` goes once the largest of ``tries`` was picked.
+    """Return how far a side that reaches ``reach`` goes once the largest of ``tries`` was picked.
 
     The same tail at level ``ALPHA / tries`` (Bonferroni).
 

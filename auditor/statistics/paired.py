@@ -22,7 +22,10 @@ Interval = tuple[float, float]
 
 
 def shared_people(old: Measurement, new: Measurement) -> int:
-    """How many people both figures rest on; 0 if these are not the same, or do not explain them."""
+    """Return how many people both figures rest on.
+
+    0 if these are not the same, or do not explain them.
+    """
     if len(new.persons) < 2 or old.persons.keys() != new.persons.keys():
         return 0
     explained = (abs(_ratio(m) - m.value) < 1e-6 for m in (old, new))

@@ -159,7 +159,7 @@ def _check_files(job: Job) -> None:
 
 
 def start(job: Job, ctx: RunContext, draw: str = "weights") -> tuple[str, CardedExtractor]:
-    """The architecture's name, and on ``ctx.device`` the network to begin with.
+    """Return the architecture's name, and on ``ctx.device`` the network to begin with.
 
     Args:
         job: says whether to fine-tune or to begin from scratch, and with which card.
@@ -210,7 +210,7 @@ def _notes(data: ReIDDataset, after: Sequence[Measurement]) -> tuple[str, ...]:
 
 
 def lines(outcome: Outcome) -> Sequence[str]:
-    """What to print."""
+    """Return what to print."""
     said: dict[str, Any] = {m.metric: m for m in outcome.before}
     result = [f"wrote {outcome.path}, trained on {outcome.people} people"]
     for m in outcome.after:

@@ -78,7 +78,7 @@ class Learner(pl.LightningModule):
             learn((self.extractor.prepare(images) for images in self.shown.by_person()), draw)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """The sum of all losses on one batch of images ``(B, 3, H, W)`` and classes ``(B,)``."""
+        """Return sum of all losses on one batch of images ``(B, 3, H, W)`` and classes ``(B,)``."""
         images, classes = batch
         draw = self.seed_for(f"augment {self.current_epoch} {index} {self.global_rank}")
         images = augment(images, self.recipe, torch.Generator().manual_seed(draw))
@@ -166,7 +166,7 @@ class Learner(pl.LightningModule):
 
 
 def identity_dims(extractor: CardedExtractor) -> list[int]:
-    """The lengths of the identity views, found by a trial run in evaluation mode."""
+    """Return the lengths of the identity views, found by a trial run in evaluation mode."""
     height, width = extractor.input_size
     images = torch.full((2, 3, height, width), 0.5, device=extractor.gain.device)
     with torch.no_grad():
@@ -175,7 +175,7 @@ def identity_dims(extractor: CardedExtractor) -> list[int]:
 
 
 def folded(network: nn.Module) -> bool:
-    """Whether normalisation statistics were folded into the weights, as exports do.
+    """Return whether normalisation statistics were folded into the weights, as exports do.
 
     What remains then looks freshly made, zero mean and unit variance, but for its learned biases.
     Most layers decide: an export leaves some as they were, such as those after a linear layer.

@@ -73,7 +73,7 @@ class Recipe:
 
 
 def recipe_from(settings: Mapping[str, Any], where: str) -> Recipe:
-    """The recipe with some fields replaced by plain data.
+    """Return the recipe with some fields replaced by plain data.
 
     Args:
         settings: field -> value.

@@ -129,7 +129,7 @@ def _precision(recipe: Recipe, device: torch.device) -> Precision:
 
 
 def _multiplies_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself, instead of in float32 with detours."""
+    """Return whether the device computes in bfloat16 itself, instead of in float32 with detours."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: Mapping[str, Any] = getattr(

@@ -48,13 +48,13 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: list[int]) -> list[tuple[Tensor, int]]:
-        """What a DataLoader asks for: a whole batch at once."""
+        """Return what a DataLoader asks for: a whole batch at once."""
         images = self.split.images.load(rows, self.size)
         return list(zip(images, self.classes[rows].tolist(), strict=True))
 
 
 def pictures(split: Split, size: tuple[int, int]) -> Pictures:
-    """The pictures of everybody in ``split`` who has a name.
+    """Return the pictures of everybody in ``split`` who has a name.
 
     Raises:
         DataError: if fewer than two people are there, for nothing tells them apart then.
@@ -115,7 +115,7 @@ class PeopleSampler(Sampler[int]):
         return self.steps * self.batch
 
     def __iter__(self) -> Iterator[int]:
-        """Row numbers, the pictures of a person together."""
+        """Yield row numbers, the pictures of a person together."""
         seed = self.seed + 1_000_003 * self.epoch + 7_919 * rank()
         generator = torch.Generator().manual_seed(seed)
         waiting: list[int] = []
@@ -142,6 +142,6 @@ class PeopleSampler(Sampler[int]):
 
 
 def rank() -> int:
-    """Which of the processes of a distributed training this is; 0 outside of one."""
+    """Return which of the processes of a distributed training this is; 0 outside of one."""
     ready = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_rank() if ready else 0

@@ -46,7 +46,7 @@ def train(people: int, cameras: int, recipe: Recipe = RECIPE, seed: int = 0) -> 
 
 
 def cross_camera_retrieval(net: ReferenceNet, world: ReIDDataset) -> Retrieval:
-    """How well ``net`` finds the world's query people under the other cameras."""
+    """Return how well ``net`` finds the world's query people under the other cameras."""
     return search(Target(CardedExtractor(net, CARD), world), RunContext(), CARD.distance)
 
 

@@ -65,7 +65,7 @@ class Right:
 
 
 def make(record: Path, scenario: str, count: int) -> tuple[Quiz, dict[int, Right]]:
-    """A quiz of the first ``count`` questions of a scenario, and its key.
+    """Return a quiz of the first ``count`` questions of a scenario, and its key.
 
     Args:
         record: ``report.json`` of a finished run.
@@ -116,7 +116,7 @@ def _material(report: AuditReport, root: Path, scenario: str) -> Path:
 
 
 def _cells(strip: bytes) -> tuple[bytes, ...]:
-    """The pictures of a strip, from left to right."""
+    """Return the pictures of a strip, from left to right."""
     with Image.open(io.BytesIO(strip), formats=["PNG"]) as opened:
         width = opened.height // CELL_RATIO
         boxes = [(left, 0, left + width, opened.height) for left in range(0, opened.width, width)]
@@ -130,17 +130,17 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def answer_sheet(quiz: Quiz) -> list[tuple[str, str, int, str]]:
-    """Rows of a table with `COLUMNS` to fill in."""
+    """Return rows of a table with `COLUMNS` to fill in."""
     return [(quiz.mark, "", question.number, "") for question in quiz.questions]
 
 
 def key_table(quiz: Quiz, key: Mapping[int, Right]) -> list[tuple[str, int, int, int]]:
-    """Rows of the key: quiz, question, right, candidates."""
+    """Return rows of the key: quiz, question, right, candidates."""
     return [(quiz.mark, n, right.answer, right.candidates) for n, right in key.items()]
 
 
 def read_key(path: Path) -> tuple[str, dict[int, Right]]:
-    """The mark of a quiz (empty in an audit's own folder), and question -> right answer.
+    """Return the mark of a quiz (empty in an audit's own folder), and question -> right answer.
 
     Raises:
         DataError: if it is no key.
@@ -176,7 +176,7 @@ def rows_of(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, s
 
 
 def whole(path: Path, line: int, row: Mapping[str, str], column: str) -> int:
-    """A cell that must hold a number from 1.
+    """Return a cell that must hold a number from 1.
 
     Raises:
         DataError: naming the line, if it does not.

@@ -135,7 +135,7 @@ def by_guessing(answers: Answers, key: Mapping[int, Right], right: int) -> float
 
 
 def load_key(path: Path) -> tuple[str, dict[int, Right]]:
-    """The key of a quiz as `audit study` wrote it.
+    """Return the key of a quiz as `audit study` wrote it.
 
     Raises:
         DataError: if it is no key of a quiz.

@@ -45,7 +45,7 @@ class Reverser(nn.Module):
         self.inverter = Inverter(dim, size, width, _LinearGuess(dim, size))
 
     def forward(self, features: Tensor) -> Tensor:
-        """The pictures."""
+        """Return the pictures."""
         pictures: Tensor = self.inverter(self.standardise(features))
         return pictures
 
@@ -112,7 +112,7 @@ class ReversalGame(nn.Module):
         self.optimizers: Sequence[torch.optim.Optimizer] = ()
 
     def train(self, mode: bool = True) -> Self:
-        """The copy and the distance stay in evaluation mode."""
+        """Return the copy and the distance stay in evaluation mode."""
         super().train(mode)
         self.slow.eval()
         self.distance.eval()

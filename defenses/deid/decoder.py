@@ -21,7 +21,7 @@ HEAD_TO_FOOT, SHOULDERS = 0.9, 0.6
 
 
 def deidentify(images: Tensor, how: Drawn, detail: int) -> Tensor:
-    """What the decoder has to draw instead of images ``(B, 3, H, W)`` in [0, 1].
+    """Return what the decoder has to draw instead of images ``(B, 3, H, W)`` in [0, 1].
 
     Args:
         images: the originals.
@@ -83,7 +83,7 @@ class Decoding(nn.Module):
         self.decode = three_step_decoder(channels, width, size)
 
     def draw(self, features: Tensor) -> Tensor:
-        """Features ``(B, D)`` to pictures ``(B, 3, H, W)``."""
+        """Map features ``(B, D)`` to pictures ``(B, 3, H, W)``."""
         filled = F.pad(features, (0, self.missing))
         drawn: Tensor = self.decode(filled.unflatten(1, (-1, *SEED_SIZE)))
         return drawn

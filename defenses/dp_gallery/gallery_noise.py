@@ -142,7 +142,7 @@ class GalleryNoise:
             )
 
     def _images(self, gallery: Split) -> int:
-        """The most rows that one person has, or may have."""
+        """Return the most rows that one person has, or may have."""
         people = gallery.pids[gallery.pids > 0]
         if not len(people):
             raise UsageError(
@@ -162,7 +162,7 @@ class GalleryNoise:
         return 1 if self.sticky else self.releases
 
     def _draws(self, images: int) -> int:
-        """Rows with independent noise in which neighbours differ."""
+        """Return rows with independent noise in which neighbours differ."""
         return self._copies * (images if self.unit == "identity" else 1)
 
     def _noise(self, features: Tensor, images: int) -> Noise:
@@ -182,7 +182,7 @@ class GalleryNoise:
     def _claim(
         self, mechanism: Mechanism, features: Tensor, gallery: Split, images: int, ctx: RunContext
     ) -> PrivacyClaim:
-        """Everything that is said about the release, certified and measured."""
+        """Return everything that is said about the release, certified and measured."""
         noise, copies = mechanism.noise, self._copies
         generator = ctx.generator("defenses.dp_gallery.audit")
         distances = Distances.of(bound_norms(features, self.clip), gallery.pids, noise, generator)
@@ -218,7 +218,7 @@ class GalleryNoise:
         )
 
     def _private(self, opinion: PrivacyVerdict) -> Iterator[str]:
-        """What of the claim follows from the clean gallery, rather than from the settings."""
+        """Yield what of the claim follows from the clean gallery, rather than from the settings."""
         yield from ("audited", "distances")
         if opinion != "CONSISTENT":  # it quotes what the experiment proved
             yield "reason"
@@ -275,7 +275,7 @@ def _for_unit(unit: str, noise: Noise, reach: float, images: int) -> float:
 def _reconstruction(
     noise: Noise, reach: float | None, copies: int, images: int, gallery: Split
 ) -> ReconstructionBound | None:
-    """The bound for whoever knows the people and lacks nothing but which of them a row shows."""
+    """Return bound for whoever knows the people and lacks nothing but which of them a row shows."""
     if reach is None:
         return None
     prior = 1 / len(gallery.pids[gallery.pids > 0].unique())

@@ -121,7 +121,7 @@ def _scores(
     trials: int,
     generator: torch.Generator,
 ) -> Scores:
-    """The evidence ``(trials,)`` in one released row per trial."""
+    """Return the evidence ``(trials,)`` in one released row per trial."""
     chunk = max(1, CHUNK_VALUES // len(features))
     parts = []
     for start in range(0, trials, chunk):

@@ -31,7 +31,7 @@ def bound_norms(features: Tensor, clip: Clip) -> Tensor:
 
 
 def diameter(clip: Clip, norm: Literal["L1", "L2"], dim: int) -> float | None:
-    """How far two bounded rows can lie apart; None if nothing bounds it.
+    """Return how far two bounded rows can lie apart; None if nothing bounds it.
 
     A ball of L2 radius C reaches C√D in the L1 norm.
 
@@ -65,7 +65,7 @@ class Mechanism:
     """The keyed noise is drawn on the CPU and sent to where the features are, not they to it."""
 
     def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """Features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
+        """Map features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
         rows = bound_norms(features, self.clip)
         nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
         drawn = self.noise.draw(tuple(rows.shape), self._make_generator(nonce.numpy().tobytes()))
@@ -99,5 +99,5 @@ def secret_of(seed: int, name: str) -> bytes:
 
 
 def spread(rows: Tensor) -> float:
-    """The standard deviation of all values of rows ``(N, D)``."""
+    """Return the standard deviation of all values of rows ``(N, D)``."""
     return float(rows.double().std(correction=0))

@@ -44,7 +44,7 @@ class Noise(Protocol):
         ...
 
     def epsilon(self, distance: float, draws: int) -> float | None:
-        """The exact ε; None if it is not finite."""
+        """Return the exact ε; None if it is not finite."""
         ...
 
     def reconstruction(self, prior: float, distance: float, draws: int) -> float:

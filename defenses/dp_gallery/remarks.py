@@ -16,7 +16,7 @@ ROUNDING = "floating-point noise: no guarantee beyond rounding"
 
 
 def meaningless(epsilon: float) -> str:
-    """What a large ε does not promise."""
+    """Return what a large ε does not promise."""
     return (
         f"ε = {epsilon:.4g} is no meaningful guarantee: it lets the odds that a person is in the "
         "gallery change without practical limit; only the attacks say what is protected"
@@ -24,7 +24,7 @@ def meaningless(epsilon: float) -> str:
 
 
 def described(mechanism: str, calibration: str, clip: Clip, sticky: bool) -> str:
-    """The mechanism in words.
+    """Return the mechanism in words.
 
     >>> described("gaussian", "analytic", "unit", False)
     'analytic Gaussian on unit-norm rows'

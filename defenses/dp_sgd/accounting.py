@@ -52,7 +52,7 @@ class Steps:
         }
 
     def epsilon(self, delta: float) -> float | None:
-        """The larger answer; None if it is not finite."""
+        """Return the larger answer; None if it is not finite."""
         epsilon = max(self.accountants(delta).values())
         return epsilon if math.isfinite(epsilon) else None
 

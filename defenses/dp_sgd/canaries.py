@@ -41,7 +41,7 @@ class Canaries:
     def drawn(
         cls, count: int, views: int, size: tuple[int, int], people: int, stream: SecretStream
     ) -> "Canaries":
-        """``count`` canaries of ``views`` pictures, among ``people`` names."""
+        """Return ``count`` canaries of ``views`` pictures, among ``people`` names."""
         pixels = stream.uniform(count * views * 3 * size[0] * size[1])
         names = (stream.uniform(count) * people).astype(np.int64)
         return cls(
@@ -70,7 +70,7 @@ class Canaries:
         return torch.cat(found) if found else torch.zeros(0)
 
     def audited(self, gained: Tensor, delta: float, unit: str) -> AuditedEpsilon:
-        """The bound, from how much more each one's name became likely."""
+        """Return the bound, from how much more each one's name became likely."""
         scores, included = gained.double().numpy(), self.included.numpy()
         bound = one_run_bound(scores, included, delta, CONFIDENCE)
         return AuditedEpsilon(
@@ -101,7 +101,7 @@ class WithCanaries(Dataset[tuple[Tensor, Tensor]]):
         return self.real + len(self.rows)
 
     def __getitem__(self, unit: int) -> tuple[Tensor, Tensor]:
-        """Pictures ``(views, 3, H, W)`` and their class ``()``."""
+        """Return pictures ``(views, 3, H, W)`` and their class ``()``."""
         if unit < self.real:
             return self.units[unit]
         row = self.rows[unit - self.real]

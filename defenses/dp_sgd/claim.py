@@ -111,7 +111,10 @@ class Promise:
         )
 
     def _private(self) -> Iterator[str]:
-        """What follows from counting a person's pictures; canaries show what is private anyhow."""
+        """Yield what follows from counting a person's pictures.
+
+        Canaries show what is private anyhow.
+        """
         yield "images_per_identity"
         if self.unit == "image":
             yield "epsilon_identity"
@@ -138,7 +141,7 @@ class Promise:
         yield ROUNDING
 
     def _search(self, certified: float) -> str:
-        """What looking for good settings on the same people costs."""
+        """Return what looking for good settings on the same people costs."""
         searched = replace(self.made, count=self.made.count * TRIED).epsilon(self.delta)
         covered = "one training" if self.runs == 1 else f"{self.runs} trainings"
         more = (

@@ -26,12 +26,12 @@ floating-point noise rest (Mironov, CCS 2012; Holohan and Braghin, 2021, Sec. 5.
 
 
 def system_secret() -> bytes:
-    """A secret from the operating system, which is written nowhere."""
+    """Return a secret from the operating system, which is written nowhere."""
     return os.urandom(SECRET_BYTES)
 
 
 def seeded_secret(seed: int, name: str) -> bytes:
-    """A secret that whoever knows the seed has as well: for tests, and for nothing else."""
+    """Return a secret that whoever knows the seed has as well: for tests, and for nothing else."""
     return hashlib.sha256(f"{seed}/{name}/secret".encode()).digest()
 
 
@@ -46,12 +46,12 @@ class SecretStream:
         self._secret, self._draws = secret, 0
 
     def uniform(self, count: int) -> NDArray[np.float64]:
-        """``(count,)`` strictly between 0 and 1, with 52 random bits each."""
+        """Return ``(count,)`` strictly between 0 and 1, with 52 random bits each."""
         bits = np.frombuffer(self._bytes(8 * count), dtype="<u8") >> np.uint64(12)
         return np.asarray((bits + 0.5) * 2.0**-52, dtype=np.float64)
 
     def gaussian(self, shape: Sequence[int]) -> NDArray[np.float64]:
-        """Standard normal numbers."""
+        """Return standard normal numbers."""
         count = int(np.prod(shape))
         total = sum(ndtri(self.uniform(count)) for _ in range(SUMMED))
         return np.asarray(total / np.sqrt(SUMMED)).reshape(shape)
@@ -100,7 +100,7 @@ class SecretSampler(UniformWithReplacementSampler):  # type: ignore[misc]
         self.stream = stream
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Row numbers of a step, ``int(1 / rate)`` times."""
+        """Yield row numbers of a step, ``int(1 / rate)`` times."""
         for _ in range(self.steps):
             taken = self.stream.uniform(self.num_samples) < self.sample_rate
             yield np.flatnonzero(taken).tolist()

@@ -35,7 +35,7 @@ class Student(nn.Module):
         self._freeze_idle(extractor)
 
     def forward(self, prepared: Tensor) -> Tensor:
-        """Prepared images ``(B, 3, H, W)`` to logits ``(views, B, classes)``."""
+        """Return prepared images ``(B, 3, H, W)`` to logits ``(views, B, classes)``."""
         views = branches(self.network, prepared).identity
         pairs = zip(self.heads, views, strict=True)
         return torch.stack([head(view.float()) for head, view in pairs])
@@ -60,13 +60,13 @@ class Unaliased(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the layer gives, as a tensor of its own."""
+        """Return what the layer gives, as a tensor of its own."""
         copied: Tensor = self.layer(x).clone()
         return copied
 
 
 def private_copy(extractor: CardedExtractor, *, scratch: bool) -> CardedExtractor:
-    """A copy with group instead of batch normalisation, by Opacus' validator.
+    """Return a copy with group instead of batch normalisation, by Opacus' validator.
 
     Args:
         extractor: stays as it is.

@@ -54,12 +54,12 @@ class Units(Dataset[tuple[Tensor, Tensor]]):
 
     @classmethod
     def images(cls, shown: Pictures, generator: torch.Generator) -> "Units":
-        """Every picture is a unit."""
+        """Return every picture is a unit."""
         return cls(shown, torch.arange(len(shown)).split(1), 1, generator)
 
     @classmethod
     def people(cls, shown: Pictures, views: int, generator: torch.Generator) -> "Units":
-        """Every person is a unit."""
+        """Return every person is a unit."""
         order = shown.classes.argsort(stable=True)
         return cls(shown, order.split(shown.classes.bincount().tolist()), views, generator)
 
@@ -67,7 +67,7 @@ class Units(Dataset[tuple[Tensor, Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, unit: int) -> tuple[Tensor, Tensor]:
-        """Pictures ``(views, 3, H, W)`` and their class ``()``."""
+        """Return pictures ``(views, 3, H, W)`` and their class ``()``."""
         rows = self.rows[unit]
         rows = rows[torch.randperm(len(rows), generator=self.generator)]
         rows = rows.repeat(-(-self.views // len(rows)))[: self.views]
@@ -192,7 +192,7 @@ def learn(
 
 
 def counted(accountant: RDPAccountant) -> Steps:
-    """What the accountant saw."""
+    """Return what the accountant saw."""
     ((noise, rate, count),) = accountant.history
     return Steps(float(noise), float(rate), int(count))
 

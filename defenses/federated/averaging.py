@@ -9,7 +9,7 @@ State = Mapping[str, Tensor]
 
 
 def average(states: Sequence[State], images: Sequence[int]) -> dict[str, Tensor]:
-    """The mean of ``states``, each weighted by how many images it was learned from.
+    """Return the mean of ``states``, each weighted by how many images it was learned from.
 
     What is no floating-point number, such as a counter of batches, is the first client's.
     """

@@ -113,7 +113,7 @@ class Federated:
         return parts, [part for part in held if len(part.pids.unique()) == 1]
 
     def _dealt(self, shown: Split, ctx: RunContext) -> Tensor:
-        """A client ``(N,)`` for each picture, the same for all pictures of a person."""
+        """Return a client ``(N,)`` for each picture, the same for all pictures of a person."""
         count = self.count or max(2, len(_known(shown.camids)))
         named, persons = shown.pids.unique(return_inverse=True)
         order = torch.randperm(len(named), generator=ctx.generator("defenses.federated.deal"))
@@ -127,7 +127,7 @@ class Federated:
         name: str,
         ctx: RunContext,
     ) -> tuple[dict[str, Tensor], nn.ModuleList]:
-        """The client's weights after its epochs, and its classifiers, which stay with it."""
+        """Return the client's weights after its epochs, and its classifiers, which stay with it."""
         quiet = replace(ctx, progress=silent)
         trained = train_reid(extractor, part, self.recipe, quiet, name=name, classifiers=heads)
         return trained.extractor.network.state_dict(), trained.classifiers

@@ -34,7 +34,7 @@ class Changed:
     size: tuple[int, int]
 
     def __call__(self, split: Split, generator: torch.Generator) -> Split:
-        """``split`` with changed pictures; there is no key, and nobody is mixed in."""
+        """Return ``split`` with changed pictures; there is no key, and nobody is mixed in."""
         return replace(split, images=ChangedImages(split.images, self.change, self.size))
 
 

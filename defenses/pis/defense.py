@@ -146,7 +146,7 @@ class IdentityShift:
         return facts
 
     def mechanism(self, data: ReIDDataset, ctx: RunContext) -> Shift:
-        """The trained mechanism; see `apply` for errors."""
+        """Return the trained mechanism; see `apply` for errors."""
         if not len(data.train):
             raise UnsupportedTargetError("PIS needs train people to learn from; there are none")
         pose = pose_from(self.pose, self.keypoints, ctx)
@@ -192,7 +192,7 @@ class IdentityShift:
         )
 
     def _pool(self, data: ReIDDataset) -> Split | None:
-        """Where partners are taken from, if not from what is published."""
+        """Return where partners are taken from, if not from what is published."""
         if self.partners == "inside":
             return None
         if self.partners == "train":

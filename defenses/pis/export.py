@@ -101,7 +101,7 @@ def _last(defended: Target) -> Shift:
 
 
 def _train(defended: Target, shift: Shift, ctx: RunContext) -> Part:
-    """The train people under a key of their own; a mechanism that came before comes before."""
+    """Return train people under a key of their own; a mechanism that came before comes before."""
     train, publish = defended.data.train, defended.publish
     seen = train
     if isinstance(publish, Chain):
@@ -112,7 +112,7 @@ def _train(defended: Target, shift: Shift, ctx: RunContext) -> Part:
 
 
 def _secrets(shift: Shift, clean: Split, key: Key) -> Mapping[str, Sequence[str]]:
-    """What was mixed into each picture, how much of it, and whether its pose was known."""
+    """Return what was mixed into each picture, how much of it, and whether its pose was known."""
     pool = shift.pool or clean
     hashes = {row: source_hash(pool, row) for row in key.rows.unique().tolist()}
     shares = " ".join(f"{weight:g}" for weight in shift.weights)

@@ -74,7 +74,7 @@ def learn(
 
 
 def pictures_and_points(split: Split, pose: Pose, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Pictures ``(N, 3, H, W)`` uint8 at ``size``, and each one's points ``(N, K, 3)``."""
+    """Return pictures ``(N, 3, H, W)`` uint8 at ``size``, and each one's points ``(N, K, 3)``."""
     parts = torch.arange(len(split)).split(CHUNK)
     points = [pose.points(split.images, rows.tolist()) for rows in parts]
     return load_pixels(split.images, size), torch.cat(points)
@@ -111,7 +111,7 @@ class Learner(pl.LightningModule):
         self.critic = Critic() if recipe.adversarial else None
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
-        """The loss of one batch of pixels, points and persons."""
+        """Return the loss of one batch of pixels, points and persons."""
         pixels, points, person = batch
         images = pixels.float() / 255
         pose = self.pose.maps(images, points)

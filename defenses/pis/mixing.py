@@ -38,7 +38,7 @@ class Key:
 
 
 def draw_key(pids: Tensor, pool: Tensor | None, partners: int, generator: Generator) -> Key:
-    """A key for pictures of ``pids (N,)``.
+    """Return a key for pictures of ``pids (N,)``.
 
     All pictures of a person are mixed with the same picture of each of their partners. Inside a
     data set the people stand in a circle in random order, and partners are the next ones, so that
@@ -77,7 +77,7 @@ def draw_key(pids: Tensor, pool: Tensor | None, partners: int, generator: Genera
 
 
 def _pictures(people: Tensor, shown: Tensor, generator: Generator) -> Tensor:
-    """The row of one random picture of each of ``people (k,)`` among those of ``shown (M,)``."""
+    """Return row of one random picture of each of ``people (k,)`` among those of ``shown (M,)``."""
     rows = []
     for pid in people.tolist():
         own = (shown == pid).nonzero().flatten()

@@ -206,12 +206,12 @@ class ConditionalVae(nn.Module):
 
 
 def _pool(mean: Tensor, pooled: bool) -> Tensor:
-    """A map ``(B, C, h, w)`` as it is, or its mean over the picture ``(B, C, 1, 1)``."""
+    """Return a map ``(B, C, h, w)`` as it is, or its mean over the picture ``(B, C, 1, 1)``."""
     return mean.mean((2, 3), keepdim=True) if pooled else mean
 
 
 def resolutions(image_size: tuple[int, int], patch: int) -> int:
-    """How many resolutions there are from ``image_size / patch`` down to the coarsest.
+    """Return how many resolutions there are from ``image_size / patch`` down to the coarsest.
 
     Raises:
         ValueError: if it cannot be halved down to there.
@@ -232,5 +232,5 @@ def resolutions(image_size: tuple[int, int], patch: int) -> int:
 
 
 def sample(means: Sequence[Tensor]) -> list[Tensor]:
-    """A draw from the unit Gaussians around ``means``, by torch's global generator."""
+    """Return a draw from the unit Gaussians around ``means``, by torch's global generator."""
     return [mean + torch.randn_like(mean) for mean in means]

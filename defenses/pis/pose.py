@@ -39,7 +39,7 @@ class Pose(Protocol):
     def origin(self) -> str: ...  # noqa: D102
 
     def points(self, images: Images, indices: Sequence[int]) -> Tensor:
-        """What there is to know about the pictures before any resizing, ``(B, K, 3)``."""
+        """Return what there is to know about the pictures before any resizing, ``(B, K, 3)``."""
         ...
 
     def maps(self, images: Tensor, points: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Pose(Protocol):
 
 
 def pose_from(source: Source, keypoints: str | None, ctx: RunContext) -> Pose:
-    """The best pose there is: a file of keypoints, an estimator, or the silhouette.
+    """Return the best pose there is: a file of keypoints, an estimator, or the silhouette.
 
     Args:
         source: which one; ``auto`` takes the first there is of keypoints, estimator, silhouette.
@@ -77,7 +77,7 @@ class Points(Protocol):
     def file(self) -> Path: ...  # noqa: D102
 
     def of(self, images: Images, indices: Sequence[int]) -> Tensor:
-        """``(B, 17, 3)`` of x, y as fractions and a score; all 0 where there is nobody."""
+        """Return ``(B, 17, 3)`` of x, y as fractions and a score; all 0 where there is nobody."""
         ...
 
 
@@ -177,7 +177,7 @@ class Estimator:
 
     @classmethod
     def read(cls, file: Path, device: torch.device) -> "Estimator":
-        """The network with the weights in ``file``.
+        """Return the network with the weights in ``file``.
 
         Raises:
             EnvironmentUnmetError: if they are another network's.
@@ -200,7 +200,7 @@ class Estimator:
         return torch.stack([self._best(person) for person in found])
 
     def _best(self, found: dict[str, Tensor]) -> Tensor:
-        """The keypoints ``(17, 3)`` of the surest person in a crop."""
+        """Return the keypoints ``(17, 3)`` of the surest person in a crop."""
         if not len(found["scores"]) or float(found["scores"][0]) < self.sure:
             return torch.zeros(len(COCO), 3)
         height, width = self.size
@@ -209,5 +209,8 @@ class Estimator:
 
 
 def complete(points: Tensor) -> Tensor:
-    """``(B,)`` whether at least half the keypoints ``(B, K, 3)`` were found; always, of none."""
+    """Return ``(B,)`` whether at least half the keypoints ``(B, K, 3)`` were found.
+
+    Always, of none.
+    """
     return (points[..., 2] > 0).sum(1) * 2 >= points.shape[1]

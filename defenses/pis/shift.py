@@ -41,7 +41,7 @@ class Shift:
     device: torch.device
 
     def __call__(self, split: Split, generator: Generator) -> Split:
-        """The shifted pictures, row for row, under the key that ``generator`` draws first."""
+        """Return shifted pictures, row for row, under the key that ``generator`` draws first."""
         key = self.key(split, generator)
         seen = pictures_and_points(split, self.pose, self.image_size)
         self.network.to(self.device)
@@ -81,17 +81,17 @@ class Shift:
         return [[scale[column] for scale in others] for column in place.T]
 
     def key(self, split: Split, generator: Generator) -> Key:
-        """The key of a publication of ``split``."""
+        """Return the key of a publication of ``split``."""
         pool = None if self.pool is None else self.pool.pids
         return draw_key(split.pids, pool, len(self.weights) - 1, generator)
 
     def _pooled(self, rows: Tensor) -> list[Tensor]:
-        """The means of the pool's pictures ``rows``."""
+        """Return the means of the pool's pictures ``rows``."""
         assert self.pool is not None
         return self._means(*pictures_and_points(self.pool.take(rows), self.pose, self.image_size))
 
     def _means(self, pixels: Tensor, points: Tensor) -> list[Tensor]:
-        """The posterior means ``(N, C, h, w)`` of pictures ``(N, 3, H, W)`` uint8, per scale."""
+        """Return posterior means ``(N, C, h, w)`` of pictures ``(N, 3, H, W)`` uint8, per scale."""
         parts = []
         for images, pose in self._chunks(pixels, points):
             with torch.no_grad():
@@ -99,7 +99,7 @@ class Shift:
         return [torch.cat(scale) for scale in zip(*parts, strict=True)]
 
     def _chunks(self, pixels: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pictures and their pose maps on the device, a few at a time."""
+        """Yield pictures and their pose maps on the device, a few at a time."""
         for some, known in zip(pixels.split(CHUNK), points.split(CHUNK), strict=True):
             images = some.to(self.device).float() / 255
             yield images, self.pose.maps(images, known.to(self.device))

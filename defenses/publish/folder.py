@@ -71,7 +71,7 @@ def write_published(
 
 
 def _partners(shown: Split) -> Mapping[str, Sequence[str]]:
-    """Who is shown in somebody's place, where anybody is."""
+    """Return who is shown in somebody's place, where anybody is."""
     if shown.partners is None:
         return {}
     return {"partner_pid": [str(pid) for pid in shown.partners.tolist()]}
@@ -124,7 +124,10 @@ def write_release(
 
 
 def pseudonyms(pids: Tensor, generator: Generator) -> Tensor:
-    """A fresh label ``(N,)`` for each person of ``pids (N,)``, in random order; 0 stays 0."""
+    """Return a fresh label ``(N,)`` for each person of ``pids (N,)``, in random order.
+
+    0 stays 0.
+    """
     people = pids[pids > 0].unique()
     first = int(pids.max()) + 1 if len(pids) else 1
     labels = first + torch.randperm(len(people), generator=generator)

@@ -43,7 +43,7 @@ class Keypoints:
 
     @classmethod
     def read(cls, file: Path) -> "Keypoints":
-        """The keypoints in a CSV or JSON file.
+        """Return the keypoints in a CSV or JSON file.
 
         Raises:
             DataError: if the file holds something else.
@@ -69,7 +69,10 @@ class Keypoints:
         return cls(file, rows)
 
     def of(self, images: Images, indices: Sequence[int]) -> Tensor:
-        """``(len(indices), 17, 3)`` of the pictures ``indices``; all 0 where a picture has none."""
+        """Return ``(len(indices), 17, 3)`` of the pictures ``indices``.
+
+        All 0 where a picture has none.
+        """
         return torch.stack([self._one(file_of(images, index)) for index in indices])
 
     def _one(self, path: Path | None) -> Tensor:

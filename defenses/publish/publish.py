@@ -30,7 +30,7 @@ def protect(
     notes: tuple[str, ...] = (),
     bias: str = "",
 ) -> Target:
-    """``target`` with the pictures of its gallery, and of what it searches with, published.
+    """Return ``target`` with the pictures of its gallery, and of what it searches with, published.
 
     Args:
         target: may already be protected by another mechanism, which then goes first.

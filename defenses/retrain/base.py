@@ -67,7 +67,7 @@ class Retraining:
 
 
 def retrainable(target: Target) -> CardedExtractor:
-    """The target's extractor, if its weights can be learned.
+    """Return the target's extractor, if its weights can be learned.
 
     Raises:
         UnsupportedTargetError: if it is a finished program, or nothing in it may be changed.
@@ -90,7 +90,7 @@ def retrainable(target: Target) -> CardedExtractor:
 
 
 def seen(views: Branches, card: Card) -> Tensor:
-    """The feature ``(B, D)`` that a privacy loss reads: the identity views side by side.
+    """Return the feature ``(B, D)`` that a privacy loss reads: the identity views side by side.
 
     Where the network has one neck this is the feature it answers with; part models answer with
     something made of them. Length-one features are scaled to a mean square of one.

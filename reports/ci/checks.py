@@ -51,7 +51,10 @@ class Check:
 
 
 def checks(report: AuditReport, verdicts: Sequence[Verdict]) -> list[Check]:
-    """Every verdict, every attack, and whether the audit came to its end; nobody is named."""
+    """Return every verdict, every attack, and whether the audit came to its end.
+
+    Nobody is named.
+    """
     return [*_gates(report, verdicts), *_attacks(report, verdicts)]
 
 
@@ -76,7 +79,7 @@ def _gates(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[Check]:
 
 
 def _wanted(verdict: Verdict, worse: str | None) -> str:
-    """The limit and its side; a claim's verdict and "it was shown" are no figures."""
+    """Return the limit and its side; a claim's verdict and "it was shown" are no figures."""
     limit, (_, kind, metric) = limit_text(verdict.gate.limit), _parts(verdict)
     if worse is not None:
         return f"{'at most' if worse == 'higher' else 'at least'} {limit}"

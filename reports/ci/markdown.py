@@ -43,7 +43,7 @@ ORDER = ("fail", "crash", "interrupted", "inconclusive", "warning", "waived", "p
 def render(
     report: AuditReport, verdicts: Sequence[Verdict], path: Path, *, root: Path, reveal: bool
 ) -> None:
-    """A summary for pull requests: the verdict, its reasons, the headline figures.
+    """Write a summary for pull requests: the verdict, its reasons, the headline figures.
 
     Args:
         report: the record.
@@ -70,7 +70,7 @@ def _lines(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _key_findings(report: AuditReport, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Each risk in a line or a few, then what to do next."""
+    """Yield each risk in a line or a few, then what to do next."""
     discreet = discretion(report)
     yield from ("", "**Key findings**", "")
     for finding in key_findings(report, verdicts):
@@ -101,7 +101,7 @@ def _why(check: Check) -> str:
 
 
 def _open(found: Sequence[Check]) -> Iterator[str]:
-    """What was planned and not shown."""
+    """Yield what was planned and not shown."""
     wrong = [check for check in found if check.state == "error"]
     if not wrong:
         return
@@ -154,7 +154,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def code(text: str) -> str:
-    """A name in a code span, which nothing in it can end.
+    """Return a name in a code span, which nothing in it can end.
 
     >>> code("none/identity/top1"), code("a|b`c"), code("")
     ('`none/identity/top1`', '`a¦b’c`', '`–`')

@@ -91,7 +91,7 @@ def _rules(wrong: Sequence[Check]) -> dict[str, dict[str, Any]]:
 
 
 def _rule(check: Check) -> str:
-    """The gate and its limit: one address may have a gate of either level."""
+    """Return the gate and its limit: one address may have a gate of either level."""
     return f"{check.pattern} {check.wanted}".strip() if check.wanted else SHOWN
 
 

@@ -12,7 +12,7 @@ FEW = 30
 
 
 def caveats(report: AuditReport) -> list[str]:
-    """The sentences of the section on limitations, the standing ones first."""
+    """Return the sentences of the section on limitations, the standing ones first."""
     found = [
         DISCLAIMER,
         "The figures are lower bounds on what can be recovered: they apply to the attacks, budgets "
@@ -95,7 +95,7 @@ def _not_shown(report: AuditReport) -> Iterator[str]:
 
 
 def _shortfall(finding: Finding) -> str:
-    """What the controls did not show of an attack, or an empty string."""
+    """Return what the controls did not show of an attack, or an empty string."""
     power = finding.power()
     if power is None:
         return "was not run on the controls, so a low figure proves nothing"

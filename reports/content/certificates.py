@@ -39,12 +39,12 @@ class Certificate:
 
 
 def certificates(members: Members) -> list[Certificate]:
-    """The certificates of an attack's headline, scenarios with the same one together."""
+    """Return the certificates of an attack's headline, scenarios with the same one together."""
     return _together([(scenario, finding.power()) for scenario, finding in members])
 
 
 def others(members: Members) -> list[Certificate]:
-    """The certificates of its other metrics, by metric."""
+    """Return the certificates of its other metrics, by metric."""
     metrics = dict.fromkeys(p.metric for _, finding in members for p in finding.powers[1:])
     return [
         certificate

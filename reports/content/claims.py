@@ -28,7 +28,7 @@ def epsilons(claim: PrivacyClaim) -> list[tuple[str, str]]:
 
 
 def figures(claim: PrivacyClaim) -> list[tuple[str, str]]:
-    """The mechanism's own numbers, and those of the experiment."""
+    """Return the mechanism's own numbers, and those of the experiment."""
     if claim.training:
         return _of_training(claim, claim.training)
     shown = [
@@ -67,7 +67,7 @@ def _of_training(claim: PrivacyClaim, training: NoisyTraining) -> list[tuple[str
 
 
 def _canaries(claim: PrivacyClaim) -> list[tuple[str, str]]:
-    """How the experiment of a training was made; empty without one."""
+    """Return how the experiment of a training was made; empty without one."""
     if not claim.audited:
         return []
     return [
@@ -77,20 +77,20 @@ def _canaries(claim: PrivacyClaim) -> list[tuple[str, str]]:
 
 
 def neighbours(claim: PrivacyClaim) -> str:
-    """How two data sets differ that the claim does not let anybody tell apart."""
+    """Return how two data sets differ that the claim does not let anybody tell apart."""
     kind = "training sets" if claim.training else "galleries"
     return f"Two {kind} are neighbours with {claim.neighbours}"
 
 
 def training(claim: PrivacyClaim) -> str:
-    """The figures of a private training in one cell; empty for other claims."""
+    """Return the figures of a private training in one cell; empty for other claims."""
     if not claim.training:
         return ""
     return "\n".join(f"{name}: {value}" for name, value in figures(claim))
 
 
 def experiment(claim: PrivacyClaim) -> str:
-    """How the audited ε came about; empty without one."""
+    """Return how the audited ε came about; empty without one."""
     if not claim.audited:
         return ""
     if claim.training:
@@ -113,7 +113,7 @@ def distances(claim: PrivacyClaim) -> list[tuple[str, str, str]]:
 
 
 def reconstruction(bound: ReconstructionBound) -> str:
-    """What the bound says, in one sentence."""
+    """Return what the bound says, in one sentence."""
     return (
         f"an adversary who names a person correctly {number(bound.prior, 'fraction')} of the time "
         f"without the release is right at most {number(bound.image, 'fraction')} of the time with "
@@ -123,7 +123,7 @@ def reconstruction(bound: ReconstructionBound) -> str:
 
 
 def naming_figures(scenario: Scenario) -> str:
-    """What the attacks that name people reached, for comparison with the bound."""
+    """Return what the attacks that name people reached, for comparison with the bound."""
     return "; ".join(
         f"{finding.attack}: {label(head.metric)} {number(head.value, 'fraction')}"
         for finding in scenario.findings

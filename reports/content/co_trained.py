@@ -27,7 +27,7 @@ class Pair:
 
 
 def pairs(report: AuditReport) -> list[Pair]:
-    """Every such figure of every scenario, in the order of the record."""
+    """Return every such figure of every scenario, in the order of the record."""
     return [pair for scenario in report.scenarios for pair in _pairs(scenario)]
 
 

@@ -36,7 +36,7 @@ class Annex:
 
 
 def annexes(report: AuditReport) -> tuple[Annex, ...]:
-    """The forms that a record can fill in part."""
+    """Return the forms that a record can fill in part."""
     return (_dpia(report), _testing(report), _annex_iv(report), _protection(report), *_dp(report))
 
 
@@ -88,7 +88,7 @@ def _worst(bare: Scenario | None) -> Iterator[str]:
 
 
 def _measures(report: AuditReport) -> Iterator[str]:
-    """Each defense with what is left of leakage and of use."""
+    """Yield each defense with what is left of leakage and of use."""
     for scenario in report.scenarios[1:]:
         if scenario.status == "failed":
             yield sentence(

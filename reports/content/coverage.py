@@ -106,7 +106,7 @@ class Coverage:
 
 
 def coverage(report: AuditReport) -> tuple[Coverage, ...]:
-    """Every class of paragraph 55, whether it was tried or not."""
+    """Return every class of paragraph 55, whether it was tried or not."""
     return tuple(_cover(report, attack_class) for attack_class in CLASSES)
 
 
@@ -145,7 +145,7 @@ def _count_executed(report: AuditReport, findings: Sequence[Finding]) -> Execute
 
 
 def _methods(findings: Sequence[Finding]) -> str:
-    """The attacks by name; of those that came to nothing, why."""
+    """Return the attacks by name; of those that came to nothing, why."""
     told: dict[str, str] = {}
     for finding in findings:
         done = finding.status == "done"
@@ -163,7 +163,7 @@ def results(report: AuditReport, families: Sequence[str]) -> Iterator[str]:
 
 
 def headlines(scenario: Scenario, families: Sequence[str]) -> Iterator[str]:
-    """The headline of each family: of its strongest rung, if it has several."""
+    """Yield the headline of each family: of its strongest rung, if it has several."""
     for family in families:
         ladder = next((rung for rung in scenario.ladders if rung.family == family), None)
         if ladder:
@@ -175,7 +175,7 @@ def headlines(scenario: Scenario, families: Sequence[str]) -> Iterator[str]:
 
 
 def figure(m: Measurement) -> str:
-    """A figure with its interval, what chance reaches and how many people it rests on."""
+    """Return a figure with its interval, what chance reaches and how many people it rests on."""
     chance = "" if m.chance is None else f", chance {number(m.chance, m.unit)}"
     ends = f"{interval(m)}{chance}, {m.n} people"
     return f"{label(m.metric)} {number(m.value, m.unit)} ({ends})"

@@ -96,7 +96,7 @@ class KeyFinding:
 
 
 def key_findings(report: AuditReport, verdicts: Sequence[Verdict]) -> list[KeyFinding]:
-    """Each risk in the Opinion's order, then what the model is worth to its owner."""
+    """Return each risk in the Opinion's order, then what the model is worth to its owner."""
     found = [_risk(report, risk, verdicts) for risk in risks(report)]
     spoken_of = (s.after.scenario for f in found for s in f.statements if s.after)
     return [*found, *_usefulness(report, next(spoken_of, None), verdicts)]
@@ -140,7 +140,7 @@ def _utility(scenario: Scenario | None) -> Reading | None:
 
 
 def _statement(report: AuditReport, family: str) -> Statement | None:
-    """What a family of attacks found; None where it came to no figure anywhere."""
+    """Return what a family of attacks found; None where it came to no figure anywhere."""
     bare = next((s for s in report.scenarios if s.defense == BARE), None)
     before = _strongest(bare, family) if bare else None
     after = _least_after(report, family, before)
@@ -152,7 +152,7 @@ def _statement(report: AuditReport, family: str) -> Statement | None:
 
 
 def _least_after(report: AuditReport, family: str, before: Reading | None = None) -> Reading | None:
-    """The reading under the defense that leaves least; certified ones are preferred."""
+    """Return the reading under the defense that leaves least; certified ones are preferred."""
     metric = before.measurement.metric if before else ""
     found = [
         reading
@@ -165,7 +165,7 @@ def _least_after(report: AuditReport, family: str, before: Reading | None = None
 
 
 def _strongest(scenario: Scenario, family: str, metric: str = "") -> Reading | None:
-    """The strongest rung by the family's headline metric: a certified one where there is one."""
+    """Return strongest rung by the family's headline metric: a certified one where there is one."""
     found = _readings(scenario, family, metric)
     order = ("void", "uncertified", "certified")
     return max(
@@ -199,7 +199,7 @@ def _badness(m: Measurement) -> float:
 
 
 def _severity(statement: Statement) -> tuple[bool, float]:
-    """How far above chance the first figure lies, as a share of what chance leaves."""
+    """Return how far above chance the first figure lies, as a share of what chance leaves."""
     reading = statement.before or statement.after
     assert reading is not None
     m, chance = reading.measurement, reading.measurement.chance or 0.0
@@ -211,7 +211,7 @@ def _severity(statement: Statement) -> tuple[bool, float]:
 def _tell(
     report: AuditReport, before: Reading | None, after: Reading | None, family: str = ""
 ) -> str:
-    """The finding in one to three sentences."""
+    """Return the finding in one to three sentences."""
     parts = [_tell_found(before)] if before else ["Not measured without a defense"]
     if after:
         parts.append(_tell_left(report, before, after))
@@ -291,7 +291,7 @@ def _stronger(shown: Reading, family: str) -> str:
 
 
 def defense_phrase(scenario: Scenario) -> str:
-    """A defense as a sentence names it.
+    """Return a defense as a sentence names it.
 
     >>> params = {"epsilon": 300.0}
     >>> defense_phrase(Scenario(defense="dp", plugin="dp_gallery", params=params))
@@ -307,7 +307,7 @@ def defense_phrase(scenario: Scenario) -> str:
 
 
 def rounded(value: float, unit: str) -> str:
-    """A figure in running text: whole percents, decimals only near the ends.
+    """Return a figure in running text: whole percents, decimals only near the ends.
 
     >>> rounded(0.9734, "fraction"), rounded(0.0027, "fraction"), rounded(0.9951, "fraction")
     ('97%', '0.3%', '99.5%')
@@ -322,7 +322,7 @@ def rounded(value: float, unit: str) -> str:
 
 
 def _family(report: AuditReport, address: str) -> str:
-    """The family of attacks that a gate's address speaks of; empty for anything else."""
+    """Return the family of attacks that a gate's address speaks of; empty for anything else."""
     _, attack, metric = [*address.split("/", 2), "", ""][:3]
     if attack == "ladder":
         families = {f: None for s in report.scenarios for f in map(family_of, s.findings)}
@@ -347,7 +347,7 @@ def _deciding(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
 
 
 def next_steps(report: AuditReport, verdicts: Sequence[Verdict]) -> list[str]:
-    """What to do about the findings, the most pressing first."""
+    """Return what to do about the findings, the most pressing first."""
     return [sentence(text) for text in _steps(report, verdicts)]
 
 

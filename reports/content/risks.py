@@ -57,7 +57,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def risks(report: AuditReport) -> list[Risk]:
-    """The three risks in the Opinion's order, then whatever fits none of them."""
+    """Return the three risks in the Opinion's order, then whatever fits none of them."""
     found = by_family(report)
     table: dict[str, list[Family]] = {name: [] for name in MEANINGS}
     for family in found:

@@ -90,7 +90,7 @@ class Row:
 
 
 def verdict_of(report: AuditReport, verdicts: Sequence[Verdict]) -> Ruling:
-    """The ruling on a record; without gates it measures and does not judge."""
+    """Return the ruling on a record; without gates it measures and does not judge."""
     outcome = overall(report, verdicts)
     doubts = tuple(unshown(report))
     if not verdicts and outcome == "pass":
@@ -140,7 +140,7 @@ def _sentence(
 
 
 def figures(scenario: Scenario) -> list[Figure]:
-    """A scenario in a few lines: its main utility figures, and what each family leaks.
+    """Return a scenario in a few lines: its main utility figures, and what each family leaks.
 
     Where a family has several rungs, the strongest one comes first and each of them after it.
     """
@@ -223,7 +223,7 @@ def change(before: Figure | None, after: Figure) -> str:
 
 
 def rows(report: AuditReport) -> list[Row]:
-    """Every measurement of the record, those of undivided scores last."""
+    """Return every measurement of the record, those of undivided scores last."""
     found = [
         Row(
             address=address,
@@ -291,7 +291,7 @@ def by_attack(report: AuditReport) -> list[tuple[Finding, list[tuple[str, Findin
 
 
 def by_family(report: AuditReport) -> list[Family]:
-    """The attacks of the record by what they recover, with the strongest rungs."""
+    """Return the attacks of the record by what they recover, with the strongest rungs."""
     attacks = by_attack(report)
     tops: dict[str, list[tuple[str, Ladder]]] = {}
     for scenario in report.scenarios:
@@ -307,7 +307,7 @@ def by_family(report: AuditReport) -> list[Family]:
 
 
 def by_person(report: AuditReport) -> list[tuple[Scenario, Exposure]]:
-    """The scenarios that say who is most exposed."""
+    """Return the scenarios that say who is most exposed."""
     return [(s, s.exposure) for s in report.scenarios if s.exposure is not None]
 
 

@@ -69,7 +69,7 @@ def threats(report: AuditReport) -> list[Threat]:
 
 
 def budget(finding: Finding) -> str:
-    """What the attack may spend, from its hyper-parameters.
+    """Return what the attack may spend, from its hyper-parameters.
 
     >>> params = {"epochs": 40, "lr": 1}
     >>> budget(Finding(attack="a", plugin="a", summary="", status="done", params=params))

@@ -95,7 +95,7 @@ LONGEST_NAME = 80
 
 
 def label(metric: str) -> str:
-    """What a reader calls a metric.
+    """Return what a reader calls a metric.
 
     The part after a dot is what it is measured on, or by whom; after an at sign, among whom.
 
@@ -138,7 +138,7 @@ def number(value: float | None, unit: str) -> str:
 
 
 def interval(measurement: Measurement) -> str:
-    """The 95 % interval, its unit said once.
+    """Return the 95 % interval, its unit said once.
 
     >>> m = Measurement(metric="top1", value=0.5, n=9, low=0.4, high=0.61)
     >>> interval(m)
@@ -162,7 +162,7 @@ def quantity(value: float | None) -> str:
 
 
 def prose(text: str) -> str:
-    """A docstring's sentences without their marks for code.
+    """Return a docstring's sentences without their marks for code.
 
     >>> prose("Closed set, as for `identity`.")
     'Closed set, as for identity.'
@@ -171,7 +171,7 @@ def prose(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A reason with a capital letter and a full stop; a symbol stays small.
+    """Return a reason with a capital letter and a full stop; a symbol stays small.
 
     >>> sentence("it finds a planted leak"), sentence("ε = 300 is much!")
     ('It finds a planted leak.', 'ε = 300 is much!')
@@ -182,7 +182,7 @@ def sentence(text: str) -> str:
 
 
 def listing(names: list[str], most: int = 3) -> str:
-    """Names in a sentence, the first few of many.
+    """Return names in a sentence, the first few of many.
 
     >>> listing(["a", "b"]), listing(["a", "b", "c", "d", "e"])
     ('a and b', 'a, b, c and 2 more')

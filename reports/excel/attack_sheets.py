@@ -14,7 +14,7 @@ from reports.excel.cells import Row, colour_outcomes, ends, write_table
 
 
 def threat_models(sheet: Worksheet, report: AuditReport) -> None:
-    """What each attack's adversary is assumed to know, access, own and spend."""
+    """Write what each attack's adversary is assumed to know, access, own and spend."""
     head = ["attack", "recovers", "knowledge", "access", "auxiliary data", "budget", "in full"]
     body: Iterator[Row] = (
         (
@@ -30,7 +30,7 @@ def threat_models(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def power(sheet: Worksheet, report: AuditReport) -> None:
-    """Every attack on its two controls, by each metric and in each scenario."""
+    """Write every attack on its two controls, by each metric and in each scenario."""
     head = ["attack", "scenarios", "outcome", "metric", "efficiency", "required"]
     head += ["planted leak", "low", "high", "reference", "adversary"]
     head += ["null control", "low, null", "high, null", "chance", "reason"]
@@ -95,7 +95,7 @@ def co_trained(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def notes(sheet: Worksheet, report: AuditReport) -> None:
-    """How a defense was applied, and how an attack's numbers came about."""
+    """Write how a defense was applied, and how an attack's numbers came about."""
     head = ["scenario", "attack", "status", "note"]
     write_table(sheet, head, [18, 18, 16, 130], _make_notes(report), wrapped=["note"])
 

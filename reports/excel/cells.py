@@ -92,7 +92,7 @@ def write_cell(
 
 
 def fit(text: str) -> str:
-    """``text`` cleaned and cut with an ellipsis to what a cell holds.
+    """Return ``text`` cleaned and cut with an ellipsis to what a cell holds.
 
     >>> len(fit("x" * 40_000)), fit("x" * 40_000)[-1]
     (32767, '…')

@@ -36,7 +36,7 @@ def bars(
 def lines(
     sheet: Worksheet, title: str, columns: Sequence[int], rows: tuple[int, int], at: str, names: int
 ) -> LineChart:
-    """A line for every one of ``columns`` over the values in column ``names``."""
+    """Return a line for every one of ``columns`` over the values in column ``names``."""
     chart = LineChart()
     _series(sheet, chart, columns, rows)
     chart.set_categories(Reference(sheet, min_col=names, min_row=rows[0], max_row=rows[1]))
@@ -67,7 +67,7 @@ def curve(
 
 
 def places(column: str) -> Iterator[str]:
-    """Where charts go, one below the other; no more than anybody looks at."""
+    """Return where charts go, one below the other; no more than anybody looks at."""
     return (f"{column}{2 + APART * n}" for n in range(MOST_CHARTS))
 
 

@@ -40,7 +40,7 @@ def matches(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def rank_lists(sheet: Worksheet, report: AuditReport) -> None:
-    """The best matches of a few queries, one per row; numbered as on the page."""
+    """Write the best matches of a few queries, one per row; numbered as on the page."""
     head = ["scenario", "query", "query identity", "query camera", "rank of the true match"]
     head += ["place", "matched identity", "matched camera", "similarity", "correct"]
     body = (
@@ -65,7 +65,7 @@ def rank_lists(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def subgroups(sheet: Worksheet, report: AuditReport) -> None:
-    """Every headline by attribute value; groups that are not shown have no number."""
+    """Write every headline by attribute value; groups that are not shown have no number."""
     head = ["scenario", "attack", "attribute", "attribute value", "metric", "value", "low", "high"]
     head += ["people", "widest difference", "p", "p after Holm"]
     widths = [18, 18, 22, 22, 40, 12, 12, 12, 10, 18, 10, 14]
@@ -93,7 +93,7 @@ def _subgroup_rows(report: AuditReport) -> Iterator[Row]:
 
 
 def exposed(sheet: Worksheet, report: AuditReport) -> None:
-    """The most exposed people of every scenario, under pseudonyms."""
+    """Write the most exposed people of every scenario, under pseudonyms."""
     head = ["scenario", "person", "pictures found", "by", "pictures tried", "mean over attacks"]
     body: Iterator[Row] = (
         (

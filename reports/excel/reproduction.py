@@ -23,7 +23,7 @@ def render(record: Reproduction, path: Path) -> None:
 
 
 def _table(sheet: Worksheet, record: Reproduction) -> None:
-    """The paper's rows; per column what it prints and what was measured."""
+    """Write the paper's rows; per column what it prints and what was measured."""
     head, widths = ["row"], [38]
     for column in record.columns:
         head += [f"{column.label}, paper", f"{column.label}, measured"]
@@ -58,7 +58,7 @@ def _tidy(sheet: Worksheet, record: Reproduction) -> None:
 
 
 def _reading(sheet: Worksheet, record: Reproduction) -> None:
-    """How the table was read, what every row was run with, and on what."""
+    """Write how the table was read, what every row was run with, and on what."""
     body: list[Row] = [("source", record.source), ("printed figures", record.against)]
     body += [("preset", record.preset), ("seconds", record.seconds)]
     body += [(f"data: {key}", _plain(value)) for key, value in record.data.items()]

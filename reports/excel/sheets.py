@@ -64,7 +64,7 @@ def _chart(sheet: Worksheet, first: int, last: int, columns: int, row: int) -> N
 
 
 def measurements(sheet: Worksheet, report: AuditReport) -> None:
-    """Every number of the record, one per row."""
+    """Write every number of the record, one per row."""
     head = ["address", "scenario", "attack", "metric", "label", "value", "low", "high"]
     head += ["chance", "people", "worse if", "unit", "note"]
     widths = [48, 18, 18, 30, 34, 12, 12, 12, 12, 9, 10, 10, 60]
@@ -103,7 +103,7 @@ def _four(m: Measurement | None) -> list[tuple[float | None, str]]:
 
 
 def curves(sheet: Worksheet, report: AuditReport) -> None:
-    """Every point of every curve, one per row, and a chart of each of the first few."""
+    """Write every point of every curve, one per row, and a chart of each of the first few."""
     head = ["scenario", "attack", "curve", "metric", "horizontal axis", "x", "value", "low"]
     head += ["high", "statement"]
     found = [
@@ -199,7 +199,7 @@ def _claim(scenario: Scenario, claim: PrivacyClaim) -> Row:
 
 
 def scores(sheet: Worksheet, report: AuditReport) -> None:
-    """Utility and leakage in one number, with everything that went in."""
+    """Write utility and leakage in one number, with everything that went in."""
     head = ["scenario", "score", "definition", "value", "low", "high", "undefined because"]
     head += ["biased because", "formula", "inputs"]
     biases = {s.defense: s.utility_bias for s in report.scenarios}
@@ -247,7 +247,7 @@ def compliance(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def probe(sheet: Worksheet, report: AuditReport) -> None:
-    """The sanity probe's answers."""
+    """Write the sanity probe's answers."""
     body = ((check.outcome, check.name, check.detail) for check in report.probe)
     head = ["outcome", "question", "answer"]
     last = write_table(sheet, head, [12, 22, 110], body, wrapped=["answer"])
@@ -255,7 +255,7 @@ def probe(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def config(sheet: Worksheet, report: AuditReport) -> None:
-    """Configuration, model, data and environment, one fact per row."""
+    """Write configuration, model, data and environment, one fact per row."""
     parts: Mapping[str, Mapping[str, object]] = {
         "configuration": report.config,
         "model": report.model,

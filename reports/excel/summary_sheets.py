@@ -15,7 +15,7 @@ from reports.excel.cells import FACE, Row, colour_outcomes, write_table
 
 
 def summary(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) -> None:
-    """The ruling, the key findings, what to do next, the scope, and what must be known."""
+    """Write the ruling, the key findings, what to do next, the scope, and what must be known."""
     ruling = tables.verdict_of(report, verdicts)
     body: list[Row] = [
         ("verdict", ruling.outcome, ""),
@@ -35,7 +35,7 @@ def summary(sheet: Worksheet, report: AuditReport, verdicts: Sequence[Verdict]) 
 
 
 def _found(finding: KeyFinding) -> list[Row]:
-    """A key finding: a sentence per family of attacks, beside the risk and its verdict."""
+    """Return a key finding: a sentence per family of attacks, beside the risk and its verdict."""
     about = f"{finding.name}: {finding.standing}"
     texts = [statement.text for statement in finding.statements]
     return [

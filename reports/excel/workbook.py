@@ -26,7 +26,7 @@ EPOCH = datetime(2000, 1, 1)
 def render(
     report: AuditReport, verdicts: Sequence[Verdict], path: Path, *, root: Path, reveal: bool
 ) -> None:
-    """A workbook with tidy sheets, the query → match → similarity sheet among them.
+    """Write a workbook with tidy sheets, the query → match → similarity sheet among them.
 
     Args:
         report: the record.
@@ -74,7 +74,7 @@ def _created(environment: Mapping[str, Any]) -> datetime:
 
 
 def _repeatable(book: bytes, created: datetime) -> bytes:
-    """The same workbook without the time of writing, which openpyxl puts into every part."""
+    """Return the same workbook without the time of writing, which openpyxl puts into every part."""
     stamp = f"{created.replace(microsecond=0).isoformat()}Z".encode()
     buffer = io.BytesIO()
     with (

@@ -45,7 +45,7 @@ class Exhibit:
 
 
 def exhibits(report: AuditReport, finding: Finding, root: Path, *, reveal: bool) -> list[Exhibit]:
-    """The exhibits of ``finding``, whose paths are relative to ``root``."""
+    """Return the exhibits of ``finding``, whose paths are relative to ``root``."""
     return [
         picture(report, place, root, name=name, reveal=reveal)
         for name, place in finding.exhibits.items()
@@ -55,7 +55,7 @@ def exhibits(report: AuditReport, finding: Finding, root: Path, *, reveal: bool)
 def picture(
     report: AuditReport, place: str, root: Path, *, name: str = "", reveal: bool
 ) -> Exhibit:
-    """The picture at ``place``, relative to ``root``, or why it is not shown."""
+    """Return the picture at ``place``, relative to ``root``, or why it is not shown."""
     caption = CAPTIONS.get(name, name)
     content = read_picture(root, place)
     hide = report.real_people and not reveal
@@ -76,7 +76,7 @@ def _blur(content: bytes) -> bytes | str:
 
 
 def read_picture(root: Path, place: str) -> bytes | str:
-    """The picture at ``place``, or why it is not shown."""
+    """Return the picture at ``place``, or why it is not shown."""
     try:
         file = (root / place).resolve()
         # a record may come from a stranger: it must not fetch any file of the reader's

@@ -114,13 +114,13 @@ class Page:
 
 
 def page(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> str:
-    """The page as text."""
+    """Return the page as text."""
     shown = build(report, verdicts, root=root, reveal=reveal)
     return environment().get_template("report.html.j2").render(page=shown)
 
 
 def build(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool) -> Page:
-    """The page of a record, section by section."""
+    """Return the page of a record, section by section."""
     stored, report = report, reveal_people(report, root) if reveal else report
     by_risk = results.build(report, root=root, reveal=reveal)
     return Page(
@@ -150,7 +150,7 @@ def build(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, revea
 
 
 def styled(name: str = "style.css") -> dict[str, str]:
-    """The style of every page, and the hash by which the page's own policy names it."""
+    """Return the style of every page, and the hash by which the page's own policy names it."""
     style = resources.files("reports").joinpath(f"templates/{name}").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return {"style": Markup(style), "style_hash": digest}
@@ -190,7 +190,7 @@ def _finalize(value: Any) -> Any:
 
 
 def breakable(name: str) -> Markup:
-    """A long technical name that may break after its slashes and underscores.
+    """Return a long technical name that may break after its slashes and underscores.
 
     >>> breakable("none/identity/top1")
     Markup('none/<wbr>identity/<wbr>top1')
@@ -200,7 +200,7 @@ def breakable(name: str) -> Markup:
 
 
 def percent(fraction: float) -> str:
-    """A place on an axis from 0 to 1, kept on it.
+    """Return a place on an axis from 0 to 1, kept on it.
 
     >>> percent(0.25), percent(1.7)
     ('25.00%', '100.00%')

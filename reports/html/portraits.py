@@ -59,7 +59,10 @@ class Portraits:
 
 
 def portraits(report: AuditReport, root: Path, *, reveal: bool) -> Portraits | None:
-    """A few people under the attack whose reconstructions count most; None without pictures."""
+    """Return a few people under the attack whose reconstructions count most.
+
+    None without pictures.
+    """
     hide = report.real_people and not reveal
     for attack in _attacks(report):
         strips = [
@@ -104,7 +107,7 @@ class _Strip:
         return self.pixels[row * height :, column * width :][:height, :width]
 
     def distance(self, column: int) -> float:
-        """How far a reconstruction's colours lie from its original's, patch by patch."""
+        """Return how far a reconstruction's colours lie from its original's, patch by patch."""
         coarse = [
             np.asarray(Image.fromarray(self.cell(row, column)).resize(GRAIN), float)
             for row in (0, 1)
@@ -113,7 +116,7 @@ class _Strip:
 
 
 def _strip(finding: Finding, root: Path, *, hide: bool) -> _Strip | None:
-    """The strip of a finding, blurred where it must be; None if it cannot be cut into people."""
+    """Return strip of a finding, blurred where it must be; None if it cannot be cut into people."""
     place = finding.exhibits.get(EXHIBIT)
     content = read_picture(root, place) if place else ""
     if not isinstance(content, bytes):
@@ -128,7 +131,7 @@ def _strip(finding: Finding, root: Path, *, hide: bool) -> _Strip | None:
 
 
 def _columns(finding: Finding, height: int, width: int) -> int:
-    """How many people stand side by side in a strip; 0 if it does not divide into them."""
+    """Return how many people stand side by side in a strip; 0 if it does not divide into them."""
     size = finding.params.get("image_size")
     tall = TALL
     if isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(x, int) for x in size):

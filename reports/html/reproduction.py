@@ -26,7 +26,7 @@ def render(record: Reproduction, path: Path) -> None:
 
 
 def printed(figure: Figure) -> str:
-    """The paper's figure."""
+    """Return the paper's figure."""
     return "" if figure.paper is None else f"{figure.paper * 100:.1f}"
 
 
@@ -39,7 +39,7 @@ def measured(figure: Figure) -> str:
 
 
 def interval(figure: Figure) -> str:
-    """The interval of ours."""
+    """Return the interval of ours."""
     m = figure.measured
     if m is None:
         return ""
@@ -49,7 +49,7 @@ def interval(figure: Figure) -> str:
 
 
 def agrees(figure: Figure) -> bool:
-    """Whether the paper's figure lies within our interval."""
+    """Return whether the paper's figure lies within our interval."""
     m = figure.measured
     return m is not None and figure.paper is not None and m.low <= figure.paper <= m.high
 

@@ -12,7 +12,7 @@ QUALITY = 85
 
 
 def data_uri(png: bytes) -> str:
-    """The picture as a ``data:`` address: WebP where that is smaller, else the PNG itself.
+    """Return the picture as a ``data:`` address: WebP where that is smaller, else the PNG itself.
 
     Args:
         png: a file that begins as a PNG does; the rest may be anything.

@@ -22,7 +22,7 @@ SIZE = (3.6, 2.5)
 
 
 def curve_plots(members: Sequence[tuple[str, Finding]], salt: str) -> list[Drawing]:
-    """Every curve of one attack, over all its scenarios.
+    """Return every curve of one attack, over all its scenarios.
 
     Args:
         members: (scenario, finding).
@@ -61,7 +61,7 @@ def _unit(finding: Finding, curve: Curve) -> str:
 
 
 def _describe(curve: Curve, unit: str) -> str:
-    """A few of the points in words; all of them are in the table."""
+    """Return a few of the points in words; all of them are in the table."""
     step = max(1, -(-len(curve.points) // FEW))
     points = [*curve.points[::step]]
     if points[-1] != curve.points[-1]:

@@ -70,7 +70,7 @@ def svg(
     title: str,
     description: str,
 ) -> str:
-    """What ``draw`` puts on one pair of axes, without scripts, styles or addresses.
+    """Return what ``draw`` puts on one pair of axes, without scripts, styles or addresses.
 
     Args:
         draw: may write ``name0!`` … where a stranger's text belongs: no font is asked to measure
@@ -114,7 +114,7 @@ def quarters() -> tuple[list[float], list[str]]:
 
 
 def mark_chance(axes: "Axes", chance: float | None, x: float, side: str = "left") -> None:
-    """A dashed line at ``chance``, its name beginning (or, on the right, ending) at ``x``."""
+    """Plot a dashed line at ``chance``, its name beginning (or, on the right, ending) at ``x``."""
     if chance is None:
         return
     axes.axhline(chance, color=SOFT, linewidth=1, linestyle=(0, (3, 3)))
@@ -132,7 +132,7 @@ def _said(salt: str, title: str, description: str) -> tuple[str, str]:
 
 
 def _adapt(drawn: str, names: Sequence[str], said: tuple[str, str]) -> str:
-    """The drawing alone, its styles as attributes and its colours as classes, with the names."""
+    """Return drawing alone, its styles as attributes and its colours as classes, with the names."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawn, flags=re.S)
     head, _, rest = drawn.partition(">")

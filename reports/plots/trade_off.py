@@ -43,7 +43,7 @@ class _Point:
 
 
 def plots(report: AuditReport) -> list[Drawing]:
-    """A plot for every family whose headline is a rate in two scenarios or more."""
+    """Return a plot for every family whose headline is a rate in two scenarios or more."""
     table = comparison(report)
     useful = next((cells for figure, cells in table if figure.key == "utility/map"), None)
     drawn: list[Drawing] = []
@@ -78,7 +78,10 @@ def front(places: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def standings(places: Mapping[str, tuple[float, float]], biased: Collection[str]) -> dict[str, str]:
-    """Where each scenario stands, by its (utility, leakage); those with biased utility apart."""
+    """Return where each scenario stands, by its (utility, leakage).
+
+    Those with biased utility apart.
+    """
     compared = [name for name in places if name not in biased]
     optimal = front([places[name] for name in compared])
     found = dict.fromkeys(places, NOT_COMPARED)

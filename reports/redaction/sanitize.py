@@ -19,7 +19,7 @@ _FOLDERS = re.compile(r"(?<![^\s'\"`(=\[,:])(?:[A-Za-z]:[\\/]|~?/)(?:[^\s/\\'\"<
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
-    r"""``text`` without forbidden characters and folders, cut at ``longest`` characters.
+    r"""Return ``text`` without forbidden characters and folders, cut at ``longest`` characters.
 
     >>> clean("cannot open '/home/someone/models/best.pth'\x00")
     "cannot open '…/best.pth'�"

@@ -50,7 +50,7 @@ class Store:
 
 
 def open_features(config: FeaturesConfig, device: torch.device = torch.device("cpu")) -> Store:
-    """The people in files of features.
+    """Return the people in files of features.
 
     Who is not in a split by name is divided as everywhere, see `auditor.data.splits`: without
     auxiliary rows every second person is the adversary's, and without queries the first row of each
@@ -137,7 +137,7 @@ def _check_dimensions(tables: Mapping[str, FeatureTable]) -> None:
 
 
 def _read_labels(role: str, table: FeatureTable) -> pd.DataFrame:
-    """Labels and attributes of a file's rows as text; the gallery's may say their splits."""
+    """Return labels and attributes of a file's rows as text; the gallery's may say their splits."""
     cells = pd.DataFrame(dict(table.texts), index=range(len(table.features)))
     for name in LABELS:
         if name not in cells:
@@ -157,7 +157,7 @@ def _read_labels(role: str, table: FeatureTable) -> pd.DataFrame:
 
 
 def _known(text: Any) -> str:
-    """A cell of a column that another file may not have."""
+    """Return a cell of a column that another file may not have."""
     return "" if text in UNKNOWN or not isinstance(text, str) else text
 
 
@@ -171,7 +171,7 @@ def _number(cells: pd.DataFrame, source: Path) -> tuple[str, ...]:
 
 
 def _find_pictures(table: FeatureTable, config: FeaturesConfig) -> Images | None:
-    """The pictures of a file's rows, where it names them."""
+    """Return the pictures of a file's rows, where it names them."""
     paths = table.texts.get("path", ())
     if not any(paths):
         return None
@@ -201,7 +201,7 @@ def _join(sources: Sequence[Images]) -> Images:
 
 
 def _digest_rows(division: Division, rows: Images) -> dict[int, bytes]:
-    """Row -> digest of its features, of the rows that are searched for and among."""
+    """Return row -> digest of its features, of the rows that are searched for and among."""
     places = [*division.parts["query"].index, *division.parts["gallery"].index]
     digests: dict[int, bytes] = {}
     for part in torch.tensor(places).split(BLOCK):

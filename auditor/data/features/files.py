@@ -86,7 +86,7 @@ def read_features(path: Path, called: Mapping[str, str]) -> FeatureTable:
 
 
 def _recognise(path: Path) -> str:
-    """What the first bytes say a file is."""
+    """Return what the first bytes say a file is."""
     try:
         if not path.is_file():  # what is no file may never end
             raise DataError(f"{path} is not a file; name one with features")
@@ -123,7 +123,7 @@ def _read_npz(path: Path) -> dict[str, Column]:
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Column:
-    """An array of an npz file: mapped if it is stored as it is, else read."""
+    """Return an array of an npz file: mapped if it is stored as it is, else read."""
     with archive.open(member) as opened:
         shape, fortran, kind, start = _read_header(opened)
         if kind.hasobject:
@@ -151,7 +151,7 @@ def _read_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.
 
 
 def _find_content(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where a member's bytes begin: behind its local header, whose lengths are its own."""
+    """Return where a member's bytes begin: behind its local header, whose lengths are its own."""
     with path.open("rb") as opened:
         opened.seek(member.header_offset + 26)
         lengths = opened.read(4)
@@ -178,7 +178,7 @@ READERS: Mapping[str, Callable[[Path], dict[str, Column]]] = {
 def _name_by_role(
     path: Path, columns: Mapping[str, Column], called: Mapping[str, str]
 ) -> dict[str, Column]:
-    """The columns under the names of what they are for."""
+    """Return the columns under the names of what they are for."""
     unknown = sorted(set(called) - set(ROLES))
     if unknown:
         raise DataError(
@@ -205,7 +205,7 @@ def _name_by_role(
 
 
 def _check_features(path: Path, features: Column) -> Tensor:
-    """Rows of real numbers, all of them finite as float32."""
+    """Return rows of real numbers, all of them finite as float32."""
     if features.ndim != 2 or features.dtype.kind != "f" or min(features.shape) == 0:
         raise DataError(
             f"{path}: the features are {features.dtype} of shape {features.shape}; give a row of "
@@ -224,7 +224,7 @@ def _check_features(path: Path, features: Column) -> Tensor:
 
 
 def _read_texts(path: Path, name: str, column: Column, count: int) -> list[str]:
-    """A column as texts, "" where nothing is known."""
+    """Return a column as texts, "" where nothing is known."""
     if column.shape != (count,):
         raise DataError(
             f"{path}: {name!r} has shape {column.shape} beside {count} rows of features; give one "
@@ -234,7 +234,7 @@ def _read_texts(path: Path, name: str, column: Column, count: int) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """What a cell says; whole numbers without a fraction.
+    """Return what a cell says; whole numbers without a fraction.
 
     >>> _text(3.0), _text(b"bo"), _text(None), _text(float("nan"))
     ('3', 'bo', '', '')

@@ -65,7 +65,7 @@ class StoredFeatures(nn.Module):
         )
 
     def rows(self, images: Images) -> Tensor:
-        """The stored features ``(N, D)`` float32, a copy.
+        """Return the stored features ``(N, D)`` float32, a copy.
 
         Raises:
             UnsupportedTargetError: for pictures that are none of the store's.
@@ -74,7 +74,7 @@ class StoredFeatures(nn.Module):
 
 
 def has_pictures(images: Images) -> bool:
-    """Whether there is anything to look at."""
+    """Return whether there is anything to look at."""
     if isinstance(images, FeatureRows):
         return images.pictures is not None
     if isinstance(images, Selection):
@@ -86,7 +86,7 @@ def has_pictures(images: Images) -> bool:
 
 
 def gather_rows(images: Images, places: Tensor) -> Tensor:
-    """Stored features ``(len(places), D)`` float32."""
+    """Return stored features ``(len(places), D)`` float32."""
     if isinstance(images, FeatureRows):
         return images.features[places].float()
     if isinstance(images, Selection):

@@ -49,7 +49,7 @@ SECONDS = 60
 
 
 def with_attributes(rows: Rows, file: Path | None) -> Rows:
-    """The rows with the attributes in ``file``, else in the file that lies beside the pictures.
+    """Return rows with the attributes in ``file``, else in the file that lies beside the pictures.
 
     Raises:
         DataError: if the file cannot be followed, knows nobody here, or repeats a column; or if the
@@ -107,7 +107,7 @@ def _beside(rows: Rows) -> Path | None:
 
 
 def _structure(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
-    """The one structure of the file, as dictionaries, lists, numbers and texts."""
+    """Return the one structure of the file, as dictionaries, lists, numbers and texts."""
     try:
         size = file.stat().st_size
         if size > MAX_BYTES:
@@ -127,7 +127,7 @@ def _structure(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _ask(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
-    """What `mat_reader` says, in a process whose crash is not ours."""
+    """Return what `mat_reader` says, in a process whose crash is not ours."""
     command = [sys.executable, "-P", mat_reader.__file__, str(file.resolve()), *names]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
@@ -156,12 +156,12 @@ def _part(fields: Mapping[str, Any], where: str) -> pd.DataFrame:
 
 
 def _listed(value: Any) -> list[Any]:
-    """A field of one person is no list."""
+    """Return a field of one person is no list."""
     return value if isinstance(value, list) else [value]
 
 
 def _named(name: str, values: list[Any], people: int, where: str) -> list[str]:
-    """The names of the values of one attribute."""
+    """Return the names of the values of one attribute."""
     names = ("", *VALUES.get(name, NO_YES))
     if len(values) != people or not all(isinstance(value, int | float) for value in values):
         raise DataError(f"{where}: {name} is not one number for each of the {people} people")

@@ -38,7 +38,7 @@ def find_sysu(root: Path) -> Path | None:
 
 
 def read_sysu(root: Path) -> Rows:
-    """The rows of SYSU-MM01 in ``root``: infrared queries, a visible gallery.
+    """Return the rows of SYSU-MM01 in ``root``: infrared queries, a visible gallery.
 
     Raises:
         DataError: if the layout is not there, or a list holds no numbers.
@@ -87,7 +87,7 @@ def _numbers(file: Path) -> list[int]:
 
 
 def find_regdb(root: Path) -> Path | None:
-    """``root`` or the one folder in it with RegDB's lists; None if there is none.
+    """Return ``root`` or the one folder in it with RegDB's lists; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have them.
@@ -96,7 +96,7 @@ def find_regdb(root: Path) -> Path | None:
 
 
 def read_regdb(root: Path) -> Rows:
-    """The rows of RegDB's first trial in ``root``: visible queries, a thermal gallery.
+    """Return the rows of RegDB's first trial in ``root``: visible queries, a thermal gallery.
 
     Raises:
         DataError: if the layout is not there, or a line cannot be followed.

@@ -16,7 +16,7 @@ NAME = re.compile(r"([0-9]{4})(00[1-4])")
 
 
 def find_cuhk01(root: Path) -> Path | None:
-    """``root`` or its folder `FOLDER`, if all pictures in it are called so; else None."""
+    """Return ``root`` or its folder `FOLDER`, if all pictures in it are called so; else None."""
     for base in (root, root / FOLDER):
         files = list_pictures(base) if base.is_dir() else []
         if files and all(_parse(file) for file in files):
@@ -25,7 +25,7 @@ def find_cuhk01(root: Path) -> Path | None:
 
 
 def read_cuhk01(root: Path) -> Rows:
-    """The rows of the layout in ``root`` or in its folder `FOLDER`, all without a split.
+    """Return the rows of the layout in ``root`` or in its folder `FOLDER`, all without a split.
 
     Raises:
         DataError: if there are no pictures, or one's name says no person and camera.

@@ -21,7 +21,7 @@ Record = tuple[str, int, str, str]
 
 
 def find_cuhk03(root: Path) -> Path | None:
-    """``root`` or the one folder in it with torchreid's splits; None if there is none.
+    """Return ``root`` or the one folder in it with torchreid's splits; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have them.
@@ -34,7 +34,7 @@ def _name(variant: str) -> str:
 
 
 def read_cuhk03(root: Path) -> Rows:
-    """The rows of the new protocol's split in ``root``, detected boxes before labelled ones.
+    """Return the rows of the new protocol's split in ``root``, detected boxes before labelled ones.
 
     Raises:
         DataError: if the layout is not there, or its JSON is of another shape.

@@ -16,7 +16,7 @@ INNER = "cuhk03-np"
 
 
 def find_cuhk03np(root: Path) -> Path | None:
-    """``root`` or the variant below it; None if there is none.
+    """Return ``root`` or the variant below it; None if there is none.
 
     Raises:
         DataError: if both variants are there, for they show the same people.
@@ -34,7 +34,7 @@ def find_cuhk03np(root: Path) -> Path | None:
 
 
 def read_cuhk03np(root: Path) -> Rows:
-    """The rows of the variant in ``root`` or below it; sorted by path.
+    """Return the rows of the variant in ``root`` or below it; sorted by path.
 
     Raises:
         DataError: if there is none or there are both, or a picture's name says no person.

@@ -177,7 +177,7 @@ def read_rows(
     columns: Mapping[str, str] | None = None,
     follow_links: bool = False,
 ) -> Rows:
-    """The rows of the dataset at ``path``, before anything is decided about splits.
+    """Return the rows of the dataset at ``path``, before anything is decided about splits.
 
     Args:
         path: a folder, or the CSV file of a manifest.
@@ -224,7 +224,7 @@ def _read(path: Path, layout: str, pattern: str | None, columns: Mapping[str, st
 
 
 def _detect(path: Path) -> str:
-    """The first layout that ``path`` has."""
+    """Return the first layout that ``path`` has."""
     if path.is_file():
         if path.suffix.lower() in (".csv", ".tsv", ".txt"):
             return "manifest"
@@ -236,13 +236,13 @@ def _detect(path: Path) -> str:
 
 
 def _persons(path: Path) -> bool:
-    """Whether there are folders with pictures, and none is called like a split."""
+    """Return whether there are folders with pictures, and none is called like a split."""
     names = [folder.name for folder in list_folders(path)]
     return has_persons(path) and not any(map(SPLIT_NAME.search, names))
 
 
 def unread_pictures(rows: Rows) -> tuple[str, ...]:
-    """A notice of the pictures below the folder whose endings are not read."""
+    """Return a notice of the pictures below the folder whose endings are not read."""
     endings: Counter[str] = Counter()
     for _, _, files in os.walk(rows.root):
         endings.update(ending for name in files if (ending := Path(name).suffix.lower()) in UNREAD)
@@ -256,7 +256,7 @@ def unread_pictures(rows: Rows) -> tuple[str, ...]:
 
 
 def _nothing_fits(path: Path) -> str:
-    """What was found instead of a layout, and which layouts there are."""
+    """Return what was found instead of a layout, and which layouts there are."""
     folders = [folder.name for folder in list_folders(path) if list_pictures(folder)]
     splits = [name for name in folders if SPLIT_NAME.search(name)]
     if splits:

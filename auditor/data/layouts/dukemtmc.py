@@ -17,7 +17,7 @@ SAMPLE = 20
 
 
 def find_dukemtmc(root: Path) -> Path | None:
-    """``root`` or the one folder in it that has this layout; None if there is none."""
+    """Return ``root`` or the one folder in it that has this layout; None if there is none."""
     base = find_market1501(root)
     if base is None:
         return None
@@ -27,7 +27,7 @@ def find_dukemtmc(root: Path) -> Path | None:
 
 
 def read_dukemtmc(root: Path) -> Rows:
-    """The rows of the layout in ``root``, or one level below it; sorted by path.
+    """Return the rows of the layout in ``root``, or one level below it; sorted by path.
 
     Raises:
         DataError: if the layout is not there, or a picture's name says no person and camera.

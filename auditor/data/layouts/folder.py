@@ -43,7 +43,7 @@ class _Picture:
 
 
 def has_persons(root: Path) -> bool:
-    """Whether there are folders that hold pictures, or folders with pictures."""
+    """Return whether there are folders that hold pictures, or folders with pictures."""
     return any(map(_has_pictures, list_folders(root)))
 
 
@@ -52,14 +52,14 @@ def _has_pictures(folder: Path) -> bool:
 
 
 def has_split_folders(root: Path) -> bool:
-    """Whether folders called like splits hold one folder per person."""
+    """Return whether folders called like splits hold one folder per person."""
     return any(
         folder.name.lower() in SPLITS and has_persons(folder) for folder in list_folders(root)
     )
 
 
 def read_folder(root: Path) -> Rows:
-    """The rows of the folders in ``root``, persons numbered from 1 in the order of their names.
+    """Return rows of the folders in ``root``, persons numbered from 1 in the order of their names.
 
     Raises:
         DataError: if no folder in ``root`` holds pictures.
@@ -75,7 +75,7 @@ def read_folder(root: Path) -> Rows:
 
 
 def read_split_folders(root: Path) -> Rows:
-    """The rows of ``root/<split>/<person>``; a name is one person in all splits.
+    """Return the rows of ``root/<split>/<person>``; a name is one person in all splits.
 
     Raises:
         DataError: if no folder called like a split holds folders with pictures.
@@ -96,7 +96,7 @@ def read_split_folders(root: Path) -> Rows:
 
 
 def _persons(root: Path, folder: Path, split: str) -> tuple[list[_Picture], int]:
-    """The pictures of the people in ``folder``, and how many folders have none."""
+    """Return the pictures of the people in ``folder``, and how many folders have none."""
     found: list[_Picture] = []
     empty = 0
     for person in list_folders(folder):

@@ -23,7 +23,7 @@ UNKNOWN_CAMERA = frozenset({"", "-1", "unknown"})
 
 
 def read_manifest(file: Path, columns: Mapping[str, str] | None = None) -> Rows:
-    """The rows of the CSV ``file``, every cell checked.
+    """Return the rows of the CSV ``file``, every cell checked.
 
     Args:
         file: of the table.
@@ -100,13 +100,16 @@ def write_manifest(rows: Rows, file: Path, *, overwrite: bool = False) -> None:
 
 
 def _yes(table: pd.DataFrame, name: str) -> "pd.Series[bool]":
-    """Which rows say yes in a column; none if there is no such column."""
+    """Return which rows say yes in a column; none if there is no such column."""
     answers = table[name] if name in table else pd.Series("", index=table.index)
     return answers.str.lower().isin(("true", "1", "1.0"))
 
 
 def _read_cells(file: Path) -> pd.DataFrame:
-    """All cells as text, indexed by the row number a spreadsheet shows; the header is row 1."""
+    """Return all cells as text, indexed by the row number a spreadsheet shows.
+
+    The header is row 1.
+    """
     separator = _separator(file)
     try:
         # The header is read as a row: pandas would rename doubled columns, and take the first
@@ -150,7 +153,7 @@ def _separator(file: Path) -> str:
 
 
 def _name_columns(file: Path, cells: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The rows below the header, under the header's names."""
+    """Return the rows below the header, under the header's names."""
     header = [str(text) for text in cells.iloc[0]] if len(cells) else []
     unknown = sorted(set(columns) - set(COLUMNS))
     absent = sorted(set(columns.values()) - set(header))
@@ -194,7 +197,7 @@ def _name_columns(file: Path, cells: pd.DataFrame, columns: Mapping[str, str]) -
 
 
 def _split_as_oml(table: pd.DataFrame) -> pd.DataFrame:
-    """Splits by ``is_query`` and ``is_gallery``.
+    """Return splits by ``is_query`` and ``is_gallery``.
 
     Where every picture is both, they are yet to be divided; where some are, those are gallery.
     """

@@ -15,7 +15,7 @@ NAME = re.compile(r"(-1|[0-9]{1,18})_c([0-9]{1,9})")
 
 
 def find_market1501(root: Path) -> Path | None:
-    """``root`` or the one folder in it that has this layout; None if there is none.
+    """Return ``root`` or the one folder in it that has this layout; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have it.
@@ -24,7 +24,7 @@ def find_market1501(root: Path) -> Path | None:
 
 
 def read_market1501(root: Path) -> Rows:
-    """The rows of the layout in ``root``, or one level below it; sorted by path.
+    """Return the rows of the layout in ``root``, or one level below it; sorted by path.
 
     Raises:
         DataError: if the layout is not there, or a picture's name says no person and camera.
@@ -39,7 +39,7 @@ def read_market1501(root: Path) -> Rows:
 
 
 def read_boxes(layout: str, source: Path, base: Path) -> Rows:
-    """The rows of the three folders in ``base``, for every layout that took them over.
+    """Return the rows of the three folders in ``base``, for every layout that took them over.
 
     Raises:
         DataError: if a picture's name says no person and camera.

@@ -28,7 +28,7 @@ Record = tuple[str, int, str, str]
 
 
 def find_msmt17(root: Path) -> Path | None:
-    """``root`` or the one folder in it with the lists; None if there is none.
+    """Return ``root`` or the one folder in it with the lists; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have them.
@@ -37,7 +37,7 @@ def find_msmt17(root: Path) -> Path | None:
 
 
 def read_msmt17(root: Path) -> Rows:
-    """The rows of the lists in ``root``, or one level below it.
+    """Return the rows of the lists in ``root``, or one level below it.
 
     Raises:
         DataError: naming the list and the line that cannot be followed.
@@ -66,7 +66,7 @@ def _has_lists(folder: Path) -> bool:
 
 
 def _folder(base: Path, part: str) -> str:
-    """The name of the folder of training or of test people."""
+    """Return the name of the folder of training or of test people."""
     there = [name for name in FOLDERS[part] if (base / name).is_dir()]
     if len(there) != 1:
         raise DataError(

@@ -25,7 +25,7 @@ LONGEST = 500
 
 
 def read_pattern(root: Path, pattern: str) -> Rows:
-    """The rows of every picture below ``root`` whose path the pattern matches.
+    """Return the rows of every picture below ``root`` whose path the pattern matches.
 
     Raises:
         DataError: if the pattern is none, or matches nothing.

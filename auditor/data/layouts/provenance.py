@@ -28,7 +28,7 @@ SHARE = 0.5
 
 
 def provenance(paths: Iterable[str]) -> tuple[str, ...]:
-    """A notice for each known dataset that most of these pictures seem to come from."""
+    """Return a notice for each known dataset that most of these pictures seem to come from."""
     names = [PurePosixPath(path).name for path in paths]
     return tuple(
         notice

@@ -19,7 +19,7 @@ Record = tuple[str, int, str, str]
 
 
 def find_veriwild(root: Path) -> Path | None:
-    """``root`` or the one folder in it that has VeRi-Wild's lists; None if there is none.
+    """Return ``root`` or the one folder in it that has VeRi-Wild's lists; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have them.
@@ -28,7 +28,7 @@ def find_veriwild(root: Path) -> Path | None:
 
 
 def read_veriwild(root: Path) -> Rows:
-    """The rows of VeRi-Wild in ``root``.
+    """Return the rows of VeRi-Wild in ``root``.
 
     Raises:
         DataError: if a list is missing, or a line cannot be followed.
@@ -58,7 +58,7 @@ def _information(line: str) -> tuple[str, str]:
 
 
 def find_vehicleid(root: Path) -> Path | None:
-    """``root`` or the one folder in it that has VehicleID's lists; None if there is none.
+    """Return ``root`` or the one folder in it that has VehicleID's lists; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have them.
@@ -72,7 +72,7 @@ def find_vehicleid(root: Path) -> Path | None:
 
 
 def read_vehicleid(root: Path) -> Rows:
-    """The rows of VehicleID in ``root``.
+    """Return the rows of VehicleID in ``root``.
 
     Raises:
         DataError: if a list is missing, or a line cannot be followed.

@@ -21,7 +21,7 @@ Record = tuple[str, int, str, str]
 
 
 def find_veri(root: Path) -> Path | None:
-    """``root`` or the one folder in it that has this layout; None if there is none.
+    """Return ``root`` or the one folder in it that has this layout; None if there is none.
 
     Raises:
         DataError: if several folders in ``root`` have it.
@@ -30,7 +30,7 @@ def find_veri(root: Path) -> Path | None:
 
 
 def read_veri(root: Path) -> Rows:
-    """The rows of the layout in ``root``, or one level below it; sorted by path.
+    """Return the rows of the layout in ``root``, or one level below it; sorted by path.
 
     Raises:
         DataError: if the layout is not there, or a name says no vehicle and camera.

@@ -45,7 +45,7 @@ def draw_frontal(pen: Pen, person: Person, pose: Pose) -> None:
 
 
 def _leg_frontal(pen: Pen, person: Person, side: int, lift: float, tone: float) -> None:
-    """A leg seen from the front; the hind one (``lift`` > 0) is foreshortened and darker."""
+    """Paint a leg seen from the front; the hind one (``lift`` > 0) is foreshortened and darker."""
     x = side * 0.043 * person.build
     knee = (x + side * 0.006, KNEE - 0.02 * lift)
     ankle = (x + side * (0.004 - 0.012 * lift), ANKLE - 0.06 * lift)
@@ -81,7 +81,7 @@ def _torso_frontal(pen: Pen, person: Person, front: bool) -> None:
 
 
 def _print_frontal(pen: Pen, person: Person, front: bool, waist: float) -> None:
-    """What is printed or sewn on the upper garment."""
+    """Paint what is printed or sewn on the upper garment."""
     colour = person.accent
     if person.print == "band":
         pen.shape([(-waist - 0.018, 0.28), (waist + 0.018, 0.28), (waist + 0.008, 0.33),
@@ -96,7 +96,7 @@ def _print_frontal(pen: Pen, person: Person, front: bool, waist: float) -> None:
 
 
 def _arm_frontal(pen: Pen, person: Person, side: int, swing: float, elbow: float) -> None:
-    """An arm seen from the front; swinging it fore or aft shortens it."""
+    """Paint an arm seen from the front; swinging it fore or aft shortens it."""
     shoulder = (side * (0.094 * person.build + 0.006), SHOULDER + 0.008)
     joint = (shoulder[0] + side * (0.028 + 0.02 * elbow), shoulder[1] + UPPER_ARM)
     reach = FOREARM * (1 - 0.25 * max(0.0, swing) - 0.2 * elbow)

@@ -92,32 +92,32 @@ class Pen:
         return self.x + self.flip * self.scale * point[0], self.y + self.scale * point[1]
 
     def oval(self, centre: Point, rx: float, ry: float, colour: Colour) -> None:
-        """A filled ellipse."""
+        """Paint a filled ellipse."""
         (x, y), rx, ry = self.at(centre), rx * self.scale, ry * self.scale
         self.draw.ellipse((x - rx, y - ry, x + rx, y + ry), colour)
 
     def dome(self, centre: Point, rx: float, ry: float, colour: Colour) -> None:
-        """The upper half of an ellipse."""
+        """Paint the upper half of an ellipse."""
         (x, y), rx, ry = self.at(centre), rx * self.scale, ry * self.scale
         self.draw.pieslice((x - rx, y - ry, x + rx, y + ry), 180, 360, colour)
 
     def shape(self, points: Sequence[Point], colour: Colour) -> None:
-        """A filled polygon."""
+        """Paint a filled polygon."""
         self.draw.polygon([self.at(point) for point in points], colour)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
-        """A stroke of a body-unit ``width``."""
+        """Paint a stroke of a body-unit ``width``."""
         pixels = max(1, round(width * self.scale))
         self.draw.line([self.at(point) for point in points], colour, pixels, joint="curve")
 
     def box(self, corner: Point, opposite: Point, radius: float, colour: Colour) -> None:
-        """A filled rectangle with rounded corners."""
+        """Paint a filled rectangle with rounded corners."""
         (x0, y0), (x1, y1) = self.at(corner), self.at(opposite)
         bounds = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
         self.draw.rounded_rectangle(bounds, radius * self.scale, colour)
 
     def limb(self, start: Point, end: Point, r0: float, r1: float, colour: Colour) -> None:
-        """A tapered sausage from ``start`` (radius ``r0``) to ``end`` (radius ``r1``)."""
+        """Paint a tapered sausage from ``start`` (radius ``r0``) to ``end`` (radius ``r1``)."""
         (x0, y0), (x1, y1) = self.at(start), self.at(end)
         r0, r1 = r0 * self.scale, r1 * self.scale
         length = hypot(x1 - x0, y1 - y0) or 1.0
@@ -136,7 +136,7 @@ class Pen:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """A darker (factor < 1) or lighter (factor > 1) colour; black gets lighter too."""
+    """Return a darker (factor < 1) or lighter (factor > 1) colour; black gets lighter too."""
     if factor <= 1:
         return int(colour[0] * factor), int(colour[1] * factor), int(colour[2] * factor)
     add = (factor - 1) * 120
@@ -168,7 +168,7 @@ def draw_leg(pen: Pen, person: Person, hip: Point, knee: Point, ankle: Point, to
 
 
 def draw_skirt(pen: Pen, person: Person, left: float, right: float, spread: float) -> None:
-    """A skirt from the waist to above the knee."""
+    """Paint a skirt from the waist to above the knee."""
     middle = (left + right) / 2
     colour, fold = person.lower, shade(person.lower, 0.82)
     pen.shape(
@@ -209,7 +209,7 @@ def draw_face(pen: Pen, person: Person) -> None:
 
 
 def draw_handbag(pen: Pen, person: Person, x: float, strap: bool = True) -> None:
-    """A bag at the hip, hanging from the shoulder."""
+    """Paint a bag at the hip, hanging from the shoulder."""
     colour = person.bag_colour
     pen.line([(x * 0.62, 0.185), (x * 1.12, 0.44)], 0.014, shade(colour, 0.7))
     if strap:
@@ -230,5 +230,5 @@ def leg_joints(phase: float, stride: float) -> tuple[Point, Point, float]:
 
 
 def between(start: Point, end: Point, part: float) -> Point:
-    """The point that lies ``part`` of the way from ``start`` to ``end``."""
+    """Return the point that lies ``part`` of the way from ``start`` to ``end``."""
     return start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])

@@ -50,7 +50,7 @@ def draw_profile(pen: Pen, person: Person, pose: Pose) -> None:
 
 
 def _leg_profile(pen: Pen, person: Person, joints: tuple[Point, Point, float], tone: float) -> None:
-    """A leg and its shoe from the side."""
+    """Paint a leg and its shoe from the side."""
     knee, ankle, shin = joints
     turn = min(0.0, shin) * 0.8
     heel = (ankle[0] + 0.012, ankle[1] + 0.03)
@@ -80,7 +80,7 @@ def _torso_profile(pen: Pen, person: Person) -> None:
 
 
 def _arm_profile(pen: Pen, person: Person, pose: Pose, sign: int, tone: float) -> None:
-    """An arm from the side, swinging against the leg of its own side."""
+    """Paint an arm from the side, swinging against the leg of its own side."""
     angle = sign * 0.5 * pose.stride * sin(pose.phase)
     shoulder = (0.006, SHOULDER + 0.012)
     elbow = (shoulder[0] - UPPER_ARM * sin(angle), shoulder[1] + UPPER_ARM * cos(angle))
@@ -109,7 +109,7 @@ def _head_profile(pen: Pen, person: Person) -> None:
 
 
 def _backpack_profile(pen: Pen, person: Person) -> None:
-    """A bag on the back, from the side."""
+    """Paint a bag on the back, from the side."""
     edge, colour = 0.045 * person.build, person.bag_colour
     pen.box((edge - 0.02, 0.2), (edge + 0.09, 0.43), 0.042, colour)
     pen.box((edge + 0.045, 0.32), (edge + 0.108, 0.42), 0.024, shade(colour, 0.78))

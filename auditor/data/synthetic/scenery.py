@@ -57,14 +57,14 @@ def _scene(rng: np.random.Generator, index: int, width: int, height: int) -> Ima
 
 
 def _tint(rng: np.random.Generator, colour: Colour, spread: int = 14) -> Colour:
-    """A colour near ``colour``."""
+    """Return a colour near ``colour``."""
     shift = rng.integers(-spread, spread + 1, 3)
     red, green, blue = (int(np.clip(c + d, 0, 255)) for c, d in zip(colour, shift, strict=True))
     return red, green, blue
 
 
 def _street(draw: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, height: int) -> None:
-    """A house front with windows, a pavement and a kerb."""
+    """Paint a house front with windows, a pavement and a kerb."""
     wall, ground = _tint(rng, (188, 160, 134)), int(height * HORIZON)
     draw.rectangle((0, 0, width, ground), wall)
     step = int(rng.integers(52, 66))
@@ -102,7 +102,7 @@ def _park(draw: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heigh
 
 
 def _hall(draw: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, height: int) -> None:
-    """A station hall: tiled wall, a sign, pillars and a shining floor."""
+    """Paint a station hall: tiled wall, a sign, pillars and a shining floor."""
     wall, ground = _tint(rng, (206, 204, 196)), int(height * HORIZON)
     draw.rectangle((0, 0, width, ground), wall)
     for y in range(0, ground, 22):
@@ -120,7 +120,7 @@ def _hall(draw: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heigh
 
 
 def _yard(draw: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, height: int) -> None:
-    """A brick wall, a door and asphalt."""
+    """Paint a brick wall, a door and asphalt."""
     brick, ground = _tint(rng, (156, 92, 74)), int(height * HORIZON)
     draw.rectangle((0, 0, width, ground), brick)
     for row, y in enumerate(range(0, ground, 12)):

@@ -132,7 +132,7 @@ def _check(
 def _render_split(
     pids: Sequence[int], shots: Sequence[int], *, seed: int, cameras: int, size: tuple[int, int]
 ) -> Split:
-    """All pictures of ``pids``, ordered by (pid, camera, shot)."""
+    """Return all pictures of ``pids``, ordered by (pid, camera, shot)."""
     lenses = [make_camera(_rng(seed, _CAMERA, c), c, *CANVAS) for c in range(cameras)]
     people = {pid: make_person(_rng(seed, _PERSON, pid)) for pid in pids}
     keys = [(pid, camera, shot) for pid in pids for camera in range(cameras) for shot in shots]
@@ -185,7 +185,7 @@ def make_person(rng: np.random.Generator) -> tuple[Person, dict[str, int]]:
 
 
 def _near(rng: np.random.Generator, colour: Colour, spread: int) -> Colour:
-    """A colour near ``colour``."""
+    """Return a colour near ``colour``."""
     shift = rng.integers(-spread, spread + 1, 3)
     return (
         min(255, max(0, colour[0] + int(shift[0]))),
@@ -229,7 +229,7 @@ def _walk(
 
 
 def _passer_by(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """A stranger at the edge of the crop, as detectors leave them in."""
+    """Paint a stranger at the edge of the crop, as detectors leave them in."""
     width, height = CANVAS
     x = width / 2 + float(rng.choice((-1, 1)) * rng.uniform(50, 66))
     stranger, _ = make_person(rng)
@@ -237,7 +237,7 @@ def _passer_by(rng: np.random.Generator, canvas: Image.Image) -> None:
 
 
 def _planter(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """A box of greenery in front of the legs."""
+    """Paint a box of greenery in front of the legs."""
     draw, (width, height) = ImageDraw.Draw(canvas), CANVAS
     top = int(height * rng.uniform(0.66, 0.86))
     left = int(width * rng.uniform(-0.3, 0.45))
@@ -251,7 +251,7 @@ def _planter(rng: np.random.Generator, canvas: Image.Image) -> None:
 
 
 def _shadow(canvas: Image.Image, x: float, y: float, scale: float) -> None:
-    """What keeps feet on the ground."""
+    """Paint what keeps feet on the ground."""
     at = (min(CANVAS[0] - 1, max(0, int(x))), min(CANVAS[1] - 1, int(y)))
     ground = canvas.getpixel(at)
     assert isinstance(ground, tuple)
@@ -263,7 +263,7 @@ def _shadow(canvas: Image.Image, x: float, y: float, scale: float) -> None:
 def _expose(
     rng: np.random.Generator, canvas: Image.Image, camera: Camera, size: tuple[int, int]
 ) -> np.ndarray:
-    """What the sensor makes of it: blur, light, colour response and noise."""
+    """Return what the sensor makes of it: blur, light, colour response and noise."""
     picture = canvas.resize((size[1], size[0]), Image.Resampling.BOX)
     softness = camera.softness + float(rng.exponential(0.3))
     if softness > 0.3:

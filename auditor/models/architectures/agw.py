@@ -34,7 +34,7 @@ class NonLocal(nn.Module):
         self.W = nn.Sequential(nn.Conv2d(inner, channels, 1), norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels, h, w)`` to the same shape."""
+        """Map ``(B, channels, h, w)`` to the same shape."""
         query, key, value = (layer(x).flatten(2) for layer in (self.theta, self.phi, self.g))
         similarity = query.transpose(1, 2) @ key / key.shape[2]
         mixed = (similarity @ value.transpose(1, 2)).transpose(1, 2)
@@ -64,7 +64,7 @@ class NonLocalResNet(Backbone):
         self.NL_3 = _blocks(trunk.get_submodule("layer3"), third, inner)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` to ``(B, channels, h, w)``."""
+        """Map ``(B, 3, H, W)`` to ``(B, channels, h, w)``."""
         x = images
         for layer in self._layers():
             x = layer(x)

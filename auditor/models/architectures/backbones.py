@@ -61,7 +61,7 @@ class InstanceBatchNorm(nn.Module):
         self.BN = nn.BatchNorm2d(channels - self.per_image)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels, h, w)`` to the same shape."""
+        """Map ``(B, channels, h, w)`` to the same shape."""
         per_image, per_batch = x[:, : self.per_image], x[:, self.per_image :]
         return torch.cat([self.IN(per_image), self.BN(per_batch)], dim=1)
 
@@ -69,7 +69,7 @@ class InstanceBatchNorm(nn.Module):
 def feature_map(
     name: str, stem: Stem = "torchvision", *, ibn: bool = False, last_stride: int = 1
 ) -> FeatureMap:
-    """The backbone ``name``, freshly initialised.
+    """Return the backbone ``name``, freshly initialised.
 
     Args:
         name: a ResNet, densenet121 or mobilenet_v2 of torchvision, or a convolutional network of

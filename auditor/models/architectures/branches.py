@@ -28,7 +28,7 @@ class Branches:
 
 
 def branches(network: nn.Module, images: Tensor) -> Branches:
-    """The training views of ``network`` on normalised images ``(B, 3, H, W)``."""
+    """Return the training views of ``network`` on normalised images ``(B, 3, H, W)``."""
     own: Any = getattr(network, "branches", None)
     if own is not None:
         result: Branches = own(images)

@@ -205,7 +205,7 @@ SIDES = re.compile(r"((?:transreid|vit_reid|clip_reid)\w*)_sie(\d+)")
 
 
 def maker(arch: str) -> Maker | None:
-    """The maker of a network, or None for a name that is not in the catalogue."""
+    """Return the maker of a network, or None for a name that is not in the catalogue."""
     found = SIDES.fullmatch(arch)
     if found and found[1] in CATALOGUE and int(found[2]) > 0:
         return partial(CATALOGUE[found[1]], sides=int(found[2]))

@@ -52,7 +52,7 @@ class ClipReID(nn.Module):
         self.feature_dim = width + PROJECTED
 
     def vectors(self, images: Tensor, sides: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The class token and its projection, before the necks.
+        """Return the class token and its projection, before the necks.
 
         Args:
             images: normalised ``(B, 3, H, W)``.

@@ -27,7 +27,7 @@ class PositionAttention(nn.Module):
         self.scale = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels, h, w)`` to the same shape; at first the identity."""
+        """Map ``(B, channels, h, w)`` to the same shape; at first the identity."""
         query, key, value = (layer(x).flatten(2) for layer in (self.query, self.key, self.value))
         weights = (query.transpose(1, 2) @ key).softmax(dim=2)
         attended = (value @ weights.transpose(1, 2)).view_as(x)
@@ -43,7 +43,7 @@ class ChannelAttention(nn.Module):
         self.scale = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels, h, w)`` to the same shape; at first the identity."""
+        """Map ``(B, channels, h, w)`` to the same shape; at first the identity."""
         flat = x.flatten(2)
         weights = (flat @ flat.transpose(1, 2)).softmax(dim=2)
         return self.scale * (weights @ flat).view_as(x) + x
@@ -72,7 +72,7 @@ class DualAttention(Backbone):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` to ``(B, channels, h, w)``."""
+        """Map ``(B, 3, H, W)`` to ``(B, channels, h, w)``."""
         x = self.trunk(images)
         refined: Tensor = self.position(x) + self.channel(x)
         return refined

@@ -24,7 +24,7 @@ class ConvNormBias(nn.Module):
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
         out: Tensor = self.bn(self.conv(x))
         return torch.relu(out)
 
@@ -38,7 +38,7 @@ class Streams(nn.Module):
             self.add_module(f"stream{number}", nn.Sequential(*layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to the streams' maps."""
+        """Map ``(B, inputs, H, W)`` to the streams' maps."""
         return torch.cat([stream(x) for stream in self.children()], dim=1)
 
 
@@ -75,7 +75,7 @@ class SpatialAttention(nn.Module):
         self.conv2 = ConvNormBias(1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to ``(B, 1, H, W)``."""
+        """Map ``(B, C, H, W)`` to ``(B, 1, H, W)``."""
         small = self.conv1(x.mean(1, keepdim=True))
         out: Tensor = self.conv2(_resize(small, (x.shape[2], x.shape[3])))
         return out
@@ -90,7 +90,7 @@ class ChannelAttention(nn.Module):
         self.conv2 = ConvNormBias(channels // reduction, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to ``(B, C, 1, 1)``."""
+        """Map ``(B, C, H, W)`` to ``(B, C, 1, 1)``."""
         out: Tensor = self.conv2(self.conv1(x.mean((2, 3), keepdim=True)))
         return out
 
@@ -105,7 +105,7 @@ class SoftAttention(nn.Module):
         self.conv = ConvNormBias(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to weights of the same shape."""
+        """Map ``(B, C, H, W)`` to weights of the same shape."""
         return torch.sigmoid(self.conv(self.spatial_attn(x) * self.channel_attn(x)))
 
 
@@ -122,7 +122,7 @@ class HardAttention(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to the centres ``(B, REGIONS, 2)`` as (x, y) in [-1, 1]."""
+        """Map ``(B, C, H, W)`` to the centres ``(B, REGIONS, 2)`` as (x, y) in [-1, 1]."""
         return torch.tanh(self.fc(x.mean((2, 3)))).view(-1, REGIONS, 2)
 
 
@@ -135,7 +135,7 @@ class HarmoniousAttention(nn.Module):
         self.hard_attn = HardAttention(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The weighed map, and the regions' centres."""
+        """Return the weighed map, and the regions' centres."""
         return x * self.soft_attn(x), self.hard_attn(x)
 
 

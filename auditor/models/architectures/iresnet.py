@@ -36,7 +36,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, h, w)`` to ``(B, outputs, h / stride, w / stride)``."""
+        """Map ``(B, inputs, h, w)`` to ``(B, outputs, h / stride, w / stride)``."""
         out = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         out = self.bn3(self.conv2(out))
         summed: Tensor = out + self.downsample(x)

@@ -88,6 +88,6 @@ class Neck(nn.Module):
         self.bn = bn_neck(dim or inputs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, inputs, 1, 1)`` to vectors before and after the normalisation."""
+        """Map ``(B, inputs, 1, 1)`` to vectors before and after the normalisation."""
         before = (self.reduction(x) if hasattr(self, "reduction") else x).flatten(1)
         return before, self.bn(before)

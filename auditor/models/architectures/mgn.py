@@ -50,7 +50,7 @@ class MGN(nn.Module):
             self.add_module(f"reduction_{vector}", _reduction(dim, relu=not fastreid))
 
     def vectors(self, images: Tensor) -> list[Tensor]:
-        """The three wholes, then two halves and three thirds, each ``(B, dim)``."""
+        """Return the three wholes, then two halves and three thirds, each ``(B, dim)``."""
         x = self.backone(images)
         maps = [self.get_submodule(f"p{branch}")(x) for branch in GRANULARITIES]
         stripes = [

@@ -26,7 +26,7 @@ class ConvNorm6(nn.Module):
         self.relu = nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
         out: Tensor = self.relu(self.bn(self.conv(x)))
         return out
 
@@ -45,7 +45,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
         out: Tensor = self.conv3(self.dwconv2(self.conv1(x)))
         return x + out if self.residual else out
 

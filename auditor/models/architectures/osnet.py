@@ -48,7 +48,7 @@ class ConvNorm(nn.Module):
         self.activation = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
         out: Tensor = self.activation(self.bn(self.conv(x)))
         return out
 
@@ -64,7 +64,7 @@ class LightConv(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels, H, W)`` to the same shape."""
+        """Map ``(B, channels, H, W)`` to the same shape."""
         out: Tensor = self.relu(self.bn(self.conv2(self.conv1(x))))
         return out
 
@@ -82,7 +82,7 @@ class Gate(nn.Module):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, channels, H, W)`` to the same shape."""
+        """Map ``(B, channels, H, W)`` to the same shape."""
         weights = self.sigmoid(self.fc2(self.relu(self.fc1(self.pool(x)))))
         gated: Tensor = x * weights
         return gated
@@ -114,7 +114,7 @@ class OmniScaleBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
         squeezed = self.conv1(x)
         streams = [self.gate(self.get_submodule(f"conv2{s}")(squeezed)) for s in "abcd"]
         mixed = self.conv3(streams[0] + streams[1] + streams[2] + streams[3])

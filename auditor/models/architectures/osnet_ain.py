@@ -45,7 +45,7 @@ class AdaptiveBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
         squeezed = self.conv1(x)
         first, *others = (self.gate(stream(squeezed)) for stream in self.conv2)
         mixed = self.IN(self.conv3(sum(others, start=first)))

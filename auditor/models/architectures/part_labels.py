@@ -71,7 +71,7 @@ def _cluster(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _from_the_top(clusters: Tensor, rows: Tensor) -> Tensor:
-    """The clusters, renumbered by their mean row."""
+    """Return the clusters, renumbered by their mean row."""
     names = clusters.unique()
     heights = torch.stack([rows[clusters == name].mean() for name in names])
     rank = torch.empty_like(names)

@@ -54,7 +54,7 @@ class PCB(nn.Module):
         )
 
     def branches(self, images: Tensor) -> Branches:
-        """A classifier's view per stripe; the paper trains without triplets."""
+        """Return a classifier's view per stripe; the paper trains without triplets."""
         reduced = self.reduce(self.pool(self.backbone(images)))
         return Branches((), reduced.squeeze(3).unbind(2))
 
@@ -80,7 +80,7 @@ class Stripes(nn.Module):
         self.parts = parts
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, h, w)`` to ``(B, C, parts, 1)``."""
+        """Map ``(B, C, h, w)`` to ``(B, C, parts, 1)``."""
         rows = int(x.shape[2])
         ends = [
             (i * rows // self.parts, -(-(i + 1) * rows // self.parts)) for i in range(self.parts)
@@ -99,7 +99,7 @@ class StripeReductions(nn.ModuleList):
         )
 
     def forward(self, stripes: Tensor) -> Tensor:
-        """``(B, channels, parts, 1)`` to ``(B, reduced, parts, 1)``."""
+        """Map ``(B, channels, parts, 1)`` to ``(B, reduced, parts, 1)``."""
         rows = stripes.squeeze(3).unbind(2)
         return torch.stack([one(row) for one, row in zip(self, rows, strict=True)], dim=2)[
             ..., None

@@ -37,7 +37,7 @@ PLAIN = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "dense
 
 
 def build(arch: str, size: tuple[int, int], seed: int = 0) -> nn.Module:
-    """The network ``arch`` without its classifier, its weights yet to be loaded or trained.
+    """Return the network ``arch`` without its classifier, its weights yet to be loaded or trained.
 
     torch's global generator is left as it was.
 
@@ -94,7 +94,7 @@ generalised mean, its exponent learned or 3, in the place of the strong baseline
 
 
 def closest(state: Mapping[str, Tensor], key: str | None = None) -> str | None:
-    """The architecture that shares nearly all parameters, by name and shape, with ``state``.
+    """Return the architecture that shares nearly all parameters, by name and shape, with ``state``.
 
     The names may be those of any code base in `auditor.models.names`, in any wrapper.
     """
@@ -121,7 +121,7 @@ def _best(archs: list[str], renamed: Renamed) -> tuple[str, float]:
 
 
 def _likeness(arch: str, renamed: Renamed) -> float:
-    """Share of fitting weights among all that the file and the network have together."""
+    """Return share of fitting weights among all that the file and the network have together."""
     network = _outline(arch)
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
     if not _may_fit(_shapes(renamed[0].weights), _shapes(wanted)):
@@ -132,7 +132,10 @@ def _likeness(arch: str, renamed: Renamed) -> float:
 
 
 def _may_fit(held: Counter[tuple[int, ...]], wanted: Counter[tuple[int, ...]]) -> bool:
-    """Whether enough shapes agree, whatever the weights are called; much faster than the names."""
+    """Return whether enough shapes agree, whatever the weights are called.
+
+    Much faster than the names.
+    """
     return (held & wanted).total() > LIKE * wanted.total()
 
 
@@ -144,7 +147,7 @@ def _shapes(weights: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
 
 @cache
 def _outline(arch: str) -> nn.Module:
-    """The network without memory for its weights."""
+    """Return the network without memory for its weights."""
     with torch.device("meta"):
         return build(arch, (256, 128))
 
@@ -155,7 +158,7 @@ def _sides(renamed: Renamed) -> str:
 
 
 def with_sides(arch: str, state: Mapping[str, Tensor]) -> str:
-    """The architecture with as many sides as the weights have, where its name leaves them open.
+    """Return architecture with as many sides as the weights have, where its name leaves them open.
 
     >>> with_sides("vit_reid_base_sie", {"base.sie_embed": torch.zeros(6, 1, 768)})
     'vit_reid_base_sie6'

@@ -52,7 +52,7 @@ class Swin(Backbone):
         self.semantic_embed_b = nn.ModuleList(nn.Linear(2, width) for width in after)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` to ``(B, channels, ⌈H / 32⌉, ⌈W / 32⌉)``."""
+        """Map ``(B, 3, H, W)`` to ``(B, channels, ⌈H / 32⌉, ⌈W / 32⌉)``."""
         x = self.patch_embed(images)
         steering = torch.tensor([SEMANTIC_WEIGHT, 1 - SEMANTIC_WEIGHT], device=x.device).to(x)
         last = x
@@ -74,7 +74,7 @@ class Patches(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` to ``(B, ⌈H / 4⌉, ⌈W / 4⌉, channels)``."""
+        """Map ``(B, 3, H, W)`` to ``(B, ⌈H / 4⌉, ⌈W / 4⌉, channels)``."""
         rows, columns = images.shape[2:]
         images = F.pad(images, (0, -columns % self.side, 0, -rows % self.side))
         tokens: Tensor = self.norm(self.projection(images).permute(0, 2, 3, 1))
@@ -92,7 +92,7 @@ class Stage(nn.Module):
         self.downsample = Merging(channels) if merge else nn.Identity()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, h, w, channels)`` to what the next stage takes, and what the blocks give."""
+        """Map ``(B, h, w, channels)`` to what the next stage takes, and what the blocks give."""
         for block in self.blocks:
             x = block(x)
         return self.downsample(x), x
@@ -107,7 +107,7 @@ class Merging(nn.Module):
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, h, w, channels)`` to ``(B, ⌈h / 2⌉, ⌈w / 2⌉, 2 · channels)``."""
+        """Map ``(B, h, w, channels)`` to ``(B, ⌈h / 2⌉, ⌈w / 2⌉, 2 · channels)``."""
         x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
         merged = F.pixel_unshuffle(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         out: Tensor = self.reduction(self.norm(merged))
@@ -125,7 +125,7 @@ class Block(nn.Module):
         self.ffn = FeedForward(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, h, w, channels)`` to the same shape."""
+        """Map ``(B, h, w, channels)`` to the same shape."""
         x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.ffn(self.norm2(x))
         return out
@@ -140,7 +140,7 @@ class FeedForward(nn.Module):
         self.layers = nn.Sequential(widening, nn.Linear(ratio * channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(…, channels)`` to the same shape."""
+        """Map ``(…, channels)`` to the same shape."""
         out: Tensor = self.layers(x)
         return out
 
@@ -158,7 +158,7 @@ class WindowedAttention(nn.Module):
         self.w_msa.fused_attn = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, h, w, channels)`` to the same shape."""
+        """Map ``(B, h, w, channels)`` to the same shape."""
         from timm.models.swin_transformer import window_partition, window_reverse
 
         rows, columns = x.shape[1:3]
@@ -174,7 +174,7 @@ class WindowedAttention(nn.Module):
 
 
 def _mask(size: Sequence[int], shift: int) -> Tensor:
-    """``(windows, pixels, pixels)``: −100 between pixels that the shift made neighbours."""
+    """Return ``(windows, pixels, pixels)``: −100 between pixels that the shift made neighbours."""
     from timm.models.swin_transformer import window_partition
 
     regions = torch.zeros(1, *size, 1)

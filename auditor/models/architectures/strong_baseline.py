@@ -29,7 +29,10 @@ class GeM(nn.Module):
         self.floor = floor
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, h, w)`` to ``(B, C, 1, 1)``; values below the floor count as the floor."""
+        """Map ``(B, C, h, w)`` to ``(B, C, 1, 1)``.
+
+        Values below the floor count as the floor.
+        """
         powers = x.clamp(min=self.floor).pow(self.p)
         return powers.mean((2, 3), keepdim=True).pow(1 / self.p)
 
@@ -77,7 +80,7 @@ class StrongBaseline(nn.Module):
         return vectors
 
     def branches(self, images: Tensor) -> Branches:
-        """What triplets compare, and what the classifier sees."""
+        """Return what triplets compare, and what the classifier sees."""
         before = self.pooled(images)
         return Branches((before,), (self.relu(self.neck(before)),))
 
@@ -89,7 +92,7 @@ class StrongBaseline(nn.Module):
 
 
 def bn_neck(dim: int, *, free: bool = False) -> nn.BatchNorm1d:
-    """A batch normalisation whose bias stays zero, so that classes part by angle.
+    """Return a batch normalisation whose bias stays zero, so that classes part by angle.
 
     Args:
         dim: length of the vectors.

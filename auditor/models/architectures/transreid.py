@@ -68,7 +68,7 @@ class OverlappingPatches(nn.Module):
         self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
+        """Map ``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
         patches: Tensor = self.proj(images)
         return patches.flatten(2).transpose(1, 2)
 
@@ -98,7 +98,7 @@ class StemPatches(OverlappingPatches):
         self.proj = nn.Conv2d(hidden, embed_dim, half, half)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
+        """Map ``(B, in_chans, H, W)`` to ``(B, num_patches, embed_dim)``."""
         return super().forward(self.conv(images))
 
 
@@ -152,7 +152,7 @@ class TransReID(nn.Module):
         self.feature_dim = vectors * trunk.embed_dim
 
     def vectors(self, images: Tensor, sides: Tensor | None = None) -> list[Tensor]:
-        """The whole and the parts, each ``(B, D)``, before the necks.
+        """Return the whole and the parts, each ``(B, D)``, before the necks.
 
         Args:
             images: normalised ``(B, 3, H, W)``.
@@ -228,7 +228,7 @@ class PASS(TransReID):
             setattr(self, name, nn.Parameter(torch.zeros(1, 1, width)))
 
     def vectors(self, images: Tensor, sides: Tensor | None = None) -> list[Tensor]:
-        """The one vector ``(B, feature_dim)`` before the neck."""
+        """Return the one vector ``(B, feature_dim)`` before the neck."""
         patches = self.patch_embed(images)
         names = PART_TOKENS[: PASS_PARTS + 1]
         own = [self.cls_token, *(getattr(self, f"part_token{i + 1}") for i in range(PASS_PARTS))]

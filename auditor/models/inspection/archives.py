@@ -23,14 +23,14 @@ DTYPES = {
 
 
 def checkpoint(archive: zipfile.ZipFile, found: Inspection) -> None:
-    """A file of `torch.save`."""
+    """Describe a file of `torch.save`."""
     members(archive, found)
     name = _member(archive, "data.pkl")
     pickled(outline(io.BytesIO(_read(archive, name))), found)
 
 
 def pickled(read: PickleOutline, found: Inspection) -> None:
-    """What a pickle of weights holds."""
+    """Describe what a pickle of weights holds."""
     found.tensors = len(read.tensors)
     found.parameters = sum(t.count for t in read.tensors)
     found.holds += [
@@ -46,7 +46,7 @@ def pickled(read: PickleOutline, found: Inspection) -> None:
 
 
 def script(archive: zipfile.ZipFile, found: Inspection) -> None:
-    """A TorchScript program, of which the text is read and nothing else."""
+    """Describe a TorchScript program, of which the text is read and nothing else."""
     members(archive, found)
     read = outline(io.BytesIO(_read(archive, _member(archive, "data.pkl"))))
     top = read.names[0] if read.names else ""
@@ -72,7 +72,7 @@ def _signature(text: str, kind: str, found: Inspection) -> None:
 
 
 def exported(archive: zipfile.ZipFile, found: Inspection) -> None:
-    """A program of `torch.export`: its graph is JSON."""
+    """Describe a program of `torch.export`: its graph is JSON."""
     members(archive, found)
     names = [n for n in archive.namelist() if re.search(r"/models/[^/]+\.json$", n)]
     try:
@@ -99,7 +99,7 @@ def exported(archive: zipfile.ZipFile, found: Inspection) -> None:
 
 
 def _objects(archive: zipfile.ZipFile, name: str) -> list[str]:
-    """What the pickle in a member that is itself a checkpoint names beyond tensors."""
+    """Return what the pickle in a member that is itself a checkpoint names beyond tensors."""
     try:
         with zipfile.ZipFile(io.BytesIO(_read(archive, name))) as inner:
             return outline(io.BytesIO(_read(inner, _member(inner, "data.pkl")))).objects
@@ -108,7 +108,7 @@ def _objects(archive: zipfile.ZipFile, name: str) -> list[str]:
 
 
 def members(archive: zipfile.ZipFile, found: Inspection) -> None:
-    """The members and their sizes."""
+    """Describe the members and their sizes."""
     found.members = [(info.filename, info.file_size) for info in archive.infolist()]
 
 

@@ -34,7 +34,7 @@ MEMBERS = 20
 
 
 def inspect(path: Path) -> Inspection:
-    """The outline of a model file.
+    """Return the outline of a model file.
 
     Raises:
         ModelError: if it is of no known format.
@@ -107,7 +107,7 @@ def _onnx(file: BinaryIO, found: Inspection) -> None:
 
 
 def lines(found: Inspection) -> Iterator[str]:
-    """What to print, a line each."""
+    """Yield what to print, a line each."""
     yield f"{found.file}: {found.format}, {found.bytes:,} bytes"
     yield f"tier {found.tier}: {found.opening}"
     yield f"sha256 {found.sha256}"

@@ -9,7 +9,7 @@ from auditor.errors import ModelRefusedError
 
 
 def element_parser(path: Path, begin: Callable[[str, dict[str, str]], None]) -> expat.XMLParserType:
-    """A parser that hands the name and the attributes of every element to ``begin``.
+    """Return a parser that hands the name and the attributes of every element to ``begin``.
 
     It raises `ModelRefusedError` where the file at ``path`` declares anything.
     """

@@ -123,7 +123,7 @@ class _Reader(pickle.Unpickler):
         self.names = names
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """An inert thing in the place of whatever has that name."""
+        """Return an inert thing in the place of whatever has that name."""
         full = f"{module} {name}"
         self.names.append(full)
         if full in TENSORS:
@@ -135,7 +135,7 @@ class _Reader(pickle.Unpickler):
         return type(name, (Inert,), {})
 
     def persistent_load(self, pid: Any, /) -> Any:
-        """A storage, by its element type."""
+        """Return a storage, by its element type."""
         kind = pid[1] if isinstance(pid, tuple) and len(pid) > 1 else None
         return str(getattr(kind, "__name__", kind)).removesuffix("Storage").lower()
 

@@ -43,7 +43,7 @@ class WireReader:
         self.file, self.size, self.left, self.most = file, size, most, most
 
     def fields(self, start: int = 0, length: int | None = None) -> Iterator[Field]:
-        """The fields of the message at ``start``, in order.
+        """Yield the fields of the message at ``start``, in order.
 
         Raises:
             WireError: if it is cut, malformed, or one of too many.
@@ -73,24 +73,24 @@ class WireReader:
             yield field
 
     def inside(self, field: Field) -> Iterator[Field]:
-        """The fields of a message that is itself a field."""
+        """Return the fields of a message that is itself a field."""
         if field.kind != BYTES:
             raise WireError("a number where a message belongs")
         return self.fields(field.start, field.value)
 
     def text(self, field: Field, longest: int = 4096) -> str:
-        """The beginning of a text."""
+        """Return the beginning of a text."""
         return self.content(field, longest).decode(errors="replace")
 
     def content(self, field: Field, longest: int) -> bytes:
-        """The beginning of a field's bytes."""
+        """Return the beginning of a field's bytes."""
         if field.kind != BYTES:
             raise WireError("a number where bytes belong")
         self.file.seek(field.start)
         return self.file.read(min(field.value, longest))
 
     def numbers(self, field: Field) -> list[int]:
-        """A repeated number, which may be packed."""
+        """Return a repeated number, which may be packed."""
         if field.kind == VARINT:
             return [field.value]
         if field.value > 10 * 64:

@@ -19,14 +19,14 @@ SCRATCH, SCRATCH_BYTES = "/scratch", 2**26
 
 
 def find() -> str | None:
-    """Where the program is, if it is installed."""
+    """Return where the program is, if it is installed."""
     return shutil.which("bwrap")
 
 
 def command(
     bwrap: str, inner: Sequence[str], readable: Sequence[Path], devices: Sequence[Path] = ()
 ) -> list[str]:
-    """The command that runs ``inner`` in an empty machine.
+    """Return the command that runs ``inner`` in an empty machine.
 
     Args:
         bwrap: the program.

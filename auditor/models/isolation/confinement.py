@@ -47,7 +47,7 @@ def confine(
 
 
 def level(means: Sequence[str]) -> Level:
-    """What means amount to: strong is no network, no processes, and no file of the user's.
+    """Return what means amount to: strong is no network, no processes, and no file of the user's.
 
     >>> level(["limits", "seccomp"]), level(["bubblewrap", "limits", "seccomp"])
     ('weak', 'strong')

@@ -101,7 +101,7 @@ class Template:
         return self.owner == os.getpid() and self.process.poll() is None
 
     def fork(self, start: Mapping[str, object]) -> tuple[Channel, int]:
-        """A new worker: the channel to it, and what it is called when it is to be ended."""
+        """Return a new worker: the channel to it, and what it is called when it is to be ended."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.control.send(Message({"do": "start", **start}, files=[theirs.fileno()]))
@@ -129,7 +129,7 @@ _templates: dict[tuple[str, bool], Template] = {}
 
 
 def template(isolation: Isolation, *, gpu: bool) -> Template:
-    """The process for workers of this kind, started when first asked for.
+    """Return the process for workers of this kind, started when first asked for.
 
     Raises:
         EnvironmentUnmetError: if none starts.
@@ -150,7 +150,7 @@ def _start(kind: str, *, gpu: bool) -> Template:
 
 
 def python_paths() -> list[Path]:
-    """Where the interpreter and its packages are."""
+    """Return where the interpreter and its packages are."""
     places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(sys.executable).parent)]
     places += [str(Path(sys.executable).resolve().parent), *_module_paths()]
     places += os.environ.get("LD_LIBRARY_PATH", "").split(":")

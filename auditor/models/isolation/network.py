@@ -98,7 +98,7 @@ class WorkerNetwork(nn.Module):
         through: list[int],
         cotangents: list[Tensor],
     ) -> Tensor | None:
-        """The vector-Jacobian product; the run is repeated if the worker no longer holds it."""
+        """Return vector-Jacobian product; the run is repeated if the worker no longer holds it."""
         question = {"do": "pull", "of": of, "through": through}
         answer = self._ask(question, cotangents)
         if answer.header.get("gone"):
@@ -168,7 +168,7 @@ class _Through(torch.autograd.Function):
 
 
 def _arrange(outputs: Sequence[Tensor], layout: Mapping[str, Any]) -> Any:
-    """The outputs as the model gave them; None in the place of what was no tensor."""
+    """Return the outputs as the model gave them; None in the place of what was no tensor."""
     given = iter(outputs)
     every = [next(given) if kind is None else None for kind in layout["kinds"]]
     return every[0] if layout.get("single") and every else every

@@ -145,7 +145,7 @@ def close(files: Sequence[int]) -> None:
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """The tensor as it is sent: on the CPU, dense and contiguous.
+    """Return the tensor as it is sent: on the CPU, dense and contiguous.
 
     Raises:
         ProtocolError: if it is sparse, quantised, without content or of a rare type.

@@ -81,7 +81,7 @@ class _Program(ctypes.Structure):
 
 
 def available() -> bool:
-    """Whether this machine has filters, and its calls are known here."""
+    """Return whether this machine has filters, and its calls are known here."""
     return platform.system() == "Linux" and platform.machine() in ARCHITECTURES
 
 
@@ -103,7 +103,7 @@ def restrict() -> None:
 
 
 def rules(machine: str) -> list[Instruction]:
-    """The filter's program for this process."""
+    """Return the filter's program for this process."""
     column, number, _ = ARCHITECTURES[machine]
     steps: list[Instruction] = [
         (LOAD, 0, 0, ARCHITECTURE),

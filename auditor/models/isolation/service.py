@@ -141,7 +141,7 @@ class _Service:
         return Message({"single": single, "kinds": kinds, "grads": grads}, tensors)
 
     def _pull(self, of: int, through: list[int], cotangents: Any) -> Message:
-        """The vector-Jacobian product of a run, if it was the last and was kept."""
+        """Return the vector-Jacobian product of a run, if it was the last and was kept."""
         if self.images is None or of != self.number:
             return Message({"gone": True})
         outputs = [self.outputs[index] for index in through]

@@ -28,7 +28,7 @@ class Answer:
     body: bytes
 
     def plain(self) -> Any:
-        """The body as JSON.
+        """Return the body as JSON.
 
         Raises:
             ModelError: if it is none.
@@ -137,7 +137,7 @@ def read_json(body: bytes) -> Any:
 
 
 def _refusal(status: int, body: bytes) -> str:
-    """A status, with what the service says about it."""
+    """Return a status, with what the service says about it."""
     try:
         said = json.loads(body)
         text = said.get("error", "") if isinstance(said, dict) else ""
@@ -153,7 +153,7 @@ def _asked_pause(headers: Mapping[str, str]) -> float:
 
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    """What went wrong, without the address that urllib3's texts begin with."""
+    """Return what went wrong, without the address that urllib3's texts begin with."""
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "it takes longer than model.service.seconds allows"
     return f"{type(error).__name__}: {printable(str(error).rsplit(': ', 1)[-1], 200)}"

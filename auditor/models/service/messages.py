@@ -35,7 +35,7 @@ class Port:
 
 
 def read_ports(said: Any, side: str) -> list[Port]:
-    """``inputs`` or ``outputs`` of a model's metadata.
+    """Return ``inputs`` or ``outputs`` of a model's metadata.
 
     Raises:
         ModelError: if they are not what the protocol says.

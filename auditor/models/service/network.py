@@ -41,7 +41,7 @@ class Form(Protocol):
         """Body and headers of a question."""
 
     def read(self, answer: Answer, count: int) -> tuple[NDArray[Any], ...]:
-        """The outputs for so many images, or a `ModelError`."""
+        """Return the outputs for so many images, or a `ModelError`."""
 
 
 class ServiceNetwork(nn.Module):
@@ -84,19 +84,19 @@ class ServiceNetwork(nn.Module):
 
 
 def _form(client: Client) -> Form:
-    """How the model at the client's address is asked; the address says it."""
+    """Return how the model at the client's address is asked; the address says it."""
     if speaks_open_inference(client.url):
         return ask_what_it_is(client)
     return PicturesInJson(address=client.url)
 
 
 def speaks_open_inference(url: str) -> bool:
-    """Whether ``url`` is that of a model of the Open Inference Protocol."""
+    """Return whether ``url`` is that of a model of the Open Inference Protocol."""
     return MODELS in urlsplit(url).path
 
 
 def open_service(config: ServiceConfig, spent: int = 0) -> ServiceNetwork:
-    """The model at a configured address.
+    """Return the model at a configured address.
 
     Args:
         config: where it is and how it may be asked.
@@ -141,7 +141,7 @@ def check_address(url: str) -> None:
 
 
 def _secret(header: str, variable: str) -> str:
-    """A header's value, from the environment."""
+    """Return a header's value, from the environment."""
     value = os.environ.get(variable)
     if not value:
         raise UsageError(

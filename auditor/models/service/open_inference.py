@@ -59,7 +59,7 @@ class OpenInference:
         return write_request(images, self.port, binary=self.binary)
 
     def read(self, answer: Answer, count: int) -> tuple[NDArray[Any], ...]:
-        """The model's outputs for ``count`` images.
+        """Return the model's outputs for ``count`` images.
 
         Raises:
             ModelError: if the answer is not what the protocol says.
@@ -71,7 +71,7 @@ class OpenInference:
 
 
 def ask_what_it_is(client: Client) -> OpenInference:
-    """What the model at the client's address takes and gives.
+    """Return what the model at the client's address takes and gives.
 
     Raises:
         ModelError: if the service does not answer, or has no model of images there.
@@ -94,7 +94,7 @@ def ask_what_it_is(client: Client) -> OpenInference:
 
 
 def _extensions(client: Client) -> list[str]:
-    """What the server offers beyond the protocol; nothing if it does not say."""
+    """Return what the server offers beyond the protocol; nothing if it does not say."""
     root = client.url[: client.url.rindex(MODELS)] + "/v2"
     try:
         said = client.get(root).plain()

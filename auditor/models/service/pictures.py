@@ -40,7 +40,7 @@ class PicturesInJson:
         return json.dumps({"images": encoded}).encode(), {"Content-Type": "application/json"}
 
     def read(self, answer: Answer, count: int) -> tuple[NDArray[Any], ...]:
-        """The features of ``count`` pictures.
+        """Return the features of ``count`` pictures.
 
         Raises:
             ModelError: if the answer is of another form.

@@ -48,7 +48,7 @@ class ReproducibilitySection:
 
 
 def scope(report: AuditReport) -> ScopeSection:
-    """The section on scope and release context."""
+    """Return the section on scope and release context."""
     card, judges = report.model.get("card"), report.model.get("judges")
     return ScopeSection(
         facts=context.scope(report),
@@ -67,12 +67,12 @@ def scope(report: AuditReport) -> ScopeSection:
 
 
 def threats(report: AuditReport) -> list[threat_models.Threat]:
-    """The threat model of every attack."""
+    """Return the threat model of every attack."""
     return threat_models.threats(report)
 
 
 def reproducibility(report: AuditReport, stored: AuditReport) -> ReproducibilitySection:
-    """The section on reproducibility; ``stored`` is the record as it lies on disk."""
+    """Return the section on reproducibility; ``stored`` is the record as it lies on disk."""
     return ReproducibilitySection(
         identity=context.identity(report),
         versions=facts(report.environment),

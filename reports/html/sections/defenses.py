@@ -87,7 +87,7 @@ class ClaimCard:
 
 
 def build(report: AuditReport) -> DefensesSection:
-    """The section that compares the scenarios."""
+    """Return the section that compares the scenarios."""
     rows = [(first, _cells(cells)) for first, cells in tables.comparison(report)]
     return DefensesSection(
         cards=[_card(scenario) for scenario in report.scenarios],
@@ -120,7 +120,7 @@ def _cells(figures: list[Figure | None]) -> list[Cell]:
 
 
 def claims(report: AuditReport) -> list[ClaimCard]:
-    """The section on privacy claims."""
+    """Return the section on privacy claims."""
     return [
         ClaimCard(
             scenario=scenario,

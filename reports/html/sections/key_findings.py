@@ -60,7 +60,7 @@ class KeyFindingsSection:
 def build(
     report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, reveal: bool
 ) -> KeyFindingsSection:
-    """The first screen of ``report``."""
+    """Return the first screen of ``report``."""
     return KeyFindingsSection(
         lines=tuple(map(_line, key_findings(report, verdicts))),
         portraits=portraits(report, root, reveal=reveal),

@@ -46,7 +46,7 @@ class RankListsPart:
 
 
 def build(report: AuditReport) -> PeopleSection:
-    """The section on people."""
+    """Return the section on people."""
     return PeopleSection(
         exposed=tables.by_person(report),
         groups=[
@@ -62,7 +62,7 @@ def build(report: AuditReport) -> PeopleSection:
 
 
 def rank_lists(report: AuditReport, *, root: Path, reveal: bool) -> list[RankListsPart]:
-    """The scenarios that have rank lists; their matches are cut at `LISTED`."""
+    """Return the scenarios that have rank lists; their matches are cut at `LISTED`."""
     return [
         RankListsPart(
             scenario=scenario.defense,

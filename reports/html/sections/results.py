@@ -74,7 +74,7 @@ class RiskPart:
 
 
 def build(report: AuditReport, *, root: Path, reveal: bool) -> list[RiskPart]:
-    """The section on results."""
+    """Return the section on results."""
     return [
         RiskPart(
             name=risk.name,
@@ -97,7 +97,7 @@ def build(report: AuditReport, *, root: Path, reveal: bool) -> list[RiskPart]:
 
 
 def in_order(report: AuditReport, parts: Sequence[RiskPart]) -> list[AttackPart]:
-    """The attacks of the section once more, in the order of the configuration."""
+    """Return the attacks of the section once more, in the order of the configuration."""
     found = {a.attack.attack: a for risk in parts for f in risk.families for a in f.attacks}
     return [found[attack.attack] for attack, _ in tables.by_attack(report)]
 
