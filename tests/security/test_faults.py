@@ -18,7 +18,7 @@ from PIL import Image
 
 from auditor.artifacts import manifest
 from auditor.artifacts.ownership import hold_folder
-from auditor.data.synthetic import draw_world
+from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
 from auditor.models.reference import WEIGHTS
 from tests.integration.conftest import CARD
@@ -68,7 +68,7 @@ def small(tmp_path_factory):
     from auditor.pipeline import session  # noqa: F401
 
     home = tmp_path_factory.mktemp("small")
-    people = draw_world(identities=6, auxiliary=8, cameras=2, images_per_camera=2, seed=3)
+    people = make_world(identities=6, auxiliary=8, cameras=2, images_per_camera=2, seed=3)
     save_world(people, home / "people")
     config = {
         "model": {"path": str(WEIGHTS), "arch": "reference", "card": CARD},
