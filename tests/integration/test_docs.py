@@ -15,9 +15,12 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 import typer
 import yaml
@@ -33,6 +36,7 @@ from tests.integration import pages
 from tests.integration.conftest import CARD
 from tests.integration.pages import ROOT
 from tests.rows import stored_people
+from tests.service import Service, serve
 
 PAGES = [pages.read(path) for path in pages.PAGES]
 README = next(page for page in PAGES if str(page) == "README.md")
@@ -41,6 +45,8 @@ SHARED = {
     for name in ("identity_lda", "identity_retrieval", "attribute_logistic", "linkage")
 } | {"identity": {"epochs": 150}}
 """The attacks of the audit that stands in for others."""
+ADDRESS = "localhost:8000"
+"""Where pages have a service."""
 NUMBER = re.compile(r"\d[\d.,:]*(e-?\d+)?%?")
 
 
@@ -124,11 +130,12 @@ class Reader:
     def __init__(self, folder, audit, capsys, install):
         self.folder, self.audit, self.capsys, self.install = folder, audit, capsys, install
         self.code = 0
+        self.service = ADDRESS
 
     def write(self, block):
         path = self.folder / block.file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.body, encoding="utf-8")
+        path.write_text(block.body.replace(ADDRESS, self.service), encoding="utf-8")
 
     def type(self, command):
         """Run a line; what it printed."""
@@ -156,6 +163,13 @@ class Reader:
                 done = subprocess.run(words, capture_output=True, text=True, check=True)
                 return 0, done.stdout
         pytest.fail(f"the tests of the pages do not know how to run {' '.join(words)!r}")
+
+
+@pytest.fixture
+def service():
+    """A model that others run."""
+    with serve(Service()) as running:
+        yield running
 
 
 @pytest.fixture
@@ -205,6 +219,17 @@ def prepare(page, folder, drawn_folder, request):
             torch.save(_torchreid_checkpoint(), place)
         elif prop == "gallery.npz":
             np.savez(place, **stored_people(people=60, dim=64))
+        elif prop == "transreid.pth":
+            torch.save(_transreid_checkpoint(), place)
+        elif prop == "reid.pt2":
+            torch.export.save(_exported(), place)
+        elif prop == "gallery.parquet":
+            rows = stored_people(people=60, dim=64)
+            table = pd.DataFrame({**rows, "features": list(rows["features"])})
+            table.to_parquet(place)
+        elif prop == ADDRESS:
+            url = request.getfixturevalue("service").url
+            request.getfixturevalue("reader").service = urlsplit(url).netloc
         elif prop == "audit-out":
             shutil.copytree(request.getfixturevalue("shared_audit"), place)
         elif prop == "last-release":
@@ -226,6 +251,30 @@ def _torchreid_checkpoint():
     weights["classifier.weight"] = torch.zeros(751, 512)
     weights["classifier.bias"] = torch.zeros(751)
     return {"state_dict": {f"module.{name}": w for name, w in weights.items()}, "epoch": 1}
+
+
+def _transreid_checkpoint():
+    """A transformer as TransReID saves it; it has learned nothing, and tells pictures apart."""
+    theirs = (
+        *((r"^necks\.0\.", "bottleneck."), (r"^necks\.(\d)\.", r"bottleneck_\1.")),
+        *((r"^whole\.", "b1."), (r"^parts\.", "b2.")),
+        (r"^(cls_token|pos_embed|patch_embed|blocks)", r"base.\1"),
+    )
+    weights = {}
+    for name, tensor in build("transreid_tiny", (256, 128)).state_dict().items():
+        for here, there in theirs:
+            name = re.sub(here, there, name)
+        weights[name] = tensor
+    weights["base.patch_embed.proj.weight"] *= 20
+    return {**weights, "classifier.weight": torch.zeros(751, 192)}
+
+
+def _exported():
+    """The shipped network as a program."""
+    network = build("reference", (128, 64)).eval()
+    network.load_state_dict(safetensors.torch.load_file(WEIGHTS))
+    batch = {0: torch.export.Dim("batch", min=1, max=512)}
+    return torch.export.export(network, (torch.rand(2, 3, 128, 64),), dynamic_shapes=(batch,))
 
 
 def follow(page, reader):
