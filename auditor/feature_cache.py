@@ -6,12 +6,19 @@ and split) can change without anybody else.
 """
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from torch import Tensor
 
 Published = TypeVar("Published")
 Key = tuple[object, ...]
+
+
+class Outlasting(Protocol):
+    """Keeps features longer than a run."""
+
+    def features(self, extractor: Any, split: Any, compute: Callable[[], Tensor]) -> Tensor:
+        """Features ``(N, D)`` from an earlier run, or as ``compute`` gives them."""
 
 
 class FeatureCache:
@@ -20,7 +27,9 @@ class FeatureCache:
     What is in it stays as it is. It can be forgotten, and is then computed anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outlasting: Outlasting | None = None) -> None:
+        """Start with nothing, and with what ``outlasting`` kept of earlier runs."""
+        self._outlasting = outlasting
         self._features: dict[Key, Tensor] = {}
         self._records: dict[Key, Tensor] = {}
         self._stored: dict[Key, Tensor] = {}
@@ -28,7 +37,14 @@ class FeatureCache:
 
     def features(self, extractor: object, split: object, compute: Callable[[], Tensor]) -> Tensor:
         """Clean features ``(N, D)`` that ``extractor`` gives for the pictures of ``split``."""
-        return _once(self._features, (extractor, split), compute)
+        outlasting = self._outlasting
+        if outlasting is None:
+            return _once(self._features, (extractor, split), compute)
+        return _once(
+            self._features,
+            (extractor, split),
+            lambda: outlasting.features(extractor, split, compute),
+        )
 
     def records(self, extractor: object, split: object, compute: Callable[[], Tensor]) -> Tensor:
         """Return the name ``(N, 32)`` of each row of ``split`` seen through ``extractor``."""
@@ -81,7 +97,7 @@ class FeatureCache:
 
         Publications, which are made of the same pictures whoever asks, both have in common.
         """
-        own = FeatureCache()
+        own = FeatureCache(self._outlasting)
         # tensors in here are never changed, so they need not be copied
         own._features.update(self._features)
         own._records.update(self._records)

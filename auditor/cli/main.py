@@ -15,6 +15,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli.artifacts import purge, sign, verify
+from auditor.cli.cache import cache
 from auditor.cli.compare import compare
 from auditor.cli.convert_weights import convert_weights
 from auditor.cli.data import app as data_commands
@@ -113,6 +114,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "shift": shift,
     "reproduce": reproduce,
     "status": status,
+    "cache": cache,
     "purge": purge,
     "verify": verify,
     "sign": sign,

@@ -69,6 +69,13 @@ FollowLinks = Annotated[
     bool | None, typer.Option("--follow-links", help="Follow links that lead out of --data.")
 ]
 
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", metavar="DIR", help="Keep features here, for later runs of the same model."
+    ),
+]
+
 Budget = Annotated[
     str | None,
     typer.Option(
@@ -143,6 +150,7 @@ def run(
     seed: Seed = None,
     budget: Budget = None,
     settings: Settings = None,
+    cache: Cache = None,
     reveal: Reveal = False,
     overwrite: Force = False,
     resume: Resume = None,
@@ -177,6 +185,7 @@ def run(
         "device": device,
         "seed": seed,
         "budget": _fractions(budget),
+        "cache": _text(cache),
     }
     resolved = configuration.load(config, flags, settings or [])
     from auditor.api.folder import prepare

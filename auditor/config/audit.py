@@ -233,6 +233,8 @@ class AuditConfig(_Strict):
         budget_scenarios: the scenarios whose attacks are repeated.
         force: go on although the sanity probe failed.
         weights: folder with pretrained backbones (LPIPS).
+        cache: folder that keeps features from run to run; the record does not mention it, for
+            figures do not depend on it.
         preset: where the defaults come from.
         seed: of everything random.
         device: auto takes a GPU if there is one.
@@ -257,6 +259,7 @@ class AuditConfig(_Strict):
     budget_scenarios: list[str] = [BARE]
     force: bool = False
     weights: Path | None = None
+    cache: Path | None = None
     preset: Literal["quick", "full", "demo"] = "quick"
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -286,7 +289,7 @@ class AuditConfig(_Strict):
 
     def resolved(self) -> dict[str, Any]:
         """Plain data for the record; paths by name only, for a report travels."""
-        plain = self.model_dump(mode="json", exclude={"gates"}, by_alias=True)
+        plain = self.model_dump(mode="json", exclude={"gates", "cache"}, by_alias=True)
         plain["gates"] = [asdict(gate) for gate in self.gates]
         blocks = (plain["model"], plain["data"], plain["features"], *plain["judges"].values())
         for block in blocks:

@@ -116,7 +116,7 @@ def _read(path: Path) -> dict[str, Any]:
     blocks = [loaded, *(loaded.get(name) for name in ("model", "data", "features"))]
     blocks += judges.values() if isinstance(judges, dict) else ()
     for block in blocks:
-        for key in (*PATHS, "weights"):
+        for key in (*PATHS, "weights", "cache"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
                 block[key] = str(path.parent / Path(block[key]).expanduser())
     return loaded

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 
+from auditor.artifacts.feature_store import FeatureStore, check_folder
 from auditor.artifacts.manifest import OCCASION
 from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, FeaturesConfig, ModelConfig
 from auditor.console import Display
 from auditor.data.features import Store, open_features
 from auditor.errors import UsageError
+from auditor.feature_cache import FeatureCache
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel
 from auditor.models.reference import WEIGHTS
@@ -27,6 +29,7 @@ from auditor.pipeline.environment import (
     spent_queries,
 )
 from auditor.pipeline.inputs import look_at, meter_of, open_configured, open_data
+from auditor.pipeline.kept_features import KeptFeatures, keep_features
 from auditor.pipeline.plan import run_audit
 from auditor.pipeline.steps import World
 from auditor.report import AuditReport
@@ -66,6 +69,8 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
         AuditError: if anything named cannot be opened, the sanity probe fails, or the run in
             ``out`` is of something else.
     """
+    if config.cache is not None:
+        check_folder(config.cache)
     if config.features is not None:
         spent = spent_queries(out / OCCASION) if resume else {}
         return run(config, out, _features(config, config.features, spent), resume=resume)
@@ -161,8 +166,14 @@ def run(
     judges = {name: judge.extractor for name, judge in independent.items()}
     if isinstance(model, LoadedModel):  # what came alone cannot judge a picture
         judges = {"target": model.extractor, **judges}
+    kept = _kept_features(config, inputs)
     ctx = RunContext(
-        seed=config.seed, device=device, workdir=out, judges=judges, weights=config.weights
+        seed=config.seed,
+        device=device,
+        workdir=out,
+        judges=judges,
+        weights=config.weights,
+        cache=FeatureCache(kept),
     )
     world = World(
         config=config,
@@ -200,6 +211,17 @@ def run(
     finally:
         for name, meter in meters.items():
             log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
+        if kept is not None and kept.store.reused:
+            log.warning("%d features were taken from %s", kept.store.reused, kept.store.folder)
+
+
+def _kept_features(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:
+    """What keeps features from run to run, if that is asked for."""
+    if config.cache is None:
+        return None
+    models = (inputs.model, *inputs.judges.values())
+    loaded = [model for model in models if isinstance(model, LoadedModel)]
+    return keep_features(FeatureStore(config.cache), *loaded)
 
 
 def _meters(inputs: Inputs) -> dict[str, Meter]:

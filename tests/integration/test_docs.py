@@ -26,6 +26,7 @@ import typer
 import yaml
 
 from auditor import config, plugins
+from auditor.artifacts.feature_store import FeatureStore
 from auditor.cli.main import app
 from auditor.gates import policy
 from auditor.models.architectures.registry import build
@@ -111,6 +112,8 @@ def standing_in(shared):
 
     def _write(settings, out, scenarios, title):
         shutil.copytree(shared, out, dirs_exist_ok=True)
+        if settings.cache is not None:
+            FeatureStore(settings.cache)
         record = replace(
             load(shared / "report.json"),
             title=title,
