@@ -2,17 +2,20 @@
 
 The plan: ``probe``; for ``none`` and each defense the utility and every attack, trained from
 scratch; before an attack runs, its controls; after it, its budget curves if any are asked for.
+Where features came alone, the controls follow the attack, and are run only if it applies.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
 from auditor.artifacts.progress import Followed
 from auditor.config import BARE
 from auditor.console import Display
+from auditor.data.features.rows import StoredFeatures
 from auditor.evaluation.claims import void_refuted
 from auditor.pipeline import journal
 from auditor.pipeline.assemble import assemble
@@ -75,6 +78,8 @@ def plan_steps(world: World) -> list[Step]:
     """Return the steps of a run, in order; the name of each is its address."""
     settings = world.config.resolved()
     ranked = {key: settings[key] for key in ("ranking", "rank_lists", "study")}
+    # features that came alone suit few attacks, and those that refuse them need no controls
+    alone = isinstance(world.target.extractor, StoredFeatures)
     steps = [Step("probe", partial(ask, world))]
     for scenario in (BARE, *world.config.defenses):
         defended = {"defense": settings["defenses"].get(scenario)}
@@ -84,15 +89,22 @@ def plan_steps(world: World) -> list[Step]:
         for attack in world.config.attacks:
             attacked = {"attack": settings["attacks"][attack]}
             both = defended | attacked
-            if world.config.controls:
-                prove = partial(certify, world, scenario, attack)
-                inputs = both | {"required_efficiency": settings["required_efficiency"]}
-                steps.append(Step(controls_of(scenario, attack), prove, inputs))
-            run = partial(run_attack, world, scenario, attack)
-            steps.append(Step(f"{scenario}/{attack}", run, both, learned))
+            run = Step(
+                f"{scenario}/{attack}", partial(run_attack, world, scenario, attack), both, learned
+            )
+            steps += [run, *_controls(world, scenario, attack, both)][:: 1 if alone else -1]
             if world.config.budget and scenario in world.config.budget_scenarios:
                 repeat = partial(measure_budget, world, scenario, attack)
                 fractions = {"budget": settings["budget"]}
                 steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions, learned))
     rename = personal.under(world.pseudonyms)
     return [replace(step, work=partial(without_names, world, rename, step.work)) for step in steps]
+
+
+def _controls(world: World, scenario: str, attack: str, settings: Mapping[str, Any]) -> list[Step]:
+    """Return the step that certifies an attack, if that is asked for."""
+    if not world.config.controls:
+        return []
+    inputs = {**settings, "required_efficiency": world.config.required_efficiency}
+    prove = partial(certify, world, scenario, attack)
+    return [Step(controls_of(scenario, attack), prove, inputs)]

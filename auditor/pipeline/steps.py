@@ -57,6 +57,7 @@ class World:
         probe: asks the sanity questions.
         head: the record before any step has run.
         targets: what came of every defense, or chain of them, that was needed so far.
+        refused: scenarios and attacks that turned out not to go together.
     """
 
     config: AuditConfig
@@ -66,6 +67,7 @@ class World:
     probe: Probe
     head: AuditReport
     targets: dict[str, Target | Exception] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)
 
     @cached_property
     def pseudonyms(self) -> dict[str, str]:
@@ -191,6 +193,8 @@ def measure_utility(world: World, scenario: str, progress: Progress) -> Utility:
 
 def certify(world: World, scenario: str, label: str, progress: Progress) -> Controls:
     """Return the attack's certificates in a scenario; one that cannot be made gives none."""
+    if (scenario, label) in world.refused:
+        return Controls()
     attack = world.attack(label)
     try:
         target = world.scenario(scenario, replace(world.ctx, progress=progress))
@@ -212,6 +216,7 @@ def run_attack(world: World, scenario: str, label: str, progress: Progress) -> F
         ctx = replace(world.ctx, workdir=workdir, progress=progress)
         result = run_contained(attack, world.scenario(scenario, ctx), ctx)
     except UnsupportedTargetError as error:
+        world.refused.add((scenario, label))
         return replace(finding, status="not-applicable", reason=str(error))
     except Exception as error:
         log.warning("%s/%s crashed:\n%s", scenario, label, trace())

@@ -61,6 +61,21 @@ def test_what_needs_features_alone_is_measured_and_the_rest_says_why_not(
     assert "came without any" in page
 
 
+def test_an_attack_that_does_not_apply_is_tried_on_no_controls(audit, gallery, tmp_path):
+    config = tmp_path / "audit.yaml"
+    config.write_text("attacks: {inversion: {}, composite: {}}\ndefenses: {}\n")
+    out = tmp_path / "out"
+    code, _, stderr = audit("run", "--features", gallery, "--config", config, "--out", out)
+    assert code == 4, stderr
+    order = [line.split()[1] for line in stderr.splitlines() if line.endswith(" …")]
+    assert order[2:] == [
+        *("none/inversion", "controls/inversion", "none/composite", "controls/composite")
+    ]
+    findings = load(out / "report.json").scenarios[0].findings
+    assert {finding.status for finding in findings} == {"not-applicable"}
+    assert [finding.powers for finding in findings] == [(), ()]
+
+
 def test_a_file_of_faults_ends_with_one_line_and_code_2(audit, gallery, config, tmp_path):
     with np.load(gallery) as held:
         columns = dict(held)
