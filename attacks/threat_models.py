@@ -40,6 +40,11 @@ ANNOTATOR = Adversary(
     access=f"{_BLACK_BOX}; no names",
     auxiliary=f"{OTHERS}, annotated",
 )
+DESCRIBER = Adversary(
+    knowledge=f"a description of whom they look for; {_RELEASE}",
+    access=f"{_BLACK_BOX}; no names",
+    auxiliary=f"{OTHERS}, annotated",
+)
 DECODER = Adversary(knowledge=_RELEASE, access=_BLACK_BOX, auxiliary=OTHERS)
 GRADIENT_DECODER = Adversary(
     knowledge=_RELEASE,

@@ -26,6 +26,7 @@ HEAD = "| {} | meaning | default |\n|---|---|---|"
 FAMILIES = {
     "identity": "Who is it?",
     "search": "Is this person there at all?",
+    "description": "Who fits these words?",
     "attribute": "What are they like?",
     "inversion": "What do they look like?",
     "score_api": "What do scores give away?",

@@ -90,7 +90,7 @@ class Movement:
         return centre_cameras(stored), choose_height(centre_cameras(own), own)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Return same clustering along the axes that tell people apart, all moments being known."""
+        """The same clustering along the axes that tell people apart, all moments being known."""
         stored, own = self._sightings(planted.target, ctx)
         truth = planted.truth(ctx)
         height = choose_height(truth.linking(own.features), own)

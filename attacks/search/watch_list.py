@@ -73,7 +73,7 @@ class WatchList:
         return lambda query: partial(_multiply, F.normalize(query, dim=1), stored)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Return likelihood ratio of each clean picture and entry where all moments are known."""
+        """The likelihood ratio of each clean picture and entry where all moments are known."""
         data = planted.target.data
         codes = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
         stored = stored_gallery(planted.target, ctx)

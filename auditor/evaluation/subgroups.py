@@ -27,7 +27,7 @@ def subgroups(headline: Measurement, data: ReIDDataset) -> tuple[Subgroup, ...]:
     """Return headline among the people of every attribute value; nothing if it knows no persons."""
     found = []
     for attribute, groups in _attributes(headline, data).items():
-        hidden = _hidden({value: len(people) for value, people in groups.items()})
+        hidden = hidden_values({value: len(people) for value, people in groups.items()})
         for value, people in groups.items():
             name = f"{headline.metric}@{attribute}={value}"
             shown = None if value in hidden else _among(headline, name, people)
@@ -43,7 +43,7 @@ def gaps(headline: Measurement, data: ReIDDataset) -> tuple[Gap, ...]:
     """
     tested = []
     for attribute, groups in _attributes(headline, data).items():
-        hidden = _hidden({value: len(people) for value, people in groups.items()})
+        hidden = hidden_values({value: len(people) for value, people in groups.items()})
         shown = {value: people for value, people in groups.items() if value not in hidden}
         if len(shown) > 1:
             tested.append((attribute, *_widest(headline, shown)))
@@ -83,7 +83,7 @@ def _majority(pids: Tensor, column: Tensor) -> dict[str, int]:
     return {str(pid): -code for pid, (_, code) in best.items()}
 
 
-def _hidden(sizes: Mapping[str, int]) -> set[str]:
+def hidden_values(sizes: Mapping[str, int]) -> set[str]:
     """Return the values that are not shown, so that no small group can be told from the rest."""
     small = {value for value, people in sizes.items() if people < SMALLEST_GROUP}
     if len(small) == 1 and len(sizes) > 1:

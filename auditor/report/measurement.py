@@ -18,7 +18,7 @@ class Measurement:
         high: upper end of the 95 % interval over identities.
         chance: what an adversary without access reaches; None where the question has no answer.
         worse: the direction in which privacy (or utility) gets worse.
-        unit: ``fraction``, ``dB``, ``distance`` or ``ratio``.
+        unit: ``fraction``, ``dB``, ``distance``, ``ratio``, or ``people`` for a count of them.
         persons: pseudonym -> (sum of its images' values, number of images); the value is the ratio
             of the sums where the metric is a mean over images. It feeds paired comparisons.
         note: one sentence on how to read the number, if it needs one.
@@ -35,7 +35,7 @@ class Measurement:
     high: float
     chance: float | None = None
     worse: Literal["higher", "lower"] = "higher"
-    unit: Literal["fraction", "dB", "distance", "ratio"] = "fraction"
+    unit: Literal["fraction", "dB", "distance", "ratio", "people"] = "fraction"
     persons: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     note: str = ""
 

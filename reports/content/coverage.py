@@ -51,6 +51,7 @@ CLASSES = (
         families=(
             "identity",
             "search",
+            "description",
             "linkage",
             "movement",
             "translation",

@@ -41,6 +41,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "identity": (SINGLING_OUT, "naming the person behind a stored entry"),
         "search": (SINGLING_OUT, "telling whether a person is in the gallery, and where"),
+        "description": (SINGLING_OUT, "finding a person by a description in words"),
         "linkage": (LINKABILITY, "linking two releases of the gallery"),
         "movement": (LINKABILITY, "following people over cameras without their names"),
         "averaging": (LINKABILITY, "denoising by averaging several releases"),

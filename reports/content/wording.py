@@ -37,6 +37,10 @@ LABELS = {
     "linkage_rank1": "Linked at rank 1",
     "linkage_map": "Linkage mAP",
     "d_sys": "Linkability D_sys",
+    "described_rank1": "Found by description at rank 1",
+    "described_map": "mAP of search by description",
+    "anonymity_median": "People who fit a description, median",
+    "anonymity_q05": "People who fit a description, 5% quantile",
     "pairwise_f1": "Links over cameras (pairwise F1)",
     "bcubed_f1": "B-cubed F1",
     "path_recovered": "Whole path recovered",
@@ -88,7 +92,13 @@ LABELS = {
     "urr1": "URR-1",
     "urr2": "URR-2",
 }
-UNITS = {"fraction": "percent", "dB": "dB", "distance": "distance", "ratio": "ratio"}
+UNITS = {
+    "fraction": "percent",
+    "dB": "dB",
+    "distance": "distance",
+    "ratio": "ratio",
+    "people": "people",
+}
 ABSENT = "n/a"
 LONGEST_NAME = 80
 """Characters of one name in an enumeration."""
@@ -127,6 +137,8 @@ def number(value: float | None, unit: str) -> str:
 
     >>> number(0.4312, "fraction"), number(17.2, "dB"), number(0.2, "distance")
     ('43.1%', '17.20 dB', '0.200')
+    >>> number(12.0, "people")
+    '12'
     """
     if value is None:
         return ABSENT
@@ -134,6 +146,8 @@ def number(value: float | None, unit: str) -> str:
         return "unbounded" if value > 0 else ABSENT
     if unit == "fraction":
         return f"{100 * value:.1f}%"
+    if unit == "people":
+        return f"{value:.0f}"
     return f"{value:.2f} dB" if unit == "dB" else f"{value:.3f}"
 
 

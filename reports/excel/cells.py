@@ -32,7 +32,13 @@ OUTCOMES = {
     "waived": ("ECECEC", "3D3D3D"),
 }
 """Outcome -> colours of the cell and of its text."""
-FORMATS = {"fraction": "0.0%", "dB": '0.00" dB"', "distance": "0.000", "ratio": "0.000"}
+FORMATS = {
+    "fraction": "0.0%",
+    "dB": '0.00" dB"',
+    "distance": "0.000",
+    "ratio": "0.000",
+    "people": "0",
+}
 
 Value = str | float | int | bool | None
 Row = Sequence[Value | tuple[Value, str]]
