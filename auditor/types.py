@@ -218,20 +218,10 @@ class ReIDDataset:
         for key, length in lengths.items():
             if length != len(source):
                 raise DataError(f"{key} has {length} values for {len(source)} images")
-        if strange := sorted(set(names.tolist()) - set(SPLITS)):
-            raise DataError(f"split contains {strange[0]!r}; it takes {', '.join(SPLITS)}")
         whole = Split(source, columns["pids"], columns["camids"], codes)
-        found = {
-            key: whole.take(torch.from_numpy(np.flatnonzero(names == key)))
-            for key in SPLITS
-            if key in names
-        }
-        for key in ("query", "gallery"):
-            if key not in found:
-                raise DataError(f"no picture is in the split {key!r}; without, nobody is attacked")
-        others = found.get("auxiliary", found.get("train"))
-        if others is None:
-            raise DataError("no picture is in 'auxiliary' or 'train'; the adversary needs people")
+        found = _divide(whole, names)
+        # where one of the two is missing, its people are the other one's
+        others = found["auxiliary" if "auxiliary" in found else "train"]
         return cls(
             name=name,
             train=found.get("train", others),
@@ -241,18 +231,44 @@ class ReIDDataset:
             attribute_values={key: values for key, (_, values) in coded.items()},
             cross_camera=cross_camera,
             real_people=real_people,
-            facts={
-                "layout": "arrays",
-                "images": {key: len(part) for key, part in found.items()},
-                "identities": {key: len(_people(part)) for key, part in found.items()},
-                "cameras": sorted(set(columns["camids"].tolist())),
-                "attributes": list(coded),
-                "pictures_sha256": _digest(whole),
-            },
+            facts=_facts(whole, found),
         )
 
 
 SPLITS = ("train", "query", "gallery", "auxiliary")
+
+
+def _facts(whole: Split, parts: Mapping[str, Split]) -> dict[str, Any]:
+    """What the record says about arrays."""
+    return {
+        "layout": "arrays",
+        "images": {key: len(part) for key, part in parts.items()},
+        "identities": {key: len(_people(part)) for key, part in parts.items()},
+        "cameras": sorted(set(whole.camids.tolist())),
+        "attributes": list(whole.attributes),
+        "pictures_sha256": _digest(whole),
+    }
+
+
+def _divide(whole: Split, names: np.ndarray) -> dict[str, Split]:
+    """The rows of each split that ``names (N,)`` mentions.
+
+    Raises:
+        DataError: if a name is none, or nobody would be attacked or learned from.
+    """
+    if strange := sorted(set(names.tolist()) - set(SPLITS)):
+        raise DataError(f"split contains {strange[0]!r}; it takes {', '.join(SPLITS)}")
+    found = {
+        key: whole.take(torch.from_numpy(np.flatnonzero(names == key)))
+        for key in SPLITS
+        if key in names
+    }
+    for key in ("query", "gallery"):
+        if key not in found:
+            raise DataError(f"no picture is in the split {key!r}; without, nobody is attacked")
+    if not found.keys() & {"auxiliary", "train"}:
+        raise DataError("no picture is in 'auxiliary' or 'train'; the adversary needs people")
+    return found
 
 
 def _images(images: Any) -> Images:

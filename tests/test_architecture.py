@@ -131,6 +131,38 @@ def test_modules_of_the_core_form_no_cycle():
         visit(name, ())
 
 
+LONGEST = 40
+"""Lines of a function, its docstring aside."""
+LONG = {
+    "auditor/cli/defend.py defend": "its options, each with its help",
+    "auditor/cli/reproduce.py reproduce": "its options, each with its help",
+    "auditor/cli/run.py run": "its options, each with its help",
+    "auditor/cli/shift.py shift": "its options, each with its help",
+    "auditor/cli/train.py train": "its options, each with its help",
+    "auditor/api/auditing.py audit": "17 arguments, and the settings that they are",
+}
+"""Functions that are longer, and why."""
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function, its docstring aside."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        lines -= function.body[0].end_lineno - function.body[0].lineno + 1
+    return lines
+
+
+def test_functions_are_short():
+    long = set()
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                if function and length(node) > LONGEST:
+                    long.add(f"{path.relative_to(ROOT).as_posix()} {node.name}")
+    assert long == set(LONG)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from attacks.learners.people import covariance_within
-from attacks.learners.pooling import pool_rows
+from attacks.learners.pooling import nearest_others
 from auditor.metrics.auc import macro_auc
 from auditor.types import MISSING
 
@@ -54,8 +54,12 @@ def fit_whitening(features: Tensor, pids: Tensor) -> Whitening:
 
 
 def pool_neighbours(rows: Tensor, neighbours: int) -> Tensor:
-    """Return each of unit rows ``(N, D)`` averaged with its ``neighbours`` nearest by cosine."""
-    return pool_rows(rows, rows, neighbours, torch.ones_like)
+    """Return unit rows ``(N, D)``, each averaged with its ``neighbours`` nearest by cosine."""
+    count = min(neighbours, len(rows) - 1)
+    if count < 1:
+        return rows
+    found = nearest_others(rows, count)
+    return torch.cat([rows[torch.cat([own[:, None], near], 1)].mean(1) for own, _, near in found])
 
 
 def choose_neighbours(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from attacks.learners.pooling import pool_rows
+from attacks.learners.pooling import nearest_others
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
 from auditor.types import RunContext, Target
@@ -37,13 +37,15 @@ class Pooling:
 
     def __call__(self, entries: Tensor) -> Tensor:
         """Released entries ``(N, D)`` to their pooled forms ``(N, D)``."""
-        unit = F.normalize(entries, dim=1)
-        return pool_rows(
-            entries,
-            unit,
-            self.neighbours,
-            lambda cosines: torch.sigmoid(self.slope * cosines + self.offset),
-        )
+        count = min(self.neighbours, len(entries) - 1)
+        if count < 1:
+            return entries
+        pooled = []
+        for own, cosines, near in nearest_others(F.normalize(entries, dim=1), count):
+            weights = torch.sigmoid(self.slope * cosines + self.offset)
+            total = entries[own] + (weights[:, :, None] * entries[near]).sum(1)
+            pooled.append(total / (1 + weights.sum(1, keepdim=True)))
+        return torch.cat(pooled)
 
 
 def pooled_gallery(target: Target, neighbours: int, ctx: RunContext) -> Tensor:

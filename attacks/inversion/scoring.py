@@ -94,15 +94,7 @@ def score_identity(
             unit="ratio",
         )
     )
-    for label, threshold in known.thresholds().items():
-        for kind, share in (("type1", known.accepted_source), ("type2", known.accepted_person)):
-            values, pids = share(seen, threshold, 0)
-            blind, _ = share(seen, threshold, other)
-            figures.append(
-                measure.mean(
-                    f"sar_{kind}_{label}{suffix}", values, pids, chance=float(blind.mean())
-                )
-            )
+    figures += known.success_rates(seen, other, suffix)
     who = "the audited extractor" if name == "target" else f"the independent judge {name}"
     note = (
         f"judged by {who}: the real pictures at this size reach rank-1 {ceiling.cmc(1):.3f} "
@@ -145,6 +137,17 @@ class _Known:
                 query_sources=trial.chosen.roll(shift),
             ),
         )
+
+    def success_rates(self, seen: Tensor, other: int, suffix: str) -> list[Measurement]:
+        """How often a pair passes each threshold, with that of a person ``other`` places on."""
+        rates = []
+        for label, threshold in self.thresholds().items():
+            for kind, share in (("type1", self.accepted_source), ("type2", self.accepted_person)):
+                values, pids = share(seen, threshold, 0)
+                chance = float(share(seen, threshold, other)[0].mean())
+                name = f"sar_{kind}_{label}{suffix}"
+                rates.append(measure.mean(name, values, pids, chance=chance))
+        return rates
 
     def source_first(self, seen: Tensor, shift: int) -> Tensor:
         """Return whether ``(M,)`` the source comes before all pictures of other people.

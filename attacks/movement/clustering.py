@@ -1,11 +1,12 @@
 """Where did each person go? Entries of one person are linked over cameras, without names."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor
 
@@ -64,16 +65,12 @@ class Movement:
             key for the gallery; only where pictures are protected.
     """
 
-    entries: int = 6000
+    entries: Annotated[int, Field(ge=4)] = 6000  # two people by two cameras
     camera_keys: bool = False
 
     family: ClassVar[str] = "movement"
     adversary: ClassVar[Adversary] = threat_models.TRACKER
     headline: ClassVar[str] = "pairwise_f1"
-
-    def __post_init__(self) -> None:
-        if self.entries < 4:
-            raise ValueError(f"entries is {self.entries}; two people by two cameras are 4")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -19,7 +19,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, open_set
 from auditor.metrics.open_set import Searches, search_list
 from auditor.metrics.similarity import Scores, Truth
-from auditor.plugins.declaring import checked_dataclass
+from auditor.plugins.declaring import Probability, Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
@@ -45,15 +45,11 @@ class WatchList:
             for absent people that one false alarm in all is no more than this.
     """
 
-    fpir: float = 0.01
+    fpir: Probability = 0.01
 
     family: ClassVar[str] = "search"
     adversary: ClassVar[Adversary] = threat_models.SEARCHER
     headline: ClassVar[str] = "tpir"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fpir < 1:
-            raise ValueError(f"fpir is {self.fpir}; a share of searches lies between 0 and 1")
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -97,14 +93,9 @@ class WatchListNormalised(WatchList):
         cohort: as many of the most similar other pictures are compared with.
     """
 
-    cohort: int = 1000
+    cohort: Several = 1000
 
     adversary: ClassVar[Adversary] = threat_models.INFORMED_SEARCHER
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.cohort < 2:
-            raise ValueError(f"cohort is {self.cohort}; a deviation needs at least 2")
 
     def learn(self, target: Target, ctx: RunContext) -> Scorer:
         """Cosines, normalised on either side by a cohort of own pictures."""

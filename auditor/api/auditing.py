@@ -15,7 +15,7 @@ from auditor.api.folder import prepare
 from auditor.api.opening import AnyCard, AnyModel, model_config, open_model
 from auditor.api.report import Report
 from auditor.artifacts import ownership
-from auditor.config import PRESETS, DataConfig, ModelConfig
+from auditor.config import PRESETS, AuditConfig, DataConfig, ModelConfig
 from auditor.console import Display, Quiet
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate
@@ -106,18 +106,26 @@ def audit(
         raise UsageError(f"settings: {both[0]!r} is a separate argument; give it there")
     config = configuration.resolve({**chosen, **settings}, "auditor.audit")
     opened = _open(model, config.model, device, arch=arch, card=card)
-    place = opened.device.type  # that of a model which was opened before
-    inputs = session.Inputs(
-        model=opened,
-        data=data if isinstance(data, ReIDDataset) else open_data(DataConfig(path=Path(data))),
-        judges={
-            label: _open(judge, config.judges.get(label), place) for label, judge in judges.items()
-        },
-    )
+    inputs = _inputs(opened, data, judges, config)
     with _folder(out, overwrite=overwrite) as folder:
         display = Display if progress else Quiet
         record = session.run(config, folder, inputs, display=display, command="auditor.audit(…)")
         return Report(record, folder, temporary=out is None)
+
+
+def _inputs(
+    model: LoadedModel,
+    data: str | Path | ReIDDataset,
+    judges: Mapping[str, AnyModel],
+    config: AuditConfig,
+) -> session.Inputs:
+    """What the audit is of; judges are opened where the model is."""
+    people = data if isinstance(data, ReIDDataset) else open_data(DataConfig(path=Path(data)))
+    place = model.device.type  # that of a model which was opened before
+    opened = {
+        label: _open(judge, config.judges.get(label), place) for label, judge in judges.items()
+    }
+    return session.Inputs(model=model, data=people, judges=opened)
 
 
 def _model_config(

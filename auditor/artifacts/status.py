@@ -15,7 +15,7 @@ from auditor.artifacts.progress import State
 from auditor.errors import UsageError
 from auditor.report import AuditReport, load
 
-Outcome = Literal["running", "finished", "interrupted", "purged"]
+RunState = Literal["running", "finished", "interrupted", "purged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class RunStatus:
 
     folder: str
     title: str
-    outcome: Outcome
+    outcome: RunState
     pid: int | None
     alive: bool
     began: str
@@ -89,7 +89,7 @@ def look(folder: Path) -> RunStatus:
     )
 
 
-def _outcome(folder: Path, record: AuditReport | None, *, alive: bool) -> Outcome:
+def _outcome(folder: Path, record: AuditReport | None, *, alive: bool) -> RunState:
     if alive:
         return "running"
     if (folder / PURGES).exists():
@@ -142,7 +142,7 @@ def _occasion(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _next(folder: Path, outcome: Outcome, command: str) -> str:
+def _next(folder: Path, outcome: RunState, command: str) -> str:
     if outcome == "running":
         return shlex.join(["audit", "status", str(folder)])
     if outcome == "interrupted":

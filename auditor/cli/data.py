@@ -174,10 +174,10 @@ def _place(source: Path, out: Path) -> Path:
 
 def _write(rows: "Rows", file: Path, overwrite: bool) -> None:
     from auditor.data.check import count_splits, labelled
-    from auditor.data.layouts.manifest import write_manifest
+    from auditor.data.layouts.table import write_table
     from auditor.data.rows import JUNK
 
-    write_manifest(rows, file, overwrite=overwrite)
+    write_table(rows, file, overwrite=overwrite)
     people = rows.table[rows.table["pid"] != JUNK]
     typer.echo(f"wrote {file}: {len(rows.table)} pictures, layout {rows.layout}")
     typer.echo("\n".join(_table(count_splits(rows, labelled(people)))))

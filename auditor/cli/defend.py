@@ -94,7 +94,7 @@ def defend(
     from auditor.console import Display
     from auditor.deployment import defend as deploying  # torch starts here
 
-    job = deploying.Job(
+    job = deploying.DeploymentJob(
         model=resolved.model,
         data=resolved.data,
         defenses=defenses,

@@ -51,7 +51,7 @@ def reproduce(
     from auditor.pipeline.environment import pick_device  # torch starts here
     from auditor.reproduction import run
 
-    job = run.Job(
+    job = run.ReproductionJob(
         table=table,
         out=folder,
         data=data,

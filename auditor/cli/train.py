@@ -53,7 +53,7 @@ def train(
     from auditor.training.recipe import recipe_from
 
     said = None if weights is None else read_description(weights)
-    job = run.Job(
+    job = run.TrainingJob(
         data=data,
         out=out,
         arch=arch_for(said, arch),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from auditor.config import Layout
-from auditor.data.dataset import assemble
+from auditor.data.dataset import make_dataset
 from auditor.data.duplicates import OnCopies
 from auditor.data.layouts import read_rows
 from auditor.data.layouts.provenance import provenance
@@ -63,7 +63,7 @@ def open_dataset(
     )
     for notice in provenance(rows.table["path"]):
         log.warning("%s: %s", path, notice)
-    return assemble(
+    return make_dataset(
         rows,
         cross_camera=cross_camera,
         max_broken=max_broken,

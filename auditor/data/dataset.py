@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Looks:
         return len(self.broken) / max(len(self.prints), 1)
 
 
-def assemble(
+def make_dataset(
     rows: Rows,
     *,
     cross_camera: bool,
@@ -68,14 +68,10 @@ def assemble(
     looks = look_through(rows)
     if fault := too_many_broken(rows, looks, max_broken):
         raise DataError(fault)
-    table, broken = looks.readable, list(looks.broken)
-    camids, cameras = encode(table["camid"].tolist())
-    codes, values, ignored = encode_attributes(rows.attributes.loc[table.index])
-    division = settle(rows, table.assign(camid=camids), cross_camera)
-    try:
-        division, copies = without_copies(rows, division, looks.prints, near_duplicates)
-    except DataError as error:
-        raise DataError(f"{rows.source}: {error}") from None
+    camids, cameras = encode(looks.readable["camid"].tolist())
+    codes, values, ignored = encode_attributes(rows.attributes.loc[looks.readable.index])
+    division = settle(rows, looks.readable.assign(camid=camids), cross_camera)
+    division, copies = _compare(rows, division, looks, near_duplicates)
     copied = copied_queries(division, looks.digests)
     splits = make_splits(division, codes, lambda kept: FileImages([rows.files[r] for r in kept]))
     return ReIDDataset(
@@ -91,24 +87,49 @@ def assemble(
             "root_name": rows.root.name,
             **count_rows(division.parts),
             "cameras": list(cameras),
-            "junk": int((rows.table["pid"] == JUNK).sum()),
-            "broken": {"count": len(broken), "share": looks.share, "files": broken[:LISTED]},
+            **_faults(rows, looks),
             "near_duplicates": copies,
             "copied_queries": copied,
             "attributes": list(values),
             "ignored_columns": list(ignored),
-            "kept_columns": [str(name) for name in rows.attributes if str(name).lower() in KEPT],
-            "notices": [
-                *rows.notices,
-                *division.notices,
-                *odd_searches(division, copied),
-                *ignored.values(),
-            ],
-            "manifest_sha256": digest(rows.table),
-            "pictures_sha256": looks.sha256,
-            **rows.facts,
+            **_sources(rows, looks, notices(division, copied, ignored)),
         },
     )
+
+
+def _compare(
+    rows: Rows, division: Division, looks: Looks, on_copies: OnCopies
+) -> tuple[Division, dict[str, Any]]:
+    """See `without_copies`; an error says of which dataset it is."""
+    try:
+        return without_copies(rows, division, looks.prints, on_copies)
+    except DataError as error:
+        raise DataError(f"{rows.source}: {error}") from None
+
+
+def _sources(rows: Rows, looks: Looks, noticed: Sequence[str]) -> dict[str, Any]:
+    """What was read, for the record, and what whoever reads it must know."""
+    return {
+        "kept_columns": [str(name) for name in rows.attributes if str(name).lower() in KEPT],
+        "notices": [*rows.notices, *noticed],
+        "manifest_sha256": digest(rows.table),
+        "pictures_sha256": looks.sha256,
+        **rows.facts,
+    }
+
+
+def _faults(rows: Rows, looks: Looks) -> dict[str, Any]:
+    """Rows and pictures that are left out, for the record."""
+    broken = list(looks.broken)
+    return {
+        "junk": int((rows.table["pid"] == JUNK).sum()),
+        "broken": {"count": len(broken), "share": looks.share, "files": broken[:LISTED]},
+    }
+
+
+def notices(division: Division, copied: int, ignored: Mapping[str, str]) -> list[str]:
+    """What whoever reads the record must know about how the people were divided."""
+    return [*division.notices, *odd_searches(division, copied), *ignored.values()]
 
 
 def look_through(rows: Rows) -> Looks:

@@ -38,7 +38,7 @@ PROGRAMS = ("torchscript", "pt2", "onnx", "openvino")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class DeploymentJob:
     """What `audit defend` is asked for.
 
     Attributes:
@@ -89,7 +89,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeploymentResult:
     """What was written, what it promises, what it costs, and why that may read too well."""
 
     files: tuple[str, ...]
@@ -99,7 +99,7 @@ class Outcome:
     bias: str
 
 
-def defend(job: Job, display: Display) -> Outcome:
+def defend(job: DeploymentJob, display: Display) -> DeploymentResult:
     """Apply the defenses, write the result and its key; both or none.
 
     Raises:
@@ -117,7 +117,7 @@ def defend(job: Job, display: Display) -> Outcome:
     return outcome
 
 
-def check_out(job: Job) -> None:
+def check_out(job: DeploymentJob) -> None:
     """Refuse to replace anything but an earlier result, and that only when told to."""
     if not job.out.name:
         raise UsageError(f"--out {job.out} has no name; name a new folder")
@@ -129,7 +129,20 @@ def check_out(job: Job) -> None:
         refuse_existing(place, overwrite=job.overwrite)
 
 
-def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcome:
+def _keep_measured(
+    secret: Path, claims: Sequence[PrivacyClaim], before: Sequence[Measurement]
+) -> None:
+    """Write what was measured on clean features, which no ε covers, beside the key."""
+    measured = {
+        "claims": [asdict(claim) for claim in claims],
+        "utility": {"before": _plain(before)},
+    }
+    write(secret / CLAIMS, json_bytes(measured), mode=0o600)
+
+
+def _defend(
+    job: DeploymentJob, ctx: RunContext, public: Path, display: Display
+) -> DeploymentResult:
     data, model = open_data(job.data), open_configured(job.model, ctx.device)
     bare, distance = Target(model.extractor, data), model.extractor.card.distance
     with display.step("trial export"):
@@ -161,13 +174,8 @@ def _defend(job: Job, ctx: RunContext, public: Path, display: Display) -> Outcom
         "files": files,
     }
     write(public / CLAIMS, json_bytes(about))
-    # measured on clean features, which no ε covers
-    measured = {
-        "claims": [asdict(claim) for claim in defended.claims],
-        "utility": {"before": _plain(before)},
-    }
-    write(ctx.workdir / CLAIMS, json_bytes(measured), mode=0o600)
-    return Outcome((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
+    _keep_measured(ctx.workdir, defended.claims, before)
+    return DeploymentResult((*files, CLAIMS), defended.claims, before, after, defended.utility_bias)
 
 
 def try_export(model: LoadedModel, defenses: Sequence[Defense]) -> None:
@@ -315,7 +323,7 @@ def _top(files: Sequence[str]) -> list[str]:
     ]
 
 
-def lines(job: Job, outcome: Outcome) -> Sequence[str]:
+def lines(job: DeploymentJob, outcome: DeploymentResult) -> Sequence[str]:
     """Return what to print."""
     was = {m.metric: m.value for m in outcome.before}
     found = [f"wrote {job.out}: {', '.join(_top(outcome.files))}"]

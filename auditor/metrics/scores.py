@@ -12,6 +12,7 @@ torch. Formulas:
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -98,15 +99,11 @@ def urr1(
         "people": float(reversal.n),
     }
     tables = [m.persons for m in (utility, bare_utility, reversal, bare)]
+    score = Score(
+        name="urr1", definition="urr-1", formula=URR1_FORMULA, measurement=None, inputs=inputs
+    )
     if reason := _no_ratio(bare_utility, bare, tables):
-        return Score(
-            name="urr1",
-            definition="urr-1",
-            formula=URR1_FORMULA,
-            measurement=None,
-            inputs=inputs,
-            undefined=reason,
-        )
+        return replace(score, undefined=reason)
     least = proportion(0, reversal.n)[1]
     u, u0, r, r0 = np.array([m.value for m in (utility, bare_utility, reversal, bare)])
     value = float(_urr1(u, u0, r - floor, r0 - bare_floor, least))
@@ -122,13 +119,9 @@ def urr1(
         unit="ratio",
         note=f"1 is the undefended model; reversal by {reversal.metric}",
     )
-    return Score(
-        name="urr1",
-        definition="urr-1",
-        formula=URR1_FORMULA,
-        measurement=measurement,
-        inputs={**inputs, "log2": float(np.log2(value))} if value > 0 else inputs,
-    )
+    if value > 0:
+        inputs["log2"] = float(np.log2(value))
+    return replace(score, measurement=measurement)
 
 
 def trade_off(scores: Iterable[Score]) -> tuple[float, float] | None:

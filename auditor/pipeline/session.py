@@ -161,21 +161,45 @@ def run(
     """
     if config.weights is not None:
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
+    kept = _kept_features(config, inputs)
+    world = _world(config, out, inputs, FeatureCache(kept))
+    going_on = resume and resuming.resume(out, world.head)
+    if not going_on:
+        resuming.clear(out)
+    meters = _meters(inputs)
+    save_occasion(out / OCCASION, _counts(meters), going_on=going_on, command=command)
+
+    def keep(_: int = 0) -> None:
+        save_queries(out / OCCASION, _counts(meters))
+
+    for meter in meters.values():
+        meter.keep = keep
+    try:
+        with determinism(inputs.model.device, wanted=config.deterministic):
+            return run_audit(world, display, resume=going_on)
+    finally:
+        for name, meter in meters.items():
+            log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
+        if kept is not None and kept.store.reused:
+            log.warning("%d features were taken from %s", kept.store.reused, kept.store.folder)
+
+
+def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) -> World:
+    """Return everything the steps need, the record before any of them included."""
     model, data, independent = inputs.model, inputs.data, inputs.judges
     device = model.device
     judges = {name: judge.extractor for name, judge in independent.items()}
     if isinstance(model, LoadedModel):  # what came alone cannot judge a picture
         judges = {"target": model.extractor, **judges}
-    kept = _kept_features(config, inputs)
     ctx = RunContext(
         seed=config.seed,
         device=device,
         workdir=out,
         judges=judges,
         weights=config.weights,
-        cache=FeatureCache(kept),
+        cache=cache,
     )
-    world = World(
+    return World(
         config=config,
         target=Target(model.extractor, data, utility_bias=_explain_copies(data)),
         ctx=ctx,
@@ -194,25 +218,6 @@ def run(
             real_people=data.real_people,
         ),
     )
-    going_on = resume and resuming.resume(out, world.head)
-    if not going_on:
-        resuming.clear(out)
-    meters = _meters(inputs)
-    save_occasion(out / OCCASION, _counts(meters), going_on=going_on, command=command)
-
-    def keep(_: int = 0) -> None:
-        save_queries(out / OCCASION, _counts(meters))
-
-    for meter in meters.values():
-        meter.keep = keep
-    try:
-        with determinism(device, wanted=config.deterministic):
-            return run_audit(world, display, resume=going_on)
-    finally:
-        for name, meter in meters.items():
-            log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
-        if kept is not None and kept.store.reused:
-            log.warning("%d features were taken from %s", kept.store.reused, kept.store.folder)
 
 
 def _kept_features(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:

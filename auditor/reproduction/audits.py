@@ -16,7 +16,7 @@ from auditor.pipeline import session
 from auditor.pipeline.resume import AnotherRunError
 from auditor.report import AuditReport, Measurement, PowerOutcome, PrivacyClaim, Scenario
 from auditor.reproduction.plan import RowPlan, block_of
-from auditor.reproduction.scene import Outcome, Scene
+from auditor.reproduction.scene import RowResult, Scene
 
 UNSHOWN: Mapping[PowerOutcome, str] = {
     "weak": "did not pass its controls",
@@ -27,9 +27,9 @@ UNSHOWN: Mapping[PowerOutcome, str] = {
 """How a row says of an attack which certificate it lacks."""
 
 
-def run(scene: Scene) -> Mapping[str, Outcome]:
+def run(scene: Scene) -> Mapping[str, RowResult]:
     """Audit every model with all its rows' defenses; gives row name -> outcome."""
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, RowResult] = {}
     for model, rows in _by_model(scene).items():
         record = _audit(scene, model, rows)
         for name, row in rows.items():
@@ -72,11 +72,11 @@ def _audit(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport
             return session.audit(config, out)
 
 
-def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcome:
+def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> RowResult:
     """Return the measurements that fill a row, and what the scenario has to say."""
     scenario = record.scenario(label)
     if scenario is None or not scenario.utility:
-        return Outcome(reason=_why_empty(scenario))
+        return RowResult(reason=_why_empty(scenario))
     found = dict(record.measurements())
     # no evidence, and so behind no address of the record; but it is what papers print
     for finding in scenario.co_trained:
@@ -86,7 +86,7 @@ def _read(scene: Scene, record: AuditReport, label: str, row: RowPlan) -> Outcom
         address = f"{label}/{column.address.format(attack=row.attack)}"
         if address in found:
             figures[key] = found[address]
-    return Outcome(
+    return RowResult(
         figures=figures,
         notes=_unshown(scenario, row),
         claims=tuple(_claim(claim) for claim in scenario.claims),

@@ -30,7 +30,7 @@ from auditor.models.extractor import CardedExtractor
 from auditor.report import Measurement
 from auditor.reproduction.attributes import Reader, train_reader
 from auditor.reproduction.plan import Block, block_of
-from auditor.reproduction.scene import Outcome, Scene, keep_outcome
+from auditor.reproduction.scene import RowResult, Scene, keep_outcome
 from auditor.training import train_reid
 from auditor.training.job import start
 from auditor.types import Defense, ReIDDataset, RunContext, Split, Target
@@ -58,7 +58,7 @@ class Stage:
     reader: Reader | None
 
 
-def run(scene: Scene) -> Mapping[str, Outcome]:
+def run(scene: Scene) -> Mapping[str, RowResult]:
     """Protect, search and train once per row; gives row name -> outcome.
 
     A row lies in ``rows/`` of the folder once it is finished, and is not run again.
@@ -152,18 +152,18 @@ def _one_per_camera(split: Split) -> Tensor:
 
 def _outcome(
     scene: Scene, stage: Callable[[], Stage], name: str, block: Block, ctx: RunContext
-) -> Outcome:
+) -> RowResult:
     there = stage()
     scene.say(f"row {name}")
     defenses: Sequence[Defense] = read_defenses(name, block) if block else ()
     try:
         found = _measure(scene, there, name, defenses, ctx)
     except AuditError as error:
-        return Outcome(reason=str(error))
+        return RowResult(reason=str(error))
     if not defenses:
         require_learners(learners_of(scene), found)
     columns = scene.plan.columns.items()
-    return Outcome(figures={k: found[c.address] for k, c in columns if c.address in found})
+    return RowResult(figures={k: found[c.address] for k, c in columns if c.address in found})
 
 
 def require_learners(learners: Sequence[str], found: Mapping[str, Measurement]) -> None:

@@ -26,20 +26,20 @@ from auditor.reproduction.plan import (
     table,
 )
 from auditor.reproduction.record import Column, Figure, Reproduction, Row, dumps
-from auditor.reproduction.scene import Outcome, Scene
+from auditor.reproduction.scene import RowResult, Scene
 from auditor.types import ReIDDataset
 
 DRAWN_SEED = 40
 """Of the people drawn where no data are given; the shipped extractor was trained on others."""
 
-PROTOCOLS: Mapping[str, Callable[[Scene], Mapping[str, Outcome]]] = {
+PROTOCOLS: Mapping[str, Callable[[Scene], Mapping[str, RowResult]]] = {
     "audit": audits.run,
     "publication": publications.run,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ReproductionJob:
     """What `audit reproduce` is asked for.
 
     Attributes:
@@ -66,7 +66,7 @@ class Job:
     say: Callable[[str], None] = print
 
 
-def reproduce(job: Job) -> Reproduction:
+def reproduce(job: ReproductionJob) -> Reproduction:
     """Run a table's protocol; ``reproduction.json`` is in ``job.out`` afterwards.
 
     Raises:
@@ -91,7 +91,7 @@ def reproduce(job: Job) -> Reproduction:
     outcomes = PROTOCOLS[plan.protocol](scene)
     columns = tuple(_column(key, plan) for key in plan.columns)
     rows = tuple(
-        _row(name, row, preset, outcomes.get(name, Outcome()), columns, against)
+        _row(name, row, preset, outcomes.get(name, RowResult()), columns, against)
         for name, row in plan.rows.items()
     )
     record = Reproduction(
@@ -112,7 +112,7 @@ def reproduce(job: Job) -> Reproduction:
     return record
 
 
-def _choose(plan: TablePlan, job: Job) -> tuple[Preset, str]:
+def _choose(plan: TablePlan, job: ReproductionJob) -> tuple[Preset, str]:
     if job.preset not in plan.presets:
         raise UsageError(f"{job.table} has no preset {job.preset!r}; "
                          f"there are {', '.join(plan.presets)}")  # fmt: skip
@@ -124,7 +124,7 @@ def _choose(plan: TablePlan, job: Job) -> tuple[Preset, str]:
     return plan.presets[job.preset], against
 
 
-def _people(job: Job, preset: Preset) -> tuple[Path, ReIDDataset]:
+def _people(job: ReproductionJob, preset: Preset) -> tuple[Path, ReIDDataset]:
     """Return the folder with the people, drawn into the output folder where none are given."""
     if job.data is not None:
         return job.data, open_dataset(job.data)
@@ -182,7 +182,7 @@ def _row(
     name: str,
     row: RowPlan,
     preset: Preset,
-    outcome: Outcome,
+    outcome: RowResult,
     columns: tuple[Column, ...],
     against: str,
 ) -> Row:

@@ -17,8 +17,7 @@ from auditor.models.described import read_description
 from auditor.models.reference import WEIGHTS
 from auditor.report import Measurement
 from auditor.reproduction.plan import Preset, TablePlan
-from auditor.training.job import Job as Training
-from auditor.training.job import train
+from auditor.training.job import TrainingJob, train
 from auditor.training.recipe import recipe_from
 from auditor.types import ReIDDataset
 
@@ -27,7 +26,7 @@ SHIPPED = "shipped"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RowResult:
     """What became of a row.
 
     Attributes:
@@ -84,7 +83,7 @@ class Scene:
         train(job, Display(job.steps))
         return job.out
 
-    def training(self, name: str) -> Training:
+    def training(self, name: str) -> TrainingJob:
         """Return what `audit train` is asked for to get the model ``name``."""
         block = dict(self.preset.models[name])
         size, start = block.pop("size", None), block.pop("weights", None)
@@ -93,7 +92,7 @@ class Scene:
             height, width = (int(part) for part in str(size).split("x"))
             overrides |= {"height": height, "width": width}
         out = self.folder / "models" / f"{name}.safetensors"
-        return Training(
+        return TrainingJob(
             data=self.path,
             out=out,
             arch=block.pop("arch"),
@@ -119,8 +118,8 @@ class Scene:
 
 
 def keep_outcome(
-    scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], Outcome]
-) -> Outcome:
+    scene: Scene, name: str, block: Mapping[str, Any], work: Callable[[], RowResult]
+) -> RowResult:
     """Return a row's outcome, read back if it was finished before with the same settings.
 
     Args:
@@ -150,4 +149,4 @@ def keep_outcome(
     return outcome
 
 
-_OUTCOME = TypeAdapter(Outcome)
+_OUTCOME = TypeAdapter(RowResult)

@@ -29,7 +29,7 @@ SHOWN = ("rank1", "map", "minp")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TrainingJob:
     """What `audit train` is asked for.
 
     Attributes:
@@ -70,7 +70,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What was written, and how well it finds people it was not trained on.
 
     Attributes:
@@ -90,7 +90,7 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def train(job: Job, display: Display) -> Outcome:
+def train(job: TrainingJob, display: Display) -> TrainingResult:
     """Train, measure on query and gallery, and write.
 
     Raises:
@@ -129,7 +129,7 @@ def train(job: Job, display: Display) -> Outcome:
     description = Description(arch=arch, card=extractor.card, facts=facts)
     save(job.out, trained.extractor.network, description)
     job.checkpoint.unlink(missing_ok=True)
-    return Outcome(job.out, arch, trained.classes, before, after, _notes(data, after))
+    return TrainingResult(job.out, arch, trained.classes, before, after, _notes(data, after))
 
 
 def utility(
@@ -141,7 +141,7 @@ def utility(
     return tuple(m for m in figures if m.metric in SHOWN)
 
 
-def _check_files(job: Job) -> None:
+def _check_files(job: TrainingJob) -> None:
     """Find out what would be in the way before hours are spent."""
     if job.out.suffix != ".safetensors":
         raise UsageError(f"--out {job.out}: weights are written as safetensors; "
@@ -158,7 +158,7 @@ def _check_files(job: Job) -> None:
         raise UsageError(f"--resume: there is no {job.checkpoint}; leave --resume out to begin")
 
 
-def start(job: Job, ctx: RunContext, draw: str = "weights") -> tuple[str, CardedExtractor]:
+def start(job: TrainingJob, ctx: RunContext, draw: str = "weights") -> tuple[str, CardedExtractor]:
     """Return the architecture's name, and on ``ctx.device`` the network to begin with.
 
     Args:
@@ -209,7 +209,7 @@ def _notes(data: ReIDDataset, after: Sequence[Measurement]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def lines(outcome: Outcome) -> Sequence[str]:
+def lines(outcome: TrainingResult) -> Sequence[str]:
     """Return what to print."""
     said: dict[str, Any] = {m.metric: m for m in outcome.before}
     result = [f"wrote {outcome.path}, trained on {outcome.people} people"]

@@ -7,6 +7,7 @@ device; a DataLoader would only add workers to wait for.
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -156,6 +157,20 @@ def fit(
         **_hardware(ctx.device, devices),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
+    with _quiet():
+        try:
+            # weights_only: a checkpoint is data, also when somebody else put it there
+            trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
+        except SystemExit:
+            if watch.stop is not None:
+                raise watch.stop from None
+            raise
+    module.eval().to("cpu")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back warnings of Lightning that are none here."""
     with warnings.catch_warnings():
         # tensors in memory need no workers; Lightning cannot know
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -166,14 +181,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         # the file being resumed from lies where the next one goes, which is what it is for
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        try:
-            # weights_only: a checkpoint is data, also when somebody else put it there
-            trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
-        except SystemExit:
-            if watch.stop is not None:
-                raise watch.stop from None
-            raise
-    module.eval().to("cpu")
+        yield
 
 
 def _determinism() -> Literal["warn"] | None:

@@ -194,7 +194,7 @@ def _leak(finding: Finding, *, rung: bool, idle: bool) -> Figure:
     )
 
 
-def comparison(report: AuditReport) -> list[tuple[Figure, list[Figure | None]]]:
+def compare_scenarios(report: AuditReport) -> list[tuple[Figure, list[Figure | None]]]:
     """Per question, the figure of every scenario in order; the first one found gives the title."""
     columns = [{f.key: f for f in figures(scenario)} for scenario in report.scenarios]
     keys = dict.fromkeys(key for kind in ("utility", "leakage") for key in _keys(columns, kind))

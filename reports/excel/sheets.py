@@ -24,7 +24,7 @@ def scenarios(sheet: Worksheet, report: AuditReport) -> None:
     names = [scenario.defense for scenario in report.scenarios]
     ends = [f"{name}, {end}" for name in names for end in ("low", "high")]
     head = ["figure", "kind", *names, "chance", "people", *ends]
-    ordered = sorted(tables.comparison(report), key=lambda row: _place(row[0]))
+    ordered = sorted(tables.compare_scenarios(report), key=lambda row: _place(row[0]))
     widths = [42, 11, *[max(12, min(30, len(name) + 4)) for name in head[2:]]]
     last = write_table(sheet, head, widths, [_across(*row) for row in ordered])
     charted = [n for n, (figure, _) in enumerate(ordered, start=2) if _place(figure) == 1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from auditor.report import AuditReport, Measurement
-from reports.content.tables import comparison
+from reports.content.tables import compare_scenarios
 from reports.content.wording import label, listing, number
 from reports.plots.drawing import (
     ACCENT,
@@ -44,7 +44,7 @@ class _Point:
 
 def plots(report: AuditReport) -> list[Drawing]:
     """Return a plot for every family whose headline is a rate in two scenarios or more."""
-    table = comparison(report)
+    table = compare_scenarios(report)
     useful = next((cells for figure, cells in table if figure.key == "utility/map"), None)
     drawn: list[Drawing] = []
     for figure, cells in table:

@@ -132,7 +132,7 @@ def test_finished_rows_are_not_run_again(audit, small, monkeypatch, tmp_path):
     assert load(out / "reproduction.json").rows == first
     assert "row origin" not in stdout
     with pytest.raises(TypeError):  # another seed is another row
-        run.reproduce(run.Job(table="pis-table8", out=out, seed=1))
+        run.reproduce(run.ReproductionJob(table="pis-table8", out=out, seed=1))
 
 
 def test_a_row_that_cannot_be_run_says_why(audit, small, tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from auditor.config import reading
 from auditor.console import printable
-from auditor.data.layouts.manifest import read_manifest
+from auditor.data.layouts.table import read_table
 from auditor.errors import AuditError
 from auditor.gates import Gate, check, overall, policy
 from auditor.report import dumps, loads
@@ -171,6 +171,6 @@ class TestManifests:
         file = tmp_path / "manifest.csv"
         text = "\n".join([header, *(sign.join(row) for row in rows)])
         file.write_bytes(text.encode(encoding, "replace"))
-        found = is_read(lambda: read_manifest(file))
+        found = is_read(lambda: read_table(file))
         if found is not None:
             assert all(printable(path, len(path)) == path for path in found.table["path"])

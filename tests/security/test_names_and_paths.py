@@ -9,7 +9,7 @@ import torch
 
 from auditor import config
 from auditor.artifacts.manifest import seal
-from auditor.data.layouts.manifest import read_manifest
+from auditor.data.layouts.table import read_table
 from auditor.errors import ModelRefusedError, UsageError
 from auditor.models.sniff import sniff
 from auditor.pipeline import resume
@@ -120,7 +120,7 @@ def test_words_for_nothing_are_nothing(tmp_path, word):
             Image.new("RGB", (8, 16)).save(tmp_path / name)
             lines.append(f"{name},{pid},{camera},,{word if camera == 1 else 'none'}")
     (tmp_path / "manifest.csv").write_text("\n".join(lines))
-    assert set(read_manifest(tmp_path / "manifest.csv").attributes["hat"]) == {"", "none"}
+    assert set(read_table(tmp_path / "manifest.csv").attributes["hat"]) == {"", "none"}
 
 
 def test_person_zero_is_not_dropped_as_nobody(audit, tmp_path):

@@ -15,7 +15,7 @@ from auditor.data.dataset import (
     count_rows,
     encode_attributes,
     make_splits,
-    odd_searches,
+    notices,
 )
 from auditor.data.features.files import BLOCK, FeatureTable, read_features
 from auditor.data.features.rows import FeatureRows, StoredFeatures, gather_rows
@@ -63,11 +63,37 @@ def open_features(config: FeaturesConfig, device: torch.device = torch.device("c
     files = {role: path for role, path in named.items() if path is not None}
     tables = {role: read_features(path, config.columns) for role, path in files.items()}
     _check_dimensions(tables)
+    digests = {role: _digest_file(path) for role, path in files.items()}
+    gallery = tables["gallery"]
+    return Store(
+        extractor=StoredFeatures(gallery.features.shape[1]),
+        data=_make_dataset(config, tables, digests),
+        distance=config.distance,
+        device=device,
+        facts={
+            "file": gallery.path.name,
+            "format": f"features alone ({gallery.form})",
+            "tier": "A",
+            "trust": "data",
+            "sha256": digests["gallery"],
+            "bytes": gallery.path.stat().st_size,
+            "feature_dim": gallery.features.shape[1],
+            "differentiable": False,
+            "card": {"distance": config.distance},
+            "isolation": {"level": "not needed", "by": []},
+        },
+    )
+
+
+def _make_dataset(
+    config: FeaturesConfig, tables: Mapping[str, FeatureTable], digests: Mapping[str, str]
+) -> ReIDDataset:
+    """The people in ``tables``, divided into splits."""
     cells = pd.concat(
         [_read_labels(role, table) for role, table in tables.items()], ignore_index=True
     )
     sources = [FeatureRows(t.features, _find_pictures(t, config)) for t in tables.values()]
-    notices = _number(cells, config.gallery)
+    numbering = _number(cells, config.gallery)
     table, rows = cells[cells["pid"] != JUNK].copy(), _join(sources)
     table["camid"], cameras = encode(table["camid"].tolist())
     further = [name for name in cells if name not in LABELS]
@@ -78,8 +104,7 @@ def open_features(config: FeaturesConfig, device: torch.device = torch.device("c
         raise DataError(f"{config.gallery}: {error}") from None
     copied = copied_queries(division, _digest_rows(division, rows))
     splits = make_splits(division, codes, lambda kept: Selection(rows, kept))
-    digests = {role: _digest_file(path) for role, path in files.items()}
-    data = ReIDDataset(
+    return ReIDDataset(
         name=config.name or config.gallery.stem,
         train=splits["train"],
         query=splits["query"],
@@ -96,32 +121,8 @@ def open_features(config: FeaturesConfig, device: torch.device = torch.device("c
             "attributes": list(values),
             "ignored_columns": list(ignored),
             "pictures": [r for r, s in zip(tables, sources, strict=True) if s.pictures is not None],
-            "notices": [
-                *notices,
-                *division.notices,
-                *odd_searches(division, copied),
-                *ignored.values(),
-            ],
-            "features_sha256": digests,
-        },
-    )
-    gallery = tables["gallery"]
-    return Store(
-        extractor=StoredFeatures(gallery.features.shape[1]),
-        data=data,
-        distance=config.distance,
-        device=device,
-        facts={
-            "file": gallery.path.name,
-            "format": f"features alone ({gallery.form})",
-            "tier": "A",
-            "trust": "data",
-            "sha256": digests["gallery"],
-            "bytes": gallery.path.stat().st_size,
-            "feature_dim": gallery.features.shape[1],
-            "differentiable": False,
-            "card": {"distance": config.distance},
-            "isolation": {"level": "not needed", "by": []},
+            "notices": [*numbering, *notices(division, copied, ignored)],
+            "features_sha256": dict(digests),
         },
     )
 

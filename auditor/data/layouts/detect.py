@@ -21,11 +21,11 @@ from auditor.data.layouts.folder import (
     read_folder,
     read_split_folders,
 )
-from auditor.data.layouts.manifest import read_manifest
 from auditor.data.layouts.market1501 import find_market1501, read_market1501
 from auditor.data.layouts.msmt17 import find_msmt17, read_msmt17
 from auditor.data.layouts.pattern import read_pattern
 from auditor.data.layouts.provenance import provenance
+from auditor.data.layouts.table import read_table
 from auditor.data.layouts.vehicles import (
     find_vehicleid,
     find_veriwild,
@@ -78,7 +78,7 @@ FORMS: Mapping[str, Form] = {
     # someone wrote a manifest on purpose, so it wins over folders
     "manifest": Form(
         lambda path: (path / MANIFEST).is_file(),
-        lambda path: read_manifest(path / MANIFEST if path.is_dir() else path),
+        lambda path: read_table(path / MANIFEST if path.is_dir() else path),
         f"a {MANIFEST} with path,pid,camid,split",
         (MANIFEST,),
     ),
@@ -219,7 +219,7 @@ def _read(path: Path, layout: str, pattern: str | None, columns: Mapping[str, st
     if columns:
         if chosen != "manifest":
             raise DataError(f"{path}: columns are of a table, and this is the layout {chosen}")
-        return read_manifest(path / MANIFEST if path.is_dir() else path, columns)
+        return read_table(path / MANIFEST if path.is_dir() else path, columns)
     return FORMS[chosen].read(path)
 
 

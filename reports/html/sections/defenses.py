@@ -88,7 +88,7 @@ class ClaimCard:
 
 def build(report: AuditReport) -> DefensesSection:
     """Return the section that compares the scenarios."""
-    rows = [(first, _cells(cells)) for first, cells in tables.comparison(report)]
+    rows = [(first, _cells(cells)) for first, cells in tables.compare_scenarios(report)]
     return DefensesSection(
         cards=[_card(scenario) for scenario in report.scenarios],
         utility=[row for row in rows if row[0].kind == "utility"],

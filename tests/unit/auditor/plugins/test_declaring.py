@@ -52,7 +52,8 @@ def test_a_wrong_value_is_named_wherever_an_instance_is_made(wrong, named):
             replace(Shift(), **wrong)
 
 
-def test_every_installed_plug_in_checks_its_fields():
+def test_every_plug_in_that_is_shipped_checks_its_fields():
     for kind in ("attacks", "defenses"):
-        for name in plugins.installed(kind):
-            assert hasattr(plugins.load(kind, name), "__pydantic_validator__"), name
+        for name, entry in plugins.installed(kind).items():
+            if entry.module.partition(".")[0] in ("attacks", "defenses"):
+                assert hasattr(plugins.load(kind, name), "__pydantic_validator__"), name

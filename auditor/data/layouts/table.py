@@ -22,7 +22,7 @@ REQUIRED = ("path", "pid", "camid")
 UNKNOWN_CAMERA = frozenset({"", "-1", "unknown"})
 
 
-def read_manifest(file: Path, columns: Mapping[str, str] | None = None) -> Rows:
+def read_table(file: Path, columns: Mapping[str, str] | None = None) -> Rows:
     """Return the rows of the CSV ``file``, every cell checked.
 
     Args:
@@ -68,7 +68,7 @@ def _number(cells: pd.DataFrame) -> tuple[str, ...]:
     return notices
 
 
-def write_manifest(rows: Rows, file: Path, *, overwrite: bool = False) -> None:
+def write_table(rows: Rows, file: Path, *, overwrite: bool = False) -> None:
     """Write ``rows`` as a manifest, whole or not at all; paths start at its folder.
 
     Args:
@@ -168,14 +168,7 @@ def _name_columns(file: Path, cells: pd.DataFrame, columns: Mapping[str, str]) -
     oml = "label" in names and "pid" not in names
     if oml:  # Open Metric Learning's
         names = ["pid" if name == "label" else name for name in names]
-    for position, name in enumerate(names, start=1):
-        if not name:
-            raise DataError(
-                f"{file}: column {position} has no name; name it or delete it "
-                "(pandas writes such a column unless told index=False)"
-            )
-        if names.count(name) > 1:
-            raise DataError(f"{file}: {names.count(name)} columns are called {name!r}; keep one")
+    _check_names(file, names)
     required = REQUIRED[:2] if oml or columns else REQUIRED
     missing = [name for name in required if name not in names]
     if missing:
@@ -194,6 +187,17 @@ def _name_columns(file: Path, cells: pd.DataFrame, columns: Mapping[str, str]) -
         if name not in table:
             table[name] = ""
     return _split_as_oml(table) if oml and "is_query" in table else table
+
+
+def _check_names(file: Path, names: list[str]) -> None:
+    for position, name in enumerate(names, start=1):
+        if not name:
+            raise DataError(
+                f"{file}: column {position} has no name; name it or delete it "
+                "(pandas writes such a column unless told index=False)"
+            )
+        if names.count(name) > 1:
+            raise DataError(f"{file}: {names.count(name)} columns are called {name!r}; keep one")
 
 
 def _split_as_oml(table: pd.DataFrame) -> pd.DataFrame:
