@@ -149,7 +149,7 @@ def release_records(
 
 
 def written_rows(release: Release) -> Tensor | None:
-    """The stored gallery ``(N, D)``, where it was written down and nothing was done to it since."""
+    """Return the stored gallery ``(N, D)`` if it was written down and is unchanged since."""
     if isinstance(release, Checked):
         return written_rows(release.release)
     return release.rows if isinstance(release, Written) else None

@@ -204,7 +204,7 @@ class Record:
 
 @contextmanager
 def peak() -> Iterator[dict[str, float]]:
-    """The highest memory in use on the device meanwhile, in GB."""
+    """Yield a dict that gets the highest memory in use on the device meanwhile, in GB."""
     import torch
 
     torch.cuda.synchronize()

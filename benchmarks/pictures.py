@@ -52,7 +52,7 @@ METHODS: Mapping[str, Links] = {
 
 
 def some(data: ReIDDataset, people: int, seed: int) -> ReIDDataset:
-    """``data`` with ``people`` of its attacked people, a few pictures of each, no distractors."""
+    """Return ``data`` with ``people`` attacked people, a few pictures of each, no distractors."""
     known = data.query.pids.unique()
     draw = torch.Generator().manual_seed(seed)
     chosen = known[torch.randperm(len(known), generator=draw)[:people]]

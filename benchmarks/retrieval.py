@@ -42,7 +42,7 @@ def count_ranks(columns: tuple, *, compiled: bool) -> tuple[float, float]:
 
 
 def multiply(query: Tensor, gallery: Tensor, block: int) -> None:
-    """The product alone, by blocks of queries, of a gallery padded beforehand."""
+    """Compute the product alone, by blocks of queries, with a gallery padded beforehand."""
     for rows in query.split(block):
         rows @ gallery.T
 

@@ -38,7 +38,7 @@ SPLITS = ("auxiliary", "gallery", "query")
 
 
 def embedded(target: Target, file: Path) -> RunContext:
-    """A context that remembers the features in ``file``, which is written if it is not there."""
+    """Return a context with the features in ``file``, which is written if it is not there."""
     ctx = RunContext()
     splits = {name: getattr(target.data, name) for name in SPLITS}
     if file.exists():

@@ -292,7 +292,7 @@ def _notes(
     strongest: Measurement,
     claims: tuple[PrivacyClaim, ...],
 ) -> tuple[str, ...]:
-    """What the releases gave back, how entries were pooled, and what the claims leave out."""
+    """Say what the releases gave back, how entries were pooled, and what the claims leave out."""
     notes = []
     if constant == "none":
         notes.append(

@@ -114,7 +114,7 @@ class Translation:
         return planted.behind(replace(target, release=turned))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The expected person, and code, behind each entry: one is searched, the other painted."""
+        """Return the person expected behind each entry, searched, and the code, painted."""
         found = find_people(planted, ctx, "translated")
         target, codes = planted.target, planted.truth(ctx).code_of
         cosine = _likeness(codes(stored_gallery(target, ctx)), target.extractor, target, ctx)

@@ -53,7 +53,7 @@ def name_by_model(
 def suspected(
     known: Tensor, labels: Tensor, prepare: Prepare, own: Own, ctx: RunContext
 ) -> Suspects:
-    """What known entries ``(N, E)`` of persons ``labels (N,)`` lead to expect of the others."""
+    """Model people from their known entries ``(N, E)``; ``labels (N,)`` says whose each is."""
     auxiliary = study(own, prepare, ctx.generator("attacks.identity_plda.release"))
     crowds = [auxiliary] if auxiliary else []
     return Suspects.of(Plda.of([*crowds, fit_people(known, labels)]), known, labels)

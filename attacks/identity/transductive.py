@@ -70,7 +70,7 @@ class IdentityTransductive(Naming):
         return replace(result, notes=(*result.notes, note))
 
     def _choose(self, gallery: "_Gallery", known: Tensor, labels: Tensor) -> tuple[int, int]:
-        """Rounds and neighbours that serve half of the known names best, the other half known."""
+        """Choose rounds and neighbours that name half of the known entries best from the rest."""
         kept = put_aside(labels)
         if kept.all():
             return 0, 0
@@ -104,7 +104,7 @@ class _Gallery:
     unit: Tensor
 
     def train(self, known: Tensor, labels: Tensor, rounds: int) -> Suspects:
-        """What is expected of people ``labels (N,)`` of the entries ``known (N,)``, and of others.
+        """Model people from the entries ``known (N,)``, named ``labels (N,)``, and the others.
 
         The entries without a name count for each person by how likely they are theirs; a stranger
         is as likely beforehand as all people together.

@@ -86,7 +86,7 @@ def train_surrogate(
     generator: torch.Generator,
     ctx: RunContext,
 ) -> Surrogate:
-    """A frozen surrogate for features ``clean (N, D)`` of uint8 ``pixels`` of people ``pids``."""
+    """Train a surrogate on features ``clean (N, D)`` of uint8 ``pixels`` of ``pids``; freeze it."""
     people, person = pids.unique(return_inverse=True)
     surrogate = Surrogate(clean, len(people), lr)
     batches = Batches((clean, pixels, person.to(clean.device)), 64, generator)

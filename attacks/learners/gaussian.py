@@ -195,6 +195,6 @@ def _covariance(steps: Tensor) -> Tensor:
 
 
 def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:
-    """A matcher for people like the noise-free ``rows (N, D)`` of ``pids (N,)``, two or more."""
+    """Fit a matcher to the noise-free ``rows (N, D)`` of two or more people, ``pids (N,)``."""
     model = fit_people(rows, pids).ridged()
     return Matcher.of(model.mean, model.between, model.within, noise)

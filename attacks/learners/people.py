@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def sum_groups(rows: Tensor, groups: Tensor, count: int) -> Tensor:
-    """Sums ``(count, …)`` of rows ``(N, …)`` over groups ``(N,)`` numbered 0 to ``count − 1``."""
+    """Sum rows ``(N, …)`` over groups ``(N,)`` numbered 0 to ``count − 1``: ``(count, …)``."""
     sums: Tensor = rows.new_zeros(count, *rows.shape[1:]).index_add_(0, groups, rows)
     return sums
 

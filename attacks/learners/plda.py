@@ -104,7 +104,7 @@ class Suspects:
         return self.weigh_rows(rows, rows.square())
 
     def weigh_rows(self, rows: Tensor, squares: Tensor) -> Tensor:
-        """The same ``(N, P)`` of projected rows and their squares ``(N, D)``, or of means of both.
+        """Compute the same ``(N, P)`` from projected rows and their squares ``(N, D)``, or means.
 
         It is linear in both, so that of their means is the mean over several entries.
         """
@@ -165,7 +165,7 @@ class Own:
 
 
 def study(own: Own, prepare: Prepare, generator: torch.Generator) -> People | None:
-    """The model of auxiliary people's stored entries; None where there are fewer than two people.
+    """Model auxiliary people's stored entries; None where there are fewer than two people.
 
     Args:
         own: the people.

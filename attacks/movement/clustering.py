@@ -187,7 +187,7 @@ def check_cameras(split: Split, whose: str) -> None:
 
 
 def release_by_camera(target: Target, split: Split, ctx: RunContext, name: str) -> Tensor:
-    """A release ``(N, D)`` of pictures whose cameras each protect them under a key of their own.
+    """Release ``(N, D)`` features of pictures that each camera protects under a key of its own.
 
     Raises:
         UnsupportedTargetError: if nothing protects pictures.

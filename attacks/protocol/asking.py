@@ -71,7 +71,7 @@ def embed_protected(target: Target, pictures: Tensor, ctx: RunContext) -> Tensor
 def ask_every_way(
     target: Target, ctx: RunContext, attack: Callable[[Asking, RunContext], AttackResult]
 ) -> AttackResult:
-    """What ``attack`` finds by the way of asking that is worse for privacy, figure by figure.
+    """Run ``attack`` by every way of asking; keep, per figure, the one that is worse for privacy.
 
     Exhibits, notes and curves are those of the way whose headline is worse.
     """

@@ -34,7 +34,7 @@ class Joined:
 
 
 def with_decoys(data: ReIDDataset, rows: Tensor) -> ReIDDataset:
-    """``data`` whose gallery also holds the auxiliary pictures ``rows (S,)``, as distractors."""
+    """Return ``data`` with auxiliary pictures ``rows (S,)`` in its gallery, as distractors."""
     gallery, decoys = data.gallery, data.auxiliary.take(rows)
     joined = Split(
         Joined(gallery.images, decoys.images),

@@ -182,7 +182,7 @@ def label_of(attack: Attack) -> str:
 
 @contextmanager
 def _folder(out: str | Path | None, *, overwrite: bool) -> Iterator[Path]:
-    """The folder to audit in; nothing is left of a temporary one after an error."""
+    """Yield the folder to audit in; a temporary one is removed after an error."""
     if out is not None:
         with ownership.hold_folder(Path(out)):
             prepare(Path(out), overwrite=overwrite)

@@ -79,7 +79,7 @@ class FeatureStore:
                 write(folder / TAG, f"{SIGNATURE}\n".encode(), mode=0o600)
 
     def fetch(self, key: str, shape: tuple[int, int]) -> "np.ndarray | None":
-        """The features ``(N, D)`` float32 kept under ``key``; None if there are none."""
+        """Return the features ``(N, D)`` float32 kept under ``key``; None if there are none."""
         import safetensors.numpy
 
         path = self._path(key)
@@ -135,7 +135,7 @@ def check_folder(folder: Path) -> None:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """What is kept in ``folder``, the most recently used first.
+    """Return what is kept in ``folder``, the most recently used first.
 
     Raises:
         UsageError: if it is no cache.
@@ -195,7 +195,7 @@ def _entries(folder: Path) -> Iterator[Entry]:
 
 
 def _header(path: Path) -> dict[str, str]:
-    """What a file says of itself, and the shape of its features as ``shape``.
+    """Return a file's metadata, with the shape of its features as ``shape``.
 
     Raises:
         ValueError: if it says nothing that can be read.

@@ -89,7 +89,7 @@ def _lists(facts: Mapping[str, Any], name: str, key: str) -> bool:
 
 
 def under(names: Mapping[str, str]) -> Rename:
-    """Renames identities; who is in no split of the dataset is numbered as they turn up."""
+    """Return a function that renames identities; unknown ones are numbered as they turn up."""
     known = {NOBODY: NOBODY, **names}
 
     def rename(identity: str) -> str:

@@ -301,7 +301,7 @@ def _paint(split: Split, code: Code, generator: torch.Generator) -> Split:
 
 
 def _behind(scenario: Target, data: ReIDDataset, ctx: RunContext) -> Target:
-    """The faint leak under the scenario's mechanisms, its features as long as the audited ones."""
+    """Put the faint leak behind the scenario's mechanisms, scaled to the audited features."""
     real = features_of(scenario.extractor, scenario.data.gallery, ctx)
     leak = FaintLeak(float(real.norm(dim=1).mean()) or 1.0)
     target = Target(leak, data, release=scenario.release)
@@ -387,7 +387,7 @@ class Truth:
         return self._expect(self.spread, rows)
 
     def code_of(self, rows: Tensor) -> Tensor:
-        """The expected code ``(M, DIM)`` float32 of the picture behind stored rows ``(M, DIM)``."""
+        """Return the expected code ``(M, DIM)`` float32 of the pictures behind stored rows."""
         return self._expect(self.spread + self.step * torch.eye(DIM, dtype=torch.float64), rows)
 
     def _expect(self, spread: Tensor, rows: Tensor) -> Tensor:
@@ -396,7 +396,7 @@ class Truth:
         return expected.float()
 
     def linking(self, rows: Tensor) -> Tensor:
-        """Stored rows ``(M, DIM)`` to ``(M, DIM)`` whose cosine tells whether two show a person."""
+        """Map stored rows ``(M, DIM)`` so that cosine tells whether two show one person."""
         total = self.between + self.within
         axes, _ = canonical(total, total, self.between)
         return ((rows.double() - self.mean) @ axes).float()

@@ -65,7 +65,7 @@ class Referenced(Attack, Protocol):
     """An attack whose best possible counterpart on the faint plant is known."""
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """What the best adversary reaches who is given the same, and knows the truth besides.
+        """Return what the best adversary reaches with the same knowledge and the truth besides.
 
         The first line of its docstring says who that is, for the record.
         """

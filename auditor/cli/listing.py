@@ -41,7 +41,7 @@ def _docstring(module: str, name: str, depth: int = 3) -> str:
 
 
 def _source(module: str) -> Path | None:
-    """A module's file, found from its top-level package alone: `find_spec` runs the parents."""
+    """Find a module's file from its top-level package alone, as `find_spec` runs the parents."""
     top, *rest = module.split(".")
     try:
         spec = find_spec(top)

@@ -264,7 +264,7 @@ def encode_attributes(
 def make_splits(
     division: Division, codes: pd.DataFrame, pictures: Callable[[list[int]], Images]
 ) -> dict[str, Split]:
-    """A `Split` for each part; train and auxiliary are one object where they are the same rows.
+    """Make a `Split` of each part; train and auxiliary are one object if their rows are the same.
 
     Args:
         division: whose parts become splits.

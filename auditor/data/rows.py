@@ -96,7 +96,7 @@ def scan_pictures(
 
 
 def locate(root: Path, paths: Iterable[str], where: Callable[[int], str]) -> tuple[list[Path], str]:
-    """The resolved files of ``paths`` below the resolved ``root``, and which link leads out of it.
+    """Resolve ``paths`` below the resolved ``root``; also return a link that leads out of it.
 
     A manifest may come from a stranger; it must not make the report show a picture from elsewhere.
     So a link out of the folder is followed only where the user says so (`read_rows`), and a path

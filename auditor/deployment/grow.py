@@ -65,7 +65,11 @@ class Kept:
 
     @classmethod
     def read(cls, out: Path) -> "Kept":
-        """Raises UsageError if ``out`` is no gallery that can grow."""
+        """Read the gallery in ``out``.
+
+        Raises:
+            UsageError: if it is no gallery that can grow.
+        """
         key = key_folder(out)
         try:
             about, measured, secret = (

@@ -6,7 +6,7 @@ from auditor.report import Curve, Measurement
 
 
 def complete_curve(part: Curve, whole: float, headline: Measurement) -> Curve | None:
-    """The curve of a part of the budget with the main run's figure at its end, and its statement.
+    """Append the main run's figure to the curve of a part of the budget, and restate it.
 
     Args:
         part: the figures at fractions of the budget.

@@ -74,7 +74,7 @@ def count_by_tiles(scores: Tensor, limits: Tensor, counts: Tensor) -> tuple[Tens
 
 @cache
 def compiled_counter() -> Callable[..., None] | None:
-    """Counts into arrays, row by row; None where numba is not installed."""
+    """Return a function that counts into arrays, row by row; None where numba is not installed."""
     if find_spec("numba") is None:
         return None
     from auditor.metrics.compiled import count

@@ -47,7 +47,7 @@ def classic_sigma(epsilon: float, delta: float) -> float:
 
 
 def gaussian_reconstruction(prior: float, mu: float) -> float:
-    """The most often any attack on a μ-GDP release can be right that is right ``prior`` without it.
+    """Bound the success of any attack on a μ-GDP release that succeeds ``prior`` without it.
 
     Φ(Φ⁻¹(κ) + μ), κ the chance of the best informed guess (Hayes et al., NeurIPS 2023; Kaissis et
     al., 2023).

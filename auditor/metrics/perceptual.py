@@ -84,7 +84,7 @@ class PerceptualDistance(nn.Module):
         return distance.flatten()
 
     def activations(self, images: Tensor) -> list[Tensor]:
-        """What each layer makes of images ``(B, 3, H, W)``: ``(B, C, h, w)`` each, finest first."""
+        """Return each layer's output ``(B, C, h, w)`` for images ``(B, 3, H, W)``, finest first."""
         if isinstance(self.network, _StageDistance):
             return self.network.stages(images)
         if images.shape[-2] < 64:

@@ -199,7 +199,7 @@ def _expected_rank(first: Tensor, group: Tensor, above: Tensor, at_least: Tensor
 
 
 def _expected_precision(first: Tensor, group: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
-    """Expected precision at each true match ``(V, P)`` when equal scores come in random order.
+    """Return the expected precision at true matches ``(V, P)`` with equal scores in random order.
 
     In a tie group of t entries below b better ones, p of them matches and m matches above, an entry
     at ``b + j`` is a match with chance p/t and has ``m + 1 + (j−1)(p−1)/(t−1)`` matches up to it;

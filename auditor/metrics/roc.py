@@ -16,7 +16,7 @@ Flags = NDArray[np.bool_]
 
 
 def points(scores: Array, member: Flags, weights: Array | None = None) -> tuple[Array, Array]:
-    """False and true positive rates ``(…, T + 1)`` of "score ≥ t", from (0, 0) to (1, 1).
+    """Return false and true positive rates ``(…, T + 1)`` of "score ≥ t", from (0, 0) to (1, 1).
 
     Args:
         scores: ``(N,)``; higher means more likely a member.

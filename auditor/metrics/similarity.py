@@ -199,7 +199,7 @@ class Similarities:
         return scores if self.bias is None else scores + self.bias[entries]
 
     def _asking(self, query: Tensor) -> Tensor:
-        """Queries ``(B, D)`` as those whose product with gallery rows gives scores."""
+        """Scale queries ``(B, D)`` so that their product with gallery rows gives scores."""
         query = query.float()
         return (
             torch.nn.functional.normalize(query, dim=1) if self.distance == "cosine" else 2 * query

@@ -192,7 +192,7 @@ def failure(error: Exception, prepared: Tensor) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The one line of an exception's text that says what went wrong, without folders of users."""
+    """Return the line of an exception's text that says what went wrong, without users' folders."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

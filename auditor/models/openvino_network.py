@@ -103,7 +103,7 @@ class OpenVinoNetwork(ExportedNetwork):
 
 
 def load_runtime() -> Any:
-    """The openvino package, imported without the companion that reports each import to its maker.
+    """Import openvino without the companion package that reports each import to its maker.
 
     Raises:
         EnvironmentUnmetError: if it is not installed.

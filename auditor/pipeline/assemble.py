@@ -147,7 +147,7 @@ def _note(finding: Finding, *notes: str) -> Finding:
 
 
 def blank_finding(label: str, attack: Attack, **fields: Any) -> Finding:
-    """A finding that knows everything about its attack but the outcome, given by ``fields``."""
+    """Return a finding with all facts about its attack; ``fields`` give the outcome."""
     name = plugins.name_of("attacks", attack)
     installed, info = name in plugins.installed("attacks"), plugins.describe(attack)
     return Finding(

@@ -57,7 +57,7 @@ class KeptFeatures:
 
 
 def keep_features(store: FeatureStore, *models: LoadedModel) -> KeptFeatures:
-    """The features of ``models``, as far as their files say all about them."""
+    """Keep the features of those ``models`` whose files determine them."""
     named: dict[FeatureExtractor, tuple[str, str]] = {
         model.extractor: (model.facts["file"], _depends(model.facts, model.device))
         for model in models
@@ -90,7 +90,7 @@ def _untouched(images: Images) -> bool:
 
 
 def _contents(images: Images, rows: Sequence[int]) -> Iterator[bytes]:
-    """What each picture is: its file, or its pixels."""
+    """Yield each picture's content: its file, or its pixels."""
     if isinstance(images, Selection):
         yield from _contents(images.source, [images.rows[row] for row in rows])
     elif isinstance(images, JoinedImages):

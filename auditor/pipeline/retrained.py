@@ -184,7 +184,7 @@ def _sample(target: Target, device: torch.device) -> Tensor:
 
 
 def _rebuilt(extractor: Any, state: dict[str, Tensor]) -> CardedExtractor | None:
-    """A copy of ``extractor`` with other weights, also where they are of group normalisation."""
+    """Copy ``extractor`` with other weights, also those of a copy with group normalisation."""
     if not isinstance(extractor, CardedExtractor):
         return None
     for prepare in (deepcopy, _with_group_norm):

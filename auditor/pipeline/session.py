@@ -221,7 +221,7 @@ def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) 
 
 
 def _kept_features(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:
-    """What keeps features from run to run, if that is asked for."""
+    """Return what keeps features from run to run, if the configuration asks for it."""
     if config.cache is None:
         return None
     models = (inputs.model, *inputs.judges.values())

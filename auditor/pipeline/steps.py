@@ -91,7 +91,7 @@ class World:
         return plugins.fresh(self.config.attacks[label])
 
     def scenario(self, label: str, ctx: RunContext) -> Target:
-        """The target under its defenses; what chains begin with in common is applied once per run.
+        """Return the target under its defenses; what chains begin with in common is applied once.
 
         Raises:
             Exception: what a defense raised; the same once more whenever it is asked for again.
@@ -116,7 +116,7 @@ class World:
         return found
 
     def _apply_last(self, chain: Sequence[Defense], before: Target, ctx: RunContext) -> Target:
-        """What the last defense makes of a target, as an earlier run has kept it if it did."""
+        """Apply the last defense to a target, or recall what an earlier run has kept of it."""
         target = self.shelf.recall(chain, before, ctx.device)
         if target is None:
             target = apply_defense(plugins.fresh(chain[-1]), before, ctx)

@@ -112,7 +112,7 @@ def _plain(value: Any, kind: type[_Kind], name: str, adapter: TypeAdapter[_Kind]
 
 
 def _require_plain(part: Any, name: str, key: str) -> Any:
-    """The value, if it is made of texts and numbers alone: no tensors, arrays, NaN or infinity."""
+    """Return the value if it consists of texts and finite numbers alone: no tensors, no arrays."""
     if isinstance(part, Mapping):
         pairs = part.items()
         return {_require_plain(k, name, key): _require_plain(v, name, key) for k, v in pairs}

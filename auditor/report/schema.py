@@ -45,7 +45,7 @@ def _describe(schema: dict[str, Any], documented: type) -> None:
 
 
 def _sections(docstring: str) -> tuple[str, dict[str, str]]:
-    """What precedes the first heading, and field -> meaning of the section ``Attributes``."""
+    """Return what precedes the first heading, and the fields and meanings in ``Attributes``."""
     summary, *rest = _HEADING.split(docstring)
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
     fields = _FIELD.findall(sections.get("Attributes", ""))

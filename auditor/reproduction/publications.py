@@ -118,7 +118,7 @@ def _reader(scene: Scene, owner: ReIDDataset, ctx: RunContext) -> Reader | None:
 
 
 def owner_of(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
-    """The owner's world: every second training person is protected, the others the adversary has.
+    """Protect every second training person; the adversary has the others.
 
     Raises:
         DataError: if there are fewer than four training people.

@@ -75,7 +75,7 @@ def rate_interval(
 
 
 def _upper_end(sums: Array, counts: Array, most: float, tail: float) -> float:
-    """What the weighed mean exceeds with chance ``tail``, with an unseen person at ``most``."""
+    """Return what the weighted mean exceeds with chance ``tail``, an unseen person at ``most``."""
     if (sums >= most * counts).all():
         return most
     size = unseen_images(counts)

@@ -26,7 +26,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def tail(margin: float, reach: float) -> float:
-    """The one-sided p-value of a limit ``margin`` away on a side whose interval reaches ``reach``.
+    """Return the one-sided p-value of a limit ``margin`` away where the interval reaches ``reach``.
 
     ``ALPHA ** (margin / reach)``, for a claim that stands alone (``margin >= reach``). That is
     exact for no success among n, the figure of a system that leaks nothing, and larger than the

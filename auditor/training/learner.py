@@ -24,7 +24,7 @@ class Term(Protocol):
     """A further loss, such as a privacy defense's; an ``nn.Module``, so that it can learn too."""
 
     def __call__(self, views: Branches, images: Tensor, classes: Tensor, /) -> Tensor:
-        """A scalar, from the views, the augmented images ``(B, 3, H, W)`` in [0, 1] and classes."""
+        """Return a scalar from views, augmented images ``(B, 3, H, W)`` in [0, 1] and classes."""
         ...
 
 

@@ -129,7 +129,7 @@ class PeopleSampler(Sampler[int]):
             yield from torch.cat([self.chosen(c, generator) for c in batch]).tolist()
 
     def chosen(self, person: int, generator: torch.Generator) -> Tensor:
-        """``(views,)`` rows of one person: random ones, those by cameras not yet seen first."""
+        """Choose ``(views,)`` rows of a person at random, those by cameras not yet seen first."""
         rows = self.rows[person]
         rows = rows[torch.randperm(len(rows), generator=generator)]
         seen: dict[int, int] = {}

@@ -124,7 +124,7 @@ class AdversarialRetraining(Retraining):
 
 
 def _measure_co_trained(reverser: Reverser, seen: Target, bare: Target, ctx: RunContext) -> Finding:
-    """What the discarded reverser makes of the features it was trained on, by identity first."""
+    """Measure what the discarded reverser makes of the features it was trained on."""
     distance = PerceptualDistance(ctx.weights).to(ctx.device)
     # what it draws shows real people, and nobody needs it
     with TemporaryDirectory() as workdir:

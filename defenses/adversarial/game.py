@@ -137,7 +137,7 @@ class ReversalGame(nn.Module):
             return self.rules.strength * self._from_goal(self.slow(features), wanted)
 
     def _from_goal(self, drawn: Tensor, wanted: Tensor) -> Tensor:
-        """What the extractor makes as small as it can, on pictures that the slow copy drew."""
+        """Return the loss that the extractor minimises, on pictures that the slow copy made."""
         if self.rules.goal == "wrong":
             return -self.error(drawn, wanted)
         return self.error(drawn, self.mean.expand_as(drawn))

@@ -48,7 +48,7 @@ class Noise(Protocol):
         ...
 
     def reconstruction(self, prior: float, distance: float, draws: int) -> float:
-        """The most often any attack on the draws is right that is right ``prior`` without them."""
+        """Bound the success of any attack on the draws that succeeds ``prior`` without them."""
         ...
 
     def evidence(self, rows: Rows, first: Rows, second: Rows) -> Scores:

@@ -121,7 +121,7 @@ class DpSgd:
         stream: SecretStream,
         ctx: RunContext,
     ) -> tuple[CardedExtractor, Steps, AuditedEpsilon | None]:
-        """A trained copy of ``extractor``, ready to use, what was done, and what it proves."""
+        """Train a copy of ``extractor``; return it, the steps taken and what canaries prove."""
         size, people = units.shown.size, units.shown.people
         canaries = Canaries.drawn(self.canaries, units.views, size, people, stream)
         with ctx.randomness("defenses.dp_sgd.start"):

@@ -57,7 +57,7 @@ class SecretStream:
         return np.asarray(total / np.sqrt(SUMMED)).reshape(shape)
 
     def _bytes(self, count: int) -> bytes:
-        """A keystream of its own for every draw: a counter is half the nonce of the next one."""
+        """Return a keystream of its own per draw: a counter is half the nonce of the next one."""
         self._draws += 1
         nonce = bytes(4) + self._draws.to_bytes(12, "little")
         return Cipher(ChaCha20(self._secret, nonce), mode=None).encryptor().update(bytes(count))

@@ -96,7 +96,7 @@ class Federated:
         return replace(target, extractor=extractor.eval(), notes=notes)
 
     def split(self, people: Split, ctx: RunContext) -> tuple[list[Split], list[Split]]:
-        """What each client holds, and what those hold who know one person: nothing to learn from.
+        """Split people among clients; also return those of one person, with nothing to learn from.
 
         Raises:
             UnsupportedTargetError: if fewer than two clients are left.

@@ -71,7 +71,7 @@ class KeptShift:
             raise UsageError(f"{folder} contains no generator of a shift: {error}") from None
 
     def knowing(self, pids: Tensor, generator: Generator) -> "KeptShift":
-        """The same with everybody of ``pids (N,)``; whoever is new is mixed with others at random.
+        """Return a shift that has all of ``pids (N,)``; new people are mixed at random.
 
         Raises:
             DataError: if there are fewer people to mix with than a shift takes.

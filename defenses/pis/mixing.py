@@ -10,7 +10,7 @@ from auditor.errors import DataError
 
 
 def check_weights(weights: Sequence[float], bound: float) -> None:
-    """Raises ValueError unless ``weights`` may mix a person with others (paper, §3.2).
+    """Check that ``weights`` may mix a person with others (paper, §3.2).
 
     Args:
         weights: share of the person's own picture, then of each partner's.

@@ -136,7 +136,7 @@ class Decoder(nn.Module):
     def forward(
         self, structure: Sequence[Sequence[Tensor]], latents: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """What ``latents`` look like in a pose, and the means the pose alone makes one expect.
+        """Return what ``latents`` look like in a pose, and the means expected from the pose alone.
 
         Args:
             structure: features of the pose from `Encoder`, finest resolution first.

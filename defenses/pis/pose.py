@@ -43,7 +43,7 @@ class Pose(Protocol):
         ...
 
     def maps(self, images: Tensor, points: Tensor) -> Tensor:
-        """Maps ``(B, channels, H, W)`` for pictures ``(B, 3, H, W)`` and their points."""
+        """Return maps ``(B, channels, H, W)`` of pictures ``(B, 3, H, W)`` and their points."""
         ...
 
 

@@ -101,7 +101,7 @@ def _notification(check: Check) -> dict[str, Any]:
 
 
 def _in_repository(record: Path) -> str:
-    """The record's address as dashboards want it: from the root of its repository, if it has one.
+    """Return the record's address from the root of its repository, if it has one.
 
     A folder's name may hold what an address may not.
     """

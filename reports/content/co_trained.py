@@ -46,7 +46,7 @@ def _pairs(scenario: Scenario) -> list[Pair]:
 def _beside(
     own: Measurement, trained: Finding, rungs: list[Finding]
 ) -> tuple[str, Measurement | None]:
-    """What a fresh one reached on the same material, or else the strongest attack of the family."""
+    """Return what a fresh one reached on the same people, or else the family's strongest attack."""
     for other in trained.measurements:
         if other.metric == f"{own.metric}{AFRESH}":
             return "afresh, on the same people", other

@@ -120,7 +120,7 @@ def _risk(report: AuditReport, risk: Risk, verdicts: Sequence[Verdict]) -> KeyFi
 def _usefulness(
     report: AuditReport, defended: Scenario | None, verdicts: Sequence[Verdict]
 ) -> list[KeyFinding]:
-    """What the model is worth without a defense, and under the one that the risks speak of."""
+    """Say how useful the model is without a defense, and under the one that the risks describe."""
     before = _utility(next((s for s in report.scenarios if s.defense == BARE), None))
     after = _utility(defended)
     if not before and not after:
@@ -276,7 +276,7 @@ def _overlap(before: Measurement, after: Measurement) -> bool:
 
 
 def _stronger(shown: Reading, family: str) -> str:
-    """What an attack found beyond this figure without having passed its controls: it counts."""
+    """Say what an attack found beyond this figure without having passed its controls: it counts."""
     metric, limit = shown.measurement.metric, shown.measurement.pessimistic
     sign = 1 if shown.measurement.worse == "higher" else -1
     more = [

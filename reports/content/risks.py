@@ -70,7 +70,7 @@ def risks(report: AuditReport) -> list[Risk]:
 
 
 def untested(report: AuditReport) -> list[str]:
-    """What this audit did not try, as sentences: families of known attacks without a result."""
+    """Return a sentence for each family of known attacks without a result in this audit."""
     tried = {
         family_of(finding)
         for scenario in report.scenarios

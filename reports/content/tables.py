@@ -248,7 +248,7 @@ def rows(report: AuditReport) -> list[Row]:
 def measured(
     members: Sequence[tuple[str, Finding]], metric: str
 ) -> tuple[list[tuple[str, Measurement]], list[str]]:
-    """An attack's ``metric`` in every scenario that has it, and what there is to say about it."""
+    """Return an attack's ``metric`` in every scenario that has it, and the notes about it."""
     found = [
         (scenario, m)
         for scenario, finding in members

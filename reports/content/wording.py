@@ -163,7 +163,7 @@ def interval(measurement: Measurement) -> str:
 
 
 def quantity(value: float | None) -> str:
-    """A parameter such as ε or σ, six significant digits, without needless zeros; None: no bound.
+    """Write a parameter such as ε or σ with six significant digits; None means no bound.
 
     >>> quantity(300.0), quantity(299.96), quantity(1e-5), quantity(float("inf"))
     ('300', '299.96', '1e-05', 'unbounded')

@@ -33,7 +33,7 @@ def scenarios(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def _place(figure: Figure) -> int:
-    """Usefulness first, then the rates that leak, which are charted, then rungs and the rest."""
+    """Sort usefulness first, then leak rates, which are charted, then rungs and the rest."""
     if figure.kind == "utility":
         return 0
     rate = figure.measurement is not None and figure.measurement.unit == "fraction"
@@ -130,7 +130,7 @@ def curves(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def weights(sheet: Worksheet, report: AuditReport) -> None:
-    """The PU-scores as their weight moves from utility (0) to privacy (2), and a chart of each."""
+    """Write and chart the PU-scores as their weight moves from utility (0) to privacy (2)."""
     names = [scenario.defense for scenario in report.scenarios]
     scored = [{score.name: dict(score.weighted) for score in s.scores} for s in report.scenarios]
     found = dict.fromkeys(name for each in scored for name, points in each.items() if points)
@@ -153,7 +153,7 @@ def weights(sheet: Worksheet, report: AuditReport) -> None:
 
 
 def claims(sheet: Worksheet, report: AuditReport) -> None:
-    """What each release promises, what its own numbers certify, and what an experiment proves."""
+    """Write what each release promises, what its numbers certify, and what an experiment proves."""
     head = ["scenario", "verdict", "mechanism", "unit", "neighbours", "ε claimed", "ε certified"]
     head += ["ε audited, at least", "ε audited, assumes Gaussian", "ε identity", "δ", "σ", "norm"]
     head += ["sensitivity", "releases", "sticky", "images per identity", "metric ε"]

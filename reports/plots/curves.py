@@ -54,7 +54,7 @@ def _drawing(scenario: str, finding: Finding, curve: Curve, salt: str, *, alone:
 
 
 def _unit(finding: Finding, curve: Curve) -> str:
-    """The unit of the vertical axis: that of the measurement it repeats, else a rate if it fits."""
+    """Return the vertical axis's unit: its measurement's, or else a rate if that fits."""
     units = [m.unit for m in finding.measurements if m.metric == curve.metric]
     inside = all(low >= 0 and high <= 1 for _, _, low, high in curve.points)
     return next(iter(units), "fraction" if inside else "ratio")

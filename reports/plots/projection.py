@@ -47,7 +47,7 @@ def _drawing(scenario: str, places: tuple[Place, ...], salt: str) -> Drawing:
 
 
 def together(places: tuple[Place, ...], person: int | None = None) -> float:
-    """The share of entries (of ``person`` or of all) whose nearest other one is the same person's.
+    """Return the share of entries (of ``person`` or all) whose nearest other is the same person's.
 
     >>> a, b = (Place(person=n, x=float(n), y=0.0) for n in (0, 5))
     >>> together((a, b, Place(person=0, x=0.5, y=0.0)))

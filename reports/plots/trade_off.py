@@ -143,7 +143,7 @@ def _draw(points: Sequence[_Point], salt: str, title: str, rows: Sequence[Any]) 
 
 
 def _mark(axes: "Axes", point: _Point, position: int, *, above: bool, optimal: bool) -> None:
-    """A dot, hollow off the front, its interval in both directions, and a stand-in for its name."""
+    """Draw a dot, hollow off the front, its interval both ways, and a stand-in for its name."""
     x, y = point.utility, point.leakage
     axes.plot([x.low, x.high], [y.value, y.value], color=SOFT, linewidth=1, clip_on=False)
     axes.plot([x.value, x.value], [y.low, y.high], color=SOFT, linewidth=1, clip_on=False)

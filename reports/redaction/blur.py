@@ -17,7 +17,7 @@ SMALLEST = 16
 
 
 def blur_picture(content: bytes) -> bytes:
-    """A PNG of the same size in which each patch is one colour, and the patches run together.
+    """Blur a PNG: each patch becomes one colour, and the patches run together.
 
     Args:
         content: of a PNG.

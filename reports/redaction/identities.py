@@ -21,7 +21,7 @@ _PICTURE = re.compile(
 
 
 def discretion(report: AuditReport) -> Callable[[str, int], str]:
-    """A function from (text, most characters) to that text cleaned and without anybody in it.
+    """Return a function that cleans a text, cuts it to a length and withholds identities.
 
     A number that is also somebody's identity is taken for that identity; decimals are not.
     """

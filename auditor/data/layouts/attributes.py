@@ -199,7 +199,7 @@ def _join(rows: Rows, people: pd.DataFrame, file: Path) -> Rows:
 
 
 def _swapped(rows: Rows, people: pd.DataFrame, file: Path) -> list[str]:
-    """A notice if people are trained on here whom the file has among the test people, or not."""
+    """Return a notice if training people here are test people in the file, or vice versa."""
     described = set(people.index)
     here = zip(rows.table["split"].map(OTHER_PART), rows.table["pid"], strict=True)
     swapped = set(here) & described

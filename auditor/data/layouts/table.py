@@ -48,7 +48,7 @@ def read_table(file: Path, columns: Mapping[str, str] | None = None) -> Rows:
 
 
 def _below(root: Path, path: str) -> str:
-    """A path as it starts at the folder: absolute ones in it, and those with backslashes, too."""
+    """Return a path relative to the folder, also if it is absolute or has backslashes."""
     if "\\" in path and not (root / path).exists():
         path = path.replace("\\", "/")
     if Path(path).is_absolute() and root in Path(os.path.normpath(path)).parents:
@@ -143,7 +143,7 @@ SEPARATORS = (",", ";", "\t", "|")
 
 
 def _separator(file: Path) -> str:
-    """What separates the header's names: a comma, unless there is none and another sign is."""
+    """Return the header's separator: a comma, unless there is none and another sign is there."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as opened:
             header = opened.readline(10_000)

@@ -9,7 +9,7 @@ ENDING = "+groupnorm"
 
 
 def with_group_norm(network: nn.Module) -> nn.Module:
-    """A copy with group instead of batch normalisation, by Opacus' validator; in training mode.
+    """Return a copy in training mode with group instead of batch normalisation, made by Opacus.
 
     Args:
         network: every weight of it is set to learn; the copy's as well.

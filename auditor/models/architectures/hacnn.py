@@ -180,7 +180,7 @@ class HACNN(nn.Module):
 
 
 def _region(x: Tensor, centres: Tensor) -> Tensor:
-    """A quarter of the map's height around ``centres (B, 2)``, resampled to the map's size."""
+    """Resample a quarter of the map's height around ``centres (B, 2)`` to the map's size."""
     scale = torch.diag(torch.tensor([1.0, 1.0 / REGIONS], device=x.device)).to(x.dtype)
     theta = torch.cat([scale.expand(x.shape[0], 2, 2), centres[:, :, None]], dim=2)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)

@@ -153,7 +153,7 @@ class _Service:
 
 @contextmanager
 def _files(asked: Message) -> Iterator[ModelFiles]:
-    """The files that came with a message, open while they are read."""
+    """Yield the files that came with a message, open while they are read."""
     with ExitStack() as stack:
         main, *others = (stack.enter_context(os.fdopen(file, "rb")) for file in asked.files)
         beside = dict(zip(asked.header["beside"], others, strict=True))

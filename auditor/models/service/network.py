@@ -69,7 +69,7 @@ class ServiceNetwork(nn.Module):
         return self  # there is one service, and one count of what it was asked
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The model's outputs, in its own order, for images ``(B, 3, H, W)`` as it takes them."""
+        """Return the model's outputs, in its order, for preprocessed images ``(B, 3, H, W)``."""
         answers = [self._ask(part) for part in images.detach().cpu().split(self.batch)]
         try:
             outputs = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
