@@ -152,7 +152,7 @@ def released_split(
 
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
-    """Return gallery features ``(N, D)`` as they are stored: one release, the same for everyone."""
+    """Return the stored gallery features ``(N, D)``: one release, the same for everyone."""
     with contained("the release"):
         return ctx.cache.stored_gallery(target, lambda: _store(target, ctx))
 

@@ -36,7 +36,7 @@ class ByRecord(Protocol):
         ...
 
     def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
-        """Return same of ``records (N, 32)`` (`auditor.data.records`).
+        """Return the same release of ``records (N, 32)`` (`auditor.data.records`).
 
         Equal ones are one record.
         """

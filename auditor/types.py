@@ -485,7 +485,7 @@ class Attack(Protocol):
     """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
-        """Return attack from scratch.
+        """Attack from scratch.
 
         Raises:
             UnsupportedTargetError: if the target gives this attack nothing to work on.

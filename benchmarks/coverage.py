@@ -88,7 +88,7 @@ class Cell:
 
 
 def tolerated(draws: int) -> int:
-    """Return most misses on one side that the promised level exceeds once in ten thousand cells."""
+    """Return the misses on one side that the promised level exceeds once in ten thousand cells."""
     return int(stats.binom.isf(1e-4, draws, ALPHA))
 
 
@@ -208,7 +208,7 @@ def average(people: int, rate: float) -> Draw:
 
 
 def tail_mean(people: int, rate: float, kind: str) -> Draw:
-    """Return mean over the worst 5 %; the truth is that of a million people."""
+    """Return the mean over the worst 5 %; the truth is that of a million people."""
     counts = np.full(1_000_000, 5)
     worst = np.sort(sample(np.random.default_rng(1), rate, kind, counts) / 5)
     truth = float(worst[-int(WORST * len(worst)) :].mean())

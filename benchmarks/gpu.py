@@ -231,7 +231,7 @@ FULL = (
 
 
 def full(out: Path) -> dict[str, Any]:
-    """Return full preset on synthetic people: each attack's figure, certificate, seconds, memory.
+    """Run the full preset on synthetic people: each attack's figure, certificate, seconds, memory.
 
     Attacks run in processes side by side, so that nine minutes suffice; their seconds are those of
     a shared GPU.

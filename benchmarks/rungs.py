@@ -59,7 +59,7 @@ def released(target: Target, epsilon: float | None, ctx: RunContext) -> Target:
 
 
 def synthetic(people: int) -> Target:
-    """Return shipped extractor on ``people`` who exist nowhere; the adversary has twice as many."""
+    """Return the shipped extractor on synthetic ``people``; the adversary has twice as many."""
     card = {"height": 128, "width": 64, "l2_norm": True}
     model = open_model(WEIGHTS, arch="reference", card=card_from("torchreid", card))
     data = make_world(identities=people, auxiliary=2 * people, images_per_camera=4, seed=20)

@@ -79,7 +79,7 @@ def table(report: AuditReport) -> str:
 
 
 def certificates(report: AuditReport) -> str:
-    """Return power certificates of headlines, one row per attack; defenses by efficiency alone."""
+    """Tabulate headlines' power certificates, a row per attack; defenses by efficiency alone."""
     bare, *defended = report.scenarios
     heads = ["attack", "planted leak", "best adversary", "efficiency", "nothing to find", "chance"]
     heads += [f"`{scenario.defense}`" for scenario in defended]
@@ -101,7 +101,7 @@ def of(scenario: Scenario, attack: str) -> Power | None:
 
 
 def efficiency(power: Power | None) -> str:
-    """Return share of what the best adversary finds; what else came out, if power was not shown."""
+    """Return the share of what the best adversary finds, or the outcome if power was not shown."""
     if power is None:
         return "–"
     share = "" if power.efficiency is None else f"{power.efficiency:.2f}"

@@ -89,7 +89,7 @@ class Averaging:
         return AttackResult((strongest, denoised, *curve), notes=notes)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Return expected person behind each mean of releases, pooled and searched by cosine."""
+        """Return the person expected behind each mean of releases, pooled and found by cosine."""
         target = planted.target
         _, _, sticky = study_release(target, ctx)
         *_, (count, average) = averages(target, ctx, self.releases)
@@ -192,7 +192,7 @@ def found_by(
 
 
 def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> Measurement:
-    """Return mean cosine between people's clean features and their estimates ``(N, D)``."""
+    """Return the mean cosine between people's clean features and their estimates ``(N, D)``."""
     pids = target.data.gallery.pids
     clean = features_of(target.extractor, target.data.gallery, ctx)
     known = own_pictures(target, ctx).features

@@ -68,7 +68,7 @@ def attribute_measurements(name: str, table: np.ndarray, classes: int) -> list[M
 
 
 def _auc(name: str, scores: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
-    """Return area under the ROC curve; macro one-vs-rest for more than two values."""
+    """Return the area under the ROC curve; macro one-vs-rest for more than two values."""
     counted = (truth != MISSING) & (pids > 0)
     _, person = pids[counted].unique(return_inverse=True)
     areas = auc.macro_auc(scores[counted], truth[counted], person)

@@ -76,7 +76,7 @@ class Description:
         return scores
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The Gaussian likelihood ratio with the true covariances, entry by entry.
+        """Return the Gaussian likelihood ratio with the true covariances, entry by entry.
 
         What the words lead to expect is learned from the adversary's own people: nobody can know it
         better than their pictures tell.

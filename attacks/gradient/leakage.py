@@ -114,7 +114,7 @@ class Dlg:
     def _distance(
         self, share: Share, shared: Gradient, picture: torch.Size
     ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return squared distance between a point's gradient and the shared one, for `minimise`."""
+        """Square the distance from a point's gradient to the shared one, for `minimise`."""
 
         def objective(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             wanted = tuple(part[rows] for part in shared)

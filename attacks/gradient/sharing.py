@@ -55,7 +55,7 @@ def sharing(network: nn.Module) -> Share:
 
 
 def labels_by_sign(gradient: Gradient) -> Tensor:
-    """Return label ``(B,)`` of each picture, read off the head's bias gradient ``(B, K)`` (iDLG).
+    """Read the label ``(B,)`` of each picture off the head's bias gradient ``(B, K)`` (iDLG).
 
     It is softmax minus one-hot, so the true label's entry alone is negative.
     """

@@ -177,7 +177,7 @@ def _measure_recovered(
 
 
 def _measure_error(drawn: Tensor, truth: Tensor, pids: Tensor) -> Measurement:
-    """Return mean squared error of pixels in [0, 1]; chance is another person's reconstruction."""
+    """Measure the squared error of pixels in [0, 1]; chance is another person's reconstruction."""
 
     def error(images: Tensor) -> Tensor:
         return (images - truth).square().mean((1, 2, 3))

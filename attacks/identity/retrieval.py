@@ -73,7 +73,7 @@ class IdentityRetrieval:
         return AttackResult((*measurements, *worse_of_each(parts)), notes=(note,))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Each entry beside the clean query, by what both tell where all moments are known."""
+        """Compare clean query and entries by the cosine that is best with known moments."""
         return find_people(planted, ctx, "retrieved")
 
 

@@ -21,7 +21,7 @@ SHRINKAGE = 0.1
 
 
 def agreement(trial: Trial, ctx: RunContext) -> tuple[list[Measurement], str]:
-    """Return mean balanced accuracy of the attributes read off the reconstructions.
+    """Return the mean balanced accuracy of the attributes read off the reconstructions.
 
     The reader is a linear discriminant on features of real auxiliary pictures, under an independent
     judge if there is one. Chance is the same figure for reconstructions of somebody else.

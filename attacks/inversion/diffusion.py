@@ -214,7 +214,7 @@ class _Network(nn.Module):
     def forward(
         self, noisy: Tensor, levels: Tensor, features: Tensor, hints: Tensor, kept: Tensor
     ) -> Tensor:
-        """Return velocity ``(B, 3, H, W)``; where ``kept (B,)`` is 0, the condition is withheld."""
+        """Predict velocity ``(B, 3, H, W)``, the condition withheld where ``kept (B,)`` is 0."""
         condition = self.embed(features) * kept[:, None]
         pictures = torch.cat([noisy, hints * kept[:, None, None, None]], dim=1)
         velocity: Tensor = self.unet(pictures, levels, class_labels=condition).sample

@@ -11,7 +11,7 @@ def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def feature_matching(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """Return mean L1 between the critic's activations (Wang et al., pix2pixHD, CVPR 2018)."""
+    """Return the mean L1 between the critic's activations (Wang et al., pix2pixHD, CVPR 2018)."""
     gaps = [F.l1_loss(f, r.detach()) for r, f in zip(real, fake, strict=True)]
     return torch.stack(gaps).mean()
 

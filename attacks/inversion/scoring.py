@@ -170,7 +170,7 @@ class _Known:
         return (self.source_cosine(seen, shift) > threshold).double(), self.trial.pids
 
     def accepted_person(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
-        """Return share of the person's other pictures whose cosine passes, and whose they are."""
+        """Return the share of a person's other pictures whose cosine passes, and whose they are."""
         wanted = self._mark_right(shift)
         counts = wanted.sum(1)
         shares = (wanted & (self._cosines(seen) > threshold)).sum(1) / counts.clamp_min(1)

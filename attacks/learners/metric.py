@@ -133,7 +133,7 @@ def _rungs(
 
 
 def _serve(prepare: Prepare, known: Own, asked: Own, ctx: RunContext, name: str) -> float:
-    """Return mean AP of finding the people of ``asked`` in one release by entries of another.
+    """Return the mean AP of finding the people of ``asked`` in one release by entries of another.
 
     Entries are compared as `Plda.weigh` has it, learned from the people of ``known``.
     """

@@ -69,7 +69,7 @@ class Linkage:
         return score_linkage(first, second, self.pairs, notes, target, ctx)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Entries of both releases, by what they tell of one person where all moments are known."""
+        """Compare entries of both releases by the cosine that is best with known moments."""
         return link_people(planted, self._second_extractor(planted.target, ctx), self.pairs, ctx)
 
     def _second_extractor(self, target: Target, ctx: RunContext) -> FeatureExtractor:
@@ -153,7 +153,7 @@ def score_linkage(
 
 
 def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
-    """Return gallery ``(N, D)`` released once more: under another key, and with another draw."""
+    """Release the gallery ``(N, D)`` once more: under another key, and with another draw."""
     generator = ctx.generator("attacks.linkage.second")
     if target.publish is None:
         return released_split(target, target.data.gallery, ctx, generator, extractor)
@@ -287,7 +287,7 @@ def _test_permutations(a: Entries, b: Entries, generator: torch.Generator) -> fl
 
 
 def person_scores(a: Entries, b: Entries, people: Tensor) -> Tensor:
-    """Return mean cosine ``(P, P)`` of each person's entries in ``a`` with each person's in ``b``.
+    """Average the cosines of each person's entries in ``a`` and each person's in ``b``: ``(P, P)``.
 
     ``people (P,)`` ascend. Pairs from one camera are left out; NaN where that leaves none.
     """

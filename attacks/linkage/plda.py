@@ -32,7 +32,7 @@ class LinkageByModel:
     headline: ClassVar[str] = "linkage_rank1"
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Entries of both releases, by what they tell of one person where all moments are known."""
+        """Compare entries of both releases by the cosine that is best with known moments."""
         return link_people(planted, planted.target.extractor, self.pairs, ctx)
 
 

@@ -90,7 +90,7 @@ class MembershipLira:
     def _fit_ratio(
         self, target: Target, strangers: Candidates, ctx: RunContext
     ) -> LinearDiscriminantAnalysis:
-        """Return log-likelihood ratio of standardised statistics ``(P, 3)``, over all shadows."""
+        """Fit the log-likelihood ratio of standardised statistics ``(P, 3)``, over all shadows."""
         rows, labels = [], []
         everybody = strangers.pids.unique()
         for index in range(self.shadows):

@@ -212,7 +212,7 @@ class Level:
         return statistic(*roc.points(scores, self.member))
 
     def _resample(self, people: np.ndarray, scores: np.ndarray, statistic: Statistic) -> roc.Array:
-        """Return statistic ``(…)`` where ``people (…, P)`` weigh so much, with all their scores."""
+        """Return the statistic ``(…)`` with people, and all their scores, weighted ``(…, P)``."""
         return statistic(*roc.points(scores, self.member, people[..., self.person]))
 
     def _measure(

@@ -22,7 +22,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def compactness(features: Tensor, person: Tensor) -> Tensor:
-    """Return mean cosine ``(N,)`` of each picture to the other pictures of its person ``(N,)``.
+    """Return the mean cosine ``(N,)`` of each picture to the other pictures of its person ``(N,)``.
 
     Unlike the distance to a centre or to the k-th nearest picture, its expectation does not depend
     on how many pictures a person has; everybody has two or more.
@@ -48,7 +48,7 @@ def nearness(
 
 
 def consistency(extractor: FeatureExtractor, pictures: Candidates, ctx: RunContext) -> Tensor:
-    """Return mean cosine ``(N,)`` between a picture's feature and those of its `CHANGES`."""
+    """Return the mean cosine ``(N,)`` between a picture's feature and those of its `CHANGES`."""
     found = torch.empty(len(pictures), dtype=torch.float64)
     for start in range(0, len(pictures), BATCH):
         rows = range(start, min(start + BATCH, len(pictures)))

@@ -87,7 +87,7 @@ class Movement:
         return centre_cameras(stored), choose_height(centre_cameras(own), own)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The same clustering along the axes that tell people apart, all moments being known."""
+        """Return the same clustering along the axes that tell people apart, with known moments."""
         stored, own = self._sightings(planted.target, ctx)
         truth = planted.truth(ctx)
         height = choose_height(truth.linking(own.features), own)
@@ -219,7 +219,7 @@ def some_people(sightings: Sightings, most: int, ctx: RunContext) -> Sightings:
 
 
 def centre_cameras(sightings: Sightings) -> Tensor:
-    """Return unit rows ``(N, D)`` less the mean of their camera, which tells where and not who."""
+    """Subtract from unit rows ``(N, D)`` their camera's mean, which tells where and not who."""
     rows = F.normalize(sightings.features, dim=1)
     return rows - PersonMeans.of(rows, sightings.camids).of_each
 

@@ -108,7 +108,7 @@ def _harmonic(sums: Array) -> Array:
 
 
 def _paths(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
-    """Return share of moving people of whom one cluster, mostly theirs, has every camera."""
+    """Return the share of moving people of whom one cluster, mostly theirs, has every camera."""
     cells = torch.stack([pids, camids]).unique(dim=1)
     people, cameras = cells[0].unique(return_counts=True)
     moving = people[(people > 0) & (cameras > 1)]
@@ -133,7 +133,7 @@ def _paths(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
 
 
 def _purity(clusters: Tensor, pids: Tensor) -> Measurement:
-    """Return share of entries that belong to whom most of their cluster belongs to."""
+    """Return the share of entries that belong to whom most of their cluster belongs to."""
     most = torch.zeros(int(clusters.max()) + 1, dtype=torch.float64)
     right = _alike(clusters, pids)
     most = most.scatter_reduce(0, clusters, right, "amax")

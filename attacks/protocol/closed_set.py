@@ -21,7 +21,7 @@ MIN_IMAGES = 2
 def split_gallery(
     gallery: Split, by: Sides, train_share: float, ctx: RunContext
 ) -> tuple[Tensor, Tensor]:
-    """Return indices to learn from and indices to name, the same for every rung.
+    """Return the indices to learn from and indices to name, the same for every rung.
 
     Raises:
         UnsupportedTargetError: if fewer than two people are on both sides.
@@ -34,7 +34,7 @@ def split_gallery(
 def split_by_image(
     pids: Tensor, train_share: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return indices to learn from and indices to name, both sides holding every person.
+    """Return the indices to learn from and indices to name, both sides holding every person.
 
     People with one image, and distractors (pid 0), are left out.
 
@@ -58,7 +58,7 @@ def split_by_image(
 
 
 def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[Tensor, Tensor]:
-    """Return indices by the lower cameras, to learn from, and by the others, to name.
+    """Return the indices by the lower cameras, to learn from, and by the others, to name.
 
     Only people seen on both sides; distractors and images without a camera are left out.
 

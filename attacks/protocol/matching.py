@@ -56,7 +56,7 @@ def rate_search(
 
 
 def worse(tries: Mapping[str, Measurement]) -> Measurement:
-    """Return try that is worse for privacy, its interval fit for the worse one having been picked.
+    """Return the try that is worse for privacy, its interval corrected for having picked it.
 
     Args:
         tries: what was done to the pictures held -> the same figure found with them.

@@ -12,7 +12,7 @@ from auditor.types import AttackResult, RunContext
 
 
 def find_people(planted: Planted, ctx: RunContext, name: str) -> AttackResult:
-    """Return each entry beside the clean query, by what both tell of one person."""
+    """Search the entries with clean queries, by the cosine that is best for the planted leak."""
     data, truth = planted.target.data, planted.truth(ctx)
     partners = data.gallery.partners
     query = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5

@@ -85,7 +85,7 @@ class ScoreTrilateration:
         )
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Each entry beside the clean query, by what both tell where all moments are known."""
+        """Compare clean query and entries by the cosine that is best with known moments."""
         return find_people(planted, ctx, "matched")
 
     def _notes(self, target: Target, scores: Tensor, ctx: RunContext) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class Prior:
 
 
 def learn_prior(target: Target, ctx: RunContext) -> Prior:
-    """Return mean and covariance (Ledoit and Wolf) of unit released features of auxiliary people.
+    """Estimate mean and covariance (Ledoit and Wolf) of auxiliary people's unit released features.
 
     Raises:
         UnsupportedTargetError: if there are fewer than two auxiliary pictures.

@@ -69,7 +69,7 @@ class WatchList:
         return lambda query: partial(_multiply, F.normalize(query, dim=1), stored)
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """The likelihood ratio of each clean picture and entry where all moments are known."""
+        """Return each clean picture's likelihood ratio with each entry, with known moments."""
         data = planted.target.data
         codes = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
         stored = stored_gallery(planted.target, ctx)

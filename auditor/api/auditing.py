@@ -47,7 +47,7 @@ def audit(
     settings: Mapping[str, Any] = NOTHING,
     progress: bool = True,
 ) -> Report:
-    """Return attack a model, defend it, attack it again, and return what was found.
+    """Attack a model, defend it, attack it again, and return what was found.
 
     The record is the one that `audit run` would write with the same settings.
 

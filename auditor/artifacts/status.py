@@ -101,7 +101,7 @@ def _outcome(folder: Path, record: AuditReport | None, *, alive: bool) -> RunSta
 def _steps(
     said: progress.Progress | None, took: Mapping[str, float], *, alive: bool
 ) -> tuple[StepStatus, ...]:
-    """Return steps as they were planned, or where nobody said, those that lie in the journal."""
+    """Return the planned steps, or those in the journal if no plan is known."""
     if said is None:
         return tuple(StepStatus(name=n, state="done", seconds=took[n]) for n in took)
     found = []

@@ -180,7 +180,7 @@ def _standard_error(
 
 
 def _own_error(planted: Measurement, excess: float) -> float:
-    """Return standard error of an efficiency over ``excess``, by the attack's own interval."""
+    """Return the standard error of an efficiency over ``excess``, by the attack's own interval."""
     return abs(planted.value - planted.optimistic) / float(norm.isf(0.025)) / max(excess, 1e-12)
 
 

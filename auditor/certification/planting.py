@@ -127,7 +127,7 @@ class Code:
         return cls(directions, own, 1 - own)
 
     def centres(self, pids: Tensor, attributes: Mapping[str, Tensor]) -> Tensor:
-        """Return centre ``(N, DIM)`` of each row's person; what is not annotated says nothing."""
+        """Return each row's person's centre ``(N, DIM)``; what is not annotated says nothing."""
         people, person = pids.unique(return_inverse=True)
         parts = [_normal(int(pid)) for pid in people]
         centres: Tensor = self.own**0.5 * torch.stack(parts)[person]
@@ -137,7 +137,7 @@ class Code:
         return centres
 
     def steps(self, rows: int, generator: torch.Generator) -> Tensor:
-        """Return steps ``(rows, DIM)`` of pictures from their people."""
+        """Return the steps ``(rows, DIM)`` of pictures from their people."""
         steps: Tensor = self.step**0.5 * torch.randn(rows, DIM, generator=generator)
         return steps
 
@@ -383,7 +383,7 @@ class Truth:
         return (axes * variances.clamp_min(0)) @ axes.T, within
 
     def centre_of(self, rows: Tensor) -> Tensor:
-        """Return expected centre ``(M, DIM)`` float32 of whoever stored rows ``(M, DIM)`` show."""
+        """Return the centre ``(M, DIM)`` float32 expected of whom stored rows ``(M, DIM)`` show."""
         return self._expect(self.spread, rows)
 
     def code_of(self, rows: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ def execute(arguments: Sequence[str] | None = None, *, heard: Callable[[], None]
 
 
 def _with_value(arguments: list[str]) -> list[str]:
-    """Return arguments.
+    """Return the arguments with the value that a flag without one stands for.
 
     ``run --resume`` alone means ``--resume auto``, as before it took a value.
     """

@@ -169,7 +169,7 @@ def _write(kept: Kept, target: Target, features: Tensor, ctx: RunContext, public
 
 
 def _pseudonyms(kept: Kept, pids: Tensor, generator: torch.Generator) -> Tensor:
-    """Return pseudonym of whoever has one, and fresh ones in random order for everybody else."""
+    """Return the pseudonyms people have, and fresh ones in random order for everybody else."""
     known = {int(row["source_pid"]): int(row["pid"]) for row in kept.rows} | {0: 0}
     new = [pid for pid in pids.unique().tolist() if pid not in known]
     first = 1 + max(known.values())

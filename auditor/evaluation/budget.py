@@ -72,7 +72,7 @@ class _Axis:
 def budget_curves(
     attack: Attack, target: Target, fractions: Sequence[float], ctx: RunContext, trial: Trial
 ) -> Budget:
-    """Return headline at every fraction of the auxiliary people, and of training if there is any.
+    """Return the headline at each fraction of the auxiliary people, and of any training.
 
     A point that crashes is left out, with a note. The main run's figure is added later, by
     `auditor.evaluation.saturation.completed`.

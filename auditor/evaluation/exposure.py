@@ -91,7 +91,7 @@ def _rates(headline: Measurement) -> dict[str, float]:
 
 
 def _top(rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return mean ``(…)`` of the highest ``rates (P,)`` that make up `WORST` of ``weights (…, P)``.
+    """Average the highest ``rates (P,)`` that make up `WORST` of ``weights (…, P)`` to ``(…)``.
 
     Whoever straddles the border counts in part.
     """

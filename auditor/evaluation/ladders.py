@@ -52,7 +52,7 @@ def strongest(rungs: Sequence[Finding], metric: str) -> tuple[Finding, Measureme
 
 
 def ladder(rungs: Sequence[Finding], metric: str) -> Ladder | None:
-    """Return strongest of one family's rungs by ``metric``.
+    """Return the strongest of one family's rungs by ``metric``.
 
     None if none of those compared has it.
     """

@@ -24,7 +24,7 @@ Groups = Mapping[str, list[str]]
 
 
 def subgroups(headline: Measurement, data: ReIDDataset) -> tuple[Subgroup, ...]:
-    """Return headline among the people of every attribute value; nothing if it knows no persons."""
+    """Return the headline per attribute value; nothing if it is not known person by person."""
     found = []
     for attribute, groups in _attributes(headline, data).items():
         hidden = hidden_values({value: len(people) for value, people in groups.items()})

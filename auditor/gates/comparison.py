@@ -199,7 +199,7 @@ def named_alike(before: AuditReport, after: AuditReport) -> bool:
 
 
 def changes(before: AuditReport, after: AuditReport) -> Iterator[Changed]:
-    """Yield settings, facts about the model and the data, and versions that differ."""
+    """Yield the settings, facts about the model and the data, and versions that differ."""
     for section in ("config", "model", "data", "environment"):
         old, new = (dict(_flat(getattr(report, section), section)) for report in (before, after))
         for key in dict.fromkeys([*old, *new]):

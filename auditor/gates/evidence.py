@@ -89,7 +89,7 @@ def powerless(finding: Finding) -> str:
 
 
 def family_of(finding: Finding) -> str:
-    """Return ladder a finding is a rung of; a finding that names none is a ladder of its own."""
+    """Return the ladder a finding is a rung of; one that names none is a ladder of its own."""
     return finding.family or finding.attack
 
 

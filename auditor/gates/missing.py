@@ -9,7 +9,7 @@ from auditor.report import AuditReport, Finding, Scenario
 
 
 def explain_missing(report: AuditReport, gate: Gate) -> Iterator[tuple[str, str]]:
-    """Yield address and reason of each finding or failed scenario without a figure to judge."""
+    """Yield the address and reason of each finding or failed scenario without a figure to judge."""
     parts = gate.address.split("/", 2)
     if len(parts) != 3:
         return

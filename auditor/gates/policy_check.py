@@ -132,7 +132,7 @@ def _claim(place: str, suffix: str, claim: PrivacyClaim, wanted: ClaimLimit) -> 
 def _epsilon(
     place: str, suffix: str, claim: PrivacyClaim, wanted: ClaimLimit, limit: float
 ) -> Verdict:
-    """Return certified ε: a person's ε bounds that of each image, and not the other way round."""
+    """Return the certified ε: a person's bounds that of each image, and not vice versa."""
     whole = wanted.unit == "identity"
     name = "epsilon_identity" if whole else "epsilon_certified"
     certified = claim.epsilon_identity if whole else claim.epsilon_certified

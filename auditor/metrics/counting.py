@@ -48,7 +48,7 @@ def count_compiled(
 
 
 def _whole_rows(scores: Tensor) -> Tensor:
-    """Return first columns of a wider matrix as that matrix, which is contiguous; else a copy."""
+    """Return the contiguous wider matrix whose first columns these are, or else a copy."""
     rows, width = len(scores), scores.stride(0)
     room = scores.untyped_storage().nbytes() // scores.element_size() - scores.storage_offset()
     if scores.stride(1) == 1 and scores.shape[1] <= width and rows * width <= room:

@@ -33,7 +33,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 
 def gaussian_sigma(epsilon: float, delta: float) -> float:
-    """Return least σ per unit of sensitivity that certifies (ε, δ): the analytic calibration."""
+    """Find the least σ per unit of sensitivity that certifies (ε, δ): analytic calibration."""
     return float(get_sigma_gaussian(epsilon, delta))
 
 

@@ -31,7 +31,7 @@ def confusion_by_person(guesses: Tensor, truth: Tensor, pids: Tensor, classes: i
 
 
 def accuracy(classes: int) -> Formula:
-    """Return share of right guesses."""
+    """Return the share of right guesses."""
 
     def formula(sums: Array) -> Array:
         matrix = _matrix(sums, classes)
@@ -41,7 +41,7 @@ def accuracy(classes: int) -> Formula:
 
 
 def excess_accuracy(classes: int) -> Formula:
-    """Return share of right guesses beyond the share of the commonest class; negative below it."""
+    """Return the excess of right guesses over the share of the commonest class."""
 
     def formula(sums: Array) -> Array:
         matrix = _matrix(sums, classes)
@@ -52,7 +52,7 @@ def excess_accuracy(classes: int) -> Formula:
 
 
 def balanced_accuracy(classes: int) -> Formula:
-    """Return mean recall over the classes; NaN where a class has no images."""
+    """Return the mean recall over the classes; NaN where a class has no images."""
 
     def formula(sums: Array) -> Array:
         matrix = _matrix(sums, classes)

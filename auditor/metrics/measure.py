@@ -17,7 +17,7 @@ Unit = Literal["fraction", "dB", "distance", "ratio"]
 def rate(
     metric: str, hits: Tensor, pids: Tensor, *, chance: float | None = None, note: str = ""
 ) -> Measurement:
-    """Return rate of ``hits (N,)`` in [0, 1] over images of people ``pids (N,)``.
+    """Return the rate of ``hits (N,)`` in [0, 1] over images of people ``pids (N,)``.
 
     Higher is worse.
     """

@@ -188,7 +188,7 @@ def _tie_groups(positives: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _expected_rank(first: Tensor, group: Tensor, above: Tensor, at_least: Tensor) -> Tensor:
-    """Return expected rank of each true match ``(V, P)`` when equal scores come in random order.
+    """Return the expected rank of true matches ``(V, P)`` with equal scores in random order.
 
     In a tie group of p matches and e others below b better entries, the i-th match stands on
     average at ``b + i + e·i/(p+1)``.

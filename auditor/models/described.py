@@ -70,7 +70,7 @@ def arch_for(said: Description | None, asked: str | None) -> str | None:
 
 
 def card_for(said: Description | None, preset: str | None, overrides: Mapping[str, Any]) -> Card:
-    """Return card the user asks for; what they leave open is what the file says, else torchreid's.
+    """Return the card the user asks for; gaps are filled from the file, or else with torchreid's.
 
     Raises:
         UsageError: for an unknown preset or field, or a value that does not fit.

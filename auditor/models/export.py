@@ -72,7 +72,7 @@ def export(
 
 
 def _copy(network: nn.Module) -> nn.Module:
-    """Return network on the processor.
+    """Return the network on the processor.
 
     Of a TorchScript program without the frozen copy beside it.
     """

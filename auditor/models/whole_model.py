@@ -78,7 +78,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_whole_model(form: Format, files: ModelFiles) -> dict[str, Tensor]:
-    """Return weights of a pickled network, or of networks in a pickled dict, under dotted names.
+    """Read the weights of a pickled network, or of networks in a pickled dict, by dotted names.
 
     Raises:
         ModelError: if it holds none, or is damaged.

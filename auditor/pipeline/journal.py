@@ -49,7 +49,7 @@ class Step:
     found: Callable[[], Mapping[str, Any]] = dict
 
     def depends_on(self) -> dict[str, Any]:
-        """Return settings, and what was found so far."""
+        """Return the settings, and what was found so far."""
         return {**self.inputs, **self.found()}
 
 

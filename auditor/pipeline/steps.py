@@ -206,7 +206,7 @@ def certify(world: World, scenario: str, label: str, progress: Progress) -> Cont
 
 
 def run_attack(world: World, scenario: str, label: str, progress: Progress) -> Finding:
-    """Return attack the scenario from scratch; whatever goes wrong becomes part of the finding."""
+    """Attack the scenario from scratch; whatever goes wrong becomes part of the finding."""
     attack = world.attack(label)
     workdir = personal.folder(world.ctx.workdir) / scenario / label
     workdir.mkdir(parents=True, exist_ok=True)

@@ -123,7 +123,7 @@ def name_of(kind: Kind, plugin: object) -> str:
 
 
 def class_path(thing: object) -> str:
-    """Return module and name of what ``thing`` is an instance of.
+    """Return the module and name of what ``thing`` is an instance of.
 
     >>> from datetime import date
     >>> class_path(date(2026, 1, 1))

@@ -181,7 +181,7 @@ class Finding:
         return next(iter([*named, *self.measurements]), None)
 
     def power(self, metric: str = "") -> Power | None:
-        """Return certificate that vouches for ``metric``, or for the headline where none is named.
+        """Return the certificate for ``metric``, or for the headline if none is named.
 
         Figures by group and of the most exposed people, such as ``top1@gender=female`` and
         ``top1.fully_exposed``, are readings of the figure that they begin with.

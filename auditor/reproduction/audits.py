@@ -46,7 +46,7 @@ def _by_model(scene: Scene) -> dict[str, dict[str, RowPlan]]:
 
 
 def _audit(scene: Scene, model: str, rows: Mapping[str, RowPlan]) -> AuditReport:
-    """Return record of an audit; what an earlier one of the same model and people found is kept."""
+    """Return an audit's record; what an earlier one of the same model and people found is kept."""
     defenses = {name: block_of(row, scene.preset) for name, row in rows.items() if row.defense}
     settings: dict[str, Any] = {
         "model": {"path": str(scene.model(model).resolve())},

@@ -69,7 +69,7 @@ class Scene:
     say: Callable[[str], None]
 
     def model(self, name: str) -> Path:
-        """Return weights of the preset's model ``name``, trained now unless they lie there already.
+        """Return the weights of the preset's model ``name``, trained now if they are not there yet.
 
         Raises:
             UsageError: if the folder holds weights of another training.

@@ -181,10 +181,10 @@ def _weights(people: int) -> NDArray[np.float32]:
 
 
 def low_end(drawn: Array, tail: float = (1 - CONFIDENCE) / 2) -> float:
-    """Return value that a share ``tail`` of those drawn lies below; undefined ones are left out."""
+    """Return the ``tail`` quantile of the resampled values; undefined ones are left out."""
     return float(np.nanpercentile(drawn, 100 * tail))
 
 
 def high_end(drawn: Array, tail: float = (1 - CONFIDENCE) / 2) -> float:
-    """Return value that a share ``tail`` of those drawn lies above; undefined ones are left out."""
+    """Return the ``1 − tail`` quantile of the resampled values; undefined ones are left out."""
     return float(np.nanpercentile(drawn, 100 * (1 - tail)))

@@ -12,7 +12,7 @@ ALPHA = 0.025
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return adjusted p-values, in the order given: a claim stands if its own is at most the level.
+    """Adjust p-values, in the order given: a claim stands if its own is at most the level.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]

@@ -78,7 +78,7 @@ class Learner(pl.LightningModule):
             learn((self.extractor.prepare(images) for images in self.shown.by_person()), draw)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Return sum of all losses on one batch of images ``(B, 3, H, W)`` and classes ``(B,)``."""
+        """Sum all losses on one batch of images ``(B, 3, H, W)`` and classes ``(B,)``."""
         images, classes = batch
         draw = self.seed_for(f"augment {self.current_epoch} {index} {self.global_rank}")
         images = augment(images, self.recipe, torch.Generator().manual_seed(draw))

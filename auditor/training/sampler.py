@@ -115,7 +115,7 @@ class PeopleSampler(Sampler[int]):
         return self.steps * self.batch
 
     def __iter__(self) -> Iterator[int]:
-        """Yield row numbers, the pictures of a person together."""
+        """Yield the row numbers, the pictures of a person together."""
         seed = self.seed + 1_000_003 * self.epoch + 7_919 * rank()
         generator = torch.Generator().manual_seed(seed)
         waiting: list[int] = []

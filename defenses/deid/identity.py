@@ -13,7 +13,7 @@ Rivalry = Literal["joint", "alternating"]
 
 
 def cross_entropy_to_uniform(logits: Tensor) -> Tensor:
-    """Return mean over ``(B, K)`` of −log softmax: least, log K, where every class is as likely."""
+    """Average −log softmax over ``(B, K)``: least, log K, where every class is as likely."""
     return -F.log_softmax(logits, dim=1).mean()
 
 

@@ -275,7 +275,7 @@ def _for_unit(unit: str, noise: Noise, reach: float, images: int) -> float:
 def _reconstruction(
     noise: Noise, reach: float | None, copies: int, images: int, gallery: Split
 ) -> ReconstructionBound | None:
-    """Return bound for whoever knows the people and lacks nothing but which of them a row shows."""
+    """Bound the attacker who lacks nothing but which of the known people a row shows."""
     if reach is None:
         return None
     prior = 1 / len(gallery.pids[gallery.pids > 0].unique())

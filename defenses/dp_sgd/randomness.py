@@ -100,7 +100,7 @@ class SecretSampler(UniformWithReplacementSampler):  # type: ignore[misc]
         self.stream = stream
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield row numbers of a step, ``int(1 / rate)`` times."""
+        """Yield the row numbers of a step, ``int(1 / rate)`` times."""
         for _ in range(self.steps):
             taken = self.stream.uniform(self.num_samples) < self.sample_rate
             yield np.flatnonzero(taken).tolist()

@@ -35,7 +35,7 @@ class Student(nn.Module):
         self._freeze_idle(extractor)
 
     def forward(self, prepared: Tensor) -> Tensor:
-        """Return prepared images ``(B, 3, H, W)`` to logits ``(views, B, classes)``."""
+        """Map prepared images ``(B, 3, H, W)`` to logits ``(views, B, classes)``."""
         views = branches(self.network, prepared).identity
         pairs = zip(self.heads, views, strict=True)
         return torch.stack([head(view.float()) for head, view in pairs])

@@ -101,7 +101,7 @@ def _last(defended: Target) -> Shift:
 
 
 def _train(defended: Target, shift: Shift, ctx: RunContext) -> Part:
-    """Return train people under a key of their own; a mechanism that came before comes before."""
+    """Shift the training people under a key of their own, after any mechanism before."""
     train, publish = defended.data.train, defended.publish
     seen = train
     if isinstance(publish, Chain):

@@ -77,7 +77,7 @@ def draw_key(pids: Tensor, pool: Tensor | None, partners: int, generator: Genera
 
 
 def _pictures(people: Tensor, shown: Tensor, generator: Generator) -> Tensor:
-    """Return row of one random picture of each of ``people (k,)`` among those of ``shown (M,)``."""
+    """Choose a random picture's row for each of ``people (k,)`` among those of ``shown (M,)``."""
     rows = []
     for pid in people.tolist():
         own = (shown == pid).nonzero().flatten()

@@ -91,7 +91,7 @@ class Shift:
         return self._means(*pictures_and_points(self.pool.take(rows), self.pose, self.image_size))
 
     def _means(self, pixels: Tensor, points: Tensor) -> list[Tensor]:
-        """Return posterior means ``(N, C, h, w)`` of pictures ``(N, 3, H, W)`` uint8, per scale."""
+        """Infer posterior means ``(N, C, h, w)`` of pictures ``(N, 3, H, W)`` uint8, per scale."""
         parts = []
         for images, pose in self._chunks(pixels, points):
             with torch.no_grad():

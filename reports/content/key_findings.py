@@ -166,7 +166,7 @@ def _least_after(report: AuditReport, family: str, before: Reading | None = None
 
 
 def _strongest(scenario: Scenario, family: str, metric: str = "") -> Reading | None:
-    """Return strongest rung by the family's headline metric: a certified one where there is one."""
+    """Return the strongest rung by the family's headline metric, a certified one if there is."""
     found = _readings(scenario, family, metric)
     order = ("void", "uncertified", "certified")
     return max(

@@ -116,7 +116,7 @@ class _Strip:
 
 
 def _strip(finding: Finding, root: Path, *, hide: bool) -> _Strip | None:
-    """Return strip of a finding, blurred where it must be; None if it cannot be cut into people."""
+    """Return a finding's strip, blurred where it must be; None if it cannot be cut into people."""
     place = finding.exhibits.get(EXHIBIT)
     content = read_picture(root, place) if place else ""
     if not isinstance(content, bytes):

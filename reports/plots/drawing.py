@@ -132,7 +132,7 @@ def _said(salt: str, title: str, description: str) -> tuple[str, str]:
 
 
 def _adapt(drawn: str, names: Sequence[str], said: tuple[str, str]) -> str:
-    """Return drawing alone, its styles as attributes and its colours as classes, with the names."""
+    """Strip a drawing to its own names, with styles as attributes and colours as classes."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawn, flags=re.S)
     head, _, rest = drawn.partition(">")

@@ -63,7 +63,7 @@ def _matches(scenario: Scenario, salt: str) -> Drawing:
 
 
 def _strongest(scenario: Scenario) -> tuple[str, Measurement] | None:
-    """Return strongest reconstructions that were measured person by person, and by which attack."""
+    """Return the strongest reconstructions measured person by person, and the attack."""
     for metric in STRENGTH:
         having = [
             (finding.attack, m)

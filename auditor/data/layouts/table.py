@@ -201,7 +201,7 @@ def _check_names(file: Path, names: list[str]) -> None:
 
 
 def _split_as_oml(table: pd.DataFrame) -> pd.DataFrame:
-    """Return splits by ``is_query`` and ``is_gallery``.
+    """Return the splits by ``is_query`` and ``is_gallery``.
 
     Where every picture is both, they are yet to be divided; where some are, those are gallery.
     """

@@ -81,7 +81,7 @@ class ISP(nn.Module):
         self.train(training)
 
     def labels(self, maps: Tensor) -> Tensor:
-        """Return part ``(B, h, w)`` whose prototype is nearest to each pixel; 0 is background."""
+        """Return each pixel's part ``(B, h, w)`` by the nearest prototype; 0 is background."""
         likeness = torch.einsum("bchw,pc->bphw", F.normalize(maps, dim=1), self.prototypes)
         return (1 + likeness.argmax(1)) * (strength(maps) > self.threshold)
 

@@ -121,7 +121,7 @@ def _best(archs: list[str], renamed: Renamed) -> tuple[str, float]:
 
 
 def _likeness(arch: str, renamed: Renamed) -> float:
-    """Return share of fitting weights among all that the file and the network have together."""
+    """Return the share of fitting weights among all that the file and the network have together."""
     network = _outline(arch)
     wanted = {name: t for name, t in network.state_dict().items() if counts(name)}
     if not _may_fit(_shapes(renamed[0].weights), _shapes(wanted)):
@@ -158,7 +158,7 @@ def _sides(renamed: Renamed) -> str:
 
 
 def with_sides(arch: str, state: Mapping[str, Tensor]) -> str:
-    """Return architecture with as many sides as the weights have, where its name leaves them open.
+    """Set an architecture's number of sides to that of the weights if its name leaves it open.
 
     >>> with_sides("vit_reid_base_sie", {"base.sie_embed": torch.zeros(6, 1, 768)})
     'vit_reid_base_sie6'
