@@ -239,7 +239,7 @@ SPLITS = ("train", "query", "gallery", "auxiliary")
 
 
 def _facts(whole: Split, parts: Mapping[str, Split]) -> dict[str, Any]:
-    """What the record says about arrays."""
+    """Return what the record says about arrays."""
     return {
         "layout": "arrays",
         "images": {key: len(part) for key, part in parts.items()},
@@ -251,7 +251,7 @@ def _facts(whole: Split, parts: Mapping[str, Split]) -> dict[str, Any]:
 
 
 def _divide(whole: Split, names: np.ndarray) -> dict[str, Split]:
-    """The rows of each split that ``names (N,)`` mentions.
+    """Return the rows of each split that ``names (N,)`` mentions.
 
     Raises:
         DataError: if a name is none, or nobody would be attacked or learned from.

@@ -119,7 +119,7 @@ def _inputs(
     judges: Mapping[str, AnyModel],
     config: AuditConfig,
 ) -> session.Inputs:
-    """What the audit is of; judges are opened where the model is."""
+    """Open what is audited; judges are opened where the model is."""
     people = data if isinstance(data, ReIDDataset) else open_data(DataConfig(path=Path(data)))
     place = model.device.type  # that of a model which was opened before
     opened = {

@@ -108,7 +108,7 @@ def _compare(
 
 
 def _sources(rows: Rows, looks: Looks, noticed: Sequence[str]) -> dict[str, Any]:
-    """What was read, for the record, and what whoever reads it must know."""
+    """Return what was read, for the record, and notices for its readers."""
     return {
         "kept_columns": [str(name) for name in rows.attributes if str(name).lower() in KEPT],
         "notices": [*rows.notices, *noticed],
@@ -128,7 +128,7 @@ def _faults(rows: Rows, looks: Looks) -> dict[str, Any]:
 
 
 def notices(division: Division, copied: int, ignored: Mapping[str, str]) -> list[str]:
-    """What whoever reads the record must know about how the people were divided."""
+    """Return notices for the record's readers about how the people were divided."""
     return [*division.notices, *odd_searches(division, copied), *ignored.values()]
 
 

@@ -88,7 +88,7 @@ def open_features(config: FeaturesConfig, device: torch.device = torch.device("c
 def _make_dataset(
     config: FeaturesConfig, tables: Mapping[str, FeatureTable], digests: Mapping[str, str]
 ) -> ReIDDataset:
-    """The people in ``tables``, divided into splits."""
+    """Divide the people in ``tables`` into splits."""
     cells = pd.concat(
         [_read_labels(role, table) for role, table in tables.items()], ignore_index=True
     )
