@@ -12,7 +12,7 @@ from torch import Tensor
 from auditor.data.features.rows import StoredFeatures
 from auditor.data.records import records_of
 from auditor.errors import ModelError, UnsupportedTargetError
-from auditor.plugins.containment import contained
+from auditor.plugins.containment import contain
 from auditor.releasing import by_record, release_records, stored_rows, written_rows
 from auditor.resizing import resize_pixels
 from auditor.types import FeatureExtractor, RunContext, Split, Target
@@ -26,7 +26,7 @@ def embed(extractor: FeatureExtractor, images: Tensor) -> Tensor:
     Raises:
         ModelError: if the features have another shape or are not finite.
     """
-    with torch.no_grad(), contained("the model"):
+    with torch.no_grad(), contain("the model"):
         features = extractor(images).float()
     if features.shape != (len(images), extractor.feature_dim):
         raise ModelError(
@@ -61,7 +61,7 @@ def pullback(
     if not differentiable(extractor):
         raise UnsupportedTargetError("the extractor is a black box: it has no gradients")
     leaf = images.detach().requires_grad_(True)
-    with torch.enable_grad(), contained("the model"):
+    with torch.enable_grad(), contain("the model"):
         features = extractor(leaf)
 
     def pull(cotangent: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def released_split(
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     """Return the stored gallery features ``(N, D)``: one release, the same for everyone."""
-    with contained("the release"):
+    with contain("the release"):
         return ctx.cache.stored_gallery(target, lambda: _store(target, ctx))
 
 

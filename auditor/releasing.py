@@ -155,7 +155,7 @@ def written_rows(release: Release) -> Tensor | None:
     return release.rows if isinstance(release, Written) else None
 
 
-def checked(release: Release) -> Release:
+def check_release(release: Release) -> Release:
     """Return the same release, looked at once."""
     return release if release is as_is or isinstance(release, Checked) else Checked(release)
 

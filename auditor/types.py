@@ -18,7 +18,7 @@ from auditor.errors import DataError
 from auditor.feature_cache import FeatureCache
 from auditor.releasing import Release as Release
 from auditor.releasing import as_is as as_is
-from auditor.releasing import checked
+from auditor.releasing import check_release
 from auditor.report import Curve, Finding, Measurement, PrivacyClaim
 from auditor.resizing import resize_pixels
 
@@ -382,7 +382,7 @@ class Target:
     trained: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "release", checked(self.release))
+        object.__setattr__(self, "release", check_release(self.release))
 
     @property
     def publish(self) -> Publish | None:
@@ -480,8 +480,8 @@ class Attack(Protocol):
     people). With ``reference(planted, ctx)`` it brings the adversary that its power on the faint
     plant of `auditor.certification.planting` is measured by, and with ``disguise(planted)`` a twist
     of that plant. Where the plant does not suit what it recovers, it brings worlds of its own
-    instead: ``planted(target, ctx)`` and ``null(target, ctx)``, each a Target made from the audited
-    one.
+    instead: ``make_planted(target, ctx)`` and ``make_null(target, ctx)``, each a Target made from
+    the audited one.
     """
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
@@ -509,7 +509,7 @@ class Defense(Protocol):
 class Growing(Defense, Protocol):
     """A defense of stored rows whose gallery may grow afterwards, under the same key."""
 
-    def grown(self, rows: int, images: int) -> Defense:
+    def grow(self, rows: int, images: int) -> Defense:
         """Return the same defense, to be applied to further rows alone.
 
         Args:

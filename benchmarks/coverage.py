@@ -176,7 +176,7 @@ Draw = Callable[[np.random.Generator], tuple[float, float, float]]
 """A sample's (low, high, truth)."""
 
 
-def repeated(
+def repeat(
     name: str, people: int, pictures: int, rate: float, kind: str, draw: Draw, repetitions: int
 ) -> Cell:
     """Return a cell of an estimator that is run as a whole on every sample."""
@@ -245,7 +245,7 @@ def confusion(
             right = other == 0
             table[rows, truth_of, (truth_of + other) % classes] = hits if right else missed
         flat = table.reshape(len(rows), -1)
-        m = measure.statistic("m", flat, formula(classes), leakage.unseen(flat, [classes]))
+        m = measure.statistic("m", flat, formula(classes), leakage.add_unseen(flat, [classes]))
         return m.low, m.high, truth
 
     return draw
@@ -494,7 +494,7 @@ class Part:
     """
 
     settings: Callable[[], Iterator[Rate] | Iterator[Setting]]
-    measure: Callable[..., Cell] = repeated
+    measure: Callable[..., Cell] = repeat
     repetitions: int = SIMULATED_REPETITIONS
     few: tuple[int, int] = (40, 5)
 

@@ -37,7 +37,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models, opening = {}, {}
-        form, path = given.format, written(Path(folder), given.format)
+        form, path = given.format, write(Path(folder), given.format)
         for way in WAYS:
             start = time.perf_counter()
             models[form, way] = open_model(path, arch=None, card=CARD, isolation=way)
@@ -51,7 +51,7 @@ def main() -> None:
             print(f"opening {key[0]} {key[1]} ({by or 'here'}): {seconds:.2f} s")
 
 
-def written(folder: Path, form: str) -> Path:
+def write(folder: Path, form: str) -> Path:
     """Return the network as a program."""
     network = resnet50().eval()
     network.fc = torch.nn.Identity()

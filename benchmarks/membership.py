@@ -56,7 +56,7 @@ class Tuning(pl.LightningModule):
         return one_cycle(self, 1.5e-3, 5e-4)
 
 
-def divided(data: ReIDDataset, people: int, tune: bool) -> ReIDDataset:
+def divide(data: ReIDDataset, people: int, tune: bool) -> ReIDDataset:
     """Return ``data`` with ``people`` of the auxiliary ones as train, in an order drawn once."""
     pids = data.auxiliary.pids.unique()
     pids = pids[torch.randperm(len(pids), generator=torch.Generator().manual_seed(0))]
@@ -94,7 +94,7 @@ def fine_tune(extractor: CardedExtractor, train: Split, epochs: int, ctx: RunCon
     print(f"{len(people)} people, {len(train)} pictures, training accuracy {accuracy:.3f}")
 
 
-def thinned(split: Split, pictures: int) -> Split:
+def thin_out(split: Split, pictures: int) -> Split:
     """No more than so many pictures of each person, evenly over the order of the split."""
     rows = []
     for pid in split.pids.unique():
@@ -118,7 +118,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     ctx = RunContext()
-    data = divided(open_dataset(given.data), given.people, given.tune)
+    data = divide(open_dataset(given.data), given.people, given.tune)
     card = card_from("torchreid", {"height": SIZE[0], "width": SIZE[1]})
     start = given.tuned or given.weights
     extractor = open_model(start, arch="osnet_x0_25", card=card).extractor
@@ -130,7 +130,7 @@ def main() -> None:
         torch.save(extractor.network.state_dict(), given.save)
     if given.pictures:
         parts = ("train", "query", "gallery", "auxiliary")
-        thin = {name: thinned(getattr(data, name), given.pictures) for name in parts}
+        thin = {name: thin_out(getattr(data, name), given.pictures) for name in parts}
         data = replace(data, **thin)
     target = Target(extractor, data)
     attacks = (

@@ -81,7 +81,7 @@ def row(target: Target, judge: FeatureExtractor, ctx: RunContext) -> str:
     return " | ".join(shown(cell) for cell in cells)
 
 
-def protected(links: Links, given: Mapping[str, Any], target: Target, ctx: RunContext) -> Target:
+def protect(links: Links, given: Mapping[str, Any], target: Target, ctx: RunContext) -> Target:
     """Return ``target`` under a row's defenses; ``given`` replaces parameters of the first one."""
     for position, (name, params) in enumerate(links):
         given_here = {} if position else given
@@ -117,7 +117,7 @@ def main() -> None:
     print("defense judge | leak rank1 | leak map | own rank1 | linked rank1 | linked map")
     for name in args.methods or METHODS:
         began = time.process_time()
-        target = protected(METHODS[name], given.get(name, {}), bare, ctx)
+        target = protect(METHODS[name], given.get(name, {}), bare, ctx)
         print(f"{name}: {time.process_time() - began:.0f} CPU-s to protect", file=sys.stderr)
         for label, judge in judges.items():
             print(f"{name} {label} | {row(target, judge, ctx)}", flush=True)

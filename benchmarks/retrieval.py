@@ -83,7 +83,7 @@ def main() -> None:
         "product alone, padded": lambda: multiply(columns[0], padded, 256),
         "this project, torch": lambda: count_ranks(columns, compiled=False),
     }
-    if counting.compiled_counter() is not None:
+    if counting.compile_counter() is not None:
         count_ranks(world(50, 100, 8), compiled=True)  # the compiler's memory is not the counts'
         runs["this project, numba"] = lambda: count_ranks(columns, compiled=True)
     library = peers.torchreid(given.torchreid) if given.torchreid else None

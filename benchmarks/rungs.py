@@ -37,7 +37,7 @@ RUNGS = (
 SPLITS = ("auxiliary", "gallery", "query")
 
 
-def embedded(target: Target, file: Path) -> RunContext:
+def embed(target: Target, file: Path) -> RunContext:
     """Return a context with the features in ``file``, which is written if it is not there."""
     ctx = RunContext()
     splits = {name: getattr(target.data, name) for name in SPLITS}
@@ -51,7 +51,7 @@ def embedded(target: Target, file: Path) -> RunContext:
     return ctx
 
 
-def released(target: Target, epsilon: float | None, ctx: RunContext) -> Target:
+def release(target: Target, epsilon: float | None, ctx: RunContext) -> Target:
     """Return the bare gallery, or with noise for ``epsilon``."""
     if epsilon is None:
         return target
@@ -80,10 +80,10 @@ def main() -> None:
     elif given.data and given.model and given.features:
         model = open_model(given.model, arch=None, card=card_from("torchreid", {}))
         bare = Target(model.extractor, open_dataset(given.data))
-        ctx = embedded(bare, given.features)
+        ctx = embed(bare, given.features)
     else:
         parser.error("either --synthetic, or --data, --model and --features")
-    targets = [released(bare, epsilon, ctx) for epsilon in (None, *given.epsilon)]
+    targets = [release(bare, epsilon, ctx) for epsilon in (None, *given.epsilon)]
     print("| rung | bare |", " | ".join(f"ε = {epsilon:g}" for epsilon in given.epsilon), "|")
     print("|---" * (2 + len(given.epsilon)) + "|")
     for rung in given.rungs:

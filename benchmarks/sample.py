@@ -16,7 +16,7 @@ MOST_AUXILIARY = 9
 Rows = list[dict[str, str]]
 
 
-def sampled(rows: Rows, attacked: int, auxiliary: int, seed: int) -> Rows:
+def draw_people(rows: Rows, attacked: int, auxiliary: int, seed: int) -> Rows:
     """Return the rows of the people drawn."""
     of: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -49,7 +49,7 @@ def main() -> None:
     given = parser.parse_args()
     with given.manifest.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    few = sampled(rows, given.attacked, given.auxiliary, given.seed)
+    few = draw_people(rows, given.attacked, given.auxiliary, given.seed)
     with given.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()

@@ -68,7 +68,7 @@ class Unshift:
             pool = Pool.of(query, data.query.pids)
             distances = mixture.partners(stored, pool)
             named = _named(distances, pool.people, target)
-            pairs = own.informed(mixture, target.release, ctx)
+            pairs = own.pair_known(mixture, target.release, ctx)
             knowing = learn_maps(pairs, refinement, ctx, "attacks.unshift.partner")
             note = "the original is read off the protected feature alone"
             if knowing.mean_ap > maps.mean_ap:
@@ -86,11 +86,11 @@ class Unshift:
         partner = () if named is None else (named,)
         return AttackResult((*gained, *shifted, *partner), notes=notes)
 
-    def planted(self, target: Target, ctx: RunContext) -> Target:
+    def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return the planted leak over a gallery whose pictures are blended with a partner's."""
         return _mix_gallery(controls.planted_target(target.data, ctx), ctx)
 
-    def null(self, target: Target, ctx: RunContext) -> Target:
+    def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the null extractor over the same blend."""
         return _mix_gallery(controls.null_target(target.data), ctx)
 
@@ -139,7 +139,7 @@ class Publications:
         pairs = Pairs(both, stored, self.pids[rows], self.views[rows])
         return learn_mixture(pairs, ctx, "attacks.unshift.forward")
 
-    def informed(self, mixture: Mixture, release: Release, ctx: RunContext) -> Pairs:
+    def pair_known(self, mixture: Mixture, release: Release, ctx: RunContext) -> Pairs:
         """Protected, beside the mean of the partner that is named for it, to clean."""
         stored = release(self.protected, ctx.generator("attacks.unshift.informed"))
         named = torch.empty_like(self.clean)

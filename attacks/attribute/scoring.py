@@ -46,7 +46,7 @@ def score_attributes(
 def attribute_measurements(name: str, table: np.ndarray, classes: int) -> list[Measurement]:
     """Balanced accuracy, F1, accuracy and its excess from ``table (num_persons, classes²)``."""
     shares = table.sum(0).reshape(classes, classes).sum(1) / table.sum()
-    unseen = leakage.unseen(table, [classes])
+    unseen = leakage.add_unseen(table, [classes])
     rows = (
         ("balanced_accuracy", leakage.balanced_accuracy, 1 / classes),
         ("f1", leakage.f1, leakage.blind_f1(shares)),
@@ -79,7 +79,7 @@ def _means(tables: list[np.ndarray], sizes: list[int]) -> list[Measurement]:
     """Mean balanced accuracy and mean F1 over attributes, resampling all of them together."""
     joint = np.concatenate(tables, axis=1)
     joint = joint[joint.sum(1) > 0]
-    unseen = leakage.unseen(joint, sizes)
+    unseen = leakage.add_unseen(joint, sizes)
     shares = [
         table.sum(0).reshape(k, k).sum(1) / table.sum()
         for table, k in zip(tables, sizes, strict=True)

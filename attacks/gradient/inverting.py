@@ -78,11 +78,11 @@ class GradientInversion:
         found = in_batches(recover, victims, self.batch_size, ctx, self.name)
         return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
-    def planted(self, target: Target, ctx: RunContext) -> Target:
+    def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return a dense extractor: its first layer's gradient is the picture times a number."""
         return in_the_clear(target, DenseExtractor().to(ctx.device))
 
-    def null(self, target: Target, ctx: RunContext) -> Target:
+    def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the same dense extractor trained on noise, judged by the people's pictures."""
         return trained_on_noise(target, ctx, DenseExtractor().to(ctx.device))
 

@@ -80,11 +80,11 @@ class Dlg:
         found = in_batches(recover, victims, self.batch_size, ctx, self.name)
         return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
-    def planted(self, target: Target, ctx: RunContext) -> Target:
+    def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return the same people, their pictures without protection."""
         return in_the_clear(target)
 
-    def null(self, target: Target, ctx: RunContext) -> Target:
+    def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Clients that train on noise, judged by the people's pictures."""
         return trained_on_noise(target, ctx)
 

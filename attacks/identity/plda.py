@@ -46,13 +46,11 @@ def name_by_model(
     entries, pids = prepare(stored_gallery(target, ctx)), target.data.gallery.pids
     known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
     people, labels = pids[known].unique(return_inverse=True)
-    suspects = suspected(entries[known], labels, prepare, own, ctx)
+    suspects = suspect(entries[known], labels, prepare, own, ctx)
     return score_naming(suspects.log_likelihood, entries[asked], people, pids[asked], attack.split)
 
 
-def suspected(
-    known: Tensor, labels: Tensor, prepare: Prepare, own: Own, ctx: RunContext
-) -> Suspects:
+def suspect(known: Tensor, labels: Tensor, prepare: Prepare, own: Own, ctx: RunContext) -> Suspects:
     """Model people from their known entries ``(N, E)``; ``labels (N,)`` says whose each is."""
     auxiliary = study(own, prepare, ctx.generator("attacks.identity_plda.release"))
     crowds = [auxiliary] if auxiliary else []

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from attacks.identity.naming import Naming
-from attacks.identity.plda import suspected
+from attacks.identity.plda import suspect
 from attacks.learners.people import sum_groups
 from attacks.learners.plda import Own, Plda, Suspects
 from attacks.learners.standardising import Standardise
@@ -55,7 +55,7 @@ class IdentityTransductive(Naming):
         people, labels = pids[known].unique(return_inverse=True)
         prepare = Standardise(stored)
         entries = prepare(stored)
-        plda = suspected(entries[known], labels, prepare, own, ctx).plda
+        plda = suspect(entries[known], labels, prepare, own, ctx).plda
         gallery = _Gallery(plda, plda.project(entries), F.normalize(plda.weigh(entries), dim=1))
         rounds, neighbours = self._choose(gallery, known, labels)
         suspects = gallery.train(known, labels, rounds)

@@ -84,5 +84,5 @@ def _score(guesses: Tensor, shown: Split, codes: Mapping[str, list[int]]) -> Mea
         "attribute_agreement",
         joint,
         leakage.mean_over(leakage.balanced_accuracy, sizes),
-        leakage.unseen(joint, sizes),
+        leakage.add_unseen(joint, sizes),
     )

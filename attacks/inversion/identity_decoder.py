@@ -122,7 +122,7 @@ class _Decoder(pl.LightningModule):
         surrogate = self._surrogate[0]
         seen = surrogate.distance(drawn, pixels.float().div(255)).mean()
         return seen + self.attack.consistency * feature_consistency(
-            surrogate.imitated(drawn), clean
+            surrogate.predict_features(drawn), clean
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

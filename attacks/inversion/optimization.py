@@ -110,7 +110,7 @@ class Optimization:
         """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
-    def null(self, target: Target, ctx: RunContext) -> Target:
+    def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the null control with a gradient, which is zero: see `auditor.types.Attack`."""
         return replace(null_target(target.data), extractor=_FlatNull())
 

@@ -63,7 +63,7 @@ class Surrogate(pl.LightningModule):
         ]
         return torch.stack(gaps).mean(0)
 
-    def imitated(self, images: Tensor) -> Tensor:
+    def predict_features(self, images: Tensor) -> Tensor:
         """Return what the target would make ``(B, D)`` of images ``(B, 3, H, W)``, roughly."""
         feature: Tensor = self.imitate(self.net(self._prepare(images)))
         return feature

@@ -158,7 +158,7 @@ class People:
     people: int
     freedom: int
 
-    def ridged(self) -> "People":
+    def ridge(self) -> "People":
         """With a little more spread within people, which few rows of each understate."""
         ridge = RIDGE * (self.between + self.within).diagonal()
         floor = RIDGE * ridge.mean() + 1e-12
@@ -196,5 +196,5 @@ def _covariance(steps: Tensor) -> Tensor:
 
 def fit_matcher(rows: Tensor, pids: Tensor, noise: float) -> Matcher:
     """Fit a matcher to the noise-free ``rows (N, D)`` of two or more people, ``pids (N,)``."""
-    model = fit_people(rows, pids).ridged()
+    model = fit_people(rows, pids).ridge()
     return Matcher.of(model.mean, model.between, model.within, noise)

@@ -60,7 +60,7 @@ class Pairs:
         columns = {name: getattr(self, name)[rows] for name in ("seen", "wanted", "pids", "views")}
         return replace(self, **columns)
 
-    def released(self, generator: torch.Generator) -> Tensor:
+    def redraw(self, generator: torch.Generator) -> Tensor:
         """Return a fresh draw of what is stored ``(N, D)``."""
         return self.release(self.seen, generator)
 
@@ -147,7 +147,7 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
     held = torch.isin(pairs.pids, people[::HELD_OUT])
     known, asked = pairs.take(~held), pairs.take(held)
     generator = ctx.generator(name)
-    trial, centre = asked.released(generator), pairs.wanted.mean(0)
+    trial, centre = asked.redraw(generator), pairs.wanted.mean(0)
     moments = _Moments.of(known, generator)
 
     def likeness(one: Map) -> float:
@@ -160,7 +160,7 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
     ridge = moments.ridge(penalty)
     rungs = [Map("ridge", ridge)]
     if trial.shape[1] == len(centre):
-        rungs.append(Map("scaled", moments.scaled()))
+        rungs.append(Map("scaled", moments.scale()))
     if refinement.epochs:
         rungs.append(Map("network", _refine(ridge, known, refinement, ctx, name)))
     again = _refit(pairs, penalty, refinement, ctx, name)
@@ -176,7 +176,7 @@ def _refit(
 
     @cache
     def fitted(rung: str) -> Map:
-        linear = moments.scaled() if rung == "scaled" else moments.ridge(penalty)
+        linear = moments.scale() if rung == "scaled" else moments.ridge(penalty)
         if rung == "network":
             return Map(rung, _refine(linear, pairs, refinement, ctx, name))
         return Map(rung, linear)
@@ -210,11 +210,9 @@ class _Moments:
     @classmethod
     def of(cls, pairs: Pairs, generator: torch.Generator) -> "_Moments":
         """Of one draw of a fixed release, or of `DRAWS` of a random one."""
-        draws = [pairs.released(generator), pairs.released(generator)]
+        draws = [pairs.redraw(generator), pairs.redraw(generator)]
         fixed = torch.equal(*draws)
-        draws = (
-            draws[:1] if fixed else draws + [pairs.released(generator) for _ in range(DRAWS - 2)]
-        )
+        draws = draws[:1] if fixed else draws + [pairs.redraw(generator) for _ in range(DRAWS - 2)]
         stored = torch.cat(draws)
         standardise = Standardise(stored)
         rows = standardise(stored).double()
@@ -228,7 +226,7 @@ class _Moments:
         weight = torch.linalg.solve(damped, self.cross).T.float()
         return _Linear(self.standardise, weight, self.centre)
 
-    def scaled(self) -> "_Linear":
+    def scale(self) -> "_Linear":
         """Return the stored rows themselves about the wanted centre, times the one best factor."""
         deviation = self.standardise.deviation.double()
         together = (deviation * self.cross.diagonal()).sum()

@@ -50,7 +50,7 @@ class Plda:
             crowds[-1],
             between=_total([one.between * (one.people / people) for one in crowds]),
             within=_total([one.within * (one.freedom / max(1, freedom)) for one in crowds]),
-        ).ridged()
+        ).ridge()
         variances, columns = scipy.linalg.eigh(pooled.between.numpy(), pooled.within.numpy())
         axes = torch.from_numpy(columns)
         return cls(pooled.mean, axes, torch.from_numpy(variances).clamp_min(0))

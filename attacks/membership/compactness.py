@@ -59,10 +59,10 @@ class MembershipCompactness:
         note = "unsupervised: nothing was learned from anybody whose membership is known"
         return compare_with_blind(people, score, target, ctx, note)
 
-    def planted(self, target: Target, ctx: RunContext) -> Target:
+    def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""
         return planted_memory(target, ctx)
 
-    def null(self, target: Target, ctx: RunContext) -> Target:
+    def make_null(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""
         return null_memory(target, ctx)

@@ -62,14 +62,14 @@ class Memoriser(nn.Module):
 
 def planted_memory(target: Target, ctx: RunContext) -> Target:
     """Return an extractor that recognises its training people, over stamped pictures."""
-    data = _stamped(_with_members(target.data, ctx))
+    data = _stamp_all(_with_members(target.data, ctx))
     known = _codes(members_of(data))
     return Target(Memoriser(known).to(ctx.device), data)
 
 
 def null_memory(target: Target, ctx: RunContext) -> Target:
     """Return the null extractor over stamped pictures of members and others."""
-    return Target(NullExtractor(), _stamped(_with_members(target.data, ctx)))
+    return Target(NullExtractor(), _stamp_all(_with_members(target.data, ctx)))
 
 
 def _with_members(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
@@ -94,7 +94,7 @@ def _with_members(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
     return replace(data, train=train, auxiliary=auxiliary)
 
 
-def _stamped(data: ReIDDataset) -> ReIDDataset:
+def _stamp_all(data: ReIDDataset) -> ReIDDataset:
     return replace(
         data,
         train=_stamp(data.train),

@@ -103,13 +103,13 @@ class ScoreClimbing:
         best = kept[-1].pictures
         judged = judge_pictures(best, chosen, target, ctx, distance)
         return AttackResult(
-            (*judged.measurements, *service.measured(best)),
+            (*judged.measurements, *service.measure(best)),
             judged.exhibits,
             (*judged.notes, *_notes(kept, service)),
             _curves(kept, service),
         )
 
-    def planted(self, target: Target, ctx: RunContext) -> Target:
+    def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return the general planted leak, where the climb's starts are distractors in the gallery.
 
         People's codes are few there, and the best of some hundred own pictures is often nearer to
@@ -167,7 +167,7 @@ def _curves(kept: list[Snapshot], service: Verification) -> tuple[Curve, Curve]:
         trial = Trial(target, service.entries, drawn, originals)
         seen, _ = score_identity("target", judge, trial, ctx)
         recognised.append((queries, seen[0]))
-        passed.append((queries, service.measured(drawn)[1]))
+        passed.append((queries, service.measure(drawn)[1]))
     return budget_curve("queries", recognised), budget_curve("queries_to_verification", passed)
 
 

@@ -30,7 +30,7 @@ class Snapshot:
     scores: Tensor
     pictures: Tensor
 
-    def improved(self, queries: int, scores: Tensor, pictures: Tensor) -> "Snapshot":
+    def improve(self, queries: int, scores: Tensor, pictures: Tensor) -> "Snapshot":
         """After pictures ``(P, B, 3, H, W)`` scored ``(P, B)`` by ``queries`` in all."""
         best, place = scores.max(1)
         person = torch.arange(len(best))
@@ -85,7 +85,7 @@ def climb(
             climber.tell(list(tried), (-reached).tolist())
         queries = begin.queries + generation * population
         grouped = pictures.unflatten(0, (len(entries), population))
-        best = best.improved(queries, scores, grouped)
+        best = best.improve(queries, scores, grouped)
         ctx.progress(generation / generations, "climbing on scores")
         yield best
 

@@ -54,7 +54,7 @@ class Verification:
         }
         return cls(target, entries, thresholds, asking, ctx)
 
-    def measured(self, pictures: Tensor) -> tuple[Measurement, ...]:
+    def measure(self, pictures: Tensor) -> tuple[Measurement, ...]:
         """Return ``score_reached`` and the success attack rates of pictures ``(P, 3, H, W)``."""
         seen = F.normalize(self.asking.embed(pictures), dim=1)
         stored = F.normalize(stored_gallery(self.target, self.ctx)[self.entries], dim=1)

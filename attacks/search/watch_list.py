@@ -182,7 +182,7 @@ def score_searches(scores: Scores, fpir: float, data: ReIDDataset) -> AttackResu
         note="rank form: the first entry of the list, whatever its score; 1 − FNIR at rank 1",
     )
     usual = [
-        open_set.missed(found, limit, f"fnir_at_fpir_{name}")
+        open_set.miss_rate(found, limit, f"fnir_at_fpir_{name}")
         for name, limit in open_set.LIMITS.items()
         if found.absent >= 1 / limit
     ]
@@ -195,7 +195,7 @@ def score_searches(scores: Scores, fpir: float, data: ReIDDataset) -> AttackResu
             if found.absent < 1 / limit
         ),
     )
-    headline = open_set.identified(found, fpir, WatchList.headline)
+    headline = open_set.identification_rate(found, fpir, WatchList.headline)
     curve = open_set.det_curve(found)
     return AttackResult((headline, by_rank, *usual), notes=notes, curves=(curve,))
 

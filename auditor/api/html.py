@@ -38,7 +38,7 @@ class Page:
         return _frame(self.content, TALLEST)
 
 
-def sandboxed(body: str, rows: int) -> str:
+def sandbox(body: str, rows: int) -> str:
     """Return a frame around ``body``, tall enough for so many rows; its scripts would not run."""
     page = f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{body}"
     return _frame(page, min(TALLEST, ROW * rows + 40))

@@ -289,4 +289,4 @@ class Report:
 
     def _repr_html_(self) -> str:
         content, rows = html.summary(self.record, self._ruling())
-        return html.sandboxed(content, rows)
+        return html.sandbox(content, rows)

@@ -64,4 +64,4 @@ class Verdicts(Sequence[Verdict]):
         return "\n".join([*lines, f"verdict: {self.outcome.upper()}"])
 
     def _repr_html_(self) -> str:
-        return html.sandboxed(html.verdict_table(self, self.outcome), rows=len(self) + 2)
+        return html.sandbox(html.verdict_table(self, self.outcome), rows=len(self) + 2)

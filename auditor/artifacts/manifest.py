@@ -118,7 +118,7 @@ def seal(folder: Path, written: Sequence[Path], *, revealed: bool) -> None:
         files = dict(earlier.files) | fingerprints(folder, fresh)
         people = set(earlier.revealed) - fresh
     else:
-        files, people = fingerprints(folder, listed(folder)), set()
+        files, people = fingerprints(folder, list_files(folder)), set()
     people |= fresh - set(NAMELESS) if revealed else set()
     manifest = Manifest(
         created=now(),
@@ -208,7 +208,7 @@ def verify(folder: Path) -> Findings:
     )
 
 
-def listed(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     """Return the files of an audit, below ``folder``; what else lies there is not its own."""
     top = (path for pattern in TOP for path in folder.glob(pattern))
     below = (path for name in (PERSONAL, STEPS) for path in (folder / name).rglob("*"))

@@ -218,7 +218,7 @@ def behind(powers: Sequence[Power], bare: Sequence[Power]) -> tuple[Power, ...]:
     return tuple(_complete(p, known[p.metric]) for p in powers if p.metric in known)
 
 
-def doubted(powers: Sequence[Power], reason: str) -> tuple[Power, ...]:
+def doubt(powers: Sequence[Power], reason: str) -> tuple[Power, ...]:
     """Certificates that vouch for nothing here, and why: the control is not like the gallery."""
     return tuple(
         replace(power, outcome="weak", reason=reason)

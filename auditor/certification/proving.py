@@ -22,14 +22,14 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from auditor.certification import controls
-from auditor.certification.certificates import certificates, doubted, not_run
+from auditor.certification.certificates import certificates, doubt, not_run
 from auditor.certification.planting import Planted, Size, plant
 from auditor.console import trace
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.resemblance import MOST, separability
 from auditor.plugins import describe
-from auditor.plugins.containment import contained
+from auditor.plugins.containment import contain
 from auditor.plugins.results import reason_of, run_contained
 from auditor.report import (
     Measurement,
@@ -98,7 +98,7 @@ class Prover:
             return Controls(as_bare=True)
         tried = self._planted if isinstance(attack, Referenced) else self._own
         try:
-            with contained("a control"):
+            with contain("a control"):
                 powers = tried(attack, label, scenario, progress)  # type: ignore[arg-type]
             return Controls(powers=powers)
         except UnsupportedTargetError as error:
@@ -120,12 +120,12 @@ class Prover:
             return controls
         if label not in self._unlike:
             try:
-                with contained("the model or its release"):
+                with contain("the model or its release"):
                     self._unlike[label] = self._tell_apart(scenario)
             except Exception as error:
                 self._unlike[label] = f"its entries cannot be compared: {reason_of(error)}"
         unlike = self._unlike[label]
-        return replace(controls, powers=doubted(controls.powers, unlike)) if unlike else controls
+        return replace(controls, powers=doubt(controls.powers, unlike)) if unlike else controls
 
     def _tell_apart(self, scenario: Target) -> str:
         """Why the adversary's own entries do not resemble the stored ones, or an empty string."""
@@ -165,7 +165,7 @@ class Prover:
         null = None
         if scenario is self.bare:
             clear = controls.null_target(target.data)
-            blind = clear if info.null is None else info.null(target, self.ctx)
+            blind = clear if info.make_null is None else info.make_null(target, self.ctx)
             null = self._run(partial(run_contained, attack), blind, judge, second).measurements
         return certificates(
             headline(found, attack).metric,
@@ -198,7 +198,7 @@ class Prover:
         self, attack: Attack, label: str, scenario: Target, progress: Progress
     ) -> tuple[Power, ...]:
         data = self.bare.data
-        own = {"planted": describe(attack).planted, "null": describe(attack).null}
+        own = {"planted": describe(attack).make_planted, "null": describe(attack).make_null}
         general = {
             "planted": lambda *_: controls.planted_target(data, self.ctx),
             "null": lambda *_: controls.null_target(data),

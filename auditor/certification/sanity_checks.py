@@ -84,8 +84,8 @@ def probe(model: LoadedModel | Store, data: ReIDDataset, ctx: RunContext) -> tup
             ProbeCheck(name="finite", outcome="pass", detail=finite),
             _deterministic(model.extractor, sample.images[:REPEATED], ctx),
             _batch_invariant(model.extractor, sample.images[:8], ctx),
-            _not_collapsed(features),
-            _normalisation(model, sample, features, ctx),
+            _check_collapse(features),
+            _check_normalisation(model, sample, features, ctx),
         )
 
 
@@ -186,7 +186,7 @@ def _batch_invariant(extractor: FeatureExtractor, images: Tensor, ctx: RunContex
     return ProbeCheck(name="batch-invariant", outcome="fail", detail=detail)
 
 
-def _not_collapsed(features: Tensor) -> ProbeCheck:
+def _check_collapse(features: Tensor) -> ProbeCheck:
     median = _median_cosine(features)
     detail = f"the median cosine between features of two images is {median:.4f}"
     if median <= COLLAPSED:
@@ -204,7 +204,7 @@ def _median_cosine(features: Tensor) -> float:
     return float((unit @ unit.T)[rows, columns].median())
 
 
-def _normalisation(
+def _check_normalisation(
     model: LoadedModel, sample: Sample, features: Tensor, ctx: RunContext
 ) -> ProbeCheck:
     """Compare the given card with the other plausible ones, person by person."""

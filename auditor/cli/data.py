@@ -173,14 +173,14 @@ def _place(source: Path, out: Path) -> Path:
 
 
 def _write(rows: "Rows", file: Path, overwrite: bool) -> None:
-    from auditor.data.check import count_splits, labelled
+    from auditor.data.check import count_splits, split_table
     from auditor.data.layouts.table import write_table
     from auditor.data.rows import JUNK
 
     write_table(rows, file, overwrite=overwrite)
     people = rows.table[rows.table["pid"] != JUNK]
     typer.echo(f"wrote {file}: {len(rows.table)} pictures, layout {rows.layout}")
-    typer.echo("\n".join(_table(count_splits(rows, labelled(people)))))
+    typer.echo("\n".join(_table(count_splits(rows, split_table(people)))))
     for notice in rows.notices:
         typer.echo(f"notice: {notice}")
     typer.echo(f"next: audit data check {file}")

@@ -17,7 +17,7 @@ SMALL = (16, 32)
 """(width, height) at which pixels are compared."""
 
 
-def aligned(first: Path, second: Path) -> float:
+def correlate(first: Path, second: Path) -> float:
     """Return the correlation of two pictures' grey levels at the best crop of either."""
     one, other = (decode(file).convert("L") for file in (first, second))
     return max(_best_crop(one, other), _best_crop(other, one))

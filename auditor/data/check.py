@@ -79,10 +79,10 @@ def check(rows: Rows, *, cross_camera: bool = True, max_broken: float = 0.01) ->
     _, _, ignored = encode_attributes(rows.attributes.loc[table.index])
     return Check(
         layout=rows.layout,
-        splits=count_splits(rows, division.parts if division else labelled(table)),
+        splits=count_splits(rows, division.parts if division else split_table(table)),
         cameras=_count_cameras(table),
         attributes=_count_values(table, rows.attributes.drop(columns=list(ignored))),
-        disjoint=_compare_sides(division.parts if division else labelled(table)),
+        disjoint=_compare_sides(division.parts if division else split_table(table)),
         queries=_count_queries(division) if division else None,
         near_duplicates=None
         if copies is None
@@ -103,7 +103,7 @@ def _odd(division: Division | None, looks: Looks) -> list[str]:
     return [*division.notices, *odd_searches(division, copied)]
 
 
-def labelled(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def split_table(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the parts of ``table`` as its split column has them."""
     return {str(name): part for name, part in table.groupby("split")}
 

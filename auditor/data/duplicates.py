@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.data.alignment import SMALL, aligned
+from auditor.data.alignment import SMALL, correlate
 from auditor.data.rows import Rows
 from auditor.data.splits import Division, without
 from auditor.errors import DataError
@@ -127,7 +127,7 @@ def find_copies(
     return [
         copy
         for copy in _candidates(_shown(known, prints), _shown(attacked, prints), prints)
-        if copy.bits <= SURE or aligned(files[copy.known], files[copy.attacked]) >= CORRELATED
+        if copy.bits <= SURE or correlate(files[copy.known], files[copy.attacked]) >= CORRELATED
     ]
 
 

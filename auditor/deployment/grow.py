@@ -142,7 +142,7 @@ def _defend(target: Target, kept: Kept, ctx: RunContext) -> Target:
             raise UsageError(f"{stage['use']} cannot add rows to a gallery that is handed over")
         rows = len(kept.rows) + len(target.data.gallery)
         with ctx.randomness(f"defenses.{stage['use']}"):
-            grown = defense.grown(rows, max(counts.values(), default=1)).apply(target, ctx)
+            grown = defense.grow(rows, max(counts.values(), default=1)).apply(target, ctx)
         target = claims.void_undone(target, grown, stage["use"])
     return target
 

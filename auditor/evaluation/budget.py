@@ -108,7 +108,7 @@ def _axes(
         name="auxiliary_people",
         x="auxiliary people",
         whole=people,
-        amounts=scaled(people, fractions),
+        amounts=scale(people, fractions),
         attempt=fewer,
     )
     if cost := cost_of(attack):
@@ -121,7 +121,7 @@ def _axes(
             name="training",
             x=cost,
             whole=whole,
-            amounts=scaled(whole, fractions),
+            amounts=scale(whole, fractions),
             attempt=shorter,
         )
 
@@ -134,7 +134,7 @@ def cost_of(attack: Attack) -> str:
     return next((n for n in COSTS if n in names and type(getattr(attack, n)) is int), "")
 
 
-def scaled(whole: int, fractions: Sequence[float]) -> list[int]:
+def scale(whole: int, fractions: Sequence[float]) -> list[int]:
     """Return the whole numbers nearest to the fractions of ``whole``, ascending, each once, from 1.
 
     >>> scaled(40, [0.5, 0.1, 0.25]), scaled(3, [0.1, 0.25, 0.5]), scaled(1, [0.5])

@@ -15,8 +15,8 @@ from torch import Tensor
 from auditor import plugins
 from auditor.data.records import records_of
 from auditor.embedding import features_of
-from auditor.plugins.containment import contained
-from auditor.plugins.undisturbed import undisturbed
+from auditor.plugins.containment import contain
+from auditor.plugins.shared_state import restore_shared_state
 from auditor.releasing import by_record, follows, release_records
 from auditor.report import PrivacyClaim
 from auditor.types import Defense, RunContext, Target
@@ -44,8 +44,8 @@ def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
         Exception: what it raises.
     """
     name = plugins.name_of("defenses", defense)
-    alone = contained(f"the defense {name!r}")
-    with undisturbed(target.data), ctx.randomness(f"defenses.{name}"), alone:
+    alone = contain(f"the defense {name!r}")
+    with restore_shared_state(target.data), ctx.randomness(f"defenses.{name}"), alone:
         defended = defense.apply(target, ctx)
     if type(defended) is not type(target):
         raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")

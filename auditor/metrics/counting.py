@@ -30,7 +30,7 @@ def count_better(scores: Tensor, limits: Tensor, counts: Tensor) -> tuple[Tensor
     """
     work = int(counts.sum()) * scores.shape[1]
     if scores.device.type == "cpu" and scores.dtype == torch.float32 and work >= WORTHWHILE:
-        compiled = compiled_counter()
+        compiled = compile_counter()
         if compiled is not None:
             return count_compiled(compiled, scores, limits, counts)
     return count_by_tiles(scores, limits, counts)
@@ -73,7 +73,7 @@ def count_by_tiles(scores: Tensor, limits: Tensor, counts: Tensor) -> tuple[Tens
 
 
 @cache
-def compiled_counter() -> Callable[..., None] | None:
+def compile_counter() -> Callable[..., None] | None:
     """Return a function that counts into arrays, row by row; None where numba is not installed."""
     if find_spec("numba") is None:
         return None

@@ -75,7 +75,7 @@ def f1(classes: int) -> Formula:
     return formula
 
 
-def unseen(table: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
+def add_unseen(table: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
     """One more person for each value, guessed wrong on every image, and guessed right.
 
     Args:

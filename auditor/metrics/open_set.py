@@ -107,7 +107,7 @@ def _search(
     )
 
 
-def identified(found: Searches, limit: float, metric: str) -> Measurement:
+def identification_rate(found: Searches, limit: float, metric: str) -> Measurement:
     """TPIR at the threshold that a share ``limit`` of searches for absent people passes."""
     ((value, low, high),) = identification_rates(found, [limit])
     mated = found.listed
@@ -126,9 +126,9 @@ def identified(found: Searches, limit: float, metric: str) -> Measurement:
     )
 
 
-def missed(found: Searches, limit: float, metric: str) -> Measurement:
+def miss_rate(found: Searches, limit: float, metric: str) -> Measurement:
     """FNIR at the same threshold: 1 − TPIR; the fewer, the more is given away."""
-    tpir = identified(found, limit, metric)
+    tpir = identification_rate(found, limit, metric)
     return replace(
         tpir,
         value=1 - tpir.value,

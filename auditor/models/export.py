@@ -54,7 +54,7 @@ def export(
     wanted = embed(plain, images)
     example = plain.prepare(images[:2])
     differences: dict[str, float] = {}
-    named = _named(network, arch, plain, facts, folder / WEIGHTS)
+    named = _write_named(network, arch, plain, facts, folder / WEIGHTS)
     if named is not None:
         differences[WEIGHTS] = _difference(folder / WEIGHTS, named, plain, images, wanted)
     for name, make in ((SCRIPT, _script), (ONNX, _onnx)):
@@ -88,7 +88,7 @@ def _copy(network: nn.Module) -> nn.Module:
     return program.eval()
 
 
-def _named(
+def _write_named(
     network: nn.Module,
     arch: str | None,
     plain: CardedExtractor,

@@ -235,7 +235,7 @@ def renamings(state: Mapping[str, Tensor]) -> Renamed:
         Naming(
             key=candidate.key,
             code_base=base,
-            weights=_renamed(candidate.weights, base),
+            weights=_rename_all(candidate.weights, base),
             taken=frozenset(_full(candidate.key, name) for name in candidate.weights),
         )
         for candidate in candidates(weights)
@@ -275,7 +275,7 @@ def _reading(naming: Naming, wanted: Mapping[str, Tensor]) -> Reading:
     return Reading(naming=naming, prefix=prefix, given=given, fitting=fitting)
 
 
-def _renamed(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
+def _rename_all(state: Mapping[str, Tensor], base: CodeBase) -> dict[str, Tensor]:
     if base is HERE:
         return dict(state)
     pairs = ((_rename(name, base), tensor) for name, tensor in state.items())

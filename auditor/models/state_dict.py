@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from auditor.errors import ModelError
 from auditor.models.architectures.backbones import InstanceBatchNorm
 from auditor.models.names import CodeBase, Reading, best, counts, readings, renamings
-from auditor.models.wrappers import grouped, part
+from auditor.models.wrappers import group_names, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
 HEAD_BEGINNINGS = ("classifier_", "fc_id_")
@@ -69,7 +69,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], what: str, key: str | N
     return Fit(
         code_base=base.name,
         prefix=".".join(filter(None, (key, reading.naming.key, reading.prefix.rstrip(".")))),
-        left_out=(*left_out, *grouped(others)),
+        left_out=(*left_out, *group_names(others)),
         classifier=_left_out([reading.given[name] for name in dropped]),
         dropped=tuple(dropped),
         unfilled=tuple(n for n in wanted if n not in reading.fitting),

@@ -79,15 +79,15 @@ def part(state: Mapping[str, Tensor], key: str | None) -> tuple[dict[str, Tensor
     """
     if key is None:
         kept = {name: tensor for name, tensor in state.items() if not _is_beside(name, tensor)}
-        return kept, grouped(name for name in state if name not in kept)
+        return kept, group_names(name for name in state if name not in kept)
     beginning = key.rstrip(".") + "."
     kept = _below(state, beginning)
     if not kept:
         raise ModelError(
             f"nothing is stored under the weights key {printable(key, 80)!r}; "
-            f"there are: {', '.join(grouped(state))}"
+            f"there are: {', '.join(group_names(state))}"
         )
-    return kept, grouped(name for name in state if not name.startswith(beginning))
+    return kept, group_names(name for name in state if not name.startswith(beginning))
 
 
 def _below(state: Mapping[str, Tensor], beginning: str) -> dict[str, Tensor]:
@@ -136,7 +136,7 @@ def _apart(key: tuple[str, ...], parts: list[str]) -> bool:
     return False
 
 
-def grouped(names: Iterable[str]) -> tuple[str, ...]:
+def group_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return what names begin with, their wrappers or else their first part, and how many do.
 
     >>> grouped(["model.criterion.weight", "model.criterion.bias", "ema.conv1.weight"])

@@ -125,7 +125,7 @@ class Shelf:
         if not plain.whole or plain.parent != self._hash(chain[:-1]):
             return None
         state = {n.removeprefix(STATE): t for n, t in tensors.items() if n.startswith(STATE)}
-        extractor = _rebuilt(before.extractor, state)
+        extractor = _rebuild(before.extractor, state)
         if extractor is None:
             return None
         target = replace(
@@ -183,7 +183,7 @@ def _sample(target: Target, device: torch.device) -> Tensor:
     return embed(extractor, images).cpu()
 
 
-def _rebuilt(extractor: Any, state: dict[str, Tensor]) -> CardedExtractor | None:
+def _rebuild(extractor: Any, state: dict[str, Tensor]) -> CardedExtractor | None:
     """Copy ``extractor`` with other weights, also those of a copy with group normalisation."""
     if not isinstance(extractor, CardedExtractor):
         return None

@@ -161,7 +161,7 @@ def run(
     """
     if config.weights is not None:
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
-    kept = _kept_features(config, inputs)
+    kept = _open_cache(config, inputs)
     world = _world(config, out, inputs, FeatureCache(kept))
     going_on = resume and resuming.resume(out, world.head)
     if not going_on:
@@ -220,7 +220,7 @@ def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) 
     )
 
 
-def _kept_features(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:
+def _open_cache(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:
     """Return what keeps features from run to run, if the configuration asks for it."""
     if config.cache is None:
         return None

@@ -25,7 +25,7 @@ from auditor.metrics.similarity import Distance
 from auditor.pipeline.assemble import blank_finding
 from auditor.pipeline.journal import Result
 from auditor.pipeline.retrained import Shelf, key_of
-from auditor.plugins.containment import contained
+from auditor.plugins.containment import contain
 from auditor.plugins.results import reason_of, run_contained
 from auditor.report import AuditReport, Finding, Measurement, ProbeCheck
 from auditor.types import Attack, Defense, Progress, RunContext, Target
@@ -138,7 +138,7 @@ class World:
 def without_names(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
     """Return what a step came to, under pseudonyms; what it drew is locked away."""
     try:
-        with contained():
+        with contain():
             return personal.rename_people(work(progress), rename)
     finally:
         personal.lock(world.ctx.workdir)

@@ -1,6 +1,6 @@
 """Attacks, defenses and renderers: found by entry point, contained, and held to what they return.
 
-What is imported here needs no torch; `results` and `undisturbed` do.
+What is imported here needs no torch; `results` and `shared_state` do.
 """
 
 from auditor.plugins.description import AttackInfo, describe

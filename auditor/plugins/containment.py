@@ -77,7 +77,7 @@ def interrupted(error: BaseException) -> bool:
 
 
 @contextmanager
-def contained(what: str = "it") -> Iterator[None]:
+def contain(what: str = "it") -> Iterator[None]:
     """Let everything that would end the program come out as an ordinary exception.
 
     What is printed inside goes to standard error, marked as theirs: standard output holds nothing

@@ -17,8 +17,8 @@ class AttackInfo:
         adversary: its threat model in a few words.
         slow: whether its controls take part of the people.
         disguise: twists the planted leak; None: it is tried as it is.
-        planted: makes its own world to win in; None: the general one.
-        null: makes its own world to find nothing in; None: the general one.
+        make_planted: makes its own world to win in; None: the general one.
+        make_null: makes its own world to find nothing in; None: the general one.
     """
 
     family: str = ""
@@ -26,8 +26,8 @@ class AttackInfo:
     adversary: Adversary | None = None
     slow: bool = False
     disguise: Callable[..., Any] | None = None
-    planted: Callable[..., Any] | None = None
-    null: Callable[..., Any] | None = None
+    make_planted: Callable[..., Any] | None = None
+    make_null: Callable[..., Any] | None = None
 
 
 def describe(attack: object) -> AttackInfo:

@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
-from auditor.plugins.containment import contained
+from auditor.plugins.containment import contain
 
 Kind = Literal[
     "attacks",
@@ -65,7 +65,7 @@ def load(kind: Kind, name: str) -> Any:
         hint = did_you_mean(name, table, f"installed: {known}")
         raise UsageError(f"no {kind[:-1]} named {name!r}; {hint}")
     try:
-        with contained("its module"):
+        with contain("its module"):
             return table[name].load()
     except Exception as error:  # a stranger's module may raise anything
         kind_of = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
@@ -93,7 +93,7 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
                 f"{kind[:-1]} {name!r}: {key}: more than {MOST} would never end; give less"
             )
     try:
-        with contained(f"the {kind[:-1]} {name!r}"):
+        with contain(f"the {kind[:-1]} {name!r}"):
             return TypeAdapter(plugin).validate_python(dict(params))
     except ValidationError as error:
         first = error.errors()[0]
@@ -109,7 +109,7 @@ def render(kind: Kind, name: str, *what: Any, **how: Any) -> None:
         Exception: whatever else it raises.
     """
     renderer = load(kind, name)
-    with contained(f"the renderer {name!r}"):
+    with contain(f"the renderer {name!r}"):
         renderer(*what, **how)
 
 

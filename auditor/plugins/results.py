@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.console import pathless, printable
-from auditor.plugins.containment import contained
-from auditor.plugins.undisturbed import undisturbed
+from auditor.plugins.containment import contain
+from auditor.plugins.shared_state import restore_shared_state
 from auditor.report import Curve, Measurement
 from auditor.types import Attack, AttackResult, RunContext, Target
 
@@ -43,7 +43,7 @@ def run_contained(attack: Attack, target: Target, ctx: RunContext) -> AttackResu
         DisturbedError: if it changes the people's labels, which are then put back.
         Exception: what it raises.
     """
-    with undisturbed(target.data), contained("the attack"):
+    with restore_shared_state(target.data), contain("the attack"):
         result = attack.run(target, ctx)
     return check_result(result, ctx.workdir)
 

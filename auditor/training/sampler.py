@@ -126,9 +126,9 @@ class PeopleSampler(Sampler[int]):
                 fresh = torch.randperm(len(self.rows), generator=generator).tolist()
                 waiting += sorted(fresh, key=waiting.__contains__)
             batch, waiting = waiting[: self.people], waiting[self.people :]
-            yield from torch.cat([self.chosen(c, generator) for c in batch]).tolist()
+            yield from torch.cat([self.choose(c, generator) for c in batch]).tolist()
 
-    def chosen(self, person: int, generator: torch.Generator) -> Tensor:
+    def choose(self, person: int, generator: torch.Generator) -> Tensor:
         """Choose ``(views,)`` rows of a person at random, those by cameras not yet seen first."""
         rows = self.rows[person]
         rows = rows[torch.randperm(len(rows), generator=generator)]

@@ -33,7 +33,7 @@ from defenses.dp_gallery.mechanism import (
     spread,
 )
 from defenses.dp_gallery.noise import GaussianNoise, LaplaceNoise, Noise
-from defenses.dp_gallery.remarks import described
+from defenses.dp_gallery.remarks import describe_mechanism
 
 PEPR_SHARE, PEPR_POWER = 0.75, 0.2
 """σ / σ_dataset at a claimed ε of 1, and how slowly it grows below: see `GalleryNoise`."""
@@ -112,7 +112,7 @@ class GalleryNoise:
         release = Composed(before, mechanism)
         return replace(target, release=release, claims=(*target.claims, claim))
 
-    def grown(self, rows: int, images: int) -> "GalleryNoise":
+    def grow(self, rows: int, images: int) -> "GalleryNoise":
         """See `auditor.types.Growing`: each row has noise of its own.
 
         Raises:
@@ -177,7 +177,7 @@ class GalleryNoise:
             return LaplaceNoise(reach * self._draws(images) / self.epsilon)
         classic = self.calibration == "classic"
         draws = self._draws(images)
-        return GaussianNoise.calibrated(self.epsilon, self.delta, reach, draws, classic=classic)
+        return GaussianNoise.calibrate(self.epsilon, self.delta, reach, draws, classic=classic)
 
     def _claim(
         self, mechanism: Mechanism, features: Tensor, gallery: Split, images: int, ctx: RunContext
@@ -194,7 +194,7 @@ class GalleryNoise:
         audited = self._audit(mechanism, features[list(distances.pair)], images, generator)
         opinion, reason = verdict(self.epsilon, certified, audited.epsilon)
         return PrivacyClaim(
-            mechanism=described(self.mechanism, self.calibration, self.clip, self.sticky),
+            mechanism=describe_mechanism(self.mechanism, self.calibration, self.clip, self.sticky),
             unit=self.unit,
             neighbours=f"one {self.unit} replaced",
             delta=noise.delta,

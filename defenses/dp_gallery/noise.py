@@ -67,7 +67,7 @@ class GaussianNoise:
     norm: ClassVar[Literal["L1", "L2"]] = "L2"
 
     @classmethod
-    def calibrated(
+    def calibrate(
         cls, epsilon: float, delta: float, sensitivity: float, draws: int, *, classic: bool = False
     ) -> "GaussianNoise":
         """Noise for (ε, δ): the least that suffices, or what the classic bound asks for."""

@@ -23,7 +23,7 @@ def meaningless(epsilon: float) -> str:
     )
 
 
-def described(mechanism: str, calibration: str, clip: Clip, sticky: bool) -> str:
+def describe_mechanism(mechanism: str, calibration: str, clip: Clip, sticky: bool) -> str:
     """Return the mechanism in words.
 
     >>> described("gaussian", "analytic", "unit", False)

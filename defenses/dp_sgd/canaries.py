@@ -38,7 +38,7 @@ class Canaries:
     included: Tensor
 
     @classmethod
-    def drawn(
+    def draw(
         cls, count: int, views: int, size: tuple[int, int], people: int, stream: SecretStream
     ) -> "Canaries":
         """Return ``count`` canaries of ``views`` pictures, among ``people`` names."""
@@ -53,7 +53,7 @@ class Canaries:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def remembered(self, student: Student, extractor: CardedExtractor) -> Tensor:
+    def score(self, student: Student, extractor: CardedExtractor) -> Tensor:
         """``(M,)`` log-probability of a canary's name, by the network and its classifiers."""
         found = []
         device = extractor.gain.device
@@ -69,7 +69,7 @@ class Canaries:
         student.train(was_training)
         return torch.cat(found) if found else torch.zeros(0)
 
-    def audited(self, gained: Tensor, delta: float, unit: str) -> AuditedEpsilon:
+    def audit(self, gained: Tensor, delta: float, unit: str) -> AuditedEpsilon:
         """Return the bound, from how much more each one's name became likely."""
         scores, included = gained.double().numpy(), self.included.numpy()
         bound = one_run_bound(scores, included, delta, CONFIDENCE)

@@ -123,15 +123,15 @@ class DpSgd:
     ) -> tuple[CardedExtractor, Steps, AuditedEpsilon | None]:
         """Train a copy of ``extractor``; return it, the steps taken and what canaries prove."""
         size, people = units.shown.size, units.shown.people
-        canaries = Canaries.drawn(self.canaries, units.views, size, people, stream)
+        canaries = Canaries.draw(self.canaries, units.views, size, people, stream)
         with ctx.randomness("defenses.dp_sgd.start"):
             copied = private_copy(extractor, scratch=self.scratch).to(ctx.device)
             student = Student(copied, units.shown.people)
-            before = canaries.remembered(student, copied)
+            before = canaries.score(student, copied)
             steps = learn(student, copied, units, settings, stream, ctx, canaries)
-            gained = canaries.remembered(student, copied) - before
+            gained = canaries.score(student, copied) - before
         unwrap_norms(copied.network)
-        audited = canaries.audited(gained, self.delta, self.unit) if self.canaries else None
+        audited = canaries.audit(gained, self.delta, self.unit) if self.canaries else None
         return copied.eval().requires_grad_(True), steps, audited
 
     def _promise(self, steps: Steps, shown: Pictures, audited: AuditedEpsilon | None) -> Promise:

@@ -188,10 +188,10 @@ def learn(
             ctx.progress((epoch + 1) / settings.epochs, "dp_sgd")
     parts.optimizer.zero_grad(set_to_none=True)
     parts.forward.to_standard_module()
-    return counted(parts.accountant)
+    return read_history(parts.accountant)
 
 
-def counted(accountant: RDPAccountant) -> Steps:
+def read_history(accountant: RDPAccountant) -> Steps:
     """Return what the accountant saw."""
     ((noise, rate, count),) = accountant.history
     return Steps(float(noise), float(rate), int(count))

@@ -28,14 +28,14 @@ class RandomImage:
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`."""
-        return protect(target, exchanged, ctx, "defenses.random_image", bias=KEYED)
+        return protect(target, exchange, ctx, "defenses.random_image", bias=KEYED)
 
     def export(self, defended: Target, ctx: RunContext, folder: Path) -> Mapping[str, Any]:
         """See `auditor.types.Exporter`; raises EnvironmentUnmetError if the disk refuses."""
         return write_published(defended, defended.extractor.input_size, ctx, folder)
 
 
-def exchanged(split: Split, generator: torch.Generator) -> Split:
+def exchange(split: Split, generator: torch.Generator) -> Split:
     """See `auditor.types.Publish`."""
     _, partners = partner_rows(split.pids, generator)
     rows = torch.arange(len(split))

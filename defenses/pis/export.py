@@ -87,7 +87,7 @@ def export_more(
         if not len(split):
             continue
         generator = ctx.generator(f"defenses.pis.more.{name}")
-        shown = shift.again(split, kept.of(split.pids, generator), generator)
+        shown = shift.shift_again(split, kept.of(split.pids, generator), generator)
         parts.append(Part(name, split, shown))
     facts = write_release(parts, shift.image_size, ctx, folder, labels=kept.labels)
     return {**facts, "pose": shift.pose.origin, "k": len(shift.weights)}

@@ -15,7 +15,7 @@ from auditor.metrics.perceptual import PerceptualDistance
 from auditor.training import Batches, fit
 from auditor.types import RunContext, Split
 from defenses.pis.losses import Critic, adversarial_loss, perceptual_loss, ramp, unit_kl
-from defenses.pis.mixing import mixed
+from defenses.pis.mixing import mix
 from defenses.pis.network import ConditionalVae, sample
 from defenses.pis.pose import Pose, complete
 
@@ -135,7 +135,7 @@ class Learner(pl.LightningModule):
     def _cycle(self, means: list[Tensor], pose: Tensor, person: Tensor) -> Tensor:
         """Eq. 6 over the rows of the batch whose neighbours are other people."""
         turns = range(len(self.recipe.weights))
-        mixture = mixed([[m.roll(t, 0) for m in means] for t in turns], self.recipe.weights)
+        mixture = mix([[m.roll(t, 0) for m in means] for t in turns], self.recipe.weights)
         shifted, _ = self.network.draw(sample(mixture), pose)
         again = self.network.posterior(shifted, pose)
         others = torch.stack([person.roll(t) != person for t in turns if t]).all(0).float()

@@ -85,7 +85,7 @@ def _pictures(people: Tensor, shown: Tensor, generator: Generator) -> Tensor:
     return torch.stack(rows)
 
 
-def mixed(means: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> list[Tensor]:
+def mix(means: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> list[Tensor]:
     """Σᵢ λᵢ μᵢ at each scale (Eq. 2).
 
     Args:

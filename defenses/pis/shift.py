@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from auditor.data.images import as_bytes
 from auditor.types import MemoryImages, Split
 from defenses.pis.learning import CHUNK, pictures_and_points
-from defenses.pis.mixing import Key, draw_key, laplace, mixed
+from defenses.pis.mixing import Key, draw_key, laplace, mix
 from defenses.pis.network import ConditionalVae
 from defenses.pis.pose import Pose
 
@@ -50,7 +50,7 @@ class Shift:
         latents = (
             self._noisy(own, partners, generator)
             if self.noise
-            else mixed([own, *partners], self.weights)
+            else mix([own, *partners], self.weights)
         )
         pixels = self._render(latents, *seen, generator)
         self.network.to("cpu")
@@ -58,11 +58,13 @@ class Shift:
         named = key.partners[:, 0] if self.named and not self.noise else nobody
         return replace(split, images=MemoryImages(pixels), partners=named)
 
-    def again(self, split: Split, partners: list[list[Tensor]], generator: Generator) -> Split:
+    def shift_again(
+        self, split: Split, partners: list[list[Tensor]], generator: Generator
+    ) -> Split:
         """Shifted pictures of ``split`` under a key that is known; ``partners`` as in a mixture."""
         seen = pictures_and_points(split, self.pose, self.image_size)
         self.network.to(self.device)
-        latents = mixed([self._means(*seen), *partners], self.weights)
+        latents = mix([self._means(*seen), *partners], self.weights)
         pixels = self._render(latents, *seen, generator)
         self.network.to("cpu")
         return replace(split, images=MemoryImages(pixels), partners=None)
@@ -108,7 +110,7 @@ class Shift:
         self, own: list[Tensor], partners: list[list[Tensor]], generator: Generator
     ) -> list[Tensor]:
         """λ₁ μ₁ and Laplace noise of the mean size of what partners would have added (Table 8)."""
-        added = mixed(partners, self.weights[1:])
+        added = mix(partners, self.weights[1:])
         return [
             self.weights[0] * mean + laplace(float(part.abs().mean()), mean.shape, generator)
             for mean, part in zip(own, added, strict=True)

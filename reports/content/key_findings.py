@@ -231,7 +231,7 @@ def _tell_found(reading: Reading) -> str:
             f"{label(m.metric)}: no figure counts, because the attack {reading.attack} reports "
             "success where there is nothing to find"
         )
-    chance = "" if m.chance is None else f" (chance {rounded(m.chance, m.unit)})"
+    chance = "" if m.chance is None else f" (chance {round_in_words(m.chance, m.unit)})"
     text = f"{_meaning(m)}{chance}"
     if reading.attack == "utility":
         return f"{text}, which is overestimated" if reading.evidence != "certified" else text
@@ -243,7 +243,7 @@ def _tell_found(reading: Reading) -> str:
 
 def _meaning(m: Measurement) -> str:
     base, _, judge = m.metric.partition(".")
-    value = rounded(m.value, m.unit)
+    value = round_in_words(m.value, m.unit)
     if base not in STATEMENTS:
         return f"{label(m.metric)}: {value}"
     by = f"The independent judge {judge}" if judge else "The audited model itself"
@@ -252,7 +252,7 @@ def _meaning(m: Measurement) -> str:
 
 def _tell_left(report: AuditReport, before: Reading | None, after: Reading) -> str:
     m, phrase = after.measurement, defense_phrase(after.scenario)
-    value = rounded(m.value, m.unit)
+    value = round_in_words(m.value, m.unit)
     if after.evidence == "void":
         return f"under {phrase} no figure counts: the attack reports success where there is nothing"
     if after.attack == "utility":
@@ -287,7 +287,7 @@ def _stronger(shown: Reading, family: str) -> str:
     if not more or shown.evidence != "certified":
         return ""
     top = max(more, key=lambda r: _badness(r.measurement))
-    value = rounded(top.measurement.value, top.measurement.unit)
+    value = round_in_words(top.measurement.value, top.measurement.unit)
     return f"the attack {top.attack} finds even {value}, although it did not pass its controls"
 
 
@@ -307,7 +307,7 @@ def defense_phrase(scenario: Scenario) -> str:
     return scenario.defense
 
 
-def rounded(value: float, unit: str) -> str:
+def round_in_words(value: float, unit: str) -> str:
     """Return a figure in running text: whole percents, decimals only near the ends.
 
     >>> rounded(0.9734, "fraction"), rounded(0.0027, "fraction"), rounded(0.9951, "fraction")

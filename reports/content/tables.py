@@ -202,8 +202,8 @@ def compare_scenarios(report: AuditReport) -> list[tuple[Figure, list[Figure | N
     for key in keys:
         cells = [column.get(key) for column in columns]
         known = [cell for cell in cells if cell is not None]
-        measured = [cell for cell in known if cell.measurement is not None]
-        rows.append(((measured or known)[0], cells))
+        with_figure = [cell for cell in known if cell.measurement is not None]
+        rows.append(((with_figure or known)[0], cells))
     return rows
 
 
@@ -245,7 +245,7 @@ def rows(report: AuditReport) -> list[Row]:
     ]
 
 
-def measured(
+def collect(
     members: Sequence[tuple[str, Finding]], metric: str
 ) -> tuple[list[tuple[str, Measurement]], list[str]]:
     """Return an attack's ``metric`` in every scenario that has it, and the notes about it."""

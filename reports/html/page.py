@@ -145,11 +145,11 @@ def build(report: AuditReport, verdicts: Sequence[Verdict], *, root: Path, revea
         annexes=compliance.annexes(report),
         reproducibility=context.reproducibility(report, stored),
         glossary=TERMS,
-        **styled(),
+        **load_style(),
     )
 
 
-def styled(name: str = "style.css") -> dict[str, str]:
+def load_style(name: str = "style.css") -> dict[str, str]:
     """Return the style of every page, and the hash by which the page's own policy names it."""
     style = resources.files("reports").joinpath(f"templates/{name}").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -5,7 +5,7 @@ from pathlib import Path
 from auditor.artifacts.atomic import write
 from auditor.report import Measurement
 from auditor.reproduction.record import Figure, Reproduction
-from reports.html.page import environment, styled
+from reports.html.page import environment, load_style
 
 
 def render(record: Reproduction, path: Path) -> None:
@@ -20,7 +20,7 @@ def render(record: Reproduction, path: Path) -> None:
         interval=interval,
         printed=printed,
         agrees=agrees,
-        **styled(),
+        **load_style(),
     )
     write(path, page.encode())
 

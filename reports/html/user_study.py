@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from auditor.artifacts.atomic import write
 from auditor.user_study.quiz import Quiz
-from reports.html.page import environment, styled
+from reports.html.page import environment, load_style
 
 
 def render(quiz: Quiz, path: Path) -> None:
@@ -18,7 +18,7 @@ def render(quiz: Quiz, path: Path) -> None:
         path: the file to write, whole or not at all.
     """
     template = environment().get_template("study.html.j2")
-    page = template.render(quiz=quiz, picture=_address, **styled("study.css"))
+    page = template.render(quiz=quiz, picture=_address, **load_style("study.css"))
     write(path, page.encode(), mode=0o600)
 
 

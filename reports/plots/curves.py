@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.report import Curve, Finding
 from reports.content.wording import label, number
-from reports.plots.drawing import ACCENT, SOFT, Drawing, mark_chance, plain, quarters, svg
+from reports.plots.drawing import ACCENT, SOFT, Drawing, mark_chance, quarters, strip_frame, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def _draw(
     xs, values, lows, highs = (list(column) for column in zip(*points, strict=True))
 
     def draw(axes: "Axes") -> None:
-        plain(axes)
+        strip_frame(axes)
         if log:
             axes.set_xscale("log")
         _place(axes.xaxis, xs, log=log)

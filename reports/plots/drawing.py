@@ -95,12 +95,12 @@ def svg(
     return _adapt(buffer.getvalue(), names, _said(salt, title, description))
 
 
-def unnamed(text: "Annotation") -> None:
+def hide_name(text: "Annotation") -> None:
     """Keep a stand-in out of the layout: all drawings of a kind keep the same frame."""
     text.set_in_layout(False)
 
 
-def plain(axes: "Axes") -> None:
+def strip_frame(axes: "Axes") -> None:
     """No frame and no tick marks, a light grid."""
     axes.tick_params(which="both", length=0, colors=SOFT)
     axes.grid(color=RULE, linewidth=0.75)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from auditor.report import AuditReport
 from reports.content.wording import label, number
-from reports.plots.drawing import DASHES, INK, SERIES, SOFT, Drawing, plain, quarters, svg, unnamed
+from reports.plots.drawing import (
+    DASHES,
+    INK,
+    SERIES,
+    SOFT,
+    Drawing,
+    hide_name,
+    quarters,
+    strip_frame,
+    svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +59,7 @@ def _drawing(name: str, lines: Sequence[Line], salt: str) -> Drawing:
 @lru_cache(maxsize=64)
 def _draw(lines: tuple[Line, ...], salt: str, title: str, description: str) -> str:
     def draw(axes: "Axes") -> None:
-        plain(axes)
+        strip_frame(axes)
         axes.set_xlim(0, 3)  # a third of the width is for the names
         axes.set_ylim(0, 1.04)
         axes.set_xticks([0, 1, 2], ["utility", "even", "privacy"])
@@ -60,7 +70,7 @@ def _draw(lines: tuple[Line, ...], salt: str, title: str, description: str) -> s
             axes.plot(*zip(*points, strict=True), color=colour, linestyle=dash, linewidth=1.75)
             end = points[-1]
             axes.plot([end[0], 2.12], [end[1], height], color=colour, linewidth=0.75)
-            unnamed(axes.annotate(f"name{place}!", (2.16, height), va="center", color=INK))
+            hide_name(axes.annotate(f"name{place}!", (2.16, height), va="center", color=INK))
 
     names = [name for name, _ in lines]
     return svg(draw, salt, names, title=title, description=description)

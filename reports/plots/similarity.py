@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.gates.evidence import doubts, family_of
 from auditor.report import AuditReport, Measurement, Scenario
 from reports.content.wording import label, number
-from reports.plots.drawing import ACCENT, SOFT, Drawing, mark_chance, plain, svg
+from reports.plots.drawing import ACCENT, SOFT, Drawing, mark_chance, strip_frame, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def strength_plots(report: AuditReport) -> list[Drawing]:
     return drawn
 
 
-def picked(bars: Sequence[Bar]) -> tuple[Bar, ...]:
+def pick(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     """At most `BARS` of the bars, the highest first, the highest and the lowest among them."""
     ordered = sorted(bars, key=lambda bar: -bar[0])
     if len(ordered) <= BARS:
@@ -45,7 +45,7 @@ def picked(bars: Sequence[Bar]) -> tuple[Bar, ...]:
 
 
 def _matches(scenario: Scenario, salt: str) -> Drawing:
-    bars = picked([(match.similarity, match.correct) for match in scenario.matches])
+    bars = pick([(match.similarity, match.correct) for match in scenario.matches])
     right = sum(match.correct for match in scenario.matches) / len(scenario.matches)
     title = "Similarity of a query to its best match"
     statement = f"Filled: the right person, which is {number(right, 'fraction')} of all queries"
@@ -78,7 +78,7 @@ def _strongest(scenario: Scenario) -> tuple[str, Measurement] | None:
 
 
 def _reconstructions(scenario: str, attack: str, found: Measurement, salt: str) -> Drawing:
-    bars = picked([(total / count, True) for total, count in found.persons.values() if count])
+    bars = pick([(total / count, True) for total, count in found.persons.values() if count])
     title = f"Reconstruction strength: {label(found.metric)}"
     chance = "" if found.chance is None else f"; by chance {number(found.chance, found.unit)}"
     statement = f"By {attack}, {number(found.value, found.unit)} on average{chance}"
@@ -104,7 +104,7 @@ def _draw(
     bars: tuple[Bar, ...], chance: float | None, what: str, salt: str, title: str, description: str
 ) -> str:
     def draw(axes: "Axes") -> None:
-        plain(axes)
+        strip_frame(axes)
         axes.grid(visible=False, axis="x")
         axes.set_axisbelow(True)
         values = [value for value, _ in bars]

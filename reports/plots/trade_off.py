@@ -16,11 +16,11 @@ from reports.plots.drawing import (
     INK,
     SOFT,
     Drawing,
+    hide_name,
     mark_chance,
-    plain,
     quarters,
+    strip_frame,
     svg,
-    unnamed,
 )
 
 if TYPE_CHECKING:
@@ -167,11 +167,11 @@ def _mark(axes: "Axes", point: _Point, position: int, *, above: bool, optimal: b
         ha="left" if left else "right",
         color=INK,
     )
-    unnamed(name)
+    hide_name(name)
 
 
 def _dress(axes: "Axes") -> None:
-    plain(axes)
+    strip_frame(axes)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.08)  # room for a name above a point at 100%
     axes.set_xticks(*quarters())

@@ -31,13 +31,13 @@ def build(name):
 
 def planted(name):
     """The world in which the attack must win: its own, or the general one."""
-    own = getattr(build(name), "planted", None)
+    own = getattr(build(name), "make_planted", None)
     return own(worlds.leaky(), worlds.plain_context()) if own else worlds.leaky()
 
 
 def null(name):
     """The world in which the attack must find nothing: its own, or the general one."""
-    own = getattr(build(name), "null", None)
+    own = getattr(build(name), "make_null", None)
     return own(worlds.leaky(), worlds.plain_context()) if own else worlds.blind()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from auditor.errors import StrangerExitError
 from auditor.plugins import containment
-from auditor.plugins.containment import contained, interrupted, signals_heeded
+from auditor.plugins.containment import contain, interrupted, signals_heeded
 from auditor.report import dumps
 from tests import records
 
@@ -130,15 +130,15 @@ class Odd(BaseException):
 
 @pytest.mark.parametrize("error", [SystemExit(0), SystemExit("x"), GeneratorExit(), Odd()], ids=str)
 def test_what_would_end_the_program_comes_out_as_an_error(error):
-    with pytest.raises(StrangerExitError, match="the thing"), contained("the thing"):
+    with pytest.raises(StrangerExitError, match="the thing"), contain("the thing"):
         raise error
 
 
 def test_only_a_signal_is_an_interruption():
     with signals_heeded():
-        with pytest.raises(StrangerExitError), contained():
+        with pytest.raises(StrangerExitError), contain():
             raise KeyboardInterrupt
-        with pytest.raises(KeyboardInterrupt) as stop, contained():
+        with pytest.raises(KeyboardInterrupt) as stop, contain():
             signal.raise_signal(signal.SIGTERM)
         assert interrupted(stop.value)
         assert containment.stopped_by() == signal.SIGTERM

@@ -188,7 +188,7 @@ def _join(rows: Rows, people: pd.DataFrame, file: Path) -> Rows:
     if unknown == shown:
         raise DataError(f"{file} describes none of the people here; is it of another dataset?")
     joined = described.reindex(pids, fill_value="").set_axis(rows.table.index)
-    notices = [*rows.notices, *_swapped(rows, people, file)]
+    notices = [*rows.notices, *_note_swaps(rows, people, file)]
     if unknown:
         notices.append(f"{len(unknown)} of {len(shown)} people have no attributes in {file.name}.")
     return replace(
@@ -198,7 +198,7 @@ def _join(rows: Rows, people: pd.DataFrame, file: Path) -> Rows:
     )
 
 
-def _swapped(rows: Rows, people: pd.DataFrame, file: Path) -> list[str]:
+def _note_swaps(rows: Rows, people: pd.DataFrame, file: Path) -> list[str]:
     """Return a notice if training people here are test people in the file, or vice versa."""
     described = set(people.index)
     here = zip(rows.table["split"].map(OTHER_PART), rows.table["pid"], strict=True)

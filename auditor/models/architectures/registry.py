@@ -24,7 +24,7 @@ from auditor.models.names import Renamed, counts, read, renamings
 from auditor.models.state_dict import is_head, works_alike
 from auditor.models.tiers import names_code
 from auditor.models.wrappers import part
-from auditor.plugins.containment import contained
+from auditor.plugins.containment import contain
 
 HEADS = ("fc", "classifier", "heads", "head")
 """Attributes under which torchvision keeps a network's classifier."""
@@ -215,14 +215,14 @@ def _timm(arch: str, size: tuple[int, int]) -> nn.Module:
 def _own(arch: str) -> nn.Module:
     place, _, name = arch.partition(":")
     try:
-        with contained(f"the import of {place!r}"):
+        with contain(f"the import of {place!r}"):
             factory = getattr(import_module(place), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(
             f"architecture {arch!r}: {error}; is the folder of {place!r} on PYTHONPATH?"
         ) from error
     try:
-        with contained("it"):
+        with contain("it"):
             network = factory()
     except Exception as error:  # the user's code may raise anything
         raise ModelError(f"architecture {arch!r} failed when called: {error}") from error

@@ -74,19 +74,19 @@ class StrongBaseline(nn.Module):
         self.neck = bn_neck(self.feature_dim, free=bias or relu)
         self.relu = nn.ReLU() if relu else nn.Identity()
 
-    def pooled(self, images: Tensor) -> Tensor:
+    def pool_vectors(self, images: Tensor) -> Tensor:
         """Vectors ``(B, feature_dim)`` before the neck."""
         vectors: Tensor = self.embed(self.pool(self.backbone(images)).flatten(1))
         return vectors
 
     def branches(self, images: Tensor) -> Branches:
         """Return what triplets compare, and what the classifier sees."""
-        before = self.pooled(images)
+        before = self.pool_vectors(images)
         return Branches((before,), (self.relu(self.neck(before)),))
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
-        before = self.pooled(images)
+        before = self.pool_vectors(images)
         features: Tensor = self.relu(self.neck(before)) if self.after_neck else before
         return features
 

@@ -22,14 +22,14 @@ DTYPES = {
 """Of torch's schema for exported programs."""
 
 
-def checkpoint(archive: zipfile.ZipFile, found: Inspection) -> None:
+def read_checkpoint(archive: zipfile.ZipFile, found: Inspection) -> None:
     """Describe a file of `torch.save`."""
-    members(archive, found)
+    read_members(archive, found)
     name = _member(archive, "data.pkl")
-    pickled(outline(io.BytesIO(_read(archive, name))), found)
+    read_pickle(outline(io.BytesIO(_read(archive, name))), found)
 
 
-def pickled(read: PickleOutline, found: Inspection) -> None:
+def read_pickle(read: PickleOutline, found: Inspection) -> None:
     """Describe what a pickle of weights holds."""
     found.tensors = len(read.tensors)
     found.parameters = sum(t.count for t in read.tensors)
@@ -45,9 +45,9 @@ def pickled(read: PickleOutline, found: Inspection) -> None:
         found.notes.append("its pickle is damaged, or does what no file of weights does")
 
 
-def script(archive: zipfile.ZipFile, found: Inspection) -> None:
+def read_script(archive: zipfile.ZipFile, found: Inspection) -> None:
     """Describe a TorchScript program, of which the text is read and nothing else."""
-    members(archive, found)
+    read_members(archive, found)
     read = outline(io.BytesIO(_read(archive, _member(archive, "data.pkl"))))
     top = read.names[0] if read.names else ""
     texts = {name: _text(archive, name) for name in archive.namelist() if name.endswith(".py")}
@@ -71,9 +71,9 @@ def _signature(text: str, kind: str, found: Inspection) -> None:
         found.outputs.append(header[2].strip())
 
 
-def exported(archive: zipfile.ZipFile, found: Inspection) -> None:
+def read_program(archive: zipfile.ZipFile, found: Inspection) -> None:
     """Describe a program of `torch.export`: its graph is JSON."""
-    members(archive, found)
+    read_members(archive, found)
     names = [n for n in archive.namelist() if re.search(r"/models/[^/]+\.json$", n)]
     try:
         program = json.loads(_read(archive, names[0]))
@@ -107,7 +107,7 @@ def _objects(archive: zipfile.ZipFile, name: str) -> list[str]:
         return []
 
 
-def members(archive: zipfile.ZipFile, found: Inspection) -> None:
+def read_members(archive: zipfile.ZipFile, found: Inspection) -> None:
     """Describe the members and their sizes."""
     found.members = [(info.filename, info.file_size) for info in archive.infolist()]
 

@@ -56,11 +56,11 @@ def inspect(path: Path) -> Inspection:
 
 def _read(form: Format, path: Path, file: BinaryIO, found: Inspection) -> None:
     in_zip: Mapping[Format, Callable[[zipfile.ZipFile, Inspection], None]] = {
-        "checkpoint": archives.checkpoint,
-        "torchscript": archives.script,
-        "pt2": archives.exported,
-        "package": archives.members,
-        "native": archives.members,
+        "checkpoint": archives.read_checkpoint,
+        "torchscript": archives.read_script,
+        "pt2": archives.read_program,
+        "package": archives.read_members,
+        "native": archives.read_members,
     }
     if form == "safetensors":
         _safetensors(file, found)
@@ -70,7 +70,7 @@ def _read(form: Format, path: Path, file: BinaryIO, found: Inspection) -> None:
         openvino.outline(path, file, found)
     elif form in ("legacy-checkpoint", "legacy-pickle"):
         # before it wrote zip files, torch wrote a magic number, a version and its system first
-        archives.pickled(outline(file, pickles=4 if form == "legacy-checkpoint" else 1), found)
+        archives.read_pickle(outline(file, pickles=4 if form == "legacy-checkpoint" else 1), found)
     elif zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             in_zip[form](archive, found)

@@ -24,7 +24,7 @@ from auditor.models.isolation.protocol import Channel, Message, ProtocolError
 from auditor.models.programs import open_program
 from auditor.models.tensor_files import read_state
 from auditor.models.whole_model import read_whole_model
-from auditor.plugins.containment import contained
+from auditor.plugins.containment import contain
 
 LONGEST = 2000
 """Characters of an error's text that are passed on."""
@@ -65,7 +65,7 @@ def serve(channel: Channel, start: Mapping[str, Any]) -> None:
 
 def _answer(service: "_Service", asked: Message) -> Message:
     try:
-        with contained("the model"):
+        with contain("the model"):
             return service.answer(asked)
     except AuditError as error:
         return Message({"error": type(error).__name__, "text": str(error)[:LONGEST]})

@@ -12,7 +12,7 @@ from reports.content.key_findings import (
     Statement,
     key_findings,
     next_steps,
-    rounded,
+    round_in_words,
 )
 from reports.content.wording import listing
 from reports.html.portraits import Portraits, portraits
@@ -86,7 +86,7 @@ def _line(finding: KeyFinding) -> Line:
 def _value(reading: Reading | None) -> str:
     if reading is None or reading.evidence == "void":
         return ""
-    return rounded(reading.measurement.value, reading.measurement.unit)
+    return round_in_words(reading.measurement.value, reading.measurement.unit)
 
 
 def _source(statement: Statement) -> str:

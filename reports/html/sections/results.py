@@ -111,7 +111,7 @@ def _attack(
     reveal: bool,
 ) -> AttackPart:
     attack = members[0][1]
-    shown, single = folded([m for _, finding in members for m in finding.measurements])
+    shown, single = fold([m for _, finding in members for m in finding.measurements])
     return AttackPart(
         place=place,
         attack=attack,
@@ -131,11 +131,11 @@ def _attack(
 
 
 def _rows(members: Sequence[tuple[str, Finding]], metric: str) -> MetricRows:
-    found, notes = tables.measured(members, metric)
+    found, notes = tables.collect(members, metric)
     return MetricRows(metric=metric, found=found, notes=notes)
 
 
-def folded(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
+def fold(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
     """Metric names to show at once, and, if there are many, those of single attributes to fold."""
     names = list(dict.fromkeys(m.metric for m in measurements))
     if len(names) <= FOLDED:

@@ -11,7 +11,14 @@ from auditor.errors import ModelError
 from auditor.evaluation.utility import utility
 from auditor.gates import Gate, check, overall
 from auditor.pipeline.plan import run_audit
-from auditor.releasing import Composed, as_is, checked, computes_anywhere, draw_release, shared_rows
+from auditor.releasing import (
+    Composed,
+    as_is,
+    check_release,
+    computes_anywhere,
+    draw_release,
+    shared_rows,
+)
 from auditor.types import RunContext
 from tests import worlds
 from tests.unit.auditor.pipeline.test_plan import Silent, world
@@ -53,7 +60,7 @@ def test_what_cannot_be_stored_and_searched_is_refused_wherever_it_is_drawn(rele
 def test_a_release_is_looked_at_once_and_stays_the_same_one():
     target = dataclasses.replace(worlds.blind(), release=spoiled(1.0))
     assert dataclasses.replace(target, notes=("seen",)).release is target.release
-    assert checked(target.release) is target.release
+    assert check_release(target.release) is target.release
     assert worlds.blind().release is as_is
 
 
@@ -80,13 +87,13 @@ class TestFreshDraws:
     def test_what_does_not_say_so_is_given_a_copy_on_the_cpu(self):
         with pytest.raises(NotImplementedError, match="meta"):
             draw_release(on_cpu, torch.empty(3, 5, device="meta"), torch.Generator())
-        for release in (on_cpu, Composed(Anywhere(), on_cpu), checked(on_cpu)):
+        for release in (on_cpu, Composed(Anywhere(), on_cpu), check_release(on_cpu)):
             assert not computes_anywhere(release)
-        assert computes_anywhere(checked(Anywhere()))
+        assert computes_anywhere(check_release(Anywhere()))
 
     def test_the_draw_is_the_release_s_own(self):
         rows = torch.ones(3, 5)
-        for release in (as_is, on_cpu, Anywhere(), checked(on_cpu)):
+        for release in (as_is, on_cpu, Anywhere(), check_release(on_cpu)):
             first, again = (torch.Generator().manual_seed(1) for _ in range(2))
             assert torch.equal(draw_release(release, rows, first), release(rows, again))
 

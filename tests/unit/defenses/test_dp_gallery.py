@@ -155,19 +155,19 @@ class TestRefusals:
 class TestGrowing:
     def test_a_bound_that_was_given_holds_for_what_is_added(self):
         bounded_noise = GalleryNoise(images_per_identity=3, unit="identity")
-        assert bounded_noise.grown(100, 3) is bounded_noise
+        assert bounded_noise.grow(100, 3) is bounded_noise
         with pytest.raises(UsageError, match="is 3, but somebody would have 4"):
-            bounded_noise.grown(100, 4)
+            bounded_noise.grow(100, 4)
 
     def test_a_count_is_taken_again_where_the_noise_does_not_follow_from_it(self):
-        assert GalleryNoise().grown(100, 7).images_per_identity == 7
+        assert GalleryNoise().grow(100, 7).images_per_identity == 7
         for params in ({"unit": "identity"}, {"calibration": "pepr"}):
             with pytest.raises(UsageError, match="needs images_per_identity, and no pepr"):
-                GalleryNoise(**params).grown(100, 7)
+                GalleryNoise(**params).grow(100, 7)
 
     def test_delta_is_held_against_all_rows(self):
         with pytest.raises(UsageError, match="whole row of 100"):
-            GalleryNoise(delta=0.01).grown(100, 1)
+            GalleryNoise(delta=0.01).grow(100, 1)
 
 
 class TestRelease:

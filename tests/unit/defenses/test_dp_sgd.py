@@ -27,7 +27,7 @@ from defenses.dp_sgd.accounting import Steps, calibrate
 from defenses.dp_sgd.canaries import Canaries
 from defenses.dp_sgd.randomness import SecretSampler, SecretStream, seeded_secret
 from defenses.dp_sgd.student import Student, Unaliased, private_copy, unwrap_norms
-from defenses.dp_sgd.training import Settings, Units, counted, learn, private
+from defenses.dp_sgd.training import Settings, Units, learn, private, read_history
 from tests import worlds
 from tests.unit.coloured import SIZE, Small, coloured, extractor, target
 
@@ -218,7 +218,7 @@ class TestTraining:
         assert learn(pupil, copied, units(), QUICK, stream(), CONTEXT) == Steps(1.0, 1 / 4, 12)
         parts = private(pupil, units(), QUICK, stream())
         with pytest.raises(ValueError, match="not enough values"):
-            counted(parts.accountant)
+            read_history(parts.accountant)
 
     @pytest.mark.parametrize("unit", ["image", "identity"])
     def test_the_noiseless_step_is_the_sum_of_cut_gradients_of_units(self, unit, monkeypatch):
@@ -287,7 +287,7 @@ def proven(noise, **given):
 
 class TestCanaries:
     def test_half_of_them_take_part_and_the_rate_does_not_tell_how_many(self):
-        canaries = Canaries.drawn(100, 1, SIZE, 8, stream())
+        canaries = Canaries.draw(100, 1, SIZE, 8, stream())
         _, pupil = student()
         parts = private(pupil, units(), QUICK, stream(), canaries)
         assert 30 < canaries.included.sum() < 70

@@ -16,7 +16,7 @@ from auditor.evaluation.utility import search
 from auditor.types import MemoryImages, RunContext, Selection, Split, Target
 from defenses.image_deid import Blur, Downscale, Pixelation, RandomImage, RemoveBody, RemoveHead
 from defenses.image_deid.changing import Changed
-from defenses.image_deid.random_image import exchanged
+from defenses.image_deid.random_image import exchange
 from defenses.publish.keypoints import COCO, Keypoints, shoulder_line
 from defenses.publish.publish import KEYED, Chain, protect
 from tests import worlds
@@ -192,7 +192,7 @@ class TestRandomImage:
         pids = [4, 4, 7, 7, 7, 9, 0]
         pixels = torch.tensor(pids).byte()[:, None, None, None].expand(-1, 3, 2, 2)
         for seed in range(10):
-            split = exchanged(split_of(MemoryImages(pixels), pids), generator(seed))
+            split = exchange(split_of(MemoryImages(pixels), pids), generator(seed))
             faces = (split.images.load(range(7), (2, 2))[:, 0, 0, 0] * 255).round().long()
             assert torch.equal(faces[:6], split.partners[:6])
             assert (faces[:6] != split.pids[:6]).all()
@@ -248,5 +248,5 @@ class TestPublishing:
     def test_a_clean_target_stays_as_it_is(self):
         target = worlds.leaky()
         kept = dict(vars(target))
-        protect(target, exchanged, RunContext(), "test")
+        protect(target, exchange, RunContext(), "test")
         assert vars(target) == kept

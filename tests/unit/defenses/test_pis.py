@@ -26,7 +26,7 @@ from defenses.image_deid import Blur
 from defenses.pis import AppearanceInterpolation, IdentityShift
 from defenses.pis.learning import Recipe
 from defenses.pis.losses import Critic, adversarial_loss, perceptual_loss, ramp, unit_kl
-from defenses.pis.mixing import check_weights, draw_key, laplace, mixed
+from defenses.pis.mixing import check_weights, draw_key, laplace, mix
 from defenses.pis.network import ConditionalVae, double, resolutions, sample
 from defenses.pis.pose import Estimator, Silhouette, Skeletons, complete, pose_from
 from defenses.publish.keypoints import Keypoints
@@ -201,7 +201,7 @@ class TestMixing:
 
     def test_means_are_weighted_scale_by_scale(self):
         people = [[torch.full((1, 1, 1, 1), p + s) for s in (0.0, 10.0)] for p in (1.0, 2.0, 4.0)]
-        found = [float(mean) for mean in mixed(people, (0.5, 0.25, 0.25))]
+        found = [float(mean) for mean in mix(people, (0.5, 0.25, 0.25))]
         assert found == pytest.approx([2.0, 12.0])
 
     def test_laplace_noise_has_the_mean_size_it_is_given(self):

@@ -332,6 +332,6 @@ def test_the_choice_of_people_is_the_runs_own(ctx):
 
 
 def test_run_context_is_enough_for_the_controls():
-    target = Idlg().null(worlds.leaky(), RunContext())
+    target = Idlg().make_null(worlds.leaky(), RunContext())
     assert target.protection.originals is worlds.leaky().data.gallery
-    assert Idlg().planted(target, RunContext()).data.gallery is target.protection.originals
+    assert Idlg().make_planted(target, RunContext()).data.gallery is target.protection.originals

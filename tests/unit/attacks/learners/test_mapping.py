@@ -55,7 +55,7 @@ def test_the_ridge_is_scikit_learns(penalty):
 
 def test_the_scale_is_the_least_squares_factor():
     given = pairs(lambda clean: 3 * clean + 7)
-    found = mapping._Moments.of(given, generator()).scaled()(given.seen)
+    found = mapping._Moments.of(given, generator()).scale()(given.seen)
     assert torch.allclose(found, given.wanted, atol=1e-4)
 
 

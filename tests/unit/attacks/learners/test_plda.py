@@ -84,7 +84,7 @@ def test_entries_are_judged_by_what_the_known_ones_lead_to_expect():
     known = torch.randn(6, 4, generator=generator(6)).double()
     asked = torch.randn(5, 4, generator=generator(7)).double()
     found = Suspects.of(plda, known, labels).log_likelihood(asked)
-    between, within = model.ridged().between, model.ridged().within
+    between, within = model.ridge().between, model.ridge().within
     columns = []
     for person in range(3):
         mine = known[labels == person]
@@ -100,7 +100,7 @@ def test_entries_are_judged_by_what_the_known_ones_lead_to_expect():
 def test_the_weighed_product_is_the_shared_part_of_the_likelihood_ratio():
     model = modelled(crowd(auxiliary=60, axes=3, dim=4))
     a, b = torch.randn(2, 4, generator=generator(8)).double()
-    between, within = model.ridged().between, model.ridged().within
+    between, within = model.ridge().between, model.ridge().within
     joint = torch.cat(
         [torch.cat([between + within, between], 1), torch.cat([between, between + within], 1)]
     )

@@ -197,7 +197,7 @@ class TestClimb:
         old = Snapshot(1, torch.tensor([0.5, 0.5]), torch.zeros(2, 3, 1, 1))
         scores = torch.tensor([[0.4, 0.6], [0.5, 0.1]])
         grey = torch.tensor([[1.0, 2], [3, 4]])[:, :, None, None, None]
-        new = old.improved(3, scores, grey.expand(-1, -1, 3, 1, 1))
+        new = old.improve(3, scores, grey.expand(-1, -1, 3, 1, 1))
         assert new.scores.tolist() == pytest.approx([0.6, 0.5])
         assert new.pictures[:, 0, 0, 0].tolist() == [2, 0]
 
@@ -241,7 +241,7 @@ class TestVerification:
         service = Verification.of(target, entries, clean(target, ctx), ctx)
         pictures = target.data.gallery.images.load([0, 2, 1], SIZE)
         every = cosines(target, ctx, pictures)
-        reached, at_1, _ = service.measured(pictures)
+        reached, at_1, _ = service.measure(pictures)
         assert reached.value == pytest.approx(float(every[[0, 1, 2], entries].mean()), abs=1e-5)
         assert reached.chance == pytest.approx(float(every[[2, 0, 1], entries].mean()), abs=1e-5)
         assert (at_1.value, at_1.n) == (pytest.approx(2 / 3), 3)
@@ -265,7 +265,7 @@ class TestClimbing:
         attack = ScoreClimbing(**(QUICK | changes))
         judges = {"target": worlds.leaky().extractor}
         ctx = RunContext(workdir=tmp_path, judges=judges)
-        return attack.run(attack.planted(worlds.leaky(), ctx), ctx)
+        return attack.run(attack.make_planted(worlds.leaky(), ctx), ctx)
 
     def test_one_generation_does_not_pass_the_planted_control(self, tmp_path):
         queries = QUICK["starts"] + QUICK["population"]

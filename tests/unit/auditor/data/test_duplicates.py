@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from auditor.data import open_dataset
-from auditor.data.alignment import aligned
+from auditor.data.alignment import correlate
 from auditor.data.duplicates import CORRELATED, POSSIBLE, find_copies, fingerprint
 from auditor.data.synthetic import make_world
 from auditor.data.synthetic.world import save_world
@@ -243,9 +243,9 @@ def test_alignment_knows_a_crop_from_another_person(folder):
     first, other = (folder / row["path"] for row in (rows[0], rows[-1]))
     copy = folder / "crop.png"
     cropped(0.03, 0.05, 0, 0.02)(Image.open(first)).save(copy)
-    assert aligned(first, copy) == aligned(copy, first) >= CORRELATED
-    assert aligned(first, other) < CORRELATED
-    assert aligned(first, first) == pytest.approx(1.0)
+    assert correlate(first, copy) == correlate(copy, first) >= CORRELATED
+    assert correlate(first, other) < CORRELATED
+    assert correlate(first, first) == pytest.approx(1.0)
 
 
 # -- the report ---------------------------------------------------------------------------------

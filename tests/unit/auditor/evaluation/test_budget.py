@@ -7,7 +7,7 @@ import torch
 
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
-from auditor.evaluation.budget import budget_curves, cost_of, scaled
+from auditor.evaluation.budget import budget_curves, cost_of, scale
 from auditor.evaluation.saturation import complete_curve, statement
 from auditor.feature_cache import FeatureCache
 from auditor.report import Curve, Measurement
@@ -135,9 +135,9 @@ class TestAxes:
 
     def test_the_first_known_cost_is_scaled(self):
         assert cost_of(Learner()) == "epochs"
-        assert scaled(40, FRACTIONS) == [4, 10, 20]
-        assert scaled(2, FRACTIONS) == [1]
-        assert scaled(0, FRACTIONS) == []
+        assert scale(40, FRACTIONS) == [4, 10, 20]
+        assert scale(2, FRACTIONS) == [1]
+        assert scale(0, FRACTIONS) == []
 
 
 def curve(*values: float, x: str = "epochs") -> Curve:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auditor.metrics import counting
-from auditor.metrics.counting import compiled_counter, count_by_tiles, count_compiled
+from auditor.metrics.counting import compile_counter, count_by_tiles, count_compiled
 
 
 def by_hand(scores, limits, counts):
@@ -48,18 +48,18 @@ def test_compiled_code_counts_like_one_comparison_at_a_time(layout):
         scores = scores.T.contiguous().T
     if layout == "one row":
         scores, limits, counts = scores[1:2], limits[1:2], counts[1:2]
-    found = count_compiled(compiled_counter(), scores, limits, counts)
+    found = count_compiled(compile_counter(), scores, limits, counts)
     assert read(found, counts) == by_hand(scores, limits, counts)
 
 
 def test_small_counts_do_not_wait_for_the_compiler(monkeypatch):
-    monkeypatch.setattr(counting, "compiled_counter", lambda: pytest.fail("not worth it"))
+    monkeypatch.setattr(counting, "compile_counter", lambda: pytest.fail("not worth it"))
     given = draw()
     assert read(counting.count_better(*given), given[2]) == by_hand(*given)
 
 
 def test_without_numba_torch_counts(monkeypatch):
     monkeypatch.setattr(counting, "WORTHWHILE", 0)
-    monkeypatch.setattr(counting, "compiled_counter", lambda: None)
+    monkeypatch.setattr(counting, "compile_counter", lambda: None)
     given = draw()
     assert read(counting.count_better(*given), given[2]) == by_hand(*given)

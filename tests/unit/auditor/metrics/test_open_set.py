@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from auditor.metrics.open_set import (
     Searches,
     det_curve,
+    identification_rate,
     identification_rates,
-    identified,
-    missed,
+    miss_rate,
     search_list,
 )
 from auditor.metrics.similarity import Truth
@@ -70,15 +70,15 @@ def test_the_threshold_is_the_lowest_that_bears_so_many_false_alarms():
     found = searches([5.0, 3.0, 1.0, 2.0], [4.0, 2.0, 0.0, 0.0], people=4)
     rates = identification_rates(found, [0.0, 0.25, 0.5, 0.9])
     assert [value for value, *_ in rates] == [0.25, 0.5, 1.0, 1.0]
-    assert identified(found, 0.25, "tpir").value == 0.5
-    fnir = missed(found, 0.25, "fnir")
+    assert identification_rate(found, 0.25, "tpir").value == 0.5
+    fnir = miss_rate(found, 0.25, "fnir")
     assert (fnir.value, fnir.worse) == (0.5, "lower")
     assert sum(hits for hits, _ in fnir.persons.values()) == 2
 
 
 def test_equal_scores_pass_together():
     found = searches([1.0, 1.0], [1.0, 1.0], people=2)
-    assert identified(found, 0.5, "tpir").value == 0.0
+    assert identification_rate(found, 0.5, "tpir").value == 0.0
 
 
 def test_scores_at_random_find_what_chance_says():
@@ -89,7 +89,7 @@ def test_scores_at_random_find_what_chance_says():
     scores = torch.rand(400, 800, generator=generator)
     found = search_list(lambda block: scores[block], truth)
     assert found.absent == 400
-    tpir = identified(found, 0.1, "tpir")
+    tpir = identification_rate(found, 0.1, "tpir")
     assert tpir.chance == pytest.approx(1 - 0.9 ** (1 / 400))
     assert tpir.low <= tpir.chance <= tpir.high
 

@@ -22,7 +22,7 @@ class Worlds(Plain):
 
     slow: ClassVar[bool] = True
 
-    def planted(self, target, ctx):
+    def make_planted(self, target, ctx):
         """A world to win in."""
         return "planted"
 
@@ -34,8 +34,8 @@ def test_an_attack_that_declares_nothing_has_the_defaults():
 def test_own_worlds_are_made_by_the_attack_itself():
     info = describe(Worlds())
     assert info.slow
-    assert info.planted(None, None) == "planted"
-    assert info.null is None
+    assert info.make_planted(None, None) == "planted"
+    assert info.make_null is None
 
 
 def test_a_class_says_the_same_as_its_attack():

@@ -86,7 +86,7 @@ class TestIntervals:
                 "accuracy",
                 table,
                 leakage.balanced_accuracy(classes),
-                leakage.unseen(table, [classes]),
+                leakage.add_unseen(table, [classes]),
             )
             above += m.low > 1 / classes
             below += m.high < 1 / classes

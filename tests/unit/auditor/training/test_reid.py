@@ -78,8 +78,8 @@ def test_a_person_is_shown_by_different_cameras_and_again_when_pictures_run_out(
     chosen = sampler(views=3)
     draw = torch.Generator().manual_seed(0)
     for person in (0, 1, 3):
-        assert len(chosen.camids[chosen.chosen(person, draw)].unique()) == 3
-    assert sorted(sampler().chosen(2, draw).tolist()) == [12, 12, 13, 13]
+        assert len(chosen.camids[chosen.choose(person, draw)].unique()) == 3
+    assert sorted(sampler().choose(2, draw).tolist()) == [12, 12, 13, 13]
 
 
 def test_epochs_differ_and_repeat():

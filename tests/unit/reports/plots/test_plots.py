@@ -13,7 +13,7 @@ from reports.plots.curves import curve_plots
 from reports.plots.drawing import COLOURS, Drawing, svg
 from reports.plots.projection import constellations, together
 from reports.plots.pu_weights import APART, spread, weight_plots
-from reports.plots.similarity import BARS, picked, strength_plots
+from reports.plots.similarity import BARS, pick, strength_plots
 from reports.plots.trade_off import front
 from tests.records import detailed_record, measured, pictured_record
 
@@ -165,10 +165,10 @@ class TestConstellations:
 class TestStrength:
     def test_the_highest_and_the_lowest_are_among_the_bars(self):
         bars = [(n / 100, n % 2 == 0) for n in range(100)]
-        shown = picked(bars)
+        shown = pick(bars)
         assert len(shown) == BARS
         assert (shown[0], shown[-1]) == (bars[99], bars[0])
-        assert picked(bars[:3]) == tuple(reversed(bars[:3]))
+        assert pick(bars[:3]) == tuple(reversed(bars[:3]))
 
     def test_the_bars_are_the_record_s(self):
         similar, strong, *_ = strength_plots(pictured_record())

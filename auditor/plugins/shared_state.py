@@ -1,4 +1,4 @@
-"""What a plug-in finds as it was, the next one finds so too: labels, settings of torch, folder."""
+"""What all plug-ins share is put back after each: labels, settings of torch, folder."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class DisturbedError(AuditError):
 
 
 @contextmanager
-def undisturbed(data: ReIDDataset) -> Iterator[None]:
+def restore_shared_state(data: ReIDDataset) -> Iterator[None]:
     """Put back afterwards whatever is shared by all plug-ins and was changed inside.
 
     Raises:
