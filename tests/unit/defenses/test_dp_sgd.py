@@ -419,7 +419,7 @@ class TestDefense:
         assert (claim.verdict, claim.epsilon_certified) == ("NOT-DP", None)
 
     def test_triplets_are_refused_with_the_reason(self):
-        with pytest.raises(ValueError, match="no sum over pictures or people"):
+        with pytest.raises(ValueError, match="not a sum over pictures or people"):
             DpSgd(triplet=1.0)
 
     @pytest.mark.parametrize(
