@@ -55,7 +55,7 @@ _HOMES = {
     "auditor.report": ("Adversary", "Finding", "Measurement"),
     "auditor.types": ("AttackResult", "ReIDDataset", "RunContext", "Split", "Target"),
 }
-"""Module -> the public names it holds."""
+"""Module -> its public names."""
 
 if not TYPE_CHECKING:  # or a type checker would take any name for one of this package
 

@@ -346,7 +346,7 @@ class Protection:
             their own. None where nobody is told.
         query: ``data.query`` after ``publish`` under the gallery's own key, row for row: what a
             deployment searches with whose cameras protect every picture. ``data.query`` itself
-            stays the clean picture that an adversary may hold. None: the deployment's stay clean.
+            stays the clean picture that an adversary may have. None: the deployment's stay clean.
     """
 
     originals: Split
@@ -360,7 +360,7 @@ class Target:
 
     Attributes:
         extractor: picture to feature.
-        data: the people; under a protection of pictures the gallery holds the protected ones.
+        data: the people; under a protection of pictures the gallery contains the protected ones.
         release: how features are stored; whatever it gives is looked at, see `auditor.releasing`.
         claims: what the release promises.
         protection: what was done to the pictures of ``data``; None where nothing was.

@@ -15,7 +15,7 @@ from auditor.report import AuditReport, Measurement, load
 COLUMNS = {
     "mAP": "utility/map",
     "names found": "identity_lda/top1",
-    "found by a picture held": "identity_retrieval/retrieved_rank1",
+    "found by own pictures": "identity_retrieval/retrieved_rank1",
     "attributes": "attribute_logistic/mean_balanced_accuracy",
     "found by reconstruction": "composite/reid_rank1.",
 }

@@ -40,7 +40,7 @@ class Deployed:
         """See `auditor.types.Defense`.
 
         Raises:
-            UsageError: if the folder is no result of `audit defend`, or holds protected pictures.
+            UsageError: if the folder is no result of `audit defend`, or has protected pictures.
             DataError: if its rows are not those of the audited gallery.
         """
         folder = Path(self.folder)

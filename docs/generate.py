@@ -97,7 +97,7 @@ def _parameter(param: Any) -> str:
 
 
 def threat_models() -> str:
-    """Return a section per family of attacks: what each recovers and what its adversary holds."""
+    """Return a section per family of attacks: what each recovers and what its adversary has."""
     families: dict[str, list[tuple[str, Any]]] = {name: [] for name in FAMILIES}
     for name in plugins.installed("attacks"):
         plugin = plugins.load("attacks", name)

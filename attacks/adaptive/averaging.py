@@ -51,7 +51,7 @@ class Averaging:
     on two auxiliary releases and taken to be the same and independent in every coordinate.
 
     Attributes:
-        releases: how many independent releases the adversary holds.
+        releases: how many independent releases the adversary has.
         pool_person: whether the headline averages the entries of one pseudonym too; those of the
             query's own camera are left out where the dataset is judged across cameras.
     """

@@ -223,7 +223,7 @@ def saturation(points: list[tuple[int, Measurement]]) -> str:
 def _notes(maps: Maps, budget: int, clean: FeatureExtractor, target: Target) -> tuple[str, ...]:
     learned = (
         f"learned from {budget} pairs of pictures; held-out auxiliary people chose the "
-        f"{maps.clearest.rung} map to name by and the {maps.closest.rung} map to draw from"
+        f"{maps.clearest.rung} map to name by and the {maps.closest.rung} map to reconstruct from"
     )
     bare = target.extractor is clean and target.release is as_is and target.publish is None
     if not bare:

@@ -29,7 +29,7 @@ class Unshift:
 
     Threat model: has the stored gallery of protected pictures and knows the mechanism that
     protected them, not its key; runs it under keys of their own on own pictures of other people and
-    may query the extractor on pictures before and after; holds own clean pictures of a pool of
+    may query the extractor on pictures before and after; has own clean pictures of a pool of
     people, the queries, who are looked for as the person and as the partner. For comparison they
     are searched with as they are and protected under a key of their own: whichever finds more.
 

@@ -28,9 +28,9 @@ class GradientInversion:
     """Recovers a training picture from the audited extractor's gradient for it.
 
     Threat model: takes part in federated training of the audited extractor (or listens in), so it
-    holds the extractor's weights and the gradient of a client's identity softmax for a single
+    has the extractor's weights and the gradient of a client's identity softmax for a single
     picture, over all trained parameters, without noise and unclipped; knows how many people there
-    are; queries nothing. Where the client's pictures are protected by a known mechanism, holds
+    are; queries nothing. Where the client's pictures are protected by a known mechanism, has
     pictures of other people, whose protected forms teach how to undo it; else none.
 
     Source: Geiping et al., "Inverting Gradients" (NeurIPS 2020): cosine distance of gradients and

@@ -27,10 +27,10 @@ MATCHED = 1e-9
 class Dlg:
     """Recovers a training picture and its label from the gradient that a client shares.
 
-    Threat model: takes part in federated training (or listens in), so it holds the network's
+    Threat model: takes part in federated training (or listens in), so it has the network's
     weights and the gradient of a client's identity softmax for a single picture, without noise and
     unclipped; knows how many people there are; queries nothing. Where the client's pictures are
-    protected by a known mechanism, holds pictures of other people, whose protected forms teach how
+    protected by a known mechanism, has pictures of other people, whose protected forms teach how
     to undo it; else none. The network is the attack's, a small one at random weights, not the
     audited extractor: the figures say what sharing such gradients gives away of these people's
     pictures, under the protection that their pictures have.
@@ -144,10 +144,10 @@ class Dlg:
 class Idlg(Dlg):
     """Recovers a training picture from the gradient that a client shares, its label by sign.
 
-    Threat model: takes part in federated training (or listens in), so it holds the network's
+    Threat model: takes part in federated training (or listens in), so it has the network's
     weights and the gradient of a client's identity softmax for a single picture, without noise and
     unclipped; knows how many people there are; queries nothing. Where the client's pictures are
-    protected by a known mechanism, holds pictures of other people, whose protected forms teach how
+    protected by a known mechanism, has pictures of other people, whose protected forms teach how
     to undo it; else none. The network is the attack's, a small one at random weights, not the
     audited extractor: the figures say what sharing such gradients gives away of these people's
     pictures, under the protection that their pictures have.

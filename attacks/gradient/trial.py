@@ -61,7 +61,7 @@ def choose_victims(
     """One gallery picture each of up to ``count`` people, both drawn at random.
 
     Raises:
-        UnsupportedTargetError: if the gallery holds fewer than two people.
+        UnsupportedTargetError: if the gallery contains fewer than two people.
     """
     gallery = target.data.gallery
     one_each = choose(gallery.pids, 1, ctx) if (gallery.pids > 0).any() else torch.empty(0)
@@ -103,7 +103,7 @@ def score_recovery(
     drawn, pids = found.pictures, victims.pids
     size = (drawn.shape[2], drawn.shape[3])
     blind = _blind_guess(target, size).expand_as(drawn)
-    tries = {"as drawn": drawn}
+    tries = {"as recovered": drawn}
     if victims.protected and len(target.data.auxiliary):
         tries["undone"] = learn_restoring(target, size, ctx)(drawn)
     likeness = {
@@ -215,7 +215,7 @@ def _notes(victims: Victims, threshold_db: float, target: Target) -> tuple[str, 
     if victims.protected:
         notes.append(
             "clients train on the protected pictures; recovered and likeness are judged by the "
-            "originals, as drawn or with the protection undone as far as own pictures teach how, "
+            "originals, as recovered or with the protection undone as far as own pictures teach how, "
             "the figures named published by what the clients trained on"
         )
     if target.release is not as_is:

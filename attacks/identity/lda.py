@@ -18,7 +18,7 @@ class IdentityLda(Naming):
     """Names the person behind a stolen embedding by linear discriminant analysis.
 
     Threat model: has the stored gallery and knows the names behind part of each person's entries;
-    holds own pictures of other people, may query the extractor on those and knows how the gallery
+    has own pictures of other people, may query the extractor on those and knows how the gallery
     is protected and released; names the remaining entries. Closed set, as for `identity`.
 
     Source: people as Gaussian clouds of one shape (Fisher, 1936), their covariance shrunk towards a

@@ -17,7 +17,7 @@ class IdentityPlda(Naming):
     """Names the person behind a stolen embedding by how people differ from one another.
 
     Threat model: has the stored gallery and knows the names behind part of each person's entries;
-    holds own pictures of other people, may query the extractor on those and knows how pictures are
+    has own pictures of other people, may query the extractor on those and knows how pictures are
     protected and how the gallery is released; names the remaining entries. Closed set, as for
     `identity`.
 

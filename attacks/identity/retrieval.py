@@ -1,4 +1,4 @@
-"""Is the person I hold a picture of in there? Retrieval of mixed identities."""
+"""Is the person I have a picture of in there? Retrieval of mixed identities."""
 
 from typing import ClassVar
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
 LARGEST = (64, 32)
-"""Linear pictures hold no finer detail than this, and the matrix stays small."""
+"""Linear pictures have no finer detail than this, and the matrix stays small."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties tried, per training picture."""
 HELD_OUT = 5

@@ -2,7 +2,7 @@
 
 No name is needed: on own pictures of other people the adversary learns how likely two released
 entries of a given cosine are of one person, and weighs each entry's neighbours by that. Where the
-gallery holds one entry per person, or noise hides who is who, the weights vanish by themselves.
+gallery contains one entry per person, or noise hides who is who, the weights vanish by themselves.
 """
 
 from dataclasses import dataclass

@@ -115,7 +115,7 @@ class Suspects:
 
 @dataclass(frozen=True, eq=False)
 class Own:
-    """Auxiliary people as the adversary holds them, before any release.
+    """Auxiliary people as the adversary has them, before any release.
 
     Attributes:
         features: ``(N, D)`` of the pictures as they are published.
@@ -159,7 +159,7 @@ class Own:
         """Return a fresh release ``(N, D)`` of all.
 
         Raises:
-            ModelError: if it holds NaN or infinity.
+            ModelError: if it contains NaN or infinity.
         """
         return self.release(self.features, generator)
 

@@ -41,7 +41,7 @@ class Linkage:
 
     Source: unlinkability of protected templates (ISO/IEC 24745), measured as ``d_sys`` after
     Gomez-Barrero et al. (TIFS 2018). Differences: the likelihood ratio is an isotonic regression,
-    not a histogram, and the releases hold different images of a person, from different cameras
+    not a histogram, and the releases contain different images of a person, from different cameras
     where cameras are known. So nothing matches itself, and the figures of a bare release are those
     of re-identification: what a defense is worth here is how far it gets below them.
 
@@ -109,7 +109,7 @@ def link_people(
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """The entries an adversary holds from one release.
+    """The entries an adversary has from one release.
 
     Attributes:
         features: ``(N, D)`` as released.

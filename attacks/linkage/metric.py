@@ -14,7 +14,7 @@ class LinkageMetric(LinkageByModel):
     """Links a person's entries across two releases by a metric learned from other people.
 
     Threat model: has two stored galleries of the same people that were released independently, as
-    for `linkage`, and knows no names in them; holds own pictures of other people, may query the
+    for `linkage`, and knows no names in them; has own pictures of other people, may query the
     extractor on those and knows how pictures are protected and how the gallery is released; ranks
     the second release by similarity to each entry of the first.
 

@@ -45,7 +45,7 @@ class MembershipCompactness:
         return in_every_view(target, ctx, self._infer)
 
     def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
-        """With the pictures that ``target`` holds."""
+        """With the pictures that ``target`` has."""
         people = candidates_of(target, ctx)
         auxiliary = target.data.auxiliary
 

@@ -1,7 +1,7 @@
 """Two worlds on which a membership attack must prove itself before its figures count.
 
 Every picture of both carries a band that spells who it shows, so the pictures of members and of
-non-members are alike and a blind extractor finds nothing. In the planted world the extractor holds
+non-members are alike and a blind extractor finds nothing. In the planted world the extractor has
 the bands of the people it was "trained" on: whoever is among them has one fixed feature, everybody
 else a common direction and noise of the picture. The null extractor ignores the picture.
 """

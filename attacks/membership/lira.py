@@ -67,7 +67,7 @@ class MembershipLira:
         return in_every_view(target, ctx, self._infer)
 
     def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
-        """With the pictures that ``target`` holds."""
+        """With the pictures that ``target`` has."""
         generator = ctx.generator("attacks.membership_lira")
         people = candidates_of(target, ctx).at_most(self.per_person, generator)
         strangers = strangers_of(target.data).at_most(self.per_person, generator)

@@ -61,7 +61,7 @@ class MembershipSimilarity:
         return in_every_view(target, ctx, self._infer)
 
     def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
-        """With the pictures that ``target`` holds."""
+        """With the pictures that ``target`` has."""
         generator = ctx.generator("attacks.membership_similarity")
         known, attacked = divide_people(candidates_of(target, ctx), self.known_share, generator)
         auxiliary = target.data.auxiliary

@@ -1,4 +1,4 @@
-"""The candidates' pictures as an adversary may hold them, where the deployment protects pictures.
+"""The candidates' pictures as an adversary may have them, where the deployment protects pictures.
 
 A model trained on clean pictures remembers these, and one that was trained on protected ones those:
 so membership is asked about both, and whichever is worse for privacy counts. In either view members

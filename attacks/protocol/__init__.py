@@ -1,1 +1,1 @@
-"""What an adversary holds, what is asked of it, and how its answers are scored."""
+"""What an adversary has, what is asked of it, and how its answers are scored."""

@@ -34,7 +34,7 @@ def split_gallery(
 def split_by_image(
     pids: Tensor, train_share: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return the indices to learn from and indices to name, both sides holding every person.
+    """Return the indices to learn from and indices to name, both sides with every person.
 
     People with one image, and distractors (pid 0), are left out.
 

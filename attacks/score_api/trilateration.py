@@ -35,7 +35,7 @@ class ScoreTrilateration:
     """Recovers stored embeddings from the similarity scores of a few hundred pictures.
 
     Threat model: may submit pictures to a verification service and sees the cosine with a stored
-    entry chosen by its position, never a feature of it; holds own pictures of other people and the
+    entry chosen by its position, never a feature of it; has own pictures of other people and the
     extractor itself (a public model, say), so it knows the features of whatever it submits; knows
     how the gallery is protected and released, and submits own pictures protected under a key of
     their own; then names people by own pictures of them, the queries, as they are and protected:

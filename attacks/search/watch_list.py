@@ -1,4 +1,4 @@
-"""Is the person I hold a picture of in there at all? Open-set search with a threshold."""
+"""Is the person I have a picture of in there at all? Open-set search with a threshold."""
 
 from collections.abc import Callable
 from functools import partial
@@ -81,7 +81,7 @@ class WatchList:
 class WatchListNormalised(WatchList):
     """Tells whether a person is in the gallery by a cosine compared with those of other people.
 
-    Threat model: has what `watch_list` holds, and own pictures of other people; may query the
+    Threat model: has what `watch_list` assumes, and own pictures of other people; may query the
     extractor on those and knows how pictures are protected and how the gallery is released.
 
     Source: adaptive symmetric score normalisation of speaker verification (Matějka et al.,
@@ -132,7 +132,7 @@ class WatchListNormalised(WatchList):
 class WatchListPlda(WatchList):
     """Tells whether a person is in the gallery by how people differ from one another.
 
-    Threat model: has what `watch_list` holds, and own pictures of other people; may query the
+    Threat model: has what `watch_list` assumes, and own pictures of other people; may query the
     extractor on those and knows how pictures are protected and how the gallery is released.
 
     Source: the likelihood ratio of the two-covariance model (Ioffe, ECCV 2006) of a clean picture

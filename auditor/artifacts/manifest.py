@@ -1,4 +1,4 @@
-"""What an audit's folder holds, file by file, so that whoever gets it can tell it is whole.
+"""What an audit's folder contains, file by file, so that whoever gets it can tell it is whole.
 
 ``manifest.json`` lists the record, everything rendered from it, the journal and what is personal,
 each with its size and SHA-256. It proves nothing about who wrote it; `auditor.artifacts.signing`

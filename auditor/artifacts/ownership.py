@@ -35,7 +35,7 @@ def check(folder: Path) -> None:
     """Refuse a folder in which an audit would touch what no audit wrote.
 
     Raises:
-        UsageError: if it is a file, or holds something under an audit's names that is none's.
+        UsageError: if it is a file, or contains something under an audit's names that is none's.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
@@ -54,7 +54,7 @@ def check(folder: Path) -> None:
 
 
 def made_by_audit(folder: Path) -> bool:
-    """Whether an audit made ``folder``: it is marked, or holds a record from before marks."""
+    """Whether an audit made ``folder``: it is marked, or contains a record from before marks."""
     mark = folder / MARK
     if mark.is_file() and not mark.is_symlink():
         return True

@@ -75,7 +75,7 @@ def save_facts(root: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_files(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts about a dataset, without the lists of files that hold any."""
+    """Return the facts about a dataset, without the lists of files that contain any."""
     kept = dict(facts)
     for name, key in LISTS_OF_FILES:
         if _lists(facts, name, key):

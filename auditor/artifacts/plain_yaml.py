@@ -43,7 +43,7 @@ class PlainLoader(yaml.SafeLoader):
 
 
 def _values(node: yaml.Node, known: dict[int, float]) -> float:
-    """Return how many values a node stands for; without limit if it holds itself."""
+    """Return how many values a node stands for; without limit if it contains itself."""
     if id(node) not in known:
         known[id(node)] = float("inf")
         parts: list[yaml.Node] = []

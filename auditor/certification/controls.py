@@ -1,7 +1,7 @@
 """Two extractors with a known answer: one that leaks everything, one that leaks nothing.
 
 The *planted* leak is without noise: its pictures carry a band of coloured cells that spell the
-person's attributes and an identity code, and its features hold that band and a thumbnail. Attacks
+person's attributes and an identity code, and its features have that band and a thumbnail. Attacks
 whose best adversary on the faint plant (`auditor.certification.planting`) is not known are tried on
 it. The *null* control ignores the picture except as a seed for noise: an attack that claims success
 there fools itself.

@@ -58,7 +58,7 @@ class Size:
 
 @dataclass(frozen=True)
 class PaintedCodes:
-    """Pictures that hold nothing but a code each.
+    """Pictures that contain nothing but a code each.
 
     Attributes:
         codes: ``(N, DIM)``, of deviation 1 or a little more.

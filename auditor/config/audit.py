@@ -65,7 +65,7 @@ class ServiceConfig(_Strict):
     Attributes:
         url: of the model: https://HOST/v2/models/NAME, with or without /versions/VERSION, where it
             speaks the protocol; any other takes pictures in JSON.
-        headers: header -> the variable of the environment that holds its value.
+        headers: header -> the environment variable with its value.
         batch: pictures in a request.
         seconds: in which a request must be answered.
         retries: how often a request is sent again when that may help.

@@ -34,7 +34,7 @@ class Looks:
         broken: path -> why it cannot be decoded, in the same order.
         prints: row -> fingerprint, None for a picture that is broken or shows nothing.
         digests: row -> SHA-256 of the file.
-        sha256: of what the files of all pictures hold, in the order of their paths.
+        sha256: of what the files of all pictures contain, in the order of their paths.
     """
 
     readable: pd.DataFrame

@@ -35,7 +35,7 @@ UNTOLD = ("nan", "NaN", "None", "NA", "N/A", "<NA>", "null", "NULL")
 JUNK, DISTRACTOR = -1, 0
 
 DEEPEST = 4
-"""Folders that hold nothing but the next one, in which a layout is looked for."""
+"""Folders that contain nothing but the next one, in which a layout is looked for."""
 
 MAX_VALUES = 32
 """A column with more distinct values is a note or a number, not something to classify."""

@@ -36,7 +36,7 @@ def read_gallery(path: Path) -> StoredGallery:
     """Read ``gallery.npz``.
 
     Raises:
-        DataError: if the file holds anything else than a row of numbers for each entry.
+        DataError: if the file contains anything else than a row of numbers for each entry.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:

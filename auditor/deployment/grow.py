@@ -40,7 +40,7 @@ class Growth:
 
     Attributes:
         model: the one whose gallery it is.
-        data: its gallery holds the further pictures; those that are stored already are left out.
+        data: its gallery contains the further pictures; those that are stored already are left out.
         out: what `audit defend` wrote, with its key beside it.
         device: auto, cpu or cuda.
         weights: folder of pretrained backbones, or None.

@@ -41,7 +41,7 @@ class Difference:
         how: ``paired`` over ``people``; ``unpaired``; or ``identical``, where nothing behind the
             figure changed, so that it was computed twice.
         people: in both records; 0 where the records know none, or others.
-        p: two-sided, of no difference; 1 where the interval holds it.
+        p: two-sided, of no difference; 1 where the interval contains it.
         p_adjusted: after Holm's correction for every figure compared.
         outcome: against the margin; None where none was given.
         reason: of the outcome.

@@ -51,7 +51,7 @@ class PerceptualDistance(nn.Module):
         weights: folder with an ImageNet backbone's ``.pth``, or None.
 
     Raises:
-        EnvironmentUnmetError: if the folder is given but holds no usable backbone.
+        EnvironmentUnmetError: if the folder is given but contains no usable backbone.
     """
 
     def __init__(self, weights: Path | None) -> None:

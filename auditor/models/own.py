@@ -29,7 +29,7 @@ def own_model(
     """
     try:
         copied = deepcopy(network)
-    except Exception as error:  # a stranger's network may hold anything
+    except Exception as error:  # a stranger's network may contain anything
         raise ModelError(
             f"{type(network).__name__} cannot be copied ({reason(error)}); audit a file of it, or "
             "build it again and load its state dict"

@@ -28,7 +28,7 @@ class Pt2Network(nn.Module):
 
     Raises:
         ModelError: if torch does not open it, or it is no model of images.
-        ModelRefusedError: if it holds Python objects.
+        ModelRefusedError: if it contains Python objects.
     """
 
     def __init__(self, files: ModelFiles, device: torch.device) -> None:

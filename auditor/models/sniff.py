@@ -33,7 +33,7 @@ ACCEPTED = (
 )
 
 MAX_MEMBERS = 50_000
-"""A checkpoint holds one member per tensor; the largest networks have a few thousand."""
+"""A checkpoint contains one member per tensor; the largest networks have a few thousand."""
 
 ZIP_TAIL = 98
 """Bytes of a zip file's end in both of its forms."""
@@ -206,7 +206,7 @@ def _is_onnx(file: BinaryIO, size: int) -> bool:
 
 
 def _is_openvino(path: Path, file: BinaryIO) -> bool:
-    """Return whether the root element is ``net`` and holds ``layers``.
+    """Return whether the root element is ``net`` and contains ``layers``.
 
     No entity is ever expanded.
     """

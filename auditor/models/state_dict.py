@@ -22,7 +22,7 @@ class Fit:
     Attributes:
         code_base: whose names the weights have; empty where they are the network's own.
         prefix: what was taken off the names.
-        left_out: what the file holds beside the network, such as a loss, and how much of it.
+        left_out: what the file contains beside the network, such as a loss, and how much of it.
         classifier: what was left out of it, for the reader; empty if nothing was.
         dropped: the classifier's weights, which a feature extractor does not use.
         unfilled: parameters of the network's own classifier that the file has no weights for.

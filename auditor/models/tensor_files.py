@@ -37,10 +37,10 @@ NUMPY_NUMBERS: tuple[Any, ...] = (
 
 
 def read_state(form: Format, files: ModelFiles) -> dict[str, Tensor]:
-    """Return the weights in a file that holds nothing else.
+    """Return the weights in a file that contains nothing else.
 
     Raises:
-        AuditError: if it holds more, or is damaged.
+        AuditError: if it contains more, or is damaged.
     """
     return read_safetensors(files) if form == "safetensors" else read_checkpoint(files)
 
@@ -49,8 +49,8 @@ def read_checkpoint(files: ModelFiles) -> dict[str, Tensor]:
     """Every tensor in a file written by torch.save, those in nested dicts under dotted names.
 
     Raises:
-        ModelRefusedError: if the file holds more than tensors and plain values.
-        ModelError: if it is damaged, or holds no state dict.
+        ModelRefusedError: if the file contains more than tensors and plain values.
+        ModelError: if it is damaged, or contains no state dict.
     """
     path = files.path
     try:

@@ -30,7 +30,7 @@ class Inert(pickles.Inert):
     """Stands for an object of any class that torch itself may handle while it reads."""
 
     dump_patches = False
-    """Old files hold the source of their classes, and torch would write the difference to this."""
+    """Old files have the source of their classes, and torch would write the difference to this."""
 
     def __new__(cls, *args: Any, **named: Any) -> "Inert":
         """Whatever the arguments."""
@@ -81,7 +81,7 @@ def read_whole_model(form: Format, files: ModelFiles) -> dict[str, Tensor]:
     """Read the weights of a pickled network, or of networks in a pickled dict, by dotted names.
 
     Raises:
-        ModelError: if it holds none, or is damaged.
+        ModelError: if it contains none, or is damaged.
     """
     try:
         if form == "legacy-pickle":

@@ -1,7 +1,7 @@
 """Finds a network's weights in what a training script saved: in wrappers, copies, beside losses.
 
 Nested dicts are flattened to dotted names, so that a dict under ``model`` and names that begin with
-``model.`` are one thing. Wrappers may come in any order. Where a file holds several networks, such
+``model.`` are one thing. Wrappers may come in any order. Where a file has several networks, such
 as a student and its teacher, each is a candidate of its own.
 """
 
@@ -26,7 +26,7 @@ COPIES = {
     *("ema", "model_ema", "ema_model", "module_ema", "net_ema", "params_ema"),
     *("state_dict_ema", "ema_state_dict", "momentum_encoder", "target", "online"),
 }
-"""Wrappers of which a file may hold several, each with a network of its own."""
+"""Wrappers of which a file may contain several, each with a network of its own."""
 
 BESIDE = re.compile(r"(.*_)?(optim|sched|criteri|loss|scaler|callbacks|loops|metrics?$|miner)")
 """How the names begin that are saved beside a network and are no part of it."""
@@ -108,7 +108,7 @@ def _depth(parts: list[str]) -> int:
 
 
 def candidates(state: Mapping[str, Tensor]) -> list[Candidate]:
-    """Return the networks that ``state`` may hold: itself, and whatever its wrappers single out.
+    """Return the networks that ``state`` may contain: itself, and whatever its wrappers single out.
 
     A wrapper singles out a network only if nothing of the network can lie outside: all else is
     below another copy's wrapper.

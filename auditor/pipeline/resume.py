@@ -38,7 +38,7 @@ BY_STEP = (
 
 
 class AnotherRunError(UsageError):
-    """The folder holds a run of something else, or what a purge left of one."""
+    """The folder contains a run of something else, or what a purge left of one."""
 
 
 def resume(out: Path, head: AuditReport) -> bool:

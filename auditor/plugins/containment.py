@@ -80,7 +80,7 @@ def interrupted(error: BaseException) -> bool:
 def contain(what: str = "it") -> Iterator[None]:
     """Let everything that would end the program come out as an ordinary exception.
 
-    What is printed inside goes to standard error, marked as theirs: standard output holds nothing
+    What is printed inside goes to standard error, marked as theirs: standard output has nothing
     but what the audit says.
 
     Args:

@@ -148,7 +148,7 @@ def fresh(plugin: _Plugin) -> _Plugin:
     """Return a copy of a built plug-in, so that one run leaves nothing in it for the next.
 
     Raises:
-        UsageError: if it holds something that cannot be copied.
+        UsageError: if it contains something that cannot be copied.
     """
     try:
         return deepcopy(plugin)

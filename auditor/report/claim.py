@@ -47,7 +47,7 @@ class DistanceEpsilon:
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionBound:
-    """The most often any attack can name whose data the release holds (ReRo).
+    """The most often any attack can name whose data the release contains (ReRo).
 
     Attributes:
         prior: how often the best informed guess is right without the release.

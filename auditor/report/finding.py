@@ -26,7 +26,7 @@ class Power:
     Attributes:
         metric: the figure it vouches for, with its readings by group and of the worst off.
         planted: what the attack recovers of a planted leak; None where that control gave no figure.
-        null: the same attack where there is nothing to find; its interval must hold chance.
+        null: the same attack where there is nothing to find; its interval must contain chance.
         reference: what the reference adversary recovers of the planted leak; None where none is
             known.
         adversary: who the reference adversary is, in a few words.
@@ -138,7 +138,7 @@ class Finding:
         plugin: name of the installed attack.
         family: what it recovers; attacks of one family are rungs of one ladder.
         summary: first line of its docstring.
-        threat_model: the rest of its docstring's first paragraphs: what the adversary holds.
+        threat_model: the rest of its docstring's first paragraphs: what the adversary has.
         adversary: the same in a few words; None where the plug-in does not say.
         params: its hyper-parameters.
         status: ``done``, ``not-applicable`` (see ``reason``) or ``failed`` (crash, interruption).

@@ -24,7 +24,7 @@ def dumps(report: AuditReport) -> str:
 
 
 def _encodable(value: Any) -> Any:
-    """Plain data whose text survives UTF-8: a file name may hold bytes that are no text."""
+    """Plain data whose text survives UTF-8: a file name may contain bytes that are no text."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):

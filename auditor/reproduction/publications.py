@@ -2,7 +2,7 @@
 
 PIS's protocol (SCIS 69(1), 2026, Sec. 3.1 and 4.1). People are divided three ways, by identity: the
 owner protects pictures of some and publishes them; the adversary trains a network on others, and
-searches the published pictures for people of whom they hold an original one; and whoever trains on
+searches the published pictures for people of whom they have an original one; and whoever trains on
 the published pictures is measured on the rest.
 
 ``utility`` is the mean over several networks trained on the published pictures alone; ``leakage``

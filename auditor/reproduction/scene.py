@@ -72,7 +72,7 @@ class Scene:
         """Return the weights of the preset's model ``name``, trained now if they are not there yet.
 
         Raises:
-            UsageError: if the folder holds weights of another training.
+            UsageError: if the folder contains weights of another training.
         """
         job = self.training(name)
         if (said := read_description(job.out)) is not None:

@@ -1,7 +1,7 @@
 """Several claims at once: Holm's step-down, and evidence read off a 95 % interval. Plain Python.
 
 Whoever asks twenty questions at 2.5 % is told one falsehood every other time. Holm (Scandinavian
-Journal of Statistics 6, 1979) holds the chance of *any* false claim at the level of one.
+Journal of Statistics 6, 1979) keeps the chance of *any* false claim at the level of one.
 """
 
 import math

@@ -32,7 +32,7 @@ def save_material(target: Target, ctx: RunContext, scenario: str, count: int) ->
     without pictures: nothing.
 
     Args:
-        target: its gallery holds the pictures as they are published.
+        target: its gallery contains the pictures as they are published.
         ctx: for randomness, and with an existing folder.
         scenario: its name.
         count: of questions; fewer if there are fewer people.

@@ -176,7 +176,7 @@ def rows_of(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, s
 
 
 def whole(path: Path, line: int, row: Mapping[str, str], column: str) -> int:
-    """Return a cell that must hold a number from 1.
+    """Return a cell that must contain a number from 1.
 
     Raises:
         DataError: naming the line, if it does not.

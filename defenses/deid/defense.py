@@ -25,7 +25,7 @@ class Deid(Retraining):
     """Retrains the extractor to decode to a de-identified picture and to leave identity undecided.
 
     Stage one of PEPR-Net (Kansal et al., WACV 2024, §4.3): the loss is λ1 · re-ID + λ2 · De-ID +
-    λ3 · Adv-ID. `rows` holds the parameters of every row of its Table 1; the second stage is
+    λ3 · Adv-ID. `rows` contains the parameters of every row of its Table 1; the second stage is
     `dp_gallery`, applied afterwards.
 
     Differences: Equation 3 as printed is least for *confident* predictions, which is the opposite

@@ -33,7 +33,7 @@ class DpSgd:
     DP-SGD (Abadi et al., CCS 2016) by Opacus: units are Poisson-sampled, each unit's gradient is
     cut to ``clip``, and Gaussian noise is added to the sum. Batch normalisation, which mixes
     pictures, becomes group normalisation. The guarantee is about whoever was learned from; it says
-    nothing of the people a gallery holds, whose features the extractor goes on to tell apart.
+    nothing of the people a gallery contains, whose features the extractor goes on to tell apart.
 
     The re-identification papers that compare themselves with it (Kansal et al., WACV 2024, Table 3;
     Peng et al., 2025, Table 7) give ε = 50 and neither unit, δ, loss nor starting weights. The loss

@@ -1,4 +1,4 @@
-"""Random numbers that nobody can compute again who does not hold a 256-bit secret.
+"""Random numbers that nobody can compute again who does not have a 256-bit secret.
 
 Differential privacy assumes noise and samples that an adversary cannot guess. A torch generator has
 32 bits of state from its seed, few enough to try them all; Opacus' ``secure_mode`` asks for a

@@ -26,7 +26,7 @@ class Federated:
     Partial averaging (FedPav; Zhuang et al., ACM MM 2020): in every round each client trains a copy
     of the network with an identity classifier of its own, which never leaves it, and the server
     replaces the network by the mean of the copies, weighted by pictures. A client is one camera, or
-    holds all pictures of some people (Zhuang et al., ACM TOMM 2022).
+    has all pictures of some people (Zhuang et al., ACM TOMM 2022).
 
     No noise is added, so nothing is claimed: whoever sees an update can attack it (`idlg`,
     `gradient_inversion`), and the extractor gives away what any other trained extractor does. The
@@ -37,7 +37,7 @@ class Federated:
     knows one person has nobody to tell apart and takes no part; the record counts such clients.
 
     Attributes:
-        clients: what a client holds.
+        clients: what a client has.
         count: clients among which people are dealt; 0: as many as there are cameras.
         rounds: how often weights are averaged.
         epochs: local passes per round.

@@ -32,7 +32,7 @@ class _Removal(Exported):
     image_size: Size = (128, 64)
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
-        """See `auditor.types.Defense`; raises DataError for a file that holds no keypoints."""
+        """See `auditor.types.Defense`; raises DataError for a file that contains no keypoints."""
         known = Keypoints.read(Path(self.keypoints)) if self.keypoints else None
         change = partial(self._change, known)
         return protect(target, Changed(change, self.image_size), ctx, "defenses.removal")

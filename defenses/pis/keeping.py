@@ -54,7 +54,7 @@ class KeptShift:
 
     @classmethod
     def load(cls, folder: Path) -> "KeptShift":
-        """Read the file; raises UsageError if ``folder`` holds no key of a shift."""
+        """Read the file; raises UsageError if ``folder`` contains no key of a shift."""
         try:
             with safetensors.safe_open(folder / FILE, "pt") as file:
                 plain = json.loads((file.metadata() or {})[KEY])

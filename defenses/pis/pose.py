@@ -56,7 +56,7 @@ def pose_from(source: Source, keypoints: str | None, ctx: RunContext) -> Pose:
         ctx: for the folder of weights and the device.
 
     Raises:
-        DataError: if the file holds no keypoints.
+        DataError: if the file contains no keypoints.
         EnvironmentUnmetError: if the estimator is asked for, and its weights are not there.
     """
     if keypoints is not None and source in ("auto", "keypoints"):

@@ -46,7 +46,7 @@ class Keypoints:
         """Return the keypoints in a CSV or JSON file.
 
         Raises:
-            DataError: if the file holds something else.
+            DataError: if the file contains something else.
         """
         try:
             rows = _read_csv(file) if file.suffix.lower() == ".csv" else _read_json(file)

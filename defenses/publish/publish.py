@@ -2,7 +2,7 @@
 
 Gallery and query go through the mechanism together, under one key, so that whoever is in both is
 still one person. Scores are judged against the clean gallery, and the clean query stays what an
-adversary holds.
+adversary has.
 """
 
 from dataclasses import dataclass, replace

@@ -103,7 +103,7 @@ def _notification(check: Check) -> dict[str, Any]:
 def _in_repository(record: Path) -> str:
     """Return the record's address from the root of its repository, if it has one.
 
-    A folder's name may hold what an address may not.
+    A folder's name may contain what an address may not.
     """
     roots = (folder for folder in record.parents if (folder / ".git").exists())
     root = next(roots, record.parent)

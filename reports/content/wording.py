@@ -1,6 +1,6 @@
 """The words and number formats of every rendered report: labels, percent signs, intervals.
 
-The record holds fractions and the field's short names; here alone they turn into what is read.
+The record has fractions and the field's short names; here alone they turn into what is read.
 """
 
 import math

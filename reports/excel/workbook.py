@@ -32,7 +32,7 @@ def render(
         report: the record.
         verdicts: of the gates, from `auditor.gates.check`.
         path: the file to write, whole or not at all.
-        root: the record's folder; a workbook holds no pictures.
+        root: the record's folder; a workbook contains no pictures.
         reveal: whether real people may be named.
 
     Raises:

@@ -2,7 +2,7 @@
 
 A blurred picture of a person stays personal data. Of 99 people of Market-1501, one other picture
 each, a re-identification network names 87 from sharp pictures and 5 from blurred ones, where
-guessing names 1; whoever holds the very originals finds 47 of them again by their colours.
+guessing names 1; whoever has the very originals finds 47 of them again by their colours.
 """
 
 import io

@@ -44,7 +44,7 @@ DAMAGE = (
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """What a file holds.
+    """What a file contains.
 
     Attributes:
         path: of the file.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def read_parquet(path: Path) -> dict[str, NDArray[Any]]:
-    """Column -> values ``(N,)``, or vectors ``(N, D)`` where it holds lists.
+    """Column -> values ``(N,)``, or vectors ``(N, D)`` where it contains lists.
 
     Raises:
         ValueError: for a damaged file, two columns of one name, and vectors that are missing or of

@@ -1,6 +1,6 @@
 """Attributes of Market-1501's and DukeMTMC-reID's people, from the .mat files published for both.
 
-A file (Lin et al., Pattern Recognition 2019) holds one structure with the parts ``train`` and
+A file (Lin et al., Pattern Recognition 2019) contains one structure with the parts ``train`` and
 ``test``; in each, ``image_index`` names the people and every other field has one number per person:
 1 or 2, age 1 to 4, and 0 where nothing was annotated.
 """

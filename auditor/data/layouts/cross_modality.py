@@ -41,7 +41,7 @@ def read_sysu(root: Path) -> Rows:
     """Return the rows of SYSU-MM01 in ``root``: infrared queries, a visible gallery.
 
     Raises:
-        DataError: if the layout is not there, or a list holds no numbers.
+        DataError: if the layout is not there, or a list contains no numbers.
     """
     base = find_sysu(root)
     if base is None:

@@ -1,6 +1,6 @@
 """The layout that torchreid makes of CUHK03: pictures, and splits in JSON.
 
-``images_labeled`` or ``images_detected`` hold files like ``1_001_1_01.png``;
+``images_labeled`` or ``images_detected`` contain files like ``1_001_1_01.png``;
 ``splits_new_labeled.json`` says who is trained on, who searches, and who is found. Paths in it are
 those of the machine that wrote it, so only the files' names count.
 """

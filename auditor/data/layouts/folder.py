@@ -43,7 +43,7 @@ class _Picture:
 
 
 def has_persons(root: Path) -> bool:
-    """Return whether there are folders that hold pictures, or folders with pictures."""
+    """Return whether there are folders that contain pictures, or folders with pictures."""
     return any(map(_has_pictures, list_folders(root)))
 
 
@@ -52,7 +52,7 @@ def _has_pictures(folder: Path) -> bool:
 
 
 def has_split_folders(root: Path) -> bool:
-    """Return whether folders called like splits hold one folder per person."""
+    """Return whether folders called like splits contain one folder per person."""
     return any(
         folder.name.lower() in SPLITS and has_persons(folder) for folder in list_folders(root)
     )
@@ -62,7 +62,7 @@ def read_folder(root: Path) -> Rows:
     """Return rows of the folders in ``root``, persons numbered from 1 in the order of their names.
 
     Raises:
-        DataError: if no folder in ``root`` holds pictures.
+        DataError: if no folder in ``root`` contains pictures.
     """
     pictures, empty = _persons(root, root, "")
     if not pictures:
@@ -78,7 +78,7 @@ def read_split_folders(root: Path) -> Rows:
     """Return the rows of ``root/<split>/<person>``; a name is one person in all splits.
 
     Raises:
-        DataError: if no folder called like a split holds folders with pictures.
+        DataError: if no folder called like a split contains folders with pictures.
     """
     pictures: list[_Picture] = []
     empty = loose = 0

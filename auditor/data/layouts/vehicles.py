@@ -1,7 +1,7 @@
 """The layouts of VeRi-Wild and VehicleID: pictures of vehicles, and lists in ``train_test_split``.
 
-VeRi-Wild's lists hold ``vehicle/picture``, and ``vehicle_info.txt`` says the camera. VehicleID's
-hold ``picture vehicle``, its cameras are unknown, and queries are yet to be picked. Of several test
+VeRi-Wild's lists contain ``vehicle/picture``, and ``vehicle_info.txt`` says the camera. VehicleID's
+list ``picture vehicle``, its cameras are unknown, and queries are yet to be picked. Of several test
 sets the smallest is taken.
 """
 

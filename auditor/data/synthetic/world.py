@@ -283,14 +283,14 @@ def save_world(world: ReIDDataset, folder: Path) -> Path:
 
     Args:
         world: whose pictures are `MemoryImages`.
-        folder: made if it does not exist; must not hold a manifest yet.
+        folder: made if it does not exist; must not contain a manifest yet.
 
     Returns:
         The manifest: columns path (relative to it), pid, camid, split (train, query, gallery) and
         one per attribute, with the value's name.
 
     Raises:
-        DataError: if the folder already holds a manifest.
+        DataError: if the folder already contains a manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / "manifest.csv"

@@ -30,7 +30,7 @@ def read_checkpoint(archive: zipfile.ZipFile, found: Inspection) -> None:
 
 
 def read_pickle(read: PickleOutline, found: Inspection) -> None:
-    """Describe what a pickle of weights holds."""
+    """Describe what a pickle of weights contains."""
     found.tensors = len(read.tensors)
     found.parameters = sum(t.count for t in read.tensors)
     found.holds += [

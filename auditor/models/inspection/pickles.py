@@ -1,4 +1,4 @@
-"""The outline of a pickle: what it names and which tensors it holds, without making any of it.
+"""The outline of a pickle: what it names and which tensors it contains, without making any of it.
 
 Whatever a pickle asks for by name is answered with an inert thing that does nothing when it is
 called, so that no code is imported and none is run.
@@ -61,7 +61,7 @@ class PickleOutline:
 
 
 def outline(file: BinaryIO, *, pickles: int = 1) -> PickleOutline:
-    """Follow the pickles at the beginning of ``file``; the last of them holds the tensors."""
+    """Follow the pickles at the beginning of ``file``; the last of them contains the tensors."""
     found = PickleOutline()
     content: Any = None
     stream = io.BytesIO(file.read(LARGEST))

@@ -35,7 +35,7 @@ class Form(Protocol):
 
     @property
     def fixed_batch(self) -> int | None:
-        """Images that a question must hold at most, if the model says so itself."""
+        """The most images that a question may contain, if the model says so itself."""
 
     def write(self, images: NDArray[Any]) -> tuple[bytes, dict[str, str]]:
         """Body and headers of a question."""
@@ -120,7 +120,7 @@ def open_service(config: ServiceConfig, spent: int = 0) -> ServiceNetwork:
 
 
 def check_address(url: str) -> None:
-    """Make sure that ``url`` is where a service may be, and holds no secret.
+    """Make sure that ``url`` is where a service may be, and contains no secret.
 
     Raises:
         UsageError: if it is not.
