@@ -215,8 +215,8 @@ def _notes(victims: Victims, threshold_db: float, target: Target) -> tuple[str, 
     if victims.protected:
         notes.append(
             "clients train on the protected pictures; recovered and likeness are judged by the "
-            "originals, as recovered or with the protection undone as far as own pictures teach how, "
-            "the figures named published by what the clients trained on"
+            "originals, as recovered or with the protection undone as far as own pictures teach "
+            "how, the figures named published by what the clients trained on"
         )
     if target.release is not as_is:
         notes.append(
