@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from auditor.report import dumps
+from tests.records import powerful_record
+
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "auditor": set(),
@@ -163,35 +166,55 @@ def test_functions_are_short():
     assert long == set(LONG)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["list"],
-        ["run", "--help"],
-        ["inspect", str(ROOT / "auditor" / "models" / "reference.safetensors")],
-        ["defend", "--help"],
-        ["shift", "--help"],
-        ["gate", "--help"],
-        ["compare", "--help"],
-        ["schema"],
-        ["data", "--help"],
-        ["data", "check", "--help"],
-        ["purge", "--help"],
-        ["status", "--help"],
-        ["verify", "--help"],
-        ["sign", "--help"],
-        ["study", "--help"],
-        ["study", "score", "--help"],
-    ],
-)
-def test_helping_and_listing_import_no_torch(arguments):
-    script = (
-        "import sys\nfrom auditor.cli.main import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "assert 'torch' not in sys.modules, 'torch was imported'\n"
-    )
+HEAVY = ("torch", "numpy", "scipy", "sklearn", "pandas", "matplotlib", "openpyxl", "jinja2")
+"""What takes longer to import than all that helping, listing and judging need."""
+
+
+def run_light(script, allowed=()):
+    """Run ``script`` in a new interpreter that then holds nothing heavy but what is allowed."""
+    heavy = set(HEAVY) - set(allowed)
+    script += f"\nfound = {heavy!r} & set(sys.modules)\nassert not found, found\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    return done.stdout
+
+
+def test_importing_the_library_imports_nothing_beyond_python():
+    run_light(
+        "import sys\nbefore = set(sys.modules)\nimport auditor\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "others = new - sys.stdlib_module_names - {'auditor'}\nassert not others, others"
+    )
+
+
+def test_the_help_of_every_command_imports_nothing_heavy():
+    said = run_light(
+        "import sys\nimport typer.main\nfrom auditor.cli.main import app, execute\n"
+        "def paths(command, above):\n"
+        "    yield above\n"
+        "    for name, inner in getattr(command, 'commands', {}).items():\n"
+        "        yield from paths(inner, [*above, name])\n"
+        "for path in paths(typer.main.get_command(app), []):\n"
+        "    assert execute([*path, '--help']) == 0, path\n"
+    )
+    for path in ("run", "gate", "compare", "data check", "study score", "defend"):
+        assert f"-c {path} [OPTIONS]" in said
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["list"], ["schema"]], ids=" ".join)
+def test_listing_imports_nothing_heavy(arguments):
+    assert run_light(f"import sys\nfrom auditor.cli.main import execute\nexecute({arguments!r})")
+
+
+def test_inspecting_a_file_imports_no_torch():
+    file = str(ROOT / "auditor" / "models" / "reference.safetensors")
+    script = f"import sys\nfrom auditor.cli.main import execute\nexecute(['inspect', {file!r}])"
+    assert run_light(script, allowed=set(HEAVY) - {"torch"})
+
+
+def test_comparing_records_imports_neither_torch_nor_scipy(tmp_path):
+    record = tmp_path / "report.json"
+    record.write_text(dumps(powerful_record()), encoding="utf-8")
+    arguments = ["compare", str(record), str(record)]
+    script = f"import sys\nfrom auditor.cli.main import execute\nexecute({arguments!r})"
+    assert "no difference shown" in run_light(script, allowed={"numpy"})

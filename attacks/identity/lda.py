@@ -6,7 +6,7 @@ from torch import Tensor
 
 from attacks.identity.naming import Naming
 from attacks.learners.people import PersonMeans, covariance_within
-from attacks.protocol.closed_set import score_names, split_gallery
+from attacks.protocol.closed_set import score_naming, split_gallery
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
 from auditor.plugins.declaring import checked_dataclass
@@ -47,7 +47,9 @@ class IdentityLda(Naming):
         means = PersonMeans.of(features[known], pids[known])
         centre = means.rows.mean(0)
         clouds, entries = (F.normalize((x - centre) @ axes) for x in (means.rows, features[asked]))
-        return score_names(entries @ clouds.T, means.people, pids[asked], self.split)
+        return score_naming(
+            lambda block: block @ clouds.T, entries, means.people, pids[asked], self.split
+        )
 
 
 def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:

@@ -20,6 +20,7 @@ from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
+BLOCK = 1024
 SOFTNESS = 0.015
 """Width of a seam between two parts, as a share of the height."""
 
@@ -123,15 +124,17 @@ def candidates(entries: Tensor, clean: Tensor, pids: Tensor, count: int) -> Tens
 
     ``entries (M, D)`` have unit length; K is ``count``, or all people ``pids (N,)`` there are.
     """
-    cosines = entries @ F.normalize(clean, dim=1).T
-    nearest = []
-    for pid in pids.unique():
-        theirs = (pids == pid).nonzero()[:, 0]
-        best = cosines[:, theirs].max(1)
-        nearest.append((best.values, theirs[best.indices]))
-    values, rows = (torch.stack(column, dim=1) for column in zip(*nearest, strict=True))
-    people = values.topk(min(count, values.shape[1]), dim=1).indices
-    return rows.gather(1, people)
+    unit = F.normalize(clean, dim=1)
+    theirs = [(pids == pid).nonzero()[:, 0] for pid in pids.unique()]
+    rows = []
+    for block in entries.split(BLOCK):
+        cosines = block @ unit.T
+        best = [cosines[:, pictures].max(1) for pictures in theirs]
+        values = torch.stack([found.values for found in best], dim=1)
+        nearest = [x[found.indices] for x, found in zip(theirs, best, strict=True)]
+        people = values.topk(min(count, len(theirs)), dim=1).indices
+        rows.append(torch.stack(nearest, dim=1).gather(1, people))
+    return torch.cat(rows)
 
 
 def part_masks(cuts: tuple[float, ...], height: int) -> Tensor:

@@ -9,7 +9,9 @@ BLOCK = 1024
 
 def nearest(entries: Tensor, clean: Tensor) -> Tensor:
     """Row ``(M,)`` of ``clean (N, D)`` with the highest cosine to each of ``entries (M, D)``."""
-    return (F.normalize(entries, dim=1) @ F.normalize(clean, dim=1).T).argmax(1)
+    unit = F.normalize(clean, dim=1)
+    blocks = F.normalize(entries, dim=1).split(BLOCK)
+    return torch.cat([(block @ unit.T).argmax(1) for block in blocks])
 
 
 def stand_ins(entries: Tensor, clean: Tensor, pids: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """How far a reconstruction gives a person away: by identity first, by likeness second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from auditor.embedding import embed_pictures, features_of
 from auditor.metrics import measure
 from auditor.metrics.perceptual import PerceptualDistance, psnr, ssim
 from auditor.metrics.retrieval import Retrieval, evaluate
-from auditor.metrics.similarity import Truth
+from auditor.metrics.similarity import Similarities, Truth
 from auditor.report import Measurement
 from auditor.types import FeatureExtractor, RunContext, Target
 
@@ -73,34 +72,76 @@ def score_identity(
     other = len(trial.chosen) // 2  # the floor: each reconstruction passed off as another person's
     found, ceiling = known.search(seen, 0), known.search(real, 0)
     floor = known.search(seen, other)
+    limits = known.thresholds()
+    own, blind = known.compare(seen, (0, other), limits)
     suffix = "" if name == "target" else f".{name}"
     valid = trial.pids[found.query_index]
     figures = [
         measure.rate(f"reid_rank1{suffix}", found.hit(1), valid, chance=floor.cmc(1)),
         measure.mean(f"reid_map{suffix}", found.average_precision, valid, chance=floor.mean_ap),
         measure.rate(
-            f"type1_rank1{suffix}",
-            known.source_first(seen, 0),
-            trial.pids,
-            chance=float(known.source_first(seen, other).mean()),
+            f"type1_rank1{suffix}", own.first, trial.pids, chance=float(blind.first.mean())
         ),
-    ]
-    figures.append(
         measure.mean(
             f"source_cosine{suffix}",
-            known.source_cosine(seen, 0),
+            own.cosine,
             trial.pids,
-            chance=float(known.source_cosine(seen, other).mean()),
+            chance=float(blind.cosine.mean()),
             unit="ratio",
-        )
-    )
-    figures += known.success_rates(seen, other, suffix)
+        ),
+        *_success_rates(own, blind, limits, trial.pids, suffix),
+    ]
     who = "the audited extractor" if name == "target" else f"the independent judge {name}"
     note = (
         f"judged by {who}: the real pictures at this size reach rank-1 {ceiling.cmc(1):.3f} "
         f"and mAP {ceiling.mean_ap:.3f}"
     )
     return figures, note
+
+
+def _success_rates(
+    own: "_Comparison",
+    blind: "_Comparison",
+    limits: Mapping[str, float],
+    pids: Tensor,
+    suffix: str,
+) -> list[Measurement]:
+    """How often a pair passes each threshold; ``blind`` is of somebody else's reconstructions."""
+    rates = []
+    for label, limit in limits.items():
+        first, chance = ((side.cosine > limit).double() for side in (own, blind))
+        name = f"sar_type1_{label}{suffix}"
+        rates.append(measure.mean(name, first, pids, chance=float(chance.mean())))
+        shares, chance = own.shares[label], blind.shares[label]
+        has = ~shares.isnan()
+        name = f"sar_type2_{label}{suffix}"
+        rates.append(measure.mean(name, shares[has], pids[has], chance=float(chance.nanmean())))
+    return rates
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """Reconstructions beside the real pictures, each passed off as some person's.
+
+    Attributes:
+        cosine: ``(M,)`` float64, to the source, whose picture it should show.
+        first: ``(M,)`` float64, how likely the source comes before all pictures of other people.
+        shares: label of a threshold -> ``(M,)`` share of the person's other pictures that pass it,
+            NaN where there are none.
+    """
+
+    cosine: Tensor
+    first: Tensor
+    shares: Mapping[str, Tensor]
+
+    @classmethod
+    def join(cls, parts: Sequence["_Comparison"]) -> "_Comparison":
+        labels = parts[0].shares
+        return cls(
+            torch.cat([part.cosine for part in parts]),
+            torch.cat([part.first for part in parts]),
+            {label: torch.cat([part.shares[label] for part in parts]) for label in labels},
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,79 +165,70 @@ class _Known:
 
     def search(self, seen: Tensor, shift: int) -> Retrieval:
         """Look up ``seen`` as if each showed the person ``shift`` places on, sources set aside."""
-        trial = self.trial
-        return evaluate(
-            seen,
-            self.features,
-            Truth(
-                trial.pids.roll(shift),
-                self.pids,
-                trial.camids.roll(shift),
-                self.camids,
-                cross_camera=trial.target.data.cross_camera,
-                query_sources=trial.chosen.roll(shift),
-            ),
-        )
+        return evaluate(seen, self.features, self._truth(shift))
 
-    def success_rates(self, seen: Tensor, other: int, suffix: str) -> list[Measurement]:
-        """How often a pair passes each threshold, with that of a person ``other`` places on."""
-        rates = []
-        for label, threshold in self.thresholds().items():
-            for kind, share in (("type1", self.accepted_source), ("type2", self.accepted_person)):
-                values, pids = share(seen, threshold, 0)
-                chance = float(share(seen, threshold, other)[0].mean())
-                name = f"sar_{kind}_{label}{suffix}"
-                rates.append(measure.mean(name, values, pids, chance=chance))
-        return rates
-
-    def source_first(self, seen: Tensor, shift: int) -> Tensor:
-        """Return whether ``(M,)`` the source comes before all pictures of other people.
-
-        Ties share.
-        """
-        cosines, sources = self._cosines(seen), self.trial.chosen.roll(shift)
-        own = cosines.gather(1, sources[:, None])
-        others = self.pids != self.trial.pids.roll(shift)[:, None]
-        better = (others & (cosines > own)).any(1)
-        ties = (others & (cosines == own)).sum(1)
-        return (~better).double() / (1 + ties)
-
-    def source_cosine(self, seen: Tensor, shift: int) -> Tensor:
-        """Cosine ``(M,)`` of each reconstruction to the source, whose picture it should show."""
-        return self._cosines(seen).gather(1, self.trial.chosen.roll(shift)[:, None])[:, 0].double()
-
-    def accepted_source(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
-        """Return whether the source's cosine passes ``(M,)``, and whose it is."""
-        return (self.source_cosine(seen, shift) > threshold).double(), self.trial.pids
-
-    def accepted_person(self, seen: Tensor, threshold: float, shift: int) -> tuple[Tensor, Tensor]:
-        """Return the share of a person's other pictures whose cosine passes, and whose they are."""
-        wanted = self._mark_right(shift)
-        counts = wanted.sum(1)
-        shares = (wanted & (self._cosines(seen) > threshold)).sum(1) / counts.clamp_min(1)
-        return shares[counts > 0].double(), self.trial.pids[counts > 0]
+    def compare(
+        self, seen: Tensor, shifts: Sequence[int], limits: Mapping[str, float]
+    ) -> list[_Comparison]:
+        """``seen`` as if each showed the person so many places on, for each of ``shifts``."""
+        truths = [self._truth(shift) for shift in shifts]
+        parts: list[list[_Comparison]] = [[] for _ in shifts]
+        scores = Similarities.of(seen, self.features, "cosine")
+        for start in range(0, len(seen), CHUNK):
+            block = slice(start, start + CHUNK)
+            cosines = scores(block)
+            for truth, found in zip(truths, parts, strict=True):
+                found.append(_compare(cosines, truth, block, limits))
+        return [_Comparison.join(found) for found in parts]
 
     def thresholds(self) -> dict[str, float]:
         """Label -> cosine that a share of the pairs of two people's real pictures exceeds."""
-        real = self.features[self.trial.chosen]
-        impostors = self._cosines(real)[self.pids != self.trial.pids[:, None]]
-        ordered = impostors.sort(descending=True).values
-        return {
-            label: float(ordered[int(rate * len(ordered))])
-            for label, rate in FALSE_MATCH_RATES.items()
-        }
+        scores = Similarities.of(self.features[self.trial.chosen], self.features, "cosine")
+        people, pictures = self.pids.unique(return_counts=True)
+        own = pictures[torch.searchsorted(people, self.trial.pids)]
+        pairs = len(own) * len(self.pids) - int(own.sum())
+        ranks = {label: int(rate * pairs) for label, rate in FALSE_MATCH_RATES.items()}
+        # only the highest can be a threshold, so the rest are forgotten block by block
+        highest = scores(slice(0, 0)).flatten()
+        for start in range(0, len(self.trial.chosen), CHUNK):
+            block = slice(start, start + CHUNK)
+            others = self.pids != self.trial.pids[block, None]
+            highest = torch.cat([highest, scores(block)[others]])
+            highest = highest.topk(min(len(highest), max(ranks.values()) + 1)).values
+        return {label: float(highest[rank]) for label, rank in ranks.items()}
 
-    def _mark_right(self, shift: int) -> Tensor:
-        """Return the pictures ``(M, N)`` that would be right for each reconstruction."""
-        pids, camids = self.trial.pids.roll(shift), self.trial.camids.roll(shift)
-        wanted = self.pids == pids[:, None]
-        wanted[torch.arange(len(pids)), self.trial.chosen.roll(shift)] = False
-        if self.trial.target.data.cross_camera:
-            wanted &= (self.camids != camids[:, None]) | (camids[:, None] < 0)
-        return wanted
+    def _truth(self, shift: int) -> Truth:
+        trial = self.trial
+        return Truth(
+            trial.pids.roll(shift),
+            self.pids,
+            trial.camids.roll(shift),
+            self.camids,
+            cross_camera=trial.target.data.cross_camera,
+            query_sources=trial.chosen.roll(shift),
+        )
 
-    def _cosines(self, seen: Tensor) -> Tensor:
-        return F.normalize(seen, dim=1) @ F.normalize(self.features, dim=1).T
+
+def _compare(
+    cosines: Tensor, truth: Truth, block: slice, limits: Mapping[str, float]
+) -> _Comparison:
+    """Compare a block of reconstructions, by cosines ``(B, N)`` to all real pictures."""
+    assert truth.query_sources is not None
+    own = cosines.gather(1, truth.query_sources[block, None])
+    others = truth.gallery_pids != truth.query_pids[block, None]
+    better = (others & (cosines > own)).any(1)
+    ties = (others & (cosines == own)).sum(1)
+    wanted, _ = truth.relevant(block)
+    reached, count = cosines[wanted.row, wanted.entry], wanted.row.bincount(minlength=len(own))
+    passed = {
+        label: wanted.row.bincount((reached > limit).double(), minlength=len(own))
+        for label, limit in limits.items()
+    }
+    return _Comparison(
+        own[:, 0].double(),
+        (~better).double() / (1 + ties),
+        {label: hits / count for label, hits in passed.items()},
+    )
 
 
 def alike(

@@ -28,8 +28,16 @@ HEARD = b"heard\n"
 FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
+"""How threads wait for one another: asleep. By default they spin, and beside another busy process
+a thread's spinning keeps the one that it waits for from running.
+"""
+
+
 def entry() -> NoReturn:
-    """Return the command `audit`."""
+    """Run the command `audit`."""
+    for name, value in PATIENT.items():  # read once, when the libraries are loaded
+        os.environ.setdefault(name, value)
     if hasattr(os, "fork"):
         sys.exit(supervise(_command))
     sys.exit(_command(lambda: None))

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from auditor.errors import TrainingFailedError
+from auditor.training.threads import suited_threads
 from auditor.types import Progress, RunContext
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -157,7 +158,7 @@ def fit(
         **_hardware(ctx.device, devices),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
-    with _quiet():
+    with _quiet(), suited_threads(module, batches):
         try:
             # weights_only: a checkpoint is data, also when somebody else put it there
             trainer.fit(module, batches, ckpt_path=resume, weights_only=True)

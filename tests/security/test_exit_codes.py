@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from auditor.cli import supervision
 from auditor.errors import StrangerExitError
 from auditor.plugins import containment
 from auditor.plugins.containment import contain, interrupted, signals_heeded
@@ -166,3 +167,21 @@ def test_output_on_a_full_disk_is_no_success():
         )  # fmt: skip
     assert done.returncode == 6
     assert done.stderr == "audit: output could not be written: No space left on device\n"
+
+
+def test_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
+    environment = {"KMP_BLOCKTIME": "200"}
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(supervision, "supervise", lambda work: 0)
+    with pytest.raises(SystemExit):
+        supervision.entry()
+    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environment["KMP_BLOCKTIME"] == "200"
+
+
+def test_nothing_that_reads_how_threads_wait_is_loaded_before_it_is_said():
+    script = (
+        "import sys\nfrom auditor.cli import supervision\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks.inversion import agreement
+from attacks.inversion import agreement, scoring
 from attacks.inversion.reconstruction import judge_pictures
 from attacks.inversion.scoring import FALSE_MATCH_RATES, Trial, score_identity
 from auditor.metrics.perceptual import PerceptualDistance
@@ -47,6 +47,11 @@ def pairs(trial):
         for x in (trial.drawn, trial.originals)
     )
     return *sides, pids, camids
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(scoring, "CHUNK", 7)
 
 
 def figures(trial, tmp_path, name="target"):
