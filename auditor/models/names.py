@@ -22,7 +22,7 @@ class CodeBase:
         name: as users call it.
         renamings: pattern and replacement; the first that matches is applied, and None leaves the
             weight out, since it does not reach the features.
-        stems: how its ResNets may begin, which the names do not show; empty: in any way.
+        stems: the `Stem` that its networks may have, which the names do not show; empty: any.
         ibn_stems: the same for those with IBN; empty: as the others.
         own: whether its networks differ from others of the same names and shapes in more than the
             stem, so that only those ``made_for`` it will do.
@@ -55,6 +55,7 @@ TRANSREID = (
 )
 
 CLIP_BLOCK = r"^image_encoder\.transformer\.resblocks\.(\d+)\."
+CLIP_STAGE = r"^image_encoder\.(layer\d\.\d+)\."
 
 CODE_BASES = (
     HERE,
@@ -72,12 +73,12 @@ CODE_BASES = (
     CodeBase(
         name="fast-reid before 1.0",
         renamings=((r"^heads\.bnneck\.", "neck."), *FASTREID),
-        stems=("torchvision",),
+        stems=("torchvision", "undilated"),
     ),
     CodeBase(
         name="fast-reid",
         renamings=((r"^heads\.bottleneck\.0\.", "neck."), *FASTREID),
-        stems=("ceil pool",),
+        stems=("ceil pool", "dilated"),
     ),
     CodeBase(
         name="fast-reid with an embedding",
@@ -86,7 +87,7 @@ CODE_BASES = (
             (r"^heads\.bottleneck\.1\.", "neck."),
             *FASTREID,
         ),
-        stems=("ceil pool",),
+        stems=("ceil pool", "dilated"),
     ),
     CodeBase(
         name="fast-reid's MGN",
@@ -127,7 +128,7 @@ CODE_BASES = (
             (r"\.relative_position_index$", None),
             (r"^base\.", "backbone."),
         ),
-        stems=("no relu", "with relu"),
+        stems=("no relu", "with relu", "undilated", "dilated"),
         ibn_stems=("torchvision",),
     ),
     CodeBase(
@@ -167,6 +168,24 @@ CODE_BASES = (
             (CLIP_BLOCK + r"mlp\.c_fc\.", r"blocks.\1.mlp.fc1."),
             (CLIP_BLOCK + r"mlp\.c_proj\.", r"blocks.\1.mlp.fc2."),
             (r"^cv_embed$", "side_embed"),
+            (r"^bottleneck\.", "neck."),
+            (r"^bottleneck_proj\.", "neck_proj."),
+        ),
+    ),
+    CodeBase(
+        name="CLIP-ReID's ResNet",
+        renamings=(
+            # the embedding of cameras is saved, but only the transformer adds it
+            (r"^(prompt_learner\.|text_encoder\.|cv_embed$)", None),
+            (r"^image_encoder\.conv(\d)\.", r"stem.conv\1.conv."),
+            (r"^image_encoder\.bn(\d)\.", r"stem.conv\1.bn."),
+            (CLIP_STAGE + r"(conv|bn)([13])\.", r"\1.conv\3_1x1.\2."),
+            (CLIP_STAGE + r"(conv|bn)2\.", r"\1.conv2_kxk.\2."),
+            (CLIP_STAGE + r"downsample\.0\.", r"\1.shortcut.conv.conv."),
+            (CLIP_STAGE + r"downsample\.1\.", r"\1.shortcut.conv.bn."),
+            (r"^image_encoder\.attnpool\.positional_embedding$", "pool.pos_embed"),
+            (r"^image_encoder\.attnpool\.([qkv])_proj\.", r"pool.\1."),
+            (r"^image_encoder\.attnpool\.c_proj\.", "pool.proj."),
             (r"^bottleneck\.", "neck."),
             (r"^bottleneck_proj\.", "neck_proj."),
         ),

@@ -118,7 +118,11 @@ def _difference(network: nn.Module, code_base: CodeBase) -> str:
         return f"are not made as this one is, which is for {made_for or 'others'}"
     stem = getattr(getattr(network, "backbone", None), "stem", None)
     stems = _stems(network, code_base)
-    return "" if not stems or stem in (None, *stems) else f"begin in another way ({stems[0]})"
+    return (
+        ""
+        if not stems or stem in (None, *stems)
+        else f"are built in another way ({', '.join(stems)})"
+    )
 
 
 def _stems(network: nn.Module, code_base: CodeBase) -> tuple[str, ...]:

@@ -26,6 +26,10 @@ POOLINGS = {
     "GeneralizedMeanPooling": "+gem3",
     "GeneralizedMeanPoolingP": "+gem",
 }
+FASTREID_DEPTHS = {
+    "build_resnet_backbone": {"50x": "resnet50", "101x": "resnet101"},
+    "build_resnest_backbone": {"50x": "resnest50"},
+}
 VITS = {
     "vit_base_patch16_224_TransReID": "base",
     "deit_base_patch16_224_TransReID": "base",
@@ -132,16 +136,17 @@ def _fastreid_arch(config: _Config) -> str:
     name = config.get(*trunk, "NAME", default="build_resnet_backbone")
     if name == "build_vit_backbone":
         return _vit(config, "base", (*trunk, "STRIDE_SIZE")) + ("+after_neck" if after else "")
-    depth = {"50x": "resnet50", "101x": "resnet101"}.get(
-        str(config.get(*trunk, "DEPTH", default="50x"))
-    )
-    if name != "build_resnet_backbone" or config.get(*trunk, "WITH_SE"):
+    depths = FASTREID_DEPTHS.get(name)
+    if depths is None or config.get(*trunk, "WITH_SE"):
         raise config.unknown(*trunk, "NAME")
+    depth = depths.get(str(config.get(*trunk, "DEPTH", default="50x")))
     if depth is None:
         raise config.unknown(*trunk, "DEPTH")
     if pooling not in POOLINGS:
         raise config.unknown(*head, "POOL_LAYER")
     neck = "" if after else "+before_neck"
+    if depth == "resnest50":  # to which neither IBN nor non-local blocks are added, whatever is set
+        return f"fastreid_{depth}{POOLINGS[pooling]}{neck}"
     if config.get(*trunk, "WITH_NL"):
         kind = {"+gem": "sbs", "+gem3": "agw"}.get(POOLINGS[pooling])
         if kind is None:
@@ -169,10 +174,12 @@ def _transreid_arch(config: _Config) -> str:
     elif name == "ViT-B-16":
         stride = _stride(config, ("MODEL", "STRIDE_SIZE"), {12: "_stride12", 16: ""})
         arch = f"clip_reid{stride}"
+    elif name == "RN50":
+        arch = "clip_reid_resnet50"
     else:
         raise config.unknown("MODEL", "NAME")
     sides = config.get("MODEL", "SIE_CAMERA") or config.get("MODEL", "SIE_VIEW")
-    if arch.startswith("solider"):  # whose Swin takes no sides, whatever is set
+    if arch.startswith(("solider", "clip_reid_resnet")):  # take no sides, whatever is set
         sides = False
     if sides and arch.startswith("pass"):
         raise config.unknown("MODEL", "SIE_CAMERA")

@@ -42,6 +42,11 @@ PUBLIC = {
     "fastreid_agw_R50": ("fastreid_agw_resnet50", (256, 128)),
     "fastreid_sbs_R50_ibn": ("fastreid_sbs_resnet50_ibn", (384, 128)),
     "fastreid_mgn_R50_ibn": ("fastreid_mgn_resnet50_ibn", (384, 128)),
+    "fastreid_bot_S50": ("fastreid_resnest50", (256, 128)),
+    "fastreid_sbs_S50": ("fastreid_sbs_resnest50", (384, 128)),
+    # of its release v0.1.1, from which its ResNeSts were published
+    "fastreid_v0_bot_S50": ("reid_resnest50", (256, 128)),
+    "fastreid_v0_sbs_S50": ("agw_resnest50", (384, 128)),
     "fastreid_vit": ("vit_reid_base_stride16", (256, 128)),
     # damo-cv/TransReID dec5504, damo-cv/TransReID-SSL fc39e88, CASIA-IVA-Lab/PASS-reID 5b84b42
     "transreid_vit_base": ("transreid_base_sie6", (256, 128)),
@@ -53,6 +58,7 @@ PUBLIC = {
     "solider_swin_tiny": ("solider_tiny", (384, 128)),
     # Syliz517/CLIP-ReID eb1898b
     "clip_reid_vit": ("clip_reid", (256, 128)),
+    "clip_reid_rn50": ("clip_reid_resnet50", (256, 128)),
     "clip_reid_vit_sie": ("clip_reid_stride12_sie6", (256, 128)),
     # jixunbo/LightMBN 1f4ec0d, whose MGN has the names of seathiefwang/MGN-pytorch
     "mgn": ("mgn", (384, 128)),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 ZOO: Any = torchvision.models  # it exports its names without declaring them
 
-Stem = Literal["torchvision", "no relu", "with relu", "ceil pool"]
-"""How a ResNet begins. Code bases share the names of the weights, and differ here:
+Stem = Literal["torchvision", "no relu", "with relu", "ceil pool", "undilated", "dilated"]
+"""How a ResNet begins, or ResNeSt ends. Code bases share the names of the weights, and differ here:
 
 - torchvision: convolution, normalisation, ReLU, pooling padded by one. So does torchreid.
 - no relu: the strong baseline's and AGW's leave the ReLU out, but for those with IBN.
@@ -22,6 +22,8 @@ Stem = Literal["torchvision", "no relu", "with relu", "ceil pool"]
   SOLIDER's ResNets put the ReLU back.
 - ceil pool: fast-reid pools without padding, in ceil mode, which moves the map by a pixel. It does
   so since version 1.0; before, its stem was torchvision's.
+- undilated, dilated: ResNeSt's last blocks; fast-reid dilates them since 1.0. The strong baseline's
+  descendants do either.
 """
 
 LAYUMI = "layumi's baseline"
@@ -33,7 +35,7 @@ class Backbone(nn.Module):
 
     Attributes:
         channels: of the map.
-        stem: how it begins, if it is a ResNet.
+        stem: how it begins, if it is a ResNet; of ResNeSt, how it ends.
     """
 
     channels: int
@@ -72,15 +74,17 @@ def feature_map(
     """Return the backbone ``name``, freshly initialised.
 
     Args:
-        name: a ResNet, densenet121 or mobilenet_v2 of torchvision, or a convolutional network of
-            timm.
-        stem: of a ResNet; for densenet121, "no relu" leaves out the ReLU at its end.
+        name: a ResNet, densenet121 or mobilenet_v2 of torchvision, resnest50, or a convolutional
+            network of timm.
+        stem: of a ResNet or ResNeSt; for densenet121, "no relu" leaves out the ReLU at its end.
         ibn: whether the first normalisation in each block of a ResNet's first three stages is
             `InstanceBatchNorm`.
         last_stride: of a ResNet's last stage.
     """
     if name.startswith("resnet"):
         return _resnet(name, stem, ibn, last_stride)
+    if name == "resnest50":
+        return _resnest(stem)
     if name == "densenet121":
         network: Any = ZOO.densenet121(weights=None)
         # torchvision applies this ReLU in `forward`
@@ -124,3 +128,20 @@ def _resnet(name: str, stem: Stem, ibn: bool, last_stride: int) -> FeatureMap:
     if stem == "ceil pool":
         layers["maxpool"] = nn.MaxPool2d(3, stride=2, ceil_mode=True)
     return FeatureMap(layers, network.fc.in_features, stem)
+
+
+def _resnest(stem: Stem) -> FeatureMap:
+    """Return ResNeSt-50 (Zhang et al., CVPRW 2022) with its last stride 1."""
+    import timm
+
+    network: Any = timm.create_model("resnest50d", pretrained=False, num_classes=0)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(network.named_children())
+    del layers["global_pool"], layers["fc"]
+    # pooling does the down-sampling here; code bases keep it, with stride 1, and timm would not
+    first, *others = network.layer4
+    first.avd_last.stride = 1
+    first.downsample[0] = nn.Identity()
+    if stem == "dilated":
+        for block in others:
+            block.conv2.conv.dilation = block.conv2.conv.padding = (2, 2)
+    return FeatureMap(layers, network.num_features, stem)

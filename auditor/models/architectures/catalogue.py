@@ -9,7 +9,7 @@ from torch import nn
 
 from auditor.models.architectures.agw import NonLocalResNet
 from auditor.models.architectures.backbones import LAYUMI, Stem, feature_map
-from auditor.models.architectures.clip_reid import ClipReID
+from auditor.models.architectures.clip_reid import ClipReID, ClipReIDResNet
 from auditor.models.architectures.dual_attention import DualAttention
 from auditor.models.architectures.hacnn import HACNN
 from auditor.models.architectures.iresnet import DEPTHS as FACE_DEPTHS
@@ -67,7 +67,7 @@ def _layumi(backbone: str, stem: Stem = "torchvision", last_stride: int = 2) -> 
     return make
 
 
-THIRD = {"resnet18": 2, "resnet50": 3, "resnet101": 9}
+THIRD = {"resnet18": 2, "resnet50": 3, "resnet101": 9, "resnest50": 3}
 """Non-local blocks in the third stage, as public code bases have them; ResNet-18 has room for 2."""
 
 
@@ -154,6 +154,12 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
         for depth in ("resnet50", "resnet101")
         for ending in ("", "_ibn")
     },
+    "fastreid_resnest50": _strong("resnest50", stem="dilated"),
+    "fastreid_sbs_resnest50": lambda size: StrongBaseline(
+        feature_map("resnest50", "dilated"), pool=GeM()
+    ),
+    "reid_resnest50": _strong("resnest50", stem="undilated"),
+    "agw_resnest50": _agw("resnest50", "undilated"),
     "agw_resnet18": _agw("resnet18"),
     "agw_resnet50": _agw("resnet50"),
     "bot_agw_resnet50": _agw("resnet50", "no relu"),
@@ -178,6 +184,7 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
     "pass_small": _pass("small"),
     "clip_reid": ClipReID,
     "clip_reid_stride12": partial(ClipReID, stride=12),
+    "clip_reid_resnet50": ClipReIDResNet,
     **{f"solider_{size}": _solider(size) for size in SOLIDER_SIZES},
     "mgn": lambda size: MGN(),
     "fastreid_mgn_resnet50_ibn": lambda size: MGN(fastreid=True),
@@ -192,6 +199,7 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
 
 - reid_: the strong baseline on a library's backbone; bot_ and fastreid_: the same with the stem
   that the weights of those code bases expect (`Stem`), with ``agw_`` also for fast-reid's SBS.
+  ResNeSt has no non-local blocks there since 1.0; before, it was ``agw_`` and ``reid_``.
 - osnet_, mobilenetv2_, mlfn, hacnn, resnet50_fc512, densenet121_fc512: torchreid's; its plain ones
   are torchvision's own names.
 - layumi_: Person_reID_baseline_pytorch's, whose ``--stride 1`` leaves no trace in the names.
@@ -201,7 +209,7 @@ CATALOGUE: Mapping[str, Callable[..., nn.Module]] = {
   number: so many cameras or viewpoints have an embedding.
 """
 
-SIDES = re.compile(r"((?:transreid|vit_reid|clip_reid)\w*)_sie(\d+)")
+SIDES = re.compile(r"((?!\w*resnet)(?:transreid|vit_reid|clip_reid)\w*)_sie(\d+)")
 
 
 def maker(arch: str) -> Maker | None:

@@ -116,6 +116,8 @@ FAMILIES = [
             "transreid_ssl_small": (64, 32),
             "pass_small": (64, 32),
             "clip_reid": (64, 32),
+            "clip_reid_resnet50": (64, 32),
+            "reid_resnest50": (64, 32),
             "solider_tiny": (64, 32),
             "mgn": (64, 32),
             "light_mbn": (64, 32),

@@ -81,6 +81,7 @@ def changed(old, new, text=JIGSAW):
         (changed("vit_base_patch16_224_TransReID", "swin_base_patch4_window7_224")
  , "solider_base"),
         (changed("'transformer'", "'ViT-B-16'"), "clip_reid_stride12_sie"),
+        (changed("'transformer'", "RN50"), "clip_reid_resnet50"),
         ("MODEL: {NAME: ('resnet50')}", "bot_resnet50"),
         ("MODEL: {NAME: resnet50, PRETRAIN_HW_RATIO: 2}", "transreid_ssl_resnet50"),
         ("MODEL: {NAME: resnet50_nl, GENERALIZED_MEAN_POOL: on}", "bot_agw_resnet50"),
@@ -88,6 +89,8 @@ def changed(old, new, text=JIGSAW):
          "fastreid_resnet101_ibn+before_neck"),
         (changed("GlobalAvgPool", "GeneralizedMeanPooling", BAGTRICKS),
          "fastreid_resnet50+gem3+before_neck"),
+        (changed("build_resnet_backbone", "build_resnest_backbone, WITH_NL: True", BAGTRICKS),
+         "fastreid_resnest50+before_neck"),
     ],
 )  # fmt: skip
 def test_relatives(tmp_path, text, arch):
