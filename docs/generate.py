@@ -28,6 +28,7 @@ FAMILIES = {
     "search": "Is this person there at all?",
     "description": "Who fits these words?",
     "attribute": "What are they like?",
+    "distribution": "What is the crowd made of?",
     "inversion": "What do they look like?",
     "score_api": "What do scores give away?",
     "linkage": "Which entries belong together?",

@@ -39,6 +39,8 @@ QUICK = {
     "identity_linear": {"epochs": 15},
     "identity_metric": {"steps": 10},
     "linkage_metric": {"steps": 10},
+    "distribution": {"min_people": 5},
+    "distribution_bbse": {"min_people": 5},
     "description": {"min_people": 3},
     "description_gaussian": {"min_people": 3},
     "watch_list": {"fpir": 0.05},

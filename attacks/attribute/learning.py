@@ -114,6 +114,16 @@ def calibrate_learner(learn: Learn, known: Known, held_out: Tensor, asked: Tenso
     scores can be trusted and where they are to be cut. Otherwise a class that few people carry is
     hardly ever named.
     """
+    fresh = score_freshly(learn, known, held_out)
+    found, weights = learn(known)(asked), known.weights
+    return [
+        calibrate(fresh[a], known.labels[:, a], weights[:, a], found[a].double())
+        for a in range(len(known.sizes))
+    ]
+
+
+def score_freshly(learn: Learn, known: Known, held_out: Tensor) -> list[Tensor]:
+    """Score own rows ``(N, classes)`` without learning from their fold ``(N,)``; NaN without."""
     fresh = [torch.full((len(known.pids), size), torch.nan).double() for size in known.sizes]
     for fold in held_out.unique().tolist():
         out = held_out == fold
@@ -121,11 +131,7 @@ def calibrate_learner(learn: Learn, known: Known, held_out: Tensor, asked: Tenso
             continue
         for column, scores in zip(fresh, learn(known.take(~out))(known.rows[out]), strict=True):
             column[out] = scores.double()
-    found, weights = learn(known)(asked), known.weights
-    return [
-        calibrate(fresh[a], known.labels[:, a], weights[:, a], found[a].double())
-        for a in range(len(known.sizes))
-    ]
+    return fresh
 
 
 def calibrate(fresh: Tensor, labels: Tensor, weights: Tensor, scores: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The best adversary of attributes, on the faint plant whose parameters it knows."""
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -35,19 +36,29 @@ class Reading:
 
 
 def _discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> AttackResult:
-    """Return the linear discriminant with the true covariance reads each entry by itself.
-
-    The means of the values are those of the adversary's own people: how they differ is what no
-    adversary can know better than their pictures tell.
-    """
-    target, truth = planted.target, planted.truth(ctx)
-    auxiliary, gallery = with_colours(target.data.auxiliary, target.data.gallery)
+    """Read every attribute of each entry by the linear discriminant with the true covariance."""
+    data, truth = planted.target.data, planted.truth(ctx)
+    auxiliary, gallery = with_colours(data.auxiliary, data.gallery)
     codes = {
         name: values
         for name, values in attackable(auxiliary, gallery, min_people).items()
         if name in truth.labels
     }
-    _, own = publish_own(target, target.data.auxiliary, ctx, "attacks.references.key")
+    scores = discriminate_values(planted, ctx, codes)
+    return score_attributes(scores, gallery, codes, set(data.gallery.attributes))
+
+
+def discriminate_values(
+    planted: Planted, ctx: RunContext, codes: Mapping[str, Sequence[int]]
+) -> list[Tensor]:
+    """Compute log-likelihoods ``(N, K)`` of the values of each attribute for each entry by itself.
+
+    The covariance is the true one. The means of the values are those of the adversary's own people:
+    how they differ is what no adversary can know better than their pictures tell.
+    """
+    target, truth = planted.target, planted.truth(ctx)
+    auxiliary = target.data.auxiliary
+    _, own = publish_own(target, auxiliary, ctx, "attacks.references.key")
     released = target.release(own, ctx.generator("attacks.references.release")).double()
     people = auxiliary.pids.unique(return_inverse=True)[1]
     each = 1 / people.bincount()[people].double()
@@ -57,7 +68,7 @@ def _discriminate(planted: Planted, ctx: RunContext, *, min_people: int) -> Atta
             [_mean(released, each * (auxiliary.attributes[name] == value)) for value in values]
         )
         scores.append(truth.reading(name, values, means, stored))
-    return score_attributes(scores, gallery, codes, set(target.data.gallery.attributes))
+    return scores
 
 
 def _mean(rows: Tensor, weights: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from auditor.config import AuditConfig, RankingConfig
@@ -10,6 +11,7 @@ from auditor.embedding import features_of, stored_gallery
 from auditor.evaluation.projection import places
 from auditor.evaluation.rank_lists import rank_lists
 from auditor.metrics import measure
+from auditor.metrics.open_set import LIMITS, miss_rate, search_list
 from auditor.metrics.reranking import expand_queries, k_reciprocal
 from auditor.metrics.retrieval import Retrieval, evaluate, evaluate_scores
 from auditor.metrics.similarity import Distance, Scores, Similarities, Truth
@@ -55,7 +57,7 @@ def utility(target: Target, ctx: RunContext, config: AuditConfig, distance: Dist
     scores = Similarities.of(query, gallery, distance)
     found = evaluate_scores(scores, truth)
     best = scores.similarity(found.query_index, found.best_score)
-    figures = measurements(found, target)
+    figures = (*measurements(found, target), *measure_watch_list(scores, truth))
     if not config.ranking.plain:
         mended = evaluate_scores(score_deployed(config.ranking, query, gallery, distance), truth)
         figures += measure_reranked(measurements(mended, target), config.ranking)
@@ -121,6 +123,24 @@ def measurements(found: Retrieval, target: Target) -> tuple[Measurement, ...]:
         measure.mean("minp", found.inverse_penalty, pids),
     ]
     return tuple(replace(m, worse="lower") for m in (*rates, *means))
+
+
+def measure_watch_list(scores: Similarities, truth: Truth) -> tuple[Measurement, ...]:
+    """Measure how often a watch list misses somebody at rare false alarms, if that can be counted.
+
+    As a leak the same rates are bounded from the other side, by the attacks of the family `search`.
+    """
+
+    def comparable(block: slice) -> Tensor:
+        rows = torch.arange(len(truth.query_pids))[block]
+        return scores.similarity(rows, scores(block))
+
+    searches = search_list(comparable, truth)
+    return tuple(
+        replace(miss_rate(searches, limit, f"fnir_at_fpir_{name}"), worse="higher")
+        for name, limit in LIMITS.items()
+        if searches.absent >= 1 / limit and searches.listed.any()
+    )
 
 
 def measure_reranked(

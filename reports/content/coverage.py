@@ -36,7 +36,7 @@ CLASSES = (
     AttackClass(
         name="attribute inference",
         place="55 (i)",
-        families=("attribute",),
+        families=("attribute", "distribution"),
         reading="attributes of people are read from their stored features",
     ),
     AttackClass(

@@ -27,6 +27,7 @@ STATEMENTS: Mapping[str, str] = MappingProxyType(
         "pairwise_f1": "Whoever clusters this gallery follows people over cameras with an F1 of "
         "{value}",
         "described_rank1": "A description in words finds {value} of the people in this gallery",
+        "shares_explained": "Estimates of who is in this crowd are {value} better than guesses",
         "tpir": "Whoever searches this gallery for a person finds {value} of those who are there, "
         "with few false alarms",
         "linkage_rank1": "Whoever has two releases of this gallery links {value} of the entries",

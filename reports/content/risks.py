@@ -49,6 +49,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "unshift": (LINKABILITY, "undoing a protection of pictures"),
         "score_api": (LINKABILITY, "recovering stored features from a service's scores"),
         "attribute": (INFERENCE, "inferring attributes from stored features"),
+        "distribution": (INFERENCE, "estimating what share of the people has a property"),
         "inversion": (INFERENCE, "reconstructing a person's picture from a stored feature"),
         "membership": (INFERENCE, "inferring who was in the training data"),
         "gradient": (INFERENCE, "recovering training pictures from shared gradients"),

@@ -142,6 +142,8 @@ SHORT = {
     "attribute": "twenty-four people are too few to tell by",
     "attribute_logistic": "the same",
     "attribute_expansion": "the same",
+    "distribution": "the same",
+    "distribution_bbse": "the same",
     "description": "the same",
     "description_gaussian": "the same",
     "attribute_boosting": "the same, and trees are poor at faint linear directions",

@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from attacks.search import WatchList
 from auditor.config import AuditConfig, RankingConfig, load
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UsageError
 from auditor.evaluation.rank_lists import CELL, MARGIN, choose_queries
-from auditor.evaluation.utility import score_deployed, utility
+from auditor.evaluation.utility import measure_watch_list, score_deployed, utility
+from auditor.metrics.open_set import identification_rate, search_list
 from auditor.metrics.reranking import expand_queries, k_reciprocal
 from auditor.metrics.retrieval import evaluate, evaluate_scores
 from auditor.metrics.similarity import Similarities, Truth
@@ -217,3 +219,26 @@ def similar(query, gallery, data, row):
     distance = (gallery - query).square().sum(1).sqrt()
     entries = [entry for entry in range(len(gallery)) if not own[entry]]
     return sorted(((-float(distance[e]), e) for e in entries), reverse=True)
+
+
+class TestWatchList:
+    def test_misses_get_worse_as_they_rise_and_are_what_the_attack_finds_less(self, tmp_path):
+        people = worlds.make_world(identities=60, auxiliary=2, cameras=2, images_per_camera=2)
+        target, ctx = Target(Thumbnail(), people), worlds.context(tmp_path)
+        found = {m.metric: m for m in utility(target, ctx, config(), "cosine").measurements}
+        missed = found["fnir_at_fpir_1pct"]
+        attacked = WatchList().run(target, ctx).measurements[0]
+        assert missed.worse == attacked.worse == "higher"
+        assert missed.value == pytest.approx(1 - attacked.value)
+        assert "fnir_at_fpir_0_1pct" not in found, "120 searches cannot count one in a thousand"
+
+    def test_distances_are_compared_across_queries(self, tmp_path):
+        people = worlds.make_world(identities=60, auxiliary=2, cameras=2, images_per_camera=2)
+        target, ctx = Target(Thumbnail(), people), worlds.context(tmp_path)
+        splits = people.query, people.gallery
+        query, gallery = (features_of(target.extractor, split, ctx) for split in splits)
+        truth = Truth.of(people.query, people.gallery)
+        (missed,) = measure_watch_list(Similarities.of(query, gallery, "euclidean"), truth)
+        distances = -torch.cdist(query, gallery)
+        wanted = search_list(lambda block: distances[block], truth)
+        assert missed.value == pytest.approx(1 - identification_rate(wanted, 0.01, "tpir").value)
