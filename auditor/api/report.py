@@ -17,7 +17,7 @@ from auditor.artifacts.atomic import write
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.gates import Gate, check, own_gates, unmatched
 from auditor.gates.comparison import Comparison, compare
-from auditor.report import AuditReport, Measurement, Scenario, dumps, load
+from auditor.report import AuditReport, Measurement, Scenario, dumps, load, pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,7 +284,7 @@ class Report:
         unfinished = "" if self.record.complete else "; interrupted"
         return (
             f"<Report {self.record.title!r}: scenarios {names}; attacks {', '.join(attacks)}; "
-            f"{len(self.addresses)} figures; {self._ruling()}{unfinished}>"
+            f"{pluralize(len(self.addresses), 'figure')}; {self._ruling()}{unfinished}>"
         )
 
     def _repr_html_(self) -> str:

@@ -10,6 +10,7 @@ from auditor.config.blocks import CHAIN
 from auditor.config.chain import parse
 from auditor.deployment.handover import key_folder
 from auditor.errors import UsageError
+from auditor.report import pluralize
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
@@ -124,7 +125,7 @@ def _add(resolved: "AuditConfig", out: Path) -> None:
         weights=resolved.weights,
     )
     rows = grow.add(job, Display(2))
-    typer.echo(f"added {rows} rows to {out}; its key in {key_folder(out)} knows them too")
+    typer.echo(f"added {pluralize(rows, 'row')} to {out}; its key in {key_folder(out)} is updated")
 
 
 def _join(texts: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from auditor.errors import UsageError
 from auditor.gates.evidence import doubts_on
 from auditor.gates.gate import Outcome, decimals, limit_text
-from auditor.report import AuditReport, Measurement
+from auditor.report import AuditReport, Measurement, pluralize
 from auditor.statistics.multiplicity import ALPHA, holm, tail
 from auditor.statistics.paired import paired_interval, shared_people, unpaired_interval
 
@@ -142,7 +142,8 @@ class Comparison:
         better = sum(d.direction == "better" for d in self.differences)
         judged = "" if self.margin is None else f"; {self.outcome.upper()} at {self.margin:g}"
         return (
-            f"<Comparison of {len(self.differences)} figures: {worse} worse, {better} better, "
+            f"<Comparison of {pluralize(len(self.differences), 'figure')}: "
+            f"{worse} worse, {better} better, "
             f"{len(self.differences) - worse - better} not shown to differ{judged}>"
         )
 
@@ -337,7 +338,10 @@ def _overall(
     if not after.complete:
         return "inconclusive", "the second audit was interrupted"
     if missing:
-        return "inconclusive", f"{len(missing)} figures of the first record are not in the second"
+        return (
+            "inconclusive",
+            f"the second record lacks {pluralize(len(missing), 'figure')} of the first",
+        )
     if not found:
         return "inconclusive", "there is nothing to compare"
     return ("inconclusive" if "inconclusive" in outcomes else "pass"), ""

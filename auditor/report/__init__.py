@@ -27,6 +27,7 @@ from auditor.report.finding import (
 )
 from auditor.report.measurement import BOUNDS, Curve, Measurement
 from auditor.report.people import LISTED, Exposed, Exposure, Match, Place, Ranked, RankList
+from auditor.report.plural import pluralize
 from auditor.report.scenario import Scenario, Score
 from auditor.report.serialization import dumps, load, loads
 
@@ -66,4 +67,5 @@ __all__ = [
     "dumps",
     "load",
     "loads",
+    "pluralize",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from auditor.gates.evidence import covered, powerless
-from auditor.report import AuditReport, Finding
+from auditor.report import AuditReport, Finding, pluralize
 from reports.content.wording import sentence
 
 DISCLAIMER = "This report does not constitute a determination of anonymity or of compliance."
@@ -36,7 +36,8 @@ def _people(report: AuditReport) -> Iterator[str]:
         )
     sizes = [m.n for s in report.scenarios for f in s.findings for m in f.measurements]
     if sizes and min(sizes) < FEW:
-        yield f"Some figures rest on {min(sizes)} people only, so their intervals are wide."
+        people = pluralize(min(sizes), "person", "people")
+        yield f"Some figures rest on {people} only, so their intervals are wide."
 
 
 def _copies(report: AuditReport) -> Iterator[str]:

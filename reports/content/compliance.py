@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from auditor.gates.evidence import family_of
-from auditor.report import AuditReport, PrivacyClaim, Scenario
+from auditor.report import AuditReport, PrivacyClaim, Scenario, pluralize
 from reports.content.claims import epsilons, neighbours
 from reports.content.coverage import figure, headlines, results
 from reports.content.wording import interval, label, listing, number, quantity, sentence
@@ -122,14 +122,15 @@ def _testing(report: AuditReport) -> Annex:
             Entry(
                 heading="What was tested",
                 texts=(
-                    f"{len(report.scenarios)} scenarios and {runs} attack runs, {controls} of "
-                    "them with controls (a planted leak and a null model).",
+                    f"{pluralize(len(report.scenarios), 'scenario')} and "
+                    f"{pluralize(runs, 'attack run')}, {controls} of them with controls (a planted "
+                    "leak and a null model).",
                 ),
             ),
             Entry(
                 heading="How effectiveness was assessed",
                 texts=(
-                    f"{len(gates)} limits were set beforehand; see the verdict."
+                    f"Limits set beforehand: {len(gates)}; see the verdict."
                     if gates
                     else "No limits were set beforehand: the audit measured and did not judge.",
                     "Whether the audit is complete: " + ("yes." if report.complete else "no."),
@@ -250,7 +251,9 @@ def _dp(report: AuditReport) -> Iterator[Annex]:
 def _card(claim: PrivacyClaim) -> Iterator[Entry]:
     values = "; ".join(f"{name}: {value}" for name, value in epsilons(claim))
     verdict = f"{claim.verdict}: {claim.reason}" if claim.verdict else "not audited"
-    composed = "noise of a record never changes" if claim.sticky else f"{claim.releases} releases"
+    composed = (
+        "noise of a record never changes" if claim.sticky else pluralize(claim.releases, "release")
+    )
     yield Entry(
         heading="ε and δ", texts=tuple(map(sentence, (values, f"δ: {quantity(claim.delta)}")))
     )
@@ -259,7 +262,7 @@ def _card(claim: PrivacyClaim) -> Iterator[Entry]:
         texts=(
             sentence(claim.unit),
             sentence(neighbours(claim)),
-            f"One person has {claim.images_per_identity} images at most.",
+            f"One person has {pluralize(claim.images_per_identity, 'image')} at most.",
         ),
     )
     yield Entry(

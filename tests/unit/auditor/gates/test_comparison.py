@@ -248,7 +248,7 @@ class TestMargin:
         ("change", "reason"),
         [
             ({"complete": False}, "the second audit was interrupted"),
-            ({"scenarios": ()}, "figures of the first record are not in the second"),
+            ({"scenarios": ()}, "the second record lacks"),
         ],
     )
     def test_missing_is_not_safe(self, change, reason):

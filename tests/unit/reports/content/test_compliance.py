@@ -130,6 +130,7 @@ class TestForms:
         text = " ".join(text for entry in cards[1].entries for text in entry.texts)
         for wanted in ("ε claimed: 0.1", "ε audited, at least: 7.9", "OVER-CLAIMED", "δ: 1e-05"):
             assert wanted in text
+        assert "Composition: 1 release." in text
         bare = replace(example_record(), scenarios=example_record().scenarios[:1])
         assert not [annex for annex in annexes(bare) if "800-226" in annex.title]
 
