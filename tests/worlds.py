@@ -31,8 +31,11 @@ from auditor.types import (
     Target,
 )
 
-DEVICE = torch.device(os.environ.get("AUDITOR_TEST_DEVICE", "cpu"))
+WANTED = os.environ.get("AUDITOR_TEST_DEVICE", "cpu")
 """Where the worlds compute; `benchmarks/gpu.sh` runs the contract tests on ``cuda``."""
+if WANTED == "simulated":
+    import tests.simulated  # noqa: F401 - makes the device known
+DEVICE = torch.device(WANTED)
 
 QUICK = {
     "identity": {"epochs": 15},

@@ -1,7 +1,7 @@
 """What did they look like? Pictures drawn back from stored embeddings."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -125,7 +125,7 @@ class ConditionalGan(pl.LightningModule):
         self.inverter = Inverter(dim, attack.image_size, attack.width, guess)
         self.critic = Critic(dim, attack.image_size, attack.width)
         self.to(own.seen.device, memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.inverter, avg_fn=_warm_average(attack.ema))
+        self.averaged = AveragedModel(self.inverter, multi_avg_fn=_warm_average(attack.ema))
 
     def forward(self, stored: Tensor) -> Tensor:
         """Return stored features ``(B, D)`` to pictures ``(B, 3, H, W)``."""
@@ -192,11 +192,13 @@ class ConditionalGan(pl.LightningModule):
         return feature_consistency(embed_with_gradient(extractor, resized), clean)
 
 
-def _warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _warm_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     """Exponential average that forgets faster at first, so that early weights do not linger."""
 
-    def average(averaged: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    def average(averaged: Any, new: Any, count: Tensor | int) -> None:
         share = max(1 - decay, 9 / (10 + int(count)))
-        return averaged + (new - averaged) * share
+        change = torch._foreach_sub(new, averaged)
+        torch._foreach_mul_(change, share)
+        torch._foreach_add_(averaged, change)
 
     return average

@@ -103,9 +103,15 @@ class _Finite(pl.Callback):
             raise TrainingFailedError(self._where(trainer, f"the loss of batch {batch_idx + 1}"))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for name, parameter in pl_module.named_parameters():
-            if not torch.isfinite(parameter).all():
-                raise TrainingFailedError(self._where(trainer, f"the weight {name}"))
+        names, finite = zip(
+            *((name, weight.isfinite().all()) for name, weight in pl_module.named_parameters()),
+            strict=True,
+        )
+        # one value is read for all weights: on a GPU each read waits for everything before it
+        if not (whole := torch.stack(finite)).all():
+            raise TrainingFailedError(
+                self._where(trainer, f"the weight {names[int(whole.byte().argmin())]}")
+            )
 
     def _where(self, trainer: pl.Trainer, what: str) -> str:
         return (

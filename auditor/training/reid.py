@@ -132,6 +132,8 @@ def _multiplies_bf16(device: torch.device) -> bool:
     """Return whether the device computes in bfloat16 itself, instead of in float32 with detours."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
     capabilities: Mapping[str, Any] = getattr(
         torch.cpu, "get_capabilities", dict
     )()  # torch 2.10 cannot say

@@ -1,0 +1,142 @@
+"""Attacks and defenses on a device that refuses what a GPU refuses, where there is no GPU.
+
+Torch knows such a device for the rest of the process, so each of these tests needs one of its own:
+run them with ``AUDITOR_TEST_DEVICE=simulated``. Without, the last two start such processes.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from auditor import plugins
+from auditor.certification import controls
+from auditor.training import loop
+from auditor.types import RunContext
+from tests import worlds
+
+SIMULATED = worlds.WANTED == "simulated"
+if SIMULATED:
+    from tests import simulated
+inside = pytest.mark.skipif(not SIMULATED, reason="needs AUDITOR_TEST_DEVICE=simulated")
+outside = pytest.mark.skipif(worlds.WANTED != "cpu", reason="starts such a process")
+
+ROOT = Path(__file__).resolve().parents[2]
+LIGHT = ("identity_lda", "identity_mlp", "identity_metric", "averaging")
+
+
+@pytest.fixture
+def simulation():
+    with simulated.simulation() as running:
+        yield running
+
+
+@inside
+def test_tensors_of_two_devices_do_not_meet(simulation):
+    there, here = torch.ones(3, device=simulated.DEVICE), torch.ones(3)
+    assert (there + there.to(simulated.DEVICE)).device.type == "simulated"
+    assert torch.equal((there + here.to(simulated.DEVICE)).cpu(), 2 * here)
+    with pytest.raises(RuntimeError, match="at least two devices, simulated:0 and cpu"):
+        there + here
+
+
+@inside
+def test_a_generator_of_the_cpu_makes_nothing_there(simulation):
+    generator = torch.Generator().manual_seed(0)
+    assert torch.rand(2, generator=generator).device.type == "cpu"
+    with pytest.raises(RuntimeError, match="generator but found 'cpu'"):
+        torch.rand(2, generator=generator, device=simulated.DEVICE)
+
+
+@inside
+def test_values_that_the_host_reads_are_counted(simulation):
+    there = torch.ones(3, device=simulated.DEVICE)
+    assert float(there.sum()) == 3
+    assert bool((there > 0).all())
+    assert simulation.reads == 2
+
+
+@inside
+def test_a_network_is_trained_there_and_comes_back(simulation):
+    torch.manual_seed(0)
+    network = torch.nn.Linear(3, 1).to(simulated.DEVICE)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    rows = torch.rand(16, 3, device=simulated.DEVICE)
+    losses = []
+    for _ in range(5):
+        loss = (network(rows) - rows.sum(1, keepdim=True)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert network.to("cpu")(torch.ones(1, 3)).device.type == "cpu"
+
+
+@inside
+@pytest.mark.parametrize("name", LIGHT)
+def test_an_attack_wins_on_a_device(name, simulation, tmp_path):
+    ctx = RunContext(seed=3, device=simulated.DEVICE, workdir=tmp_path)
+    target = controls.planted_target(worlds.people(), ctx)
+    attack = plugins.build("attacks", name, worlds.QUICK.get(name, {}))
+    found = attack.run(target, ctx).measurements[0]
+    assert found.value > found.chance + 0.3
+
+
+@inside
+def test_training_reads_one_value_per_step_and_one_per_epoch(simulation, tmp_path):
+    """On a GPU, the host waits at each read until everything before it is computed."""
+    ctx = RunContext(device=simulated.DEVICE, workdir=tmp_path)
+    rows, labels = torch.rand(64, 4), torch.arange(64) % 2
+    batches = loop.Batches(
+        [rows.to(ctx.device), labels.to(ctx.device)], 16, ctx.generator("batches")
+    )
+    loop.fit(_Classifier(), batches, epochs=3, ctx=ctx, detail="a classifier")
+    steps, epochs = 3 * 4, 3
+    assert simulation.reads <= steps + epochs + 5
+
+
+class _Classifier(loop.pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.network = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)
+        )
+
+    def training_step(self, batch, index):
+        return torch.nn.functional.cross_entropy(self.network(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return loop.one_cycle(self, 1e-2, 0.0)
+
+
+def run_simulated(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "AUDITOR_TEST_DEVICE": "simulated"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@outside
+def test_some_attacks_win_on_a_simulated_device():
+    done = run_simulated(__file__)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@outside
+@pytest.mark.slow
+def test_every_attack_and_defense_keeps_its_contract_on_a_simulated_device():
+    tests = "wins_where or stays_at_chance or compose or mild_defense or come_with_everything"
+    # what cannot be simulated: a quantile, for which torch changes a tensor's shape in place, and
+    # a network that moves while an optimizer knows its weights
+    tests = f"({tests}) and not pis and not vunet and not adversarial"
+    files = (f"tests/contract/test_{kind}.py" for kind in ("attacks", "defenses"))
+    done = run_simulated("-k", tests, *files)
+    assert done.returncode == 0, done.stdout[-3000:]
