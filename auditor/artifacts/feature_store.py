@@ -3,20 +3,28 @@
 Features are personal data: the folder and what is in it can be read by its owner alone. Several
 runs may share a folder, for a file is written whole or not at all and never changed. One that is
 damaged is dropped and computed anew.
+
+Whoever can write to the folder decides what an audit finds, for a digest shows damage and not
+intent. So a folder that others can write to is refused.
 """
 
+import errno
 import hashlib
+import io
 import json
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from auditor.artifacts.atomic import TEMPORARY, owners_alone, write
+from auditor.console import printable
 from auditor.errors import EnvironmentUnmetError, UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +33,12 @@ if TYPE_CHECKING:
 TAG, SIGNATURE = "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55"
 """Marks a folder that can be thrown away (https://bford.info/cachedir); programs that back up skip
 it, and nothing is deleted where it is missing."""
+PART = re.compile(r"[0-9a-f]{2}")
+"""A folder in the folder, named after how the keys of its files begin."""
 NAME = re.compile(r"[0-9a-f]{64}\.safetensors")
 HEADER = 100_000
 """Bytes of a file's header at most."""
+HOUR = 3600
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +76,7 @@ class FeatureStore:
         """Open ``folder``, which is made if it is missing.
 
         Raises:
-            UsageError: if it is no folder, or one of something else.
+            UsageError: if it is no folder, one of something else, or others can write to it.
             EnvironmentUnmetError: if it cannot be made.
         """
         self.folder, self.reused, self._full = folder, 0, False
@@ -80,24 +91,19 @@ class FeatureStore:
 
     def fetch(self, key: str, shape: tuple[int, int]) -> "np.ndarray | None":
         """Return the features ``(N, D)`` float32 kept under ``key``; None if there are none."""
-        import safetensors.numpy
-
         path = self._path(key)
         try:
-            content = path.read_bytes()
-        except OSError:
+            rows = _load(path, key, shape)
+        except FileNotFoundError:
             return None
-        try:
-            rows = safetensors.numpy.load(content)["features"]
-            whole = _header(path)["sha256"] == hashlib.sha256(rows.tobytes()).hexdigest()
-        except Exception:
-            whole = False
-        if not whole or rows.shape != shape or rows.dtype.name != "float32":
+        except Exception:  # whatever else lies there is not what was kept
             log.warning("%s is damaged; its features are computed again", path)
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             return None
         self.reused += len(rows)
-        os.utime(path)
+        with suppress(OSError):  # the folder may be read-only, or another command prune it
+            os.utime(path)
         return rows
 
     def keep(self, key: str, rows: "np.ndarray", model: str) -> None:
@@ -106,7 +112,7 @@ class FeatureStore:
 
         if self._full:
             return
-        about = {"sha256": hashlib.sha256(rows.tobytes()).hexdigest(), "model": model}
+        about = {"sha256": _digest(key, rows), "model": printable(model, 60)}
         try:
             with owners_alone():
                 content = safetensors.numpy.save({"features": rows}, about)
@@ -120,18 +126,45 @@ class FeatureStore:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that is not empty and no cache.
+    """Refuse a folder that is not empty and no cache, and one that others can write to.
 
     Raises:
         UsageError: if it is one.
+        EnvironmentUnmetError: if it cannot be looked at.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--cache {folder} is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not _tagged(folder):
+    try:
+        if folder.is_dir():
+            _check_content(folder)
+        elif os.path.lexists(folder):
+            raise UsageError(f"--cache {folder} is a file; name a folder")
+    except OSError as error:
+        raise EnvironmentUnmetError(f"--cache {folder}: {error.strerror}") from None
+
+
+def _check_content(folder: Path) -> None:
+    inside = [path for path in folder.iterdir() if not path.name.startswith(f".{TAG}.")]
+    if inside and not _tagged(folder):
         raise UsageError(
             f"--cache {folder} contains other files and no {TAG}; "
             "name an empty folder, or a new one"
         )
+    for place in (folder.resolve(), *inside):
+        if not _is_owners_alone(place.lstat()):
+            raise UsageError(
+                f"--cache {folder}: others can write to {place.name}, or it is a link; they would "
+                "decide what the audit finds. Name another folder, or see to it that you own this "
+                "one and nobody else can write there (chmod -R go-w)"
+            )
+
+
+def _is_owners_alone(status: os.stat_result) -> bool:
+    """Return whether nobody but this user, and root, can change what is there."""
+    user = os.geteuid() if hasattr(os, "geteuid") else status.st_uid
+    return (
+        (user == 0 or status.st_uid in (0, user))
+        and not stat.S_ISLNK(status.st_mode)
+        and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -139,6 +172,7 @@ def entries(folder: Path) -> list[Entry]:
 
     Raises:
         UsageError: if it is no cache.
+        EnvironmentUnmetError: if it cannot be read.
     """
     if not _tagged(folder):
         raise UsageError(f"{folder} is not a cache of features: it contains no {TAG}")
@@ -153,6 +187,7 @@ def prune(folder: Path, *, days: float | None = None, size: int | None = None) -
 
     Raises:
         UsageError: if ``folder`` is no cache.
+        EnvironmentUnmetError: if it cannot be read, or nothing be deleted in it.
     """
     gone, total, now = [], 0, time.time()
     for entry in entries(folder):
@@ -160,33 +195,43 @@ def prune(folder: Path, *, days: float | None = None, size: int | None = None) -
         if (days is not None and now - entry.used > 86400 * days) or (
             size is not None and total > size
         ):
-            entry.path.unlink(missing_ok=True)
+            _delete(entry.path)
             gone.append(entry)
-    for left in folder.glob(f"??/.*{TEMPORARY}"):  # of a writer that was killed
-        if now - left.stat().st_mtime > 3600:
-            left.unlink(missing_ok=True)
+    for path, facts in _files(folder):
+        abandoned = path.name.endswith(TEMPORARY) and now - facts.st_mtime > HOUR
+        if abandoned:  # of a writer that was killed
+            _delete(path)
     return gone
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentUnmetError(f"cannot delete {path}: {error.strerror}") from None
 
 
 def _tagged(folder: Path) -> bool:
     try:
-        return (folder / TAG).read_text(errors="replace").startswith(SIGNATURE)
+        with _open(folder / TAG) as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE.encode()
     except OSError:
         return False
 
 
 def _entries(folder: Path) -> Iterator[Entry]:
-    for path in folder.glob("??/*.safetensors"):
-        if not NAME.fullmatch(path.name) or path.is_symlink():
+    for path, facts in _files(folder):
+        if not NAME.fullmatch(path.name):
             continue
         try:
-            header, facts = _header(path), path.stat()
-            rows, columns = map(int, header["shape"].split("x"))
-        except (OSError, ValueError, KeyError):
-            rows, columns, header, facts = 0, 0, {"model": "(damaged)"}, path.lstat()
+            with _open(path) as file:
+                about = _about(file)
+            rows, columns = map(int, about["shape"].split("x"))
+        except (OSError, ValueError):
+            rows, columns, about = 0, 0, {"model": "(damaged)"}
         yield Entry(
             path=path,
-            model=header.get("model", ""),
+            model=about.get("model", ""),
             rows=rows,
             columns=columns,
             size=facts.st_size,
@@ -194,19 +239,72 @@ def _entries(folder: Path) -> Iterator[Entry]:
         )
 
 
-def _header(path: Path) -> dict[str, str]:
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the files that may be a store's, and nothing behind a link."""
+    try:
+        inside = [path for path in folder.iterdir() if PART.fullmatch(path.name)]
+        parts = [path for path in inside if path.is_dir() and not path.is_symlink()]
+        paths = [path for part in parts for path in part.iterdir()]
+    except OSError as error:
+        raise EnvironmentUnmetError(f"cannot read {folder}: {error.strerror}") from None
+    for path in paths:
+        with suppress(FileNotFoundError):  # another command may prune
+            facts = path.lstat()
+            if stat.S_ISREG(facts.st_mode):
+                yield path, facts
+
+
+def _load(path: Path, key: str, shape: tuple[int, int]) -> "np.ndarray":
+    """Return the features in a file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        Exception: if it is not what was kept under ``key``.
+    """
+    import numpy as np
+    import safetensors.numpy
+
+    most = 8 + HEADER + 4 * shape[0] * shape[1]
+    with _open(path) as file:
+        content = file.read(most + 1)
+    rows: np.ndarray = safetensors.numpy.load(content)["features"]
+    expected = (shape, "float32", _about(io.BytesIO(content))["sha256"])
+    if (rows.shape, rows.dtype.name, _digest(key, rows)) != expected:
+        raise ValueError("it contains other features")
+    if not np.isfinite(rows).all():
+        raise ValueError("its features are not finite")
+    return rows
+
+
+def _digest(key: str, rows: "np.ndarray") -> str:
+    """Return SHA-256 of features with their key, under whose name alone they may lie."""
+    digest = hashlib.sha256(key.encode())
+    digest.update(rows.tobytes())
+    return digest.hexdigest()
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a link is not followed, nor a pipe waited for."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def _about(file: BinaryIO) -> dict[str, str]:
     """Return a file's metadata, with the shape of its features as ``shape``.
 
     Raises:
         ValueError: if it says nothing that can be read.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > HEADER:
-            raise ValueError("its header is too long")
-        said = json.loads(file.read(length))
+    length = int.from_bytes(file.read(8), "little")
+    if length > HEADER:
+        raise ValueError("its header is too long")
     try:
+        said = json.loads(file.read(length))
         about = {str(key): str(value) for key, value in said["__metadata__"].items()}
         return about | {"shape": "x".join(map(str, said["features"]["shape"]))}
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("its header says nothing of features") from None

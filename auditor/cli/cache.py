@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from auditor.artifacts.feature_store import Entry
 
 DAY = 86400
+MOST = 1e9
+"""Days or gigabytes that can be named; infinitely many can neither be counted nor meant."""
 
 
 def cache(
@@ -20,7 +22,11 @@ def cache(
     unused: Annotated[
         float | None,
         typer.Option(
-            "--prune-unused", metavar="DAYS", min=0, help="Delete what was not used for so long."
+            "--prune-unused",
+            metavar="DAYS",
+            min=0,
+            max=MOST,
+            help="Delete what was not used for so long.",
         ),
     ] = None,
     largest: Annotated[
@@ -29,6 +35,7 @@ def cache(
             "--prune-to",
             metavar="GB",
             min=0,
+            max=MOST,
             help="Delete what was used least recently, down to this size.",
         ),
     ] = None,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from auditor.errors import ModelError
 from auditor.models.exported import check_beside
@@ -26,8 +26,8 @@ class ModelFiles:
     """
 
     path: Path
-    main: BinaryIO
-    beside: Mapping[str, BinaryIO] = field(default_factory=dict)
+    main: BufferedReader
+    beside: Mapping[str, BufferedReader] = field(default_factory=dict)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ run code of its author's is opened in a worker, see `auditor.models.isolation`.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from auditor.artifacts.atomic import write
+from auditor.console import printable
 from auditor.errors import ModelError
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
@@ -109,7 +111,7 @@ def open_model(
         "format": form,
         "tier": tier,
         "trust": "program" if tier == "C" else "data",
-        **_identity(path),
+        **_identity(path, form),
         **found,
         "feature_dim": extractor.feature_dim,
         "differentiable": extractor.differentiable,
@@ -198,7 +200,14 @@ def _isolation(worker: Worker) -> dict[str, Any]:
     return {"level": worker.level, "by": worker.means}
 
 
-def _identity(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
+def _identity(path: Path, form: Format) -> dict[str, Any]:
+    """Return the digests of a model's files; OpenVINO's second one is told by who reads it."""
+    with open_files(path, form) as files:
+        facts: dict[str, Any] = {"sha256": _digest(files.main), "bytes": path.stat().st_size}
+        if form == "onnx" and files.beside:
+            facts["external_data"] = {printable(n): _digest(f) for n, f in files.beside.items()}
+    return facts
+
+
+def _digest(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,6 +27,7 @@ PACKAGES = (
     "dp-accounting",
     "lpips",
     "torchmetrics",
+    "timm",
     "onnxruntime",
     "openvino",
     "numpy",

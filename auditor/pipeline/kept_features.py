@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auditor import __version__
 from auditor.artifacts.feature_store import FeatureStore
 from auditor.data.images import FileImages, JoinedImages
 from auditor.data.records import network_digest
 from auditor.models.loaders import LoadedModel
+from auditor.pipeline.environment import describe
 from auditor.types import FeatureExtractor, Images, MemoryImages, Selection, Split
 
 UNTOUCHED = (FileImages, MemoryImages)
@@ -47,7 +47,10 @@ class KeptFeatures:
         if extractor not in self.models or not _untouched(split.images):
             return compute()
         model, depends = self.models[extractor]
-        key = _key(extractor, depends, split)
+        try:
+            key = _key(extractor, depends, split)
+        except OSError:  # a picture is gone, which whoever computes says by name
+            return compute()
         rows = self.store.fetch(key, (len(split), extractor.feature_dim))
         if rows is not None:
             return torch.from_numpy(rows)
@@ -67,10 +70,8 @@ def keep_features(store: FeatureStore, *models: LoadedModel) -> KeptFeatures:
 
 
 def _depends(facts: Mapping[str, Any], device: torch.device) -> str:
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    computed = [__version__, torch.__version__, where, torch.get_num_threads()]
     kept = {name: fact for name, fact in facts.items() if name not in NOT_THE_MODEL}
-    return json.dumps([computed, kept], sort_keys=True, default=str)
+    return json.dumps([describe(device), kept], sort_keys=True, default=str)
 
 
 def _key(extractor: FeatureExtractor, depends: str, split: Split) -> str:

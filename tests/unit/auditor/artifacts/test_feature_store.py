@@ -3,13 +3,17 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from auditor.artifacts import atomic
-from auditor.artifacts.feature_store import TAG, FeatureStore, entries, prune
-from auditor.errors import UsageError
+from auditor.artifacts.atomic import TEMPORARY
+from auditor.artifacts.feature_store import HEADER, TAG, FeatureStore, entries, prune
+from auditor.cli.main import execute
+from auditor.errors import EnvironmentUnmetError, UsageError
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -102,3 +106,155 @@ def test_an_entry_says_what_it_is(store):
     store.keep(KEY, ROWS, "net.onnx")
     (entry,) = entries(store.folder)
     assert (entry.model, entry.rows, entry.columns) == ("net.onnx", 3, 4)
+
+
+def kept(store, key=KEY):
+    """The file of features that were kept under a key."""
+    store.keep(key, ROWS, "net.onnx")
+    return store.folder / key[:2] / f"{key}.safetensors"
+
+
+def replaced(path, kind):
+    """The place of a file, taken by something else."""
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        (path.parent / "elsewhere").write_text("mine")
+        path.symlink_to(path.parent / "elsewhere")
+    elif kind == "nested":
+        header = b"[" * 50_000
+        path.write_bytes(len(header).to_bytes(8, "little") + header)
+    elif kind == "terabyte":
+        path.touch()
+        os.truncate(path, 2**40)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "nested", "terabyte"])
+def test_what_is_no_file_of_features_is_neither_followed_nor_waited_for(store, kind):
+    path = replaced(kept(store), kind)
+    assert {entry.model for entry in entries(store.folder)} <= {"(damaged)"}
+    assert store.fetch(KEY, (3, 4)) is None
+    prune(store.folder, days=0)
+    if kind == "link":
+        assert (path.parent / "elsewhere").read_text() == "mine"
+
+
+def test_a_pipe_is_no_tag(tmp_path):
+    os.mkfifo(tmp_path / TAG)
+    with pytest.raises(UsageError, match="other files"):
+        FeatureStore(tmp_path)
+
+
+def test_features_under_another_name_are_damaged(store):
+    """A digest of the features alone would hold wherever the file lies."""
+    other = kept(store, OTHER)
+    kept(store).rename(other)
+    assert store.fetch(OTHER, (3, 4)) is None
+
+
+def test_features_that_are_not_finite_are_damaged(store):
+    store.keep(KEY, np.full((3, 4), np.nan, np.float32), "net.onnx")
+    assert store.fetch(KEY, (3, 4)) is None
+
+
+@pytest.mark.parametrize("name", ["utime", "unlink"])
+def test_a_folder_that_can_only_be_read(store, monkeypatch, name):
+    path = kept(store)
+    damaged = name == "unlink"
+    if damaged:
+        path.write_bytes(b"")
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(*((Path, name) if damaged else (os, name)), refuse)
+    rows = FeatureStore(store.folder).fetch(KEY, (3, 4))
+    assert rows is None if damaged else np.array_equal(rows, ROWS)
+    if damaged:
+        with pytest.raises(EnvironmentUnmetError, match=r"cannot delete .*: Read-only"):
+            prune(store.folder, size=-1)
+
+
+@pytest.mark.parametrize("place", ["", "ab", TAG])
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_folder_that_others_can_write_to_is_refused(store, place, mode):
+    path = kept(store)
+    (store.folder / place).chmod(mode)
+    with pytest.raises(UsageError, match=r"others can write to .*decide what the audit finds"):
+        FeatureStore(store.folder)
+    assert path.exists()
+
+
+def test_so_is_one_of_another_user(store, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    if store.folder.stat().st_uid == 0:  # root is trusted: it can do anything anyway
+        os.chown(store.folder, 12345, -1)
+    with pytest.raises(UsageError, match="others can write"):
+        FeatureStore(store.folder)
+
+
+def test_nothing_behind_a_link_is_read_or_deleted(store, tmp_path):
+    outside = tmp_path / "outside"
+    path = kept(store)
+    path.parent.rename(outside)
+    path.parent.symlink_to(outside)
+    left = outside / f".x{TEMPORARY}"
+    left.touch()
+    os.utime(left, (0, 0))
+    with pytest.raises(UsageError, match="ab, or it is a link"):
+        FeatureStore(store.folder)
+    assert entries(store.folder) == prune(store.folder, size=0) == []
+    assert {p.name for p in outside.iterdir()} == {path.name, left.name}
+
+
+def test_a_run_that_was_killed_at_once_leaves_a_folder_that_can_be_used(tmp_path):
+    (tmp_path / f".{TAG}.x1y2{TEMPORARY}").touch()
+    FeatureStore(tmp_path).keep(KEY, ROWS, "net.onnx")
+    assert len(entries(tmp_path)) == 1
+
+
+def test_what_a_killed_writer_left_is_pruned_after_an_hour(store):
+    fresh, old = (kept(store).with_name(f".{name}{TEMPORARY}") for name in ("fresh", "old"))
+    for path in (fresh, old):
+        path.touch()
+    os.utime(old, (0, 0))
+    prune(store.folder, days=1)
+    assert fresh.exists()
+    assert not old.exists()
+
+
+def test_two_runs_at_once_keep_the_same(store):
+    other = FeatureStore(store.folder)
+    for one in (store, other):
+        one.keep(KEY, ROWS, "net.onnx")
+    prune(store.folder, size=0)  # and a third deletes it
+    assert other.fetch(KEY, (3, 4)) is None
+    other.keep(KEY, ROWS, "net.onnx")
+    assert np.array_equal(store.fetch(KEY, (3, 4)), ROWS)
+
+
+def test_a_model_of_any_name_can_be_kept(store):
+    store.keep(KEY, ROWS, "net\udcff\x1b[2J" * 50)
+    (entry,) = entries(store.folder)
+    assert entry.model.isprintable()
+    assert len(entry.model) <= 60
+
+
+def test_what_a_header_claims_is_bounded(store):
+    path = kept(store)
+    path.write_bytes(safetensors.numpy.save({"features": ROWS}, {"x": "y" * HEADER}))
+    assert [entry.model for entry in entries(store.folder)] == ["(damaged)"]
+    assert store.fetch(KEY, (3, 4)) is None
+
+
+@pytest.mark.parametrize("option", ["--prune-to", "--prune-unused"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_amounts_that_are_no_numbers(store, option, value, capsys):
+    path = kept(store)
+    assert execute(["cache", str(store.folder), option, value]) == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err
+    assert path.exists()

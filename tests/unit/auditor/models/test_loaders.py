@@ -497,9 +497,15 @@ def external(model, location):
 def test_onnx_with_external_data_beside_it(tmp_path, images):
     model = onnx_model()
     (tmp_path / "weights.bin").write_bytes(external(model, "weights.bin"))
-    extractor = open_model(written(tmp_path, model), arch=None, card=RAW).extractor
+    opened = open_model(written(tmp_path, model), arch=None, card=RAW)
     weight = torch.arange(12.0).view(4, 3)
-    torch.testing.assert_close(extractor(images), images.mean((2, 3)) @ weight.T)
+    torch.testing.assert_close(opened.extractor(images), images.mean((2, 3)) @ weight.T)
+    # the file of the graph stays the same when its weights change
+    (tmp_path / "weights.bin").write_bytes(bytes(48))
+    other = open_model(tmp_path / "model.onnx", arch=None, card=RAW)
+    assert other.facts["sha256"] == opened.facts["sha256"]
+    assert other.facts["external_data"].keys() == {"weights.bin"}
+    assert other.facts["external_data"] != opened.facts["external_data"]
 
 
 @pytest.mark.parametrize("where", ["symlink", "hardlink", "../secret", "sub/secret", "absolute"])

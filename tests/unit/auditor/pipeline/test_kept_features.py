@@ -10,9 +10,13 @@ from attacks.identity import IdentityLda
 from auditor import embedding
 from auditor.artifacts.feature_store import FeatureStore
 from auditor.data.images import FileImages
+from auditor.embedding import features_of
+from auditor.errors import DataError
+from auditor.feature_cache import FeatureCache
 from auditor.models.reference import WEIGHTS
+from auditor.pipeline import environment
 from auditor.pipeline.kept_features import keep_features
-from auditor.types import MemoryImages, Selection, Split
+from auditor.types import MemoryImages, RunContext, Selection, Split
 from tests import worlds
 
 
@@ -78,6 +82,23 @@ def test_another_card_and_another_place_are_other_features(store, model):
     for facts in ({"card": "another"}, {"sha256": "another"}):
         other = replace(model, facts={**model.facts, **facts})
         assert computed(keep_features(store, other), other.extractor, split)
+
+
+def test_another_version_of_a_library_is_another_place(store, model, monkeypatch):
+    split = split_of(pictures())
+    assert computed(keep_features(store, model), model.extractor, split)
+    monkeypatch.setattr(environment, "version", lambda name: "0.0.1")
+    assert computed(keep_features(store, model), model.extractor, split)
+
+
+def test_a_picture_that_is_gone_is_missed_by_who_reads_it(store, model, tmp_path):
+    kept = keep_features(store, model)
+    with pytest.raises(DataError, match=r"gone\.png"):
+        features_of(
+            model.extractor,
+            split_of(FileImages([tmp_path / "gone.png"])),
+            RunContext(cache=FeatureCache(kept)),
+        )
 
 
 def test_a_network_that_was_trained_on_is_another(store):
