@@ -19,7 +19,7 @@ from auditor.feature_cache import FeatureCache
 from auditor.releasing import Release as Release
 from auditor.releasing import as_is as as_is
 from auditor.releasing import check_release
-from auditor.report import Curve, Finding, Measurement, PrivacyClaim
+from auditor.report import Curve, Finding, Measurement, PrivacyClaim, pluralize
 from auditor.resizing import resize_pixels
 
 MISSING = -1
@@ -217,7 +217,9 @@ class ReIDDataset:
         lengths = {"split": len(names)} | {k: len(c) for k, c in {**columns, **codes}.items()}
         for key, length in lengths.items():
             if length != len(source):
-                raise DataError(f"{key} has {length} values for {len(source)} images")
+                raise DataError(
+                    f"{key} has {pluralize(length, 'value')} for {pluralize(len(source), 'image')}"
+                )
         whole = Split(source, columns["pids"], columns["camids"], codes)
         found = _divide(whole, names)
         # where one of the two is missing, its people are the other one's

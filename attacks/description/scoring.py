@@ -61,7 +61,7 @@ def describe_people(gallery: Split, codes: Mapping[str, list[int]]) -> Described
     told = (people > 0) & (words != MISSING).any(1)
     if int(told.sum()) < 2:
         raise UnsupportedTargetError(
-            f"{int(told.sum())} people of the gallery are annotated; to tell people apart by "
+            f"annotated people in the gallery: {int(told.sum())}; to tell people apart by "
             "description takes two"
         )
     return Described(people[told], words[told], codes)

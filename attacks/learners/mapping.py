@@ -23,6 +23,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
 from auditor.releasing import draw_release
+from auditor.report import pluralize
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import ReIDDataset, Release, RunContext, as_is
 
@@ -141,8 +142,8 @@ def learn_maps(pairs: Pairs, refinement: Refinement, ctx: RunContext, name: str)
     people = pairs.pids[pairs.pids > 0].unique()
     if len(people) < 2:
         raise UnsupportedTargetError(
-            f"the adversary has own pictures of {len(people)} people; a map between features is "
-            "learned from two or more auxiliary people"
+            f"the adversary has own pictures of {pluralize(len(people), 'person', 'people')}; a "
+            "map between features is learned from two or more auxiliary people"
         )
     held = torch.isin(pairs.pids, people[::HELD_OUT])
     known, asked = pairs.take(~held), pairs.take(held)

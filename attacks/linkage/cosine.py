@@ -320,7 +320,7 @@ def _people(a: Entries, b: Entries) -> str:
         "of a second release, other images than the first's"
     )
     if people > linkable:
-        note += f"; {people - linkable} people are in the second release only"
+        note += f"; people in the second release only: {people - linkable}"
     return note
 
 

@@ -123,7 +123,7 @@ def strangers_of(data: ReIDDataset) -> Candidates:
     found = found.take(_several(pids) & (pids > 0))
     if len(found.pids.unique()) < MIN_PEOPLE:
         raise UnsupportedTargetError(
-            f"{len(found.pids.unique())} auxiliary people have two pictures; what strangers look "
+            f"auxiliary people with two pictures: {len(found.pids.unique())}; what strangers look "
             f"like to the model is learned from {MIN_PEOPLE} or more"
         )
     return found

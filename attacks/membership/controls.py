@@ -85,7 +85,7 @@ def _with_members(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
     count = len(people) // 2
     if count < MIN_PEOPLE:
         raise UnsupportedTargetError(
-            f"{len(people)} auxiliary people are too few to make members of half of them; "
+            f"too few auxiliary people ({len(people)}) to make members of half of them; "
             f"{2 * MIN_PEOPLE} are needed"
         )
     order = torch.randperm(len(people), generator=ctx.generator("attacks.membership.controls"))

@@ -52,7 +52,8 @@ def split_by_image(
         asked.append(rows[cut:])
     if len(known) < 2:
         raise UnsupportedTargetError(
-            f"{len(known)} people have two gallery images; a closed-set classifier needs two people"
+            f"people with two gallery images: {len(known)}; a closed-set classifier needs two "
+            "people"
         )
     return torch.cat(known), torch.cat(asked)
 
@@ -78,7 +79,7 @@ def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[T
     both = people[0][torch.isin(people[0], people[1])]
     if len(both) < 2:
         raise UnsupportedTargetError(
-            f"{len(both)} people were seen by both halves of the cameras; a closed-set classifier "
+            f"people seen by both halves of the cameras: {len(both)}; a closed-set classifier "
             "needs two, so use split: image"
         )
     usable &= torch.isin(pids, both)

@@ -23,7 +23,7 @@ from auditor.data.images import eight_bit
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.plugins.declaring import Several, checked_dataclass
-from auditor.report import Adversary, Curve
+from auditor.report import Adversary, Curve, pluralize
 from auditor.types import AttackResult, RunContext, Target
 
 SMALLEST = 16
@@ -127,7 +127,8 @@ class ScoreClimbing:
         entries = choose(target.data.gallery.pids, 1, ctx)
         if len(entries) < 2:
             raise UnsupportedTargetError(
-                f"the gallery shows {len(entries)} people; the blind floor needs two"
+                f"the gallery shows {pluralize(len(entries), 'person', 'people')}; the blind "
+                "floor needs two"
             )
         order = torch.randperm(len(entries), generator=ctx.generator("attacks.score_api.people"))
         return entries[order[: self.people].sort().values]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from auditor.data.images import eight_bit, load_pixels
 from auditor.errors import UnsupportedTargetError
+from auditor.report import pluralize
 from auditor.types import RunContext, Split
 
 PICTURES = 4000
@@ -41,7 +42,8 @@ def eigen_pictures(
     """
     if len(own) < 3:
         raise UnsupportedTargetError(
-            f"the adversary has {len(own)} auxiliary pictures; eigen-pictures need three"
+            f"the adversary has {pluralize(len(own), 'auxiliary picture')}; eigen-pictures need "
+            "three"
         )
     generator = ctx.generator("attacks.score_api.prior")
     rows = torch.randperm(len(own), generator=generator)[:PICTURES]

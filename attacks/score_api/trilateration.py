@@ -23,7 +23,7 @@ from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.plugins.declaring import checked_dataclass
-from auditor.report import Adversary, Measurement
+from auditor.report import Adversary, Measurement, pluralize
 from auditor.types import AttackResult, RunContext, Target
 
 FLOAT = float(np.finfo(np.float32).eps)
@@ -150,7 +150,8 @@ def learn_prior(target: Target, ctx: RunContext) -> Prior:
     own = own_pictures(target, ctx).features
     if len(own) < 2:
         raise UnsupportedTargetError(
-            f"the adversary has {len(own)} auxiliary pictures to submit; two are needed"
+            f"the adversary has {pluralize(len(own), 'auxiliary picture')} to submit; two are "
+            "needed"
         )
     released = target.release(own, ctx.generator("attacks.score_trilateration.prior"))
     rows = F.normalize(released.double(), dim=1)

@@ -110,7 +110,8 @@ def impostor_scores(target: Target, asking: Asking, ctx: RunContext) -> np.ndarr
     people = len(auxiliary.pids.unique())
     if people < 2:
         raise UnsupportedTargetError(
-            f"there are {people} auxiliary people; a verification threshold is measured on two"
+            "a verification threshold takes two auxiliary people or more, and the adversary has "
+            f"{people}"
         )
     own = own_pictures(target, ctx).features
     released = target.release(own, ctx.generator("attacks.score_api.thresholds"))

@@ -210,7 +210,7 @@ def _check_normalisation(
     """Compare the given card with the other plausible ones, person by person."""
     name = "normalisation"
     if sample.people < TOO_FEW:
-        detail = f"{sample.people} people have a match: too few to compare normalisations"
+        detail = f"too few people have a match ({sample.people}) to compare normalisations"
         return ProbeCheck(name=name, outcome="warn", detail=detail)
     card = model.extractor.card
     given = _find_people(features, sample, card)

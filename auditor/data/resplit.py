@@ -12,6 +12,7 @@ import pandas as pd
 
 from auditor.data.rows import DISTRACTOR, JUNK, Rows
 from auditor.errors import DataError
+from auditor.report import pluralize
 
 Queries = Literal["one-per-camera", "one-per-person"]
 
@@ -48,8 +49,8 @@ def resplit(
     people = sorted(set(table["pid"]) - {JUNK, DISTRACTOR})
     if len(people) < 2 * LEAST:
         raise DataError(
-            f"{rows.source} shows {len(people)} people; a split needs {2 * LEAST} or more, "
-            f"{LEAST} on either side"
+            f"{rows.source} shows {pluralize(len(people), 'person', 'people')}; a split needs "
+            f"{2 * LEAST} or more, {LEAST} on either side"
         )
     number = min(max(round(auxiliary * len(people)), LEAST), len(people) - LEAST)
     known = set(rng.permutation(people)[:number].tolist())

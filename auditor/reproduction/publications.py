@@ -126,7 +126,7 @@ def owner_of(data: ReIDDataset, ctx: RunContext) -> ReIDDataset:
     people = data.train.pids[data.train.pids > 0].unique()
     people = people[torch.randperm(len(people), generator=ctx.generator("reproduction/people"))]
     if len(people) < 4:
-        raise DataError(f"{len(people)} training people are too few to divide between owner and "
+        raise DataError(f"too few training people ({len(people)}) to divide between owner and "
                         "adversary; give four or more")  # fmt: skip
     protected = _of(data.train, people[0::2])
     return replace(

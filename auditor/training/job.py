@@ -197,7 +197,7 @@ def _notes(data: ReIDDataset, after: Sequence[Measurement]) -> tuple[str, ...]:
     both = attacked & set(data.train.pids.tolist()) - {0}
     notes: list[str] = []
     if both:
-        notes.append(f"{len(both)} people were both trained on and measured, which flatters.")
+        notes.append(f"People both trained on and measured: {len(both)}, which flatters.")
     if data.train is data.auxiliary:
         notes.append("Trained on the people that an audit of the same data calls auxiliary.")
     notes += [

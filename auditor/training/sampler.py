@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from auditor.errors import DataError
+from auditor.report import pluralize
 from auditor.types import Split
 
 LOOKED_AT = 16
@@ -63,8 +64,9 @@ def pictures(split: Split, size: tuple[int, int]) -> Pictures:
     named, classes = people.pids.unique(return_inverse=True)
     if len(named) < 2:
         raise DataError(
-            f"the training split has {len(named)} people; label two or more as 'train' or "
-            "'auxiliary', or make a split with: audit data split DIR --out manifest.csv"
+            f"the training split has {pluralize(len(named), 'person', 'people')}; label two or "
+            "more as 'train' or 'auxiliary', or make a split with: audit data split DIR --out "
+            "manifest.csv"
         )
     return Pictures(people, size, classes)
 

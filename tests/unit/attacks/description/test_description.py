@@ -48,7 +48,7 @@ def test_people_are_described_by_their_commonest_annotation():
     split = replace(gallery, pids=pids, attributes=labels)
     found = describe_people(split, {"hat": [0, 1], "bag": [0, 2]})
     assert found.labels.tolist() == [[1, 1], [-1, 0]]
-    with pytest.raises(UnsupportedTargetError, match="1 people of the gallery are annotated"):
+    with pytest.raises(UnsupportedTargetError, match="annotated people in the gallery: 1"):
         describe_people(split, {"hat": [0, 1]})
 
 

@@ -186,7 +186,7 @@ class TestLinkage:
         rank1 = result.measurements[0]
         assert set(rank1.persons) == {"1", "2"}
         assert rank1.chance == pytest.approx(1 / 4)
-        assert "1 people are in the second release only" in result.notes[0]
+        assert "people in the second release only: 1" in result.notes[0]
 
     def test_one_camera_worlds_are_linked_where_cameras_do_not_matter(self):
         pictures = torch.randint(0, 256, (4, 12), generator=generator())

@@ -143,7 +143,7 @@ class TestCandidates:
             candidates_of(Target(Pixels(), data), ctx)
 
     def test_strangers_are_needed_to_compare_with(self):
-        with pytest.raises(UnsupportedTargetError, match="1 auxiliary people"):
+        with pytest.raises(UnsupportedTargetError, match="auxiliary people with two pictures: 1;"):
             strangers_of(dataset([], [], [], [1, 1, 2]))
 
 

@@ -206,7 +206,7 @@ class TestFromArrays:
             ReIDDataset.from_arrays(**given)
 
     def test_attributes_have_a_value_for_each_picture(self):
-        with pytest.raises(DataError, match="coat has 1 values"):
+        with pytest.raises(DataError, match="coat has 1 value "):
             ReIDDataset.from_arrays(**columns(), attributes={"coat": ["red"]})
 
 

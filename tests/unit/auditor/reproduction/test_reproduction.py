@@ -51,7 +51,7 @@ def test_the_division_depends_on_the_seed_alone(world):
 
 def test_three_people_cannot_be_divided(world):
     few = world.train.take((world.train.pids < world.train.pids.min() + 3).nonzero().flatten())
-    with pytest.raises(DataError, match="3 training people"):
+    with pytest.raises(DataError, match=r"too few training people \(3\)"):
         owner_of(type(world)("few", few, world.query, world.gallery, world.auxiliary,
                              world.attribute_values), RunContext())  # fmt: skip
 

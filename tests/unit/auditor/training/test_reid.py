@@ -107,7 +107,7 @@ def test_pictures_leave_distractors_out_and_number_people(world):
 
 def test_one_person_is_nothing_to_learn_from(world):
     split = world.train.take((world.train.pids == world.train.pids[0]).nonzero().flatten())
-    with pytest.raises(DataError, match=r"1 people.*audit data split"):
+    with pytest.raises(DataError, match=r"1 person;.*audit data split"):
         pictures(split, (32, 16))
 
 
