@@ -4,7 +4,8 @@ Features are computed once per (extractor, split) and kept in ``ctx.cache``; the
 released once per target, so that every attack, and utility, meet the same noise draw.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from auditor.resizing import resize_pixels
 from auditor.types import FeatureExtractor, RunContext, Split, Target
 
 BATCH = 64
+
+log = logging.getLogger(__name__)
 
 
 def embed(extractor: FeatureExtractor, images: Tensor) -> Tensor:
@@ -101,7 +104,10 @@ def differentiable(extractor: FeatureExtractor) -> bool:
 def embed_pictures(extractor: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
     """Return features ``(M, D)`` on the CPU of pictures ``(M, 3, H, W)`` of any size."""
     resized = resize_pixels(images, extractor.input_size).clamp(0, 1)
-    return torch.cat([embed(extractor, part.to(ctx.device)).cpu() for part in resized.split(BATCH)])
+    features = torch.empty(len(images), extractor.feature_dim)
+    for rows, part in _batches(extractor, len(images), lambda rows: resized[rows], ctx):
+        features[rows] = part
+    return features
 
 
 def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
@@ -117,12 +123,42 @@ def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> T
 
 def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
     features = torch.empty(len(split), extractor.feature_dim)
-    for start in range(0, len(split), BATCH):
-        rows = range(start, min(start + BATCH, len(split)))
-        images = split.images.load(rows, extractor.input_size).to(ctx.device)
-        features[start : rows.stop] = embed(extractor, images).cpu()
+
+    def load(rows: slice) -> Tensor:
+        return split.images.load(range(rows.start, rows.stop), extractor.input_size)
+
+    for rows, part in _batches(extractor, len(split), load, ctx):
+        features[rows] = part
         ctx.progress(rows.stop / len(split), "embedding")
     return features
+
+
+def _batches(
+    extractor: FeatureExtractor, count: int, load: Callable[[slice], Tensor], ctx: RunContext
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield rows and their features on the CPU, in smaller batches once the device is full."""
+    start, size = 0, BATCH
+    while start < count:
+        rows = slice(start, min(start + size, count))
+        try:
+            features = embed(extractor, load(rows).to(ctx.device)).cpu()
+        except (ModelError, torch.OutOfMemoryError) as error:
+            if size == 1 or not _out_of_memory(error):
+                raise
+            size //= 2
+            log.warning("%s is out of memory; features are computed %d at a time", ctx.device, size)
+            if ctx.device.type == "cuda":
+                torch.cuda.empty_cache()
+            continue
+        yield rows, features
+        start = rows.stop
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Return whether the error, or what it came from, is that of a device without free memory."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__
+    return error is not None
 
 
 def released_split(

@@ -51,6 +51,19 @@ class Fixed(Small):
         return self.features
 
 
+class Crowded(Small):
+    """Has memory for a few pictures at a time."""
+
+    def __init__(self, most, error):
+        super().__init__()
+        self.most, self.error = most, error
+
+    def forward(self, images):
+        if len(images) > self.most:
+            raise self.error
+        return super().forward(images)
+
+
 def pictures(count=3, dtype=torch.float32):
     return torch.rand(count, 3, 4, 2, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
@@ -178,6 +191,27 @@ class TestMemo:
         ctx = RunContext(progress=lambda fraction, detail="": told.append((fraction, detail)))
         features_of(Small(), split(BATCH * 2), ctx)
         assert told == [(0.5, "embedding"), (1.0, "embedding")]
+
+    @pytest.mark.parametrize("wrapped", [False, True])
+    def test_a_full_device_gets_smaller_batches(self, wrapped, caplog):
+        full = torch.OutOfMemoryError("out of memory")
+        error = ModelError("the model does not take a batch of 64")
+        error.__cause__ = full
+        crowded, people = Crowded(20, error if wrapped else full), split(BATCH + 7)
+        found = features_of(crowded, people, RunContext())
+        assert crowded.seen == [16, 16, 16, 16, 7]
+        assert torch.allclose(found, features_of(Small(), people, RunContext()))
+        assert [record.getMessage() for record in caplog.records] == [
+            "cpu is out of memory; features are computed 32 at a time",
+            "cpu is out of memory; features are computed 16 at a time",
+        ]
+
+    def test_a_picture_that_is_too_large_by_itself_and_any_other_error_end_it(self):
+        with pytest.raises(torch.OutOfMemoryError):
+            features_of(Crowded(0, torch.OutOfMemoryError("full")), split(3), RunContext())
+        broken = Crowded(0, ModelError("broken"))
+        with pytest.raises(ModelError, match="broken"):
+            features_of(broken, split(3), RunContext())
 
     def test_an_empty_split_has_no_features(self):
         assert features_of(Small(), split(0), RunContext()).shape == (0, 5)

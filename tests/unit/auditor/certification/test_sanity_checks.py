@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -95,6 +96,35 @@ def test_nan_ends_the_questions():
     checks = outcomes(Nan())
     assert [(check.name, check.outcome) for check in checks.values()] == [("finite", "fail")]
     assert "NaN" in checks["finite"].detail
+
+
+class Rounding(Colours):
+    """Rounds in another way where it is asked about one picture, as a GPU's products do."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error, self.weight = error, nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        features = super().forward(images)
+        return features * (1 + self.error) if len(images) == 1 else features
+
+
+@pytest.mark.parametrize(
+    ("precision", "error", "outcome"),
+    [
+        ("float32", 5e-3, "fail"),
+        ("float16", 5e-3, "pass"),
+        ("float16", 5e-2, "fail"),
+        ("bfloat16", 4e-2, "pass"),
+        ("bfloat16", 2e-1, "fail"),
+    ],
+)
+def test_what_a_reduced_precision_rounds_is_no_failure(precision, error, outcome):
+    card = replace(IMAGENET, precision=precision)
+    check = outcomes(Rounding(error), card)["batch-invariant"]
+    assert check.outcome == outcome
+    assert ("reduced precision" in check.detail) == (outcome == "pass")
 
 
 @pytest.mark.parametrize(
