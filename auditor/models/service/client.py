@@ -1,12 +1,17 @@
 """Requests to a service: with a time-out, a size limit, a budget, and again if that may help."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+import numpy as np
 import urllib3
+from numpy.typing import DTypeLike, NDArray
 
 from auditor.console import printable
 from auditor.errors import ModelError
@@ -18,6 +23,7 @@ LONGEST_WAIT = 60.0
 """Seconds between two tries, whatever the service asks for."""
 LARGEST = 2**28
 """Bytes of an answer."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,9 @@ class Client:
         for attempt in range(self.retries + 1):
             self.meter.spend(pictures)  # a service counts what it was sent, answered or not
             try:
-                status, answer = self._send(method, url, body, headers)
+                status, answer = _in_time(
+                    self.seconds, partial(self._send, method, url, body, headers)
+                )
             except urllib3.exceptions.HTTPError as error:
                 said, pause, again = _reason(error), 0.0, True
             else:
@@ -108,7 +116,7 @@ class Client:
         )
         deadline, parts, size = time.monotonic() + self.seconds, [], 0
         try:
-            while part := response.read(2**20):
+            while part := response.read1(2**20):  # `read` would wait for as many bytes
                 parts.append(part)
                 size += len(part)
                 if size > LARGEST:
@@ -120,6 +128,29 @@ class Client:
             raise
         response.release_conn()
         return response.status, Answer(dict(response.headers.items()), b"".join(parts))
+
+
+def _in_time(seconds: float, work: Callable[[], Result]) -> Result:
+    """Return what ``work`` gives; if it takes longer, it is left to itself.
+
+    Time limits of sockets start anew with each byte, and looking up a name has none.
+
+    Raises:
+        TimeoutError: urllib3's, if it takes longer.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        raise urllib3.exceptions.TimeoutError(f"not finished in {seconds:g} s") from None
 
 
 def read_json(body: bytes) -> Any:
@@ -134,6 +165,20 @@ def read_json(body: bytes) -> Any:
         raise ModelError(
             f"the service answers with no JSON: {printable(str(error), 200)}"
         ) from None
+
+
+def read_numbers(said: Any, kind: DTypeLike) -> NDArray[Any]:
+    """Return nested lists of numbers as an array.
+
+    Raises:
+        ValueError: if they are ragged, or contain anything else: numpy would make numbers of texts,
+            null and true.
+    """
+    found = np.array(said)
+    if found.dtype.kind not in "iuf":
+        raise ValueError("a list contains something else than numbers")
+    with np.errstate(over="ignore"):  # infinity is refused with all other features
+        return found.astype(kind)
 
 
 def _refusal(status: int, body: bytes) -> str:

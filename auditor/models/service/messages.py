@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import ModelError
-from auditor.models.service.client import Answer, read_json
+from auditor.models.service.client import Answer, read_json, read_numbers
 
 BINARY = "binary_tensor_data"
 """The extension by which tensors follow the JSON as they are."""
@@ -82,9 +82,9 @@ def read_answer(answer: Answer, count: int) -> dict[str, NDArray[Any]]:
         ModelError: if the answer is not what the protocol says.
     """
     length = {name.lower(): value for name, value in answer.headers.items()}.get(LENGTH, "")
-    border = int(length) if length.isdecimal() else len(answer.body)
-    said, rest = read_json(answer.body[:border]), answer.body[border:]
     try:
+        border = int(length) if length.isdecimal() else len(answer.body)
+        said, rest = read_json(answer.body[:border]), answer.body[border:]
         found = {}
         for output in said["outputs"]:
             numbers, rest = _read_tensor(output, rest)
@@ -105,7 +105,7 @@ def _read_tensor(output: Mapping[str, Any], rest: bytes) -> tuple[NDArray[Any], 
     kind, shape = KINDS[output["datatype"]], _read_shape(output["shape"])
     size = (output.get("parameters") or {}).get("binary_data_size")
     if size is None:
-        return np.array(output["data"], dtype=kind).reshape(shape), rest
+        return read_numbers(output["data"], kind).reshape(shape), rest
     wanted = math.prod(shape) * np.dtype(kind).itemsize
     if size != wanted or len(rest) < wanted:
         raise ValueError("a tensor is cut short")

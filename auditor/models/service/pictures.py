@@ -17,7 +17,7 @@ from PIL import Image
 
 from auditor.errors import ModelError, UsageError
 from auditor.models.card import Card
-from auditor.models.service.client import Answer
+from auditor.models.service.client import Answer, read_numbers
 
 FORM = '{"features": [[…], …]}, one list of numbers for each picture'
 
@@ -47,10 +47,10 @@ class PicturesInJson:
         """
         said = answer.plain()
         try:
-            features = np.array(said["features"], np.float32)
+            features = read_numbers(said["features"], np.float32)
         except (KeyError, TypeError, ValueError, OverflowError):
             raise ModelError(f"the service's answer is not of the form {FORM}") from None
-        if features.ndim != 2 or len(features) != count:
+        if features.ndim != 2 or len(features) != count or not features.size:
             raise ModelError(
                 f"the service's features have shape {features.shape} for {count} images; it must "
                 f"answer {FORM}"

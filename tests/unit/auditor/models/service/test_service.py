@@ -1,6 +1,10 @@
 """A model that runs elsewhere: the same features, a budget that holds, and every failure said."""
 
+import contextlib
 import json
+import socket
+import threading
+import time
 from dataclasses import replace
 from typing import ClassVar
 
@@ -140,6 +144,28 @@ def test_a_bad_answer_is_said(service, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("first", ["0.5", None, [1], 10**400])
+def test_what_is_no_number_is_none(service, first):
+    """Although numpy would make one of it."""
+    network = network_of(service)
+    service.script = [said(data=[first, *[0.5] * 47])]
+    with pytest.raises(ModelError, match="not in the Open Inference Protocol"):
+        network(IMAGES[:2])
+
+
+def test_a_header_of_too_many_digits(service):
+    network = network_of(service)
+    service.script = [(200, b"{}", {"Inference-Header-Content-Length": "1" * 5000})]
+    with pytest.raises(ModelError, match="not in the Open Inference Protocol"):
+        network(IMAGES[:2])
+
+
+def test_numbers_too_large_for_a_feature_are_refused_as_infinity(service):
+    network = network_of(service)
+    service.script = [said(data=[1e300] * 48)]
+    assert network(IMAGES[:2])[0].isinf().all()
+
+
 def test_what_passes_is_asked_again(service):
     service.script = [(429, b"", {"Retry-After": "7"}), (502, b"", {})]
     pauses = []
@@ -154,6 +180,42 @@ def test_one_that_does_not_answer_in_time(service):
     service.delay = 1.0
     with pytest.raises(ModelError, match=r"after 2 tries: it takes longer than"):
         network(IMAGES[:1])
+
+
+DRIPPING = {
+    "header": (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" "),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+}
+
+
+@pytest.mark.parametrize("where", DRIPPING)
+def test_one_that_sends_a_byte_now_and_then_is_not_waited_for(where):
+    """Each byte comes in time, and the answer never does."""
+    first, drop = DRIPPING[where]
+    ended = threading.Event()
+
+    def drip(server):
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(2**16)
+            connection.sendall(first)
+            while not ended.wait(0.05):
+                connection.sendall(drop)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        client = Client(url=url, headers={}, seconds=0.3, retries=0, meter=Meter())
+        began = time.monotonic()
+        try:
+            with pytest.raises(ModelError, match=r"longer than model\.service\.seconds allows"):
+                client.get(url)
+        finally:
+            ended.set()
+            thread.join()
+        assert time.monotonic() - began < 5
 
 
 def test_one_that_is_not_there(service):
@@ -239,6 +301,8 @@ class TestPicturesInJson:
             *(b"[]", b"{}", b"3", b'{"features": null}', b'{"features": [[1, 2], [1]]}'),
             *(b'{"features": [[1, 2]]}', b'{"features": [1, 2]}', b'{"features": [["a"], ["b"]]}'),
             *(b'{"features": [[{}], [{}]]}', b'{"features": [[1' + b"0" * 400 + b"], [1]]}"),
+            *(b'{"features": [[], []]}', b'{"features": [["1"], ["2"]]}'),
+            *(b'{"features": [[null], [null]]}', b'{"features": [[true], [false]]}'),
         ],
     )
     def test_another_form_is_said(self, service, network, body):
