@@ -387,7 +387,7 @@ def harmonic_mean(people: int, used: float, leaked: float) -> Draw:
     def draw(rng: np.random.Generator) -> tuple[float, float, float]:
         counts = np.full(people, 5)
         measured = [
-            _measured(sample(rng, rate, "moderate", counts), counts) for rate in (used, leaked)
+            _measure(sample(rng, rate, "moderate", counts), counts) for rate in (used, leaked)
         ]
         found = pu("pu", *measured).measurement
         assert found is not None
@@ -396,7 +396,7 @@ def harmonic_mean(people: int, used: float, leaked: float) -> Draw:
     return draw
 
 
-def _measured(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> Measurement:
+def _measure(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> Measurement:
     """Return a rate with its interval."""
     value, persons = float(hits.sum() / counts.sum()), _persons(hits, counts)
     low, high = rate_interval(persons)

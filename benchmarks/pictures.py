@@ -112,7 +112,7 @@ def main() -> None:
     given: dict[str, Any] = {}
     for setting in args.settings:
         put(given, setting)
-    bare = controls.null_target(data)
+    bare = controls.make_null_target(data)
     print(f"{len(data.query)} queries, {len(data.gallery)} entries, {args.people} people")
     print("defense judge | leak rank1 | leak map | own rank1 | linked rank1 | linked map")
     for name in args.methods or METHODS:

@@ -36,7 +36,7 @@ def main() -> None:
     world = make_world(identities=60, auxiliary=200, cameras=3, images_per_camera=4, seed=20)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ctx = RunContext(weights=args.weights, device=device)
-    shifted = plugins.build("defenses", "pis", params).apply(controls.null_target(world), ctx)
+    shifted = plugins.build("defenses", "pis", params).apply(controls.make_null_target(world), ctx)
     people = world.gallery.pids.unique()[:PEOPLE]
     rows = [
         int(((world.gallery.pids == pid) & (world.gallery.camids == camera)).nonzero()[0])

@@ -147,7 +147,7 @@ def plain_context() -> RunContext:
 @cache
 def leaky() -> Target:
     """An extractor that spells out identity, attributes and a thumbnail."""
-    return controls.planted_target(people(), plain_context())
+    return controls.make_planted_target(people(), plain_context())
 
 
 @cache
@@ -178,7 +178,7 @@ def written() -> Path:
 @cache
 def blind() -> Target:
     """An extractor whose features have nothing to do with the picture."""
-    return controls.null_target(people())
+    return controls.make_null_target(people())
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,11 +88,11 @@ class Unshift:
 
     def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return the planted leak over a gallery whose pictures are blended with a partner's."""
-        return _mix_gallery(controls.planted_target(target.data, ctx), ctx)
+        return _mix_gallery(controls.make_planted_target(target.data, ctx), ctx)
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the null extractor over the same blend."""
-        return _mix_gallery(controls.null_target(target.data), ctx)
+        return _mix_gallery(controls.make_null_target(target.data), ctx)
 
 
 @dataclass(frozen=True, eq=False)

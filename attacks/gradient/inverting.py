@@ -10,8 +10,8 @@ from torchmetrics.functional.image import total_variation
 
 from attacks import threat_models
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, sharing
-from attacks.gradient.trial import Found, choose_victims, in_batches, score_recovery
-from attacks.gradient.worlds import DenseExtractor, in_the_clear, trained_on_noise
+from attacks.gradient.trial import Found, choose_victims, recover_in_batches, score_recovery
+from attacks.gradient.worlds import DenseExtractor, make_clear_target, make_noise_target
 from auditor.errors import UnsupportedTargetError
 from auditor.models.isolation.network import WorkerNetwork
 from auditor.models.programs import PROGRAMS
@@ -75,16 +75,16 @@ class GradientInversion:
             shared = share(images, F.one_hot(labels, people).float())
             return self._recover(share, shared, images.shape, generator)
 
-        found = in_batches(recover, victims, self.batch_size, ctx, self.name)
+        found = recover_in_batches(recover, victims, self.batch_size, ctx, self.name)
         return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
     def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return a dense extractor: its first layer's gradient is the picture times a number."""
-        return in_the_clear(target, DenseExtractor().to(ctx.device))
+        return make_clear_target(target, DenseExtractor().to(ctx.device))
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the same dense extractor trained on noise, judged by the people's pictures."""
-        return trained_on_noise(target, ctx, DenseExtractor().to(ctx.device))
+        return make_noise_target(target, ctx, DenseExtractor().to(ctx.device))
 
     def _recover(
         self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator

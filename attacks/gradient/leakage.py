@@ -11,8 +11,8 @@ from torch import Tensor
 from attacks import threat_models
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
-from attacks.gradient.trial import Found, choose_victims, in_batches, score_recovery
-from attacks.gradient.worlds import in_the_clear, trained_on_noise
+from attacks.gradient.trial import Found, choose_victims, recover_in_batches, score_recovery
+from attacks.gradient.worlds import make_clear_target, make_noise_target
 from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
@@ -77,16 +77,16 @@ class Dlg:
             shared = share(images, F.one_hot(labels, people).float())
             return self._recover(share, shared, images.shape, generator)
 
-        found = in_batches(recover, victims, self.batch_size, ctx, self.name)
+        found = recover_in_batches(recover, victims, self.batch_size, ctx, self.name)
         return score_recovery(found, victims, self.threshold_db, target, ctx, self.name)
 
     def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """Return the same people, their pictures without protection."""
-        return in_the_clear(target)
+        return make_clear_target(target)
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Clients that train on noise, judged by the people's pictures."""
-        return trained_on_noise(target, ctx)
+        return make_noise_target(target, ctx)
 
     def _recover(
         self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator

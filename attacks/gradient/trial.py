@@ -79,7 +79,7 @@ def choose_victims(
     return Victims(gallery.pids[rows], published, originals, features, sources is not None)
 
 
-def in_batches(
+def recover_in_batches(
     recover: Callable[[Tensor, Tensor, torch.Generator], Found],
     victims: Victims,
     batch_size: int,

@@ -42,20 +42,20 @@ class DenseExtractor(nn.Module):
         return features
 
 
-def in_the_clear(target: Target, extractor: FeatureExtractor | None = None) -> Target:
+def make_clear_target(target: Target, extractor: FeatureExtractor | None = None) -> Target:
     """Return people's pictures before any protection, under another extractor if one is given."""
     data = replace(target.data, gallery=target.originals_of_gallery)
     return Target(extractor or target.extractor, data)
 
 
-def trained_on_noise(
+def make_noise_target(
     target: Target, ctx: RunContext, extractor: FeatureExtractor | None = None
 ) -> Target:
     """Clients whose pictures are noise, judged by the people's real pictures.
 
     Their gradients can be inverted as well as anybody's, and hold nothing about anybody.
     """
-    clear = in_the_clear(target, extractor)
+    clear = make_clear_target(target, extractor)
     gallery = clear.data.gallery
     first = ctx.seed_for("attacks.gradient.noise")
     noise = NoiseImages(range(first, first + len(gallery)))

@@ -17,7 +17,7 @@ from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, 
 from attacks.inversion.reference import draw_people
 from attacks.learners.mapping import Pairs, Refinement, learn_maps, views_of
 from attacks.protocol.asking import Asking, ask_every_way
-from auditor.certification.controls import NullExtractor, null_target
+from auditor.certification.controls import NullExtractor, make_null_target
 from auditor.certification.planting import Planted
 from auditor.embedding import differentiable, embed_with_gradient
 from auditor.errors import UnsupportedTargetError
@@ -112,7 +112,7 @@ class Optimization:
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the null control with a gradient, which is zero: see `auditor.types.Attack`."""
-        return replace(null_target(target.data), extractor=_FlatNull())
+        return replace(make_null_target(target.data), extractor=_FlatNull())
 
     def _descend(
         self, extractor: FeatureExtractor, start: Tensor, wanted: Tensor, generator: torch.Generator

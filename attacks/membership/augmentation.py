@@ -6,10 +6,10 @@ from pydantic import PositiveInt
 
 from attacks import threat_models
 from attacks.membership.candidates import candidates_of
-from attacks.membership.controls import null_memory, planted_memory
+from attacks.membership.controls import make_null_memory, make_planted_memory
 from attacks.membership.scoring import HEADLINE, Scores, compare_with_blind
 from attacks.membership.statistics import CHANGES, consistency, per_person
-from attacks.membership.views import in_every_view
+from attacks.membership.views import attack_every_view
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -39,7 +39,7 @@ class MembershipAugmentation:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        return in_every_view(target, ctx, self._infer)
+        return attack_every_view(target, ctx, self._infer)
 
     def _infer(self, target: Target, ctx: RunContext) -> AttackResult:
         """With the pictures that ``target`` has."""
@@ -58,8 +58,8 @@ class MembershipAugmentation:
 
     def make_planted(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""
-        return planted_memory(target, ctx)
+        return make_planted_memory(target, ctx)
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Attack`."""
-        return null_memory(target, ctx)
+        return make_null_memory(target, ctx)

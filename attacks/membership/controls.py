@@ -60,14 +60,14 @@ class Memoriser(nn.Module):
         return torch.where((misread.values <= TOLERATED)[:, None], memory, unknown)
 
 
-def planted_memory(target: Target, ctx: RunContext) -> Target:
+def make_planted_memory(target: Target, ctx: RunContext) -> Target:
     """Return an extractor that recognises its training people, over stamped pictures."""
     data = _stamp_all(_with_members(target.data, ctx))
     known = _codes(members_of(data))
     return Target(Memoriser(known).to(ctx.device), data)
 
 
-def null_memory(target: Target, ctx: RunContext) -> Target:
+def make_null_memory(target: Target, ctx: RunContext) -> Target:
     """Return the null extractor over stamped pictures of members and others."""
     return Target(NullExtractor(), _stamp_all(_with_members(target.data, ctx)))
 

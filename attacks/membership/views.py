@@ -18,7 +18,7 @@ from auditor.feature_cache import FeatureCache
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 
 
-def in_every_view(
+def attack_every_view(
     target: Target, ctx: RunContext, attack: Callable[[Target, RunContext], AttackResult]
 ) -> AttackResult:
     """Return what ``attack`` finds with clean pictures or with protected ones, figure by figure."""

@@ -18,7 +18,7 @@ from attacks.score_api.climb import HIDDEN, Snapshot, climb, start
 from attacks.score_api.decoys import with_decoys
 from attacks.score_api.prior import eigen_pictures
 from attacks.score_api.verification import Verification
-from auditor.certification.controls import planted_target
+from auditor.certification.controls import make_planted_target
 from auditor.data.images import eight_bit
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics.perceptual import PerceptualDistance
@@ -99,7 +99,7 @@ class ScoreClimbing:
         """Return the climb with pictures submitted as they are, or protected first."""
         service = Verification.of(target, chosen, asking, ctx)
         api = ScoreApi(target, ctx, self.decimals, self.top_k, asking.embed)
-        kept = self._climbed(api, chosen, target, ctx)
+        kept = self._climb(api, chosen, target, ctx)
         best = kept[-1].pictures
         judged = judge_pictures(best, chosen, target, ctx, distance)
         return AttackResult(
@@ -115,7 +115,7 @@ class ScoreClimbing:
         People's codes are few there, and the best of some hundred own pictures is often nearer to
         its person than to anybody else; such luck must not pass for power.
         """
-        leak = planted_target(target.data, ctx)
+        leak = make_planted_target(target.data, ctx)
         return replace(leak, data=with_decoys(leak.data, self._starts(leak, ctx)))
 
     def _choose_entries(self, target: Target, ctx: RunContext) -> Tensor:
@@ -133,7 +133,7 @@ class ScoreClimbing:
         order = torch.randperm(len(entries), generator=ctx.generator("attacks.score_api.people"))
         return entries[order[: self.people].sort().values]
 
-    def _climbed(
+    def _climb(
         self, api: ScoreApi, chosen: Tensor, target: Target, ctx: RunContext
     ) -> list[Snapshot]:
         """Return the start, and where each climb stands after parts of the budget."""

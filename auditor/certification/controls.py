@@ -88,7 +88,7 @@ class NullExtractor(nn.Module):
         return torch.stack(rows).to(images.device)
 
 
-def planted_target(data: ReIDDataset, ctx: RunContext) -> Target:
+def make_planted_target(data: ReIDDataset, ctx: RunContext) -> Target:
     """Return the planted leak over stamped pictures of ``data``."""
     stamped = replace(
         data,
@@ -100,7 +100,7 @@ def planted_target(data: ReIDDataset, ctx: RunContext) -> Target:
     return Target(PlantedLeak().to(ctx.device), stamped)
 
 
-def null_target(data: ReIDDataset) -> Target:
+def make_null_target(data: ReIDDataset) -> Target:
     """Return the null extractor over the pictures of ``data`` as they are."""
     return Target(NullExtractor(), data)
 

@@ -96,7 +96,7 @@ class Prover:
         bare = scenario is self.bare
         if not bare and (not isinstance(attack, Referenced) or self._passes_nothing(scenario)):
             return Controls(as_bare=True)
-        tried = self._planted if isinstance(attack, Referenced) else self._own
+        tried = self._prove_by_plant if isinstance(attack, Referenced) else self._prove_by_own
         try:
             with contain("a control"):
                 powers = tried(attack, label, scenario, progress)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ class Prover:
         """Return whether what the plant goes through is the same as without a defense."""
         return scenario.release is self.bare.release and scenario.publish is self.bare.publish
 
-    def _planted(
+    def _prove_by_plant(
         self, attack: Referenced, label: str, scenario: Target, progress: Progress
     ) -> tuple[Power, ...]:
         info = describe(attack)
@@ -164,7 +164,7 @@ class Prover:
         best = self._run(lambda _, ctx: attack.reference(planted, ctx), target, judge, first)
         null = None
         if scenario is self.bare:
-            clear = controls.null_target(target.data)
+            clear = controls.make_null_target(target.data)
             blind = clear if info.make_null is None else info.make_null(target, self.ctx)
             null = self._run(partial(run_contained, attack), blind, judge, second).measurements
         return certificates(
@@ -194,14 +194,14 @@ class Prover:
         pids = self.bare.data.gallery.pids
         return len(pids[pids > 0].unique())
 
-    def _own(
+    def _prove_by_own(
         self, attack: Attack, label: str, scenario: Target, progress: Progress
     ) -> tuple[Power, ...]:
         data = self.bare.data
         own = {"planted": describe(attack).make_planted, "null": describe(attack).make_null}
         general = {
-            "planted": lambda *_: controls.planted_target(data, self.ctx),
-            "null": lambda *_: controls.null_target(data),
+            "planted": lambda *_: controls.make_planted_target(data, self.ctx),
+            "null": lambda *_: controls.make_null_target(data),
         }
         results = []
         for (name, make), part in zip(own.items(), _halves(progress), strict=True):

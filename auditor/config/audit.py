@@ -206,7 +206,7 @@ class RankingConfig(_Strict):
 
 
 class AuditConfig(_Strict):
-    """The whole audit; `resolved` is what the record keeps.
+    """The whole audit; `to_record` is what the record keeps.
 
     Attributes:
         model: what is audited.
@@ -287,7 +287,7 @@ class AuditConfig(_Strict):
     def _write_defenses(self, defenses: dict[str, tuple[Defense, ...]]) -> dict[str, Any]:
         return {label: defense_block(label, chain) for label, chain in defenses.items()}
 
-    def resolved(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Plain data for the record; paths by name only, for a report travels."""
         plain = self.model_dump(mode="json", exclude={"gates", "cache"}, by_alias=True)
         plain["gates"] = [asdict(gate) for gate in self.gates]

@@ -45,7 +45,7 @@ def shift(
     if not isinstance(defense, Exporter):
         raise UsageError(f"the installed defense {PLUGIN!r} cannot write down what it protects")
     # nobody looks at these pictures through a model here; any extractor will do
-    target = controls.null_target(open_dataset(data))
+    target = controls.make_null_target(open_dataset(data))
     seed = secrets.randbits(60) if seed is None else seed
     with handover(out) as (public, private):
         ctx = RunContext(seed=seed, device=pick_device(device), workdir=private, weights=weights)

@@ -81,7 +81,7 @@ def _copy(network: nn.Module) -> nn.Module:
     if not isinstance(network, ScriptNetwork):
         return copy.deepcopy(network).cpu().eval()
     buffer = io.BytesIO()
-    with _quiet():
+    with _silence():
         torch.jit.save(network.program, buffer)
         buffer.seek(0)
         program: nn.Module = torch.jit.load(buffer, map_location="cpu")
@@ -141,7 +141,7 @@ def _make(
     make: Callable[[nn.Module, Tensor], bytes], network: nn.Module, example: Tensor, name: str
 ) -> bytes:
     try:
-        with _quiet():
+        with _silence():
             return make(network, example)
     except Exception as error:  # a stranger's network may raise anything
         raise ModelError(f"the network cannot be written as {name}: {reason(error)}") from error
@@ -170,7 +170,7 @@ def _onnx(network: nn.Module, example: Tensor) -> bytes:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Without the notices that both formats are to be replaced."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -76,7 +76,7 @@ def run_audit(
 
 def plan_steps(world: World) -> list[Step]:
     """Return the steps of a run, in order; the name of each is its address."""
-    settings = world.config.resolved()
+    settings = world.config.to_record()
     ranked = {key: settings[key] for key in ("ranking", "rank_lists", "study")}
     # features that came alone suit few attacks, and those that refuse them need no controls
     alone = isinstance(world.target.extractor, StoredFeatures)

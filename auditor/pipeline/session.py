@@ -207,7 +207,7 @@ def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) 
         probe=lambda step: probe(model, data, step),
         head=AuditReport(
             title=f"{model.facts.get('file', 'model')} on {data.name}",
-            config=config.resolved(),
+            config=config.to_record(),
             model={**model.facts, "judges": {n: j.facts for n, j in independent.items()}},
             data=data.facts,
             environment={

@@ -164,7 +164,7 @@ def fit(
         **_hardware(ctx.device, devices),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
-    with _quiet(), suited_threads(module, batches):
+    with _silence(), suited_threads(module, batches):
         try:
             # weights_only: a checkpoint is data, also when somebody else put it there
             trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
@@ -176,7 +176,7 @@ def fit(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Keep back warnings of Lightning that are none here."""
     with warnings.catch_warnings():
         # tensors in memory need no workers; Lightning cannot know

@@ -22,7 +22,7 @@ from auditor.report import (
 )
 from auditor.types import RunContext, Split, Target
 from defenses.dp_gallery import remarks
-from defenses.dp_gallery.measuring import Distances, experiment
+from defenses.dp_gallery.measuring import Distances, run_experiment
 from defenses.dp_gallery.mechanism import (
     Clip,
     Mechanism,
@@ -252,7 +252,7 @@ class GalleryNoise:
     ) -> AuditedEpsilon:
         draws = self._draws(images)
         wanted = (draws, self.trials, self.confidence, generator)
-        bound, trials = experiment(mechanism, pair, *wanted)
+        bound, trials = run_experiment(mechanism, pair, *wanted)
         gaussian = mechanism.noise.name == "gaussian"
         return AuditedEpsilon(
             epsilon=bound.epsilon,

@@ -80,7 +80,7 @@ def _median(values: Tensor) -> float | None:
     return float(values.median()) if len(values) else None
 
 
-def experiment(
+def run_experiment(
     mechanism: Mechanism,
     pair: Tensor,
     draws: int,

@@ -169,7 +169,7 @@ def learn(
     parts = private(student, units, settings, stream, canaries)
     draw = ctx.generator("defenses.dp_sgd.augment")
     with (
-        _without_advice(),
+        _silence_advice(),
         BatchMemoryManager(
             data_loader=parts.loader,
             max_physical_batch_size=settings.chunk,
@@ -220,7 +220,7 @@ def _no_gradients(optimizer: DPOptimizer) -> None:
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
+def _silence_advice() -> Iterator[None]:
     with warnings.catch_warnings():
         # pictures need no gradient of their own
         warnings.filterwarnings("ignore", message="Full backward hook is firing")

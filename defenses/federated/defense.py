@@ -102,7 +102,7 @@ class Federated:
             UnsupportedTargetError: if fewer than two clients are left.
         """
         shown = people.take(torch.nonzero(people.pids > 0).flatten())
-        codes = shown.camids if self.clients == "camera" else self._dealt(shown, ctx)
+        codes = shown.camids if self.clients == "camera" else self._deal(shown, ctx)
         held = [shown.take((codes == c).nonzero().flatten()) for c in _known(codes)]
         parts = [part for part in held if len(part.pids.unique()) > 1]
         if len(parts) < 2:
@@ -112,7 +112,7 @@ class Federated:
             )
         return parts, [part for part in held if len(part.pids.unique()) == 1]
 
-    def _dealt(self, shown: Split, ctx: RunContext) -> Tensor:
+    def _deal(self, shown: Split, ctx: RunContext) -> Tensor:
         """Return a client ``(N,)`` for each picture, the same for all pictures of a person."""
         count = self.count or max(2, len(_known(shown.camids)))
         named, persons = shown.pids.unique(return_inverse=True)

@@ -80,7 +80,7 @@ def test_a_network_is_trained_there_and_comes_back(simulation):
 @pytest.mark.parametrize("name", LIGHT)
 def test_an_attack_wins_on_a_device(name, simulation, tmp_path):
     ctx = RunContext(seed=3, device=simulated.DEVICE, workdir=tmp_path)
-    target = controls.planted_target(worlds.people(), ctx)
+    target = controls.make_planted_target(worlds.people(), ctx)
     attack = plugins.build("attacks", name, worlds.QUICK.get(name, {}))
     found = attack.run(target, ctx).measurements[0]
     assert found.value > found.chance + 0.3

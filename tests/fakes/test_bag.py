@@ -89,7 +89,7 @@ def audited(target: Target, workdir, defenses=None) -> AuditReport:
         ctx=RunContext(workdir=workdir),
         distance="cosine",
         probe=lambda ctx: (),
-        head=AuditReport(title="bag", config=config.resolved()),
+        head=AuditReport(title="bag", config=config.to_record()),
     )
     return run_audit(world, Silent())
 

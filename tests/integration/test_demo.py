@@ -30,7 +30,7 @@ OUTCOMES = {
 )
 def test_its_own_gates_do_not_decide_the_exit_code(tmp_path, monkeypatch, settings, code):
     def demo(config, out):
-        record = replace(powerful_record(), config=config.resolved())
+        record = replace(powerful_record(), config=config.to_record())
         out.mkdir(exist_ok=True)
         (out / "report.json").write_text(dumps(record), encoding="utf-8")
         return record

@@ -117,7 +117,7 @@ def standing_in(shared):
         record = replace(
             load(shared / "report.json"),
             title=title,
-            config=settings.resolved(),
+            config=settings.to_record(),
             scenarios=scenarios,
             real_people=False,
         )

@@ -20,7 +20,7 @@ from auditor.errors import UsageError
 from auditor.releasing import release_records
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
-from defenses.dp_gallery.measuring import experiment
+from defenses.dp_gallery.measuring import run_experiment
 from defenses.dp_gallery.mechanism import Mechanism, bound_norms, diameter
 from defenses.dp_gallery.noise import GaussianNoise
 from tests import worlds
@@ -275,7 +275,7 @@ class TestAudit:
         mechanism = Mechanism(GaussianNoise(1.0, 1e-5), "unit", b"key")
         pair = torch.ones(2, 8)
         bounds = [
-            experiment(mechanism, pair, 1, 2000, 0.95, torch.Generator().manual_seed(seed))[0]
+            run_experiment(mechanism, pair, 1, 2000, 0.95, torch.Generator().manual_seed(seed))[0]
             for seed in range(40)
         ]
         # wrong with a chance of 5 % at most

@@ -52,7 +52,7 @@ def once(world, tmp_path_factory):
     public.mkdir()
     private.mkdir()
     defense, ctx = IdentityShift(**QUICK), RunContext(seed=5, workdir=private)
-    shifted = defense.apply(controls.null_target(fewer), ctx)
+    shifted = defense.apply(controls.make_null_target(fewer), ctx)
     defense.export(shifted, ctx, public)
     return private, shifted, known
 
@@ -126,7 +126,7 @@ def test_known_people_keep_label_and_partner_and_new_ones_get_theirs_for_good(
 
 
 def test_a_shift_that_cannot_go_on_keeps_no_generator(world, tmp_path):
-    target, ctx = controls.null_target(world), RunContext(workdir=tmp_path / "key")
+    target, ctx = controls.make_null_target(world), RunContext(workdir=tmp_path / "key")
     blurred = Blur(kernel=(1, 1), image_size=(32, 16)).apply(target, ctx)
     for number, (start, noise) in enumerate([(blurred, "partners"), (target, "laplace")]):
         defense = IdentityShift(**QUICK, noise=noise)

@@ -14,7 +14,12 @@ from attacks.gradient import Dlg, GradientInversion, Idlg
 from attacks.gradient.inverting import cosine_distance, trainable
 from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import labels_by_sign, lenet, sharing, squared_norms
-from attacks.gradient.worlds import DenseExtractor, NoiseImages, in_the_clear, trained_on_noise
+from attacks.gradient.worlds import (
+    DenseExtractor,
+    NoiseImages,
+    make_clear_target,
+    make_noise_target,
+)
 from auditor.certification.controls import NullExtractor, PlantedLeak
 from auditor.errors import UnsupportedTargetError
 from auditor.models.card import Card
@@ -211,7 +216,7 @@ def figures(attack, target, ctx):
 
 
 def test_protected_pictures_come_back_as_they_were_published(ctx):
-    hidden = trained_on_noise(worlds.leaky(), ctx)
+    hidden = make_noise_target(worlds.leaky(), ctx)
     result = Idlg(**worlds.QUICK["idlg"]).run(hidden, ctx)
     found = {m.metric: m for m in result.measurements}
     assert found["recovered"].value == 0.0
@@ -304,7 +309,7 @@ def test_a_torchscript_program_is_not_applicable():
 
 
 def test_the_audited_extractor_itself_is_attacked(ctx):
-    planted = in_the_clear(worlds.leaky(), DenseExtractor())
+    planted = make_clear_target(worlds.leaky(), DenseExtractor())
     found = figures(GradientInversion(images=6, iterations=60), planted, ctx)
     assert found["recovered"].low > 0.5
     assert found["label_recovered"].value == 1.0

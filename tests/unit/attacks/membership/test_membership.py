@@ -14,7 +14,7 @@ from attacks.membership import (
     MembershipSimilarity,
 )
 from attacks.membership.candidates import candidates_of, divide_people, strangers_of
-from attacks.membership.controls import null_memory, planted_memory
+from attacks.membership.controls import make_null_memory, make_planted_memory
 from attacks.membership.scoring import blind_extractors
 from attacks.membership.shadows import train_shadow
 from attacks.membership.similarity import LEVELS, quantiles
@@ -209,7 +209,7 @@ class TestStatistics:
 
 class TestControls:
     def test_the_planted_extractor_knows_members_and_nobody_else(self, ctx):
-        target = planted_memory(worlds.leaky(), ctx)
+        target = make_planted_memory(worlds.leaky(), ctx)
         people = candidates_of(target, ctx)
         packed = per_person(
             compactness(people.features(target.extractor, ctx), people.person), people.person
@@ -218,7 +218,7 @@ class TestControls:
         assert packed[~people.people_are_members].max() < 0.8
 
     def test_members_stay_recognised_under_most_changes(self, ctx):
-        target = planted_memory(worlds.leaky(), ctx)
+        target = make_planted_memory(worlds.leaky(), ctx)
         people = candidates_of(target, ctx)
         stable = consistency(target.extractor, people, ctx)
         assert stable[people.member].mean() > 0.8
@@ -226,20 +226,20 @@ class TestControls:
 
     def test_a_separate_train_split_is_kept(self, ctx):
         data = TestCandidates.data
-        for make in (planted_memory, null_memory):
+        for make in (make_planted_memory, make_null_memory):
             found = make(Target(Pixels(), data), ctx)
             assert torch.equal(found.data.train.pids, data.train.pids)
             assert torch.equal(found.data.auxiliary.pids, data.auxiliary.pids)
 
     def test_members_made_of_auxiliary_people_leave_the_adversary_some(self, ctx):
-        data = null_memory(worlds.blind(), ctx).data
+        data = make_null_memory(worlds.blind(), ctx).data
         train, auxiliary = (set(s.pids.tolist()) for s in (data.train, data.auxiliary))
         assert (len(train), len(auxiliary), train & auxiliary) == (50, 50, set())
 
     def test_too_few_people_make_no_control(self, ctx):
         few = dataset([], [20, 21], [20, 21], twice(1, 2, 3))
         with pytest.raises(UnsupportedTargetError, match="too few"):
-            planted_memory(Target(Pixels(), few), ctx)
+            make_planted_memory(Target(Pixels(), few), ctx)
 
 
 class TestHyperParameters:

@@ -11,8 +11,8 @@ from auditor.certification.controls import (
     CODE,
     NullExtractor,
     PlantedLeak,
-    null_target,
-    planted_target,
+    make_null_target,
+    make_planted_target,
 )
 from auditor.types import MemoryImages, ReIDDataset, RunContext, Split
 
@@ -48,7 +48,7 @@ def spelled(part, size=(64, 32)):
 class TestStamping:
     @pytest.mark.parametrize("size", [*SIZES, (100, 50)])
     def test_only_the_band_changes(self, data, size):
-        stamped = planted_target(data, RunContext()).data
+        stamped = make_planted_target(data, RunContext()).data
         for name in ("train", "query", "gallery", "auxiliary"):
             before, after = (everything(getattr(d, name), size) for d in (data, stamped))
             band = size[0] // 8
@@ -57,24 +57,24 @@ class TestStamping:
 
     def test_the_pictures_given_stay_as_they_are(self, data):
         before = data.gallery.images.pixels.clone()
-        everything(planted_target(data, RunContext()).data.gallery, (64, 32))
+        everything(make_planted_target(data, RunContext()).data.gallery, (64, 32))
         assert torch.equal(data.gallery.images.pixels, before)
 
     def test_labels_and_names_stay(self, data):
-        stamped = planted_target(data, RunContext()).data
+        stamped = make_planted_target(data, RunContext()).data
         assert torch.equal(stamped.gallery.pids, data.gallery.pids)
         assert stamped.attribute_values == VALUES
         assert len(stamped.gallery) == len(data.gallery)
 
     def test_a_code_depends_on_the_person_alone(self, data):
-        stamped = planted_target(data, RunContext()).data
+        stamped = make_planted_target(data, RunContext()).data
         gallery, query = spelled(stamped.gallery), spelled(stamped.query)
         assert torch.equal(gallery[1], gallery[2])  # person 4 twice
         assert torch.equal(gallery[[1, 3, 0]], query)  # persons 4, 5, 3 in the other split
         assert len(gallery.unique(dim=0)) == 4
 
     def test_attributes_are_spelled_in_order_and_missing_ones_are_blank(self, data):
-        gallery = spelled(planted_target(data, RunContext()).data.gallery)
+        gallery = spelled(make_planted_target(data, RunContext()).data.gallery)
         # sorted by name: three cells of age, two of gender; people 3, 4, 4, 5, 0
         assert gallery[:, :5].tolist() == [
             [0, 0, 0, 0, 1],  # 3: age not annotated, gender 1
@@ -90,7 +90,7 @@ class TestStamping:
             for name in ("train", "query", "gallery", "auxiliary")
         }
         alike = replace(data, **parts, attribute_values={})
-        gallery = spelled(planted_target(alike, RunContext()).data.gallery)
+        gallery = spelled(make_planted_target(alike, RunContext()).data.gallery)
         assert len(gallery.unique(dim=0)) == 4
         # random bits: half of the cells, give or take 5 deviations of 96 coin flips
         assert (gallery[0] != gallery[1]).sum().item() == pytest.approx(CODE / 2, abs=25)
@@ -100,7 +100,7 @@ class TestStamping:
         column = torch.zeros(5, dtype=torch.long)
         crowded = replace(data.gallery, attributes=dict.fromkeys(names, column))
         many = replace(data, gallery=crowded, attribute_values=VALUES | names)
-        gallery = spelled(planted_target(many, RunContext()).data.gallery)
+        gallery = spelled(make_planted_target(many, RunContext()).data.gallery)
         assert gallery.shape[1] == CODE
         assert len(gallery[:, -controls.IDENTITY_BITS :].unique(dim=0)) == 4
 
@@ -148,6 +148,6 @@ class TestExtractors:
         assert features.std().item() == pytest.approx(1, abs=0.03)
 
     def test_the_null_target_is_a_black_box_over_plain_pictures(self, data):
-        target = null_target(data)
+        target = make_null_target(data)
         assert target.data is data
         assert target.extractor.differentiable is False

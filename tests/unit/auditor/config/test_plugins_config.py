@@ -117,7 +117,7 @@ class TestLayers:
     def test_every_preset_builds(self, preset):
         loaded = config.load(None, {"preset": preset})
         assert loaded.defenses
-        said, written = config.preset_defaults(preset), loaded.resolved()
+        said, written = config.preset_defaults(preset), loaded.to_record()
         for kind in ("attacks", "defenses"):
             assert list(written[kind]) == list(said[kind])
             for label, block in said[kind].items():
@@ -143,7 +143,7 @@ class TestLayers:
             "defenses": {"both": chain, "blur": {"kernel": [5, 3]}},
         }
         first = AuditConfig.model_validate(given)
-        written = json.loads(json.dumps(first.resolved()))
+        written = json.loads(json.dumps(first.to_record()))
         again = AuditConfig.model_validate({kind: written[kind] for kind in given})
         assert (again.attacks, again.defenses) == (first.attacks, first.defenses)
         assert written["attacks"]["lda"]["use"] == "identity_lda"
@@ -329,7 +329,7 @@ class TestRecord:
             "judges: {osnet: {path: j.pth}}\n"
             "gates: [{address: none/identity/top1, limit: 0.1, level: warn}]\n",
         )
-        plain = config.load(path, {}).resolved()
+        plain = config.load(path, {}).to_record()
         text = json.dumps(plain)
         assert str(tmp_path) not in text
         assert "/home" not in text
@@ -341,7 +341,7 @@ class TestRecord:
         )
 
     def test_a_demo_has_neither_model_nor_data(self):
-        plain = config.load(None, {"preset": "demo"}).resolved()
+        plain = config.load(None, {"preset": "demo"}).to_record()
         assert plain["model"] is None
         assert plain["preset"] == "demo"
 

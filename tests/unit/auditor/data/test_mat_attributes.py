@@ -177,4 +177,4 @@ def test_the_configuration_names_it_relative_to_itself(tmp_path):
     file.write_text("data: {path: market, attributes: labels.mat}\nattacks: {identity: {}}\n")
     config = load(file, {})
     assert config.data.attributes == tmp_path / "labels.mat"
-    assert config.resolved()["data"]["attributes"] == "labels.mat"
+    assert config.to_record()["data"]["attributes"] == "labels.mat"

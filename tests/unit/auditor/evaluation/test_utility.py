@@ -115,8 +115,8 @@ class TestRanking:
         flags = {"preset": "demo"}
         given = load(None, flags, ["ranking.rerank=k_reciprocal", "ranking.lambda=0.5"])
         assert not given.ranking.plain
-        assert given.resolved()["ranking"]["lambda"] == 0.5
-        assert AuditConfig.model_validate(given.resolved()).ranking == given.ranking
+        assert given.to_record()["ranking"]["lambda"] == 0.5
+        assert AuditConfig.model_validate(given.to_record()).ranking == given.ranking
         with pytest.raises(UsageError, match=r"ranking\.k3: Extra inputs"):
             load(None, flags, ["ranking.k3=1"])
 

@@ -44,7 +44,7 @@ def world(tmp_path, probe=GOOD, **config):
         ctx=worlds.context(tmp_path),
         distance="cosine",
         probe=lambda ctx: probe,
-        head=AuditReport(title="t", config=resolved.resolved()),
+        head=AuditReport(title="t", config=resolved.to_record()),
     )
 
 
