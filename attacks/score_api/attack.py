@@ -99,7 +99,7 @@ class ScoreClimbing:
         """Return the climb with pictures submitted as they are, or protected first."""
         service = Verification.of(target, chosen, asking, ctx)
         api = ScoreApi(target, ctx, self.decimals, self.top_k, asking.embed)
-        kept = self._climb(api, chosen, target, ctx)
+        kept = self._climb_in_parts(api, chosen, target, ctx)
         best = kept[-1].pictures
         judged = judge_pictures(best, chosen, target, ctx, distance)
         return AttackResult(
@@ -133,7 +133,7 @@ class ScoreClimbing:
         order = torch.randperm(len(entries), generator=ctx.generator("attacks.score_api.people"))
         return entries[order[: self.people].sort().values]
 
-    def _climb(
+    def _climb_in_parts(
         self, api: ScoreApi, chosen: Tensor, target: Target, ctx: RunContext
     ) -> list[Snapshot]:
         """Return the start, and where each climb stands after parts of the budget."""
