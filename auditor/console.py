@@ -117,6 +117,14 @@ class Display:
         """Say that a step was done by an earlier run."""
         self._say(f"{self._title(name)} kept")
 
+    def finish(self, name: str, seconds: float) -> None:
+        """Say that a step was done elsewhere."""
+        self._say(f"{self._title(name)} done in {seconds:.1f} s")
+
+    def tell(self, line: str) -> None:
+        """Say something about the run as a whole."""
+        self._say(line)
+
     def _title(self, name: str) -> str:
         self.done += 1
         return f"[{self.done}/{self.total}] {name}"
@@ -174,6 +182,12 @@ class Quiet(Display):
         yield lambda fraction, detail="": None
 
     def keep(self, name: str) -> None:
+        """Say nothing."""
+
+    def finish(self, name: str, seconds: float) -> None:
+        """Say nothing."""
+
+    def tell(self, line: str) -> None:
         """Say nothing."""
 
 

@@ -20,6 +20,9 @@ class Outlasting(Protocol):
     def features(self, extractor: Any, split: Any, compute: Callable[[], Tensor]) -> Tensor:
         """Features ``(N, D)`` from an earlier run, or as ``compute`` gives them."""
 
+    def holds(self, extractor: Any, split: Any) -> bool:
+        """Whether an earlier run has kept them."""
+
 
 class FeatureCache:
     """Gives everybody a copy, so that nobody changes another's figures.
@@ -66,6 +69,13 @@ class FeatureCache:
     def knows(self, extractor: object, split: object) -> bool:
         """Return whether the features of ``split`` need not be computed."""
         return (extractor, split) in self._features
+
+    def holds(self, extractor: object, split: object) -> bool:
+        """Return whether this run or an earlier one has the features of ``split``."""
+        outlasting = self._outlasting
+        return self.knows(extractor, split) or (
+            outlasting is not None and outlasting.holds(extractor, split)
+        )
 
     def add_features(self, extractor: object, split: object, rows: Tensor) -> None:
         """Take over features ``(N, D)`` that were computed elsewhere.

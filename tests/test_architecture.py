@@ -139,7 +139,7 @@ LONGEST = 40
 LONG = {
     "auditor/cli/defend.py defend": "its options, each with its help",
     "auditor/cli/reproduce.py reproduce": "its options, each with its help",
-    "auditor/cli/run.py run": "its options, each with its help",
+    "auditor/cli/options.py configure": "its options, each with its help",
     "auditor/cli/shift.py shift": "its options, each with its help",
     "auditor/cli/train.py train": "its options, each with its help",
     "auditor/api/auditing.py audit": "17 arguments, and the settings that they are",

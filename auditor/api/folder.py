@@ -23,18 +23,27 @@ def prepare(folder: Path, *, overwrite: bool, resume: bool = False) -> None:
         UsageError: if an earlier run is there, and is neither overwritten nor resumed.
     """
     sweep(folder)
+    check_free(folder, overwrite=overwrite, resume=resume)
     if resume or not (folder / "report.json").exists():
         return
-    if not overwrite:
-        raise UsageError(
-            f"{folder} contains an earlier run; name another folder, or have it replaced "
-            "(--overwrite) or continued (--resume auto)"
-        )
     for name in FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
     reports = [f"report.{name}" for name in ("json", *plugins.installed("renderers"))]
     for name in (*reports, OCCASION, PROGRESS, *OWN):
         (folder / name).unlink(missing_ok=True)
+
+
+def check_free(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a folder with an earlier run that is neither overwritten nor resumed.
+
+    Raises:
+        UsageError: if it is one.
+    """
+    if not (overwrite or resume) and (folder / "report.json").exists():
+        raise UsageError(
+            f"{folder} contains an earlier run; name another folder, or have it replaced "
+            "(--overwrite) or continued (--resume auto)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,10 @@ class FeatureStore:
             os.utime(path)
         return rows
 
+    def holds(self, key: str) -> bool:
+        """Whether there are features under ``key``; whether they are whole, `fetch` sees."""
+        return self._path(key).is_file()
+
     def keep(self, key: str, rows: "np.ndarray", model: str) -> None:
         """Keep the features ``(N, D)`` float32; a full disk is said once, and harms nothing."""
         import safetensors.numpy

@@ -60,6 +60,7 @@ class Followed(Display):
     def __init__(self, display: Display, folder: Path, basis: str, steps: Sequence[str]) -> None:
         self.display, self.folder, self.basis = display, folder, basis
         self.states: dict[str, State] = dict.fromkeys(steps, "missing")
+        self._elsewhere: set[str] = set()
         self._save()
 
     @contextmanager
@@ -77,6 +78,24 @@ class Followed(Display):
         self.states[name] = "done"
         self.display.keep(name)
 
+    def begin(self, name: str) -> None:
+        """Say that a step is worked on elsewhere, beside others."""
+        self._settle()
+        self.states[name] = "running"
+        self._elsewhere.add(name)
+        self._save()
+
+    def finish(self, name: str, seconds: float) -> None:
+        """Say that a step was done elsewhere."""
+        self.states[name] = "done"
+        self._elsewhere.discard(name)
+        self._save()
+        self.display.finish(name, seconds)
+
+    def tell(self, line: str) -> None:
+        """Say something about the run as a whole."""
+        self.display.tell(line)
+
     def end(self) -> None:
         """Say that no step follows."""
         self._settle()
@@ -84,7 +103,7 @@ class Followed(Display):
 
     def _settle(self) -> None:
         for name, state in self.states.items():
-            if state == "running":
+            if state == "running" and name not in self._elsewhere:
                 self.states[name] = "done"
 
     def _save(self) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.cli.run import Isolation, TrainedWith, WeightsKey
+from auditor.cli.options import Isolation, TrainedWith, WeightsKey
 from auditor.config.blocks import CHAIN
 from auditor.config.chain import parse
 from auditor.deployment.handover import key_folder

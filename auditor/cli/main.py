@@ -22,6 +22,7 @@ from auditor.cli.data import app as data_commands
 from auditor.cli.defend import defend
 from auditor.cli.gate import gate
 from auditor.cli.inspect import inspect
+from auditor.cli.plan import plan
 from auditor.cli.report import report
 from auditor.cli.reproduce import reproduce
 from auditor.cli.run import demo, run
@@ -101,6 +102,7 @@ def init(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
+    "plan": plan,
     "demo": demo,
     "inspect": inspect,
     "convert-weights": convert_weights,
@@ -149,7 +151,7 @@ def _with_value(arguments: list[str]) -> list[str]:
 
     ``run --resume`` alone means ``--resume auto``, as before it took a value.
     """
-    if arguments[:1] != ["run"] or "--resume" not in arguments:
+    if arguments[:1] not in (["run"], ["plan"]) or "--resume" not in arguments:
         return arguments
     after = arguments.index("--resume") + 1
     if arguments[after : after + 1] and not arguments[after].startswith("-"):

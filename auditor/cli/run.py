@@ -4,198 +4,73 @@ Errors that can be detected without torch are reported before torch is imported.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from auditor.cli.gate import conclude
+from auditor.cli.options import (
+    Address,
+    Budget,
+    Device,
+    EngineOption,
+    Force,
+    GpusPerStep,
+    Out,
+    Resume,
+    Seed,
+    Settings,
+    Workers,
+    configured,
+    goes_on,
+    parse_fractions,
+)
 from auditor.cli.report import Reveal, render
-from auditor.config.chain import parse_all
 from auditor.errors import UsageError
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
     from auditor.report import AuditReport
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for the record and the reports.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
-Force = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
-Resume = Annotated[
-    Literal["auto", "never"] | None,
-    typer.Option(
-        "--resume",
-        help="auto: continue the run in --out, if there is one of the same model, people and "
-        "seed; never: refuse an --out that contains a run (default: auto without --overwrite).",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any configuration key."),
-]
 
-Isolation = Annotated[
-    str | None,
-    typer.Option(
-        "--isolation",
-        help="Isolation of a model that is more than data: auto, strong (or refuse it), weak, or "
-        "none, if you trust its author.",
-    ),
-]
-WeightsKey = Annotated[
-    str | None,
-    typer.Option(
-        "--weights-key",
-        help="Which of several networks in a checkpoint to use: state_dict_ema, teacher, …",
-    ),
-]
-
-TrainedWith = Annotated[
-    Path | None,
-    typer.Option(
-        "--trained-with",
-        metavar="FILE.yml",
-        help="Training configuration of fast-reid, TransReID or a related code base: sets arch "
-        "and card.",
-    ),
-]
-
-Pattern = Annotated[
-    str | None,
-    typer.Option("--pattern", help="Regular expression for the pictures' file names; see Data."),
-]
-FollowLinks = Annotated[
-    bool | None, typer.Option("--follow-links", help="Follow links that lead out of --data.")
-]
-
-Cache = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache", metavar="DIR", help="Keep features here, for later runs of the same model."
-    ),
-]
-
-Budget = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        metavar="FRACTIONS",
-        help="Repeat each attack at reduced budgets (data and training), such as 0.1,0.25,0.5.",
-    ),
-]
-
-
+@configured
 def run(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="FILE|URL",
-            help="Model file, or https://… of a service.",
-        ),
-    ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder or manifest.csv.")] = None,
-    pattern: Pattern = None,
-    follow_links: FollowLinks = None,
-    features: Annotated[
-        Path | None,
-        typer.Option(
-            "--features",
-            metavar="FILE",
-            help="Stored features instead of --model and --data: Parquet, npz or safetensors.",
-        ),
-    ] = None,
-    query: Annotated[
-        Path | None,
-        typer.Option(
-            "--query", metavar="FILE", help="Features of the queries (default: some rows)."
-        ),
-    ] = None,
-    auxiliary: Annotated[
-        Path | None,
-        typer.Option(
-            "--auxiliary",
-            metavar="FILE",
-            help="Features of the adversary's own people (default: every second person).",
-        ),
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option("--arch", help="Architecture of a state dict: osnet_x0_25, resnet50, pkg:fn."),
-    ] = None,
-    trained_with: TrainedWith = None,
-    weights_key: WeightsKey = None,
-    isolation: Isolation = None,
-    card: Annotated[
-        str | None,
-        typer.Option(
-            "--card",
-            help="Preprocessing: torchreid, fastreid, transreid, openvino, imagenet, arcface "
-            "(default: the file's own, else torchreid).",
-        ),
-    ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="quick or full.")] = None,
-    defend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--defend",
-            metavar="[LABEL=]NAME[:K=V,…]",
-            help="Audit under this defense too; repeatable. Join several by + to chain them.",
-        ),
-    ] = None,
+    config: "AuditConfig",
     out: Out = Path("audit-out"),
-    device: Device = None,
-    seed: Seed = None,
-    budget: Budget = None,
-    settings: Settings = None,
-    cache: Cache = None,
     reveal: Reveal = False,
     overwrite: Force = False,
     resume: Resume = None,
+    engine: EngineOption = "local",
+    workers: Workers = None,
+    address: Address = None,
+    gpus_per_step: GpusPerStep = 1.0,
 ) -> None:
     """Audit a model: attack it, defend it, attack again, judge, report.
 
     The same command continues an interrupted run: finished steps are kept; steps that were
     interrupted, failed, added or changed are run. A run of something else is refused.
     """
-    from auditor import config as configuration
-
-    if resume == "auto" and overwrite:
-        raise UsageError("--resume auto keeps what --overwrite throws away; pass one of them")
-    going_on = resume != "never" and not overwrite
-    flags = {
-        "model": {
-            **_file_or_service(model),
-            "arch": arch,
-            "trained_with": _text(trained_with),
-            "weights_key": weights_key,
-            "card": card,
-            "isolation": isolation,
-        },
-        "data": {"path": _text(data), "pattern": pattern, "follow_links": follow_links},
-        "features": {
-            "gallery": _text(features),
-            "query": _text(query),
-            "auxiliary": _text(auxiliary),
-        },
-        "preset": preset,
-        "defenses": parse_all(defend) if defend else None,
-        "device": device,
-        "seed": seed,
-        "budget": _fractions(budget),
-        "cache": _text(cache),
-    }
-    resolved = configuration.load(config, flags, settings or [])
+    going_on = goes_on(overwrite=overwrite, resume=resume)
+    if engine == "local" and (workers or address):
+        raise UsageError("--workers and --address go with --engine processes or ray")
     from auditor.api.folder import prepare
     from auditor.artifacts.ownership import hold_folder
+
+    def start(session: Any) -> "AuditReport":
+        if engine == "local":
+            return session.audit(config, out, resume=going_on)  # type: ignore[no-any-return]
+        from auditor.pipeline.engines import open_engine
+
+        with closing(open_engine(engine, workers, address, gpus_per_step)) as opened:
+            return session.audit(config, out, resume=going_on, engine=opened)  # type: ignore[no-any-return]
 
     with hold_folder(out):
         prepare(out, overwrite=overwrite, resume=going_on)
         _audit(
-            lambda session: session.audit(resolved, out, resume=going_on),
-            resolved,
+            start,
+            config,
             out,
             reveal=reveal,
             again="; the same command continues it",
@@ -217,7 +92,7 @@ def demo(
     """
     from auditor import config as configuration
 
-    flags = {"preset": "demo", "device": device, "seed": seed, "budget": _fractions(budget)}
+    flags = {"preset": "demo", "device": device, "seed": seed, "budget": parse_fractions(budget)}
     resolved = configuration.load(None, flags, settings or [])
     from auditor.api.folder import prepare
     from auditor.artifacts.ownership import hold_folder
@@ -298,18 +173,3 @@ def _digest(record: "AuditReport") -> str:
         claims = [claim for claim in scenario.claims if claim.verdict]
         lines += [f"{scenario.defense}: {claim.verdict}: {claim.reason}" for claim in claims]
     return "\n".join(lines)
-
-
-def _fractions(text: str | None) -> list[str] | None:
-    return None if text is None else [part for part in text.split(",") if part]
-
-
-def _file_or_service(model: str | None) -> dict[str, Any]:
-    """Return where the model is, as the configuration says it."""
-    if model is not None and model.startswith(("http://", "https://")):
-        return {"service": {"url": model}}
-    return {"path": model}
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,6 +31,9 @@ Result = tuple[ProbeCheck, ...] | Utility | Controls | Finding | Budget
 """What a step may come to: plain data, so that it survives on disk."""
 
 
+Kind = Literal["probe", "utility", "controls", "attack", "budget"]
+
+
 @dataclass(frozen=True)
 class Step:
     """One named unit of work.
@@ -41,12 +44,18 @@ class Step:
         inputs: the settings that its result depends on, as plain data.
         found: what it depends on that only work brings about, such as a network's hash; asked
             anew whenever it matters, and empty as long as there is nothing.
+        kind: what it does.
+        scenario: in which scenario.
+        attack: with which attack; empty if with none.
     """
 
     name: str
     work: Callable[[Progress], Result]
     inputs: Mapping[str, Any] = field(default_factory=dict)
     found: Callable[[], Mapping[str, Any]] = dict
+    kind: Kind = "probe"
+    scenario: str = BARE
+    attack: str = ""
 
     def depends_on(self) -> dict[str, Any]:
         """Return the settings, and what was found so far."""
@@ -66,6 +75,72 @@ class Entry:
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Entry)
 
 
+class Journal:
+    """The entries of a run, on disk and as far as they are settled.
+
+    Attributes:
+        results: step -> what it came to, of steps that were kept or run.
+    """
+
+    def __init__(self, steps: Sequence[Step], folder: Path, *, resume: bool) -> None:
+        """Begin with the entries in ``folder``, or with none, so that no later run takes them."""
+        if not resume:
+            for path in folder.glob("*.json"):
+                path.unlink()
+        names = {step.name: re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name) for step in steps}
+        self._places = {
+            name: folder / f"{position:02d}-{slug}.json"
+            for position, (name, slug) in enumerate(names.items(), 1)
+        }
+        self._entries = _load_finished(folder)
+        self._fresh: set[str] = set()
+        self.results: dict[str, Result] = {}
+
+    def has(self, step: Step, *, failures: bool = False) -> bool:
+        """Return whether the step was done, from the inputs that it has now.
+
+        Args:
+            step: the step.
+            failures: whether one that failed in an earlier run counts.
+        """
+        if step.name not in self._entries:
+            return False
+        _, entry = self._entries[step.name]
+        if entry.inputs != step.depends_on():
+            return False
+        return failures or step.name in self._fresh or _settled(entry.result)
+
+    def keep(self, step: Step) -> None:
+        """Take over the step's result."""
+        path, entry = self._entries[step.name]
+        place = self._places[step.name]
+        self._entries[step.name] = path.replace(place), entry
+        self.results[step.name] = entry.result
+
+    def seconds(self, step: Step) -> float:
+        """Return how long the step took."""
+        return self._entries[step.name][1].seconds
+
+    def add(self, entry: Entry) -> None:
+        """Write the entry of a step that was run; what it came to then stands in this run.
+
+        Raises:
+            EnvironmentUnmetError: if it cannot be written.
+        """
+        place = self._places[entry.step]
+        write(place, _ADAPTER.dump_json(entry, indent=1))
+        before, _ = self._entries.get(entry.step, (place, entry))
+        if before != place:
+            before.unlink()
+        self._entries[entry.step] = place, entry
+        self._fresh.add(entry.step)
+        self.results[entry.step] = entry.result
+
+
+Elsewhere = Callable[[Sequence[Step], Journal], None]
+"""Works on steps that are not done, and adds what comes of them to the journal."""
+
+
 def run(
     steps: Sequence[Step],
     folder: Path,
@@ -73,6 +148,7 @@ def run(
     after: Callable[[dict[str, Result]], None],
     *,
     resume: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> dict[str, Result]:
     """Run the steps in order; each result is written to ``folder`` and then shown to ``after``.
 
@@ -84,46 +160,53 @@ def run(
         resume: whether results that lie in ``folder`` are kept, if they come from the same inputs.
             What failed is tried again, and so is what depends on something that came out otherwise
             when it had to be made anew. Otherwise the journal begins empty.
+        elsewhere: works on all but the probe beforehand; what it leaves is run here.
 
     Raises:
         EnvironmentUnmetError: if a result cannot be written.
         KeyboardInterrupt: passed on; the results so far are on disk.
     """
-    if not resume:
-        # or a later run could take for its own what a run of something else left here
-        for path in folder.glob("*.json"):
-            path.unlink()
-    entries = _load_finished(folder)
-    results: dict[str, Result] = {}
-    ran = False
+    journal, ran = Journal(steps, folder, resume=resume), False
+
+    def settle(step: Step, *, failures: bool) -> None:
+        nonlocal ran
+        if journal.has(step, failures=failures):
+            if step.name not in journal.results:
+                display.keep(step.name)
+                journal.keep(step)
+                ran = False
+            return
+        with display.step(step.name) as progress:
+            entry = work(step, progress)
+        journal.add(entry)
+        ran = True
+        after(journal.results)
+
+    if elsewhere is not None:
+        for step in steps:
+            if step.kind == "probe" or journal.has(step):
+                settle(step, failures=False)
+        elsewhere([step for step in steps if not journal.has(step)], journal)
+        ran = False
     # what was kept may turn out to be of something that a later step had to make anew
-    for settled in (_settled, lambda result: True):
-        for position, step in enumerate(steps, 1):
-            slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", step.name)
-            place = folder / f"{position:02d}-{slug}.json"
-            path, entry = entries.get(step.name, (place, None))
-            if entry and entry.inputs == step.depends_on() and settled(entry.result):
-                if step.name not in results:
-                    display.keep(step.name)
-                    results[step.name], ran = entry.result, False
-                    entries[step.name] = path.replace(place), entry
-                continue
-            entry = _run(step, display)
-            results[step.name], ran = entry.result, True
-            write(place, _ADAPTER.dump_json(entry, indent=1))
-            if path != place:
-                path.unlink()
-            entries[step.name] = place, entry
-            after(results)
+    for failures in (False, True):
+        for step in steps:
+            settle(step, failures=failures)
     if not ran:
-        after(results)
-    return results
+        after(journal.results)
+    return journal.results
 
 
-def _run(step: Step, display: Display) -> Entry:
+def kept_steps(steps: Sequence[Step], folder: Path) -> dict[str, float]:
+    """Return the steps that a run resumed in ``folder`` keeps -> the seconds they took."""
+    journal = Journal(steps, folder, resume=True)
+    return {step.name: journal.seconds(step) for step in steps if journal.has(step)}
+
+
+def work(step: Step, progress: Progress) -> Entry:
+    """Return the entry of a step, which is done for it."""
     began = time.monotonic()
-    with display.step(step.name) as progress:
-        result = step.work(progress)
+    result = step.work(progress)
     seconds = time.monotonic() - began
     return Entry(step=step.name, inputs=step.depends_on(), seconds=seconds, result=result)
 

@@ -44,19 +44,31 @@ class KeptFeatures:
         self, extractor: FeatureExtractor, split: Split, compute: Callable[[], Tensor]
     ) -> Tensor:
         """Those of ``split``, computed and kept if they are not there."""
-        if extractor not in self.models or not _untouched(split.images):
+        key = self._key(extractor, split)
+        if not key:
             return compute()
-        model, depends = self.models[extractor]
-        try:
-            key = _key(extractor, depends, split)
-        except OSError:  # a picture is gone, which whoever computes says by name
-            return compute()
+        model, _ = self.models[extractor]
         rows = self.store.fetch(key, (len(split), extractor.feature_dim))
         if rows is not None:
             return torch.from_numpy(rows)
         computed = compute()
         self.store.keep(key, computed.contiguous().numpy(), model)
         return computed
+
+    def holds(self, extractor: FeatureExtractor, split: Split) -> bool:
+        """Whether those of ``split`` are there."""
+        key = self._key(extractor, split)
+        return bool(key) and self.store.holds(key)
+
+    def _key(self, extractor: FeatureExtractor, split: Split) -> str:
+        """Return the name of the features; an empty one where they have none."""
+        if extractor not in self.models or not _untouched(split.images):
+            return ""
+        _, depends = self.models[extractor]
+        try:
+            return _key(extractor, depends, split)
+        except OSError:  # a picture is gone, which whoever computes says by name
+            return ""
 
 
 def keep_features(store: FeatureStore, *models: LoadedModel) -> KeptFeatures:

@@ -5,13 +5,15 @@ scratch; before an attack runs, its controls; after it, its budget curves if any
 Where features came alone, the controls follow the attack, and are run only if it applies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
+from auditor.artifacts.manifest import STEPS, now
 from auditor.artifacts.progress import Followed
 from auditor.config import BARE
 from auditor.console import Display
@@ -19,7 +21,9 @@ from auditor.data.features.rows import StoredFeatures
 from auditor.evaluation.claims import void_refuted
 from auditor.pipeline import journal
 from auditor.pipeline.assemble import assemble
-from auditor.pipeline.journal import Result, Step, controls_of
+from auditor.pipeline.fanout import Engine, Job, fan_out
+from auditor.pipeline.forecast import warn_of_length
+from auditor.pipeline.journal import Journal, Result, Step, controls_of
 from auditor.pipeline.resume import basis
 from auditor.pipeline.steps import (
     World,
@@ -35,7 +39,11 @@ from auditor.types import as_is
 
 
 def run_audit(
-    world: World, display: Display | type[Display] = Display, *, resume: bool = False
+    world: World,
+    display: Display | type[Display] = Display,
+    *,
+    resume: bool = False,
+    engine: Engine | None = None,
 ) -> AuditReport:
     """Run the whole plan; ``report.json`` is up to date after every step.
 
@@ -44,6 +52,7 @@ def run_audit(
         display: told of every step; or what makes one, told how many there are.
         resume: whether finished steps in the output folder are kept, where they were of the same
             settings; that all else is the same is for `auditor.pipeline.resume` to see.
+        engine: where steps are worked on, several at a time; None: here, one after the other.
 
     Raises:
         ModelError: if the sanity probe fails and ``force`` is off.
@@ -57,6 +66,8 @@ def run_audit(
     steps = plan_steps(world)
     display = display(len(steps)) if isinstance(display, type) else display
     out = world.ctx.workdir
+    if said := warn_of_length(world, steps, out / STEPS if resume else None):
+        display.tell(said)
     head = replace(
         world.head,
         data=personal.save_facts(out, world.head.data),
@@ -69,7 +80,15 @@ def run_audit(
         write(out / "report.json", dumps(report).encode())
 
     followed = Followed(display, out, basis(world.head), [step.name for step in steps])
-    results = journal.run(steps, out / "steps", followed, save, resume=resume)
+
+    def elsewhere(missing: Sequence[Step], journal: Journal) -> None:
+        assert engine is not None
+        job = Job(key=f"{out.resolve()} {now()}", config=world.config, folder=str(Path.cwd()))
+        fan_out(engine, job, missing, out, journal, followed, save)
+
+    results = journal.run(
+        steps, out / STEPS, followed, save, resume=resume, elsewhere=elsewhere if engine else None
+    )
     followed.end()
     return assemble(world.config, head, results, complete=True)
 
@@ -85,18 +104,20 @@ def plan_steps(world: World) -> list[Step]:
         defended = {"defense": settings["defenses"].get(scenario)}
         learned = partial(world.learned, scenario)
         measure = partial(measure_utility, world, scenario)
-        steps.append(Step(f"{scenario}/utility", measure, defended | ranked, learned))
+        inputs = defended | ranked
+        steps.append(Step(f"{scenario}/utility", measure, inputs, learned, "utility", scenario))
         for attack in world.config.attacks:
             attacked = {"attack": settings["attacks"][attack]}
             both = defended | attacked
-            run = Step(
-                f"{scenario}/{attack}", partial(run_attack, world, scenario, attack), both, learned
-            )
+            name = f"{scenario}/{attack}"
+            work = partial(run_attack, world, scenario, attack)
+            run = Step(name, work, both, learned, "attack", scenario, attack)
             steps += [run, *_controls(world, scenario, attack, both)][:: 1 if alone else -1]
             if world.config.budget and scenario in world.config.budget_scenarios:
+                name = f"{scenario}/{attack}/budget"
                 repeat = partial(measure_budget, world, scenario, attack)
-                fractions = {"budget": settings["budget"]}
-                steps.append(Step(f"{scenario}/{attack}/budget", repeat, both | fractions, learned))
+                inputs = both | {"budget": settings["budget"]}
+                steps.append(Step(name, repeat, inputs, learned, "budget", scenario, attack))
     rename = personal.under(world.pseudonyms)
     return [replace(step, work=partial(without_names, world, rename, step.work)) for step in steps]
 
@@ -107,4 +128,5 @@ def _controls(world: World, scenario: str, attack: str, settings: Mapping[str, A
         return []
     inputs = {**settings, "required_efficiency": world.config.required_efficiency}
     prove = partial(certify, world, scenario, attack)
-    return [Step(controls_of(scenario, attack), prove, inputs)]
+    name = controls_of(scenario, attack)
+    return [Step(name, prove, inputs, dict, "controls", scenario, attack)]

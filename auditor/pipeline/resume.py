@@ -42,7 +42,17 @@ class AnotherRunError(UsageError):
 
 
 def resume(out: Path, head: AuditReport) -> bool:
-    """Prepare ``out`` for resuming its run; returns whether there is one to resume.
+    """Prepare ``out`` for resuming its run; returns whether there is one; see `can_resume`."""
+    if not can_resume(out, head):
+        return False
+    _drop_changed_steps(out)
+    for name in (MANIFEST, SIGNATURE):
+        (out / name).unlink(missing_ok=True)  # they are about files that are to change
+    return True
+
+
+def can_resume(out: Path, head: AuditReport) -> bool:
+    """Return whether ``out`` holds a run that can be gone on with; nothing is changed.
 
     Args:
         out: folder of the earlier run.
@@ -69,9 +79,6 @@ def resume(out: Path, head: AuditReport) -> bool:
             f"{out} contains a finished run that was signed, and continuing it would void the "
             f"signature; name another --out, or take {out / SIGNATURE} away first"
         )
-    _drop_changed_steps(out)
-    for name in (MANIFEST, SIGNATURE):
-        (out / name).unlink(missing_ok=True)  # they are about files that are to change
     return True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from auditor.artifacts.feature_store import FeatureStore, check_folder
-from auditor.artifacts.manifest import OCCASION
+from auditor.artifacts.manifest import OCCASION, STEPS
 from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, FeaturesConfig, ModelConfig
 from auditor.console import Display
@@ -28,9 +28,11 @@ from auditor.pipeline.environment import (
     save_queries,
     spent_queries,
 )
+from auditor.pipeline.fanout import Engine
+from auditor.pipeline.forecast import Forecast, foresee
 from auditor.pipeline.inputs import look_at, meter_of, open_configured, open_data
 from auditor.pipeline.kept_features import KeptFeatures, keep_features
-from auditor.pipeline.plan import run_audit
+from auditor.pipeline.plan import plan_steps, run_audit
 from auditor.pipeline.steps import World
 from auditor.report import AuditReport
 from auditor.types import ReIDDataset, RunContext, Target
@@ -57,23 +59,59 @@ class Inputs:
     judges: Mapping[str, LoadedModel] = field(default_factory=dict)
 
 
-def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditReport:
+def audit(
+    config: AuditConfig, out: Path, *, resume: bool = False, engine: Engine | None = None
+) -> AuditReport:
     """Audit the configured model on the configured data.
 
     Args:
         config: what to do.
         out: folder for the record.
         resume: whether to go on with the run in ``out``, if there is one.
+        engine: where steps are worked on, several at a time; None: here, one after the other.
 
     Raises:
         AuditError: if anything named cannot be opened, the sanity probe fails, or the run in
             ``out`` is of something else.
     """
+    inputs = open_inputs(config, out, resume=resume)
+    if engine is not None and (_meters(inputs) or isinstance(inputs.model, Store)):
+        what = "a service is asked by one process, which counts its questions"
+        if isinstance(inputs.model, Store):
+            what = "which attacks suit features that came alone is found out one after the other"
+        raise UsageError(f"{what}; leave out --engine")
+    return run(config, out, inputs, resume=resume, engine=engine)
+
+
+def plan(config: AuditConfig, out: Path, *, resume: bool = False) -> Forecast:
+    """Return what `audit` would have before it; nothing is written.
+
+    Args:
+        config: what to do.
+        out: folder for the record.
+        resume: whether the run in ``out`` would be gone on with, if there is one.
+
+    Raises:
+        AuditError: if anything named cannot be opened, or the run in ``out`` is of something else.
+    """
+    inputs = open_inputs(config, out, resume=resume)
+    there = config.cache is not None and config.cache.is_dir()
+    world = make_world(config, out, inputs, open_cache(config, inputs) if there else None)
+    going_on = resume and resuming.can_resume(out, world.head)
+    return foresee(world, plan_steps(world), out / STEPS if going_on else None)
+
+
+def open_inputs(config: AuditConfig, out: Path, *, resume: bool = False) -> Inputs:
+    """Open what is configured.
+
+    Raises:
+        AuditError: if anything named cannot be opened.
+    """
     if config.cache is not None:
         check_folder(config.cache)
+    spent = spent_queries(out / OCCASION) if resume else {}
     if config.features is not None:
-        spent = spent_queries(out / OCCASION) if resume else {}
-        return run(config, out, _features(config, config.features, spent), resume=resume)
+        return _features(config, config.features, spent)
     if config.model is None:
         raise UsageError(
             "no model given; use --model FILE or 'model: {path: …}', or --features FILE if you "
@@ -84,13 +122,11 @@ def audit(config: AuditConfig, out: Path, *, resume: bool = False) -> AuditRepor
     device = pick_device(config.device)
     for wanted in (config.model, *config.judges.values()):
         look_at(wanted)  # decoding all pictures takes longer than seeing that a model is not there
-    spent = spent_queries(out / OCCASION) if resume else {}
-    inputs = Inputs(
+    return Inputs(
         data=open_data(config.data),
         model=open_configured(config.model, device, spent.get("target", 0)),
         judges=_judges(config, device, spent),
     )
-    return run(config, out, inputs, resume=resume)
 
 
 def _features(config: AuditConfig, features: FeaturesConfig, spent: Mapping[str, int]) -> Inputs:
@@ -145,6 +181,7 @@ def run(
     resume: bool = False,
     display: Display | type[Display] = Display,
     command: str = "",
+    engine: Engine | None = None,
 ) -> AuditReport:
     """Audit what was opened, however it was.
 
@@ -155,14 +192,13 @@ def run(
         resume: whether to go on with the run in ``out``, if there is one.
         display: see `auditor.pipeline.plan.run_audit`.
         command: what was called, for ``run.json``; empty: the command line.
+        engine: see `audit`; it opens model and people anew, as ``config`` names them.
 
     Raises:
         AuditError: if the sanity probe fails, or the run in ``out`` is of something else.
     """
-    if config.weights is not None:
-        find_backbone(config.weights)  # or end here, rather than in the middle of an attack
-    kept = _open_cache(config, inputs)
-    world = _world(config, out, inputs, FeatureCache(kept))
+    kept = open_cache(config, inputs)
+    world = make_world(config, out, inputs, kept)
     going_on = resume and resuming.resume(out, world.head)
     if not going_on:
         resuming.clear(out)
@@ -175,8 +211,8 @@ def run(
     for meter in meters.values():
         meter.keep = keep
     try:
-        with determinism(inputs.model.device, wanted=config.deterministic):
-            return run_audit(world, display, resume=going_on)
+        with determinism(world.ctx.device, wanted=config.deterministic):
+            return run_audit(world, display, resume=going_on, engine=engine)
     finally:
         for name, meter in meters.items():
             log.warning("the service of %r was asked about %d pictures in all", name, meter.spent)
@@ -184,8 +220,16 @@ def run(
             log.warning("%d features were taken from %s", kept.store.reused, kept.store.folder)
 
 
-def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) -> World:
-    """Return everything the steps need, the record before any of them included."""
+def make_world(
+    config: AuditConfig, out: Path, inputs: Inputs, kept: KeptFeatures | None = None
+) -> World:
+    """Return all that the steps of an audit need; nothing is written to ``out``.
+
+    Raises:
+        EnvironmentUnmetError: if the folder of backbones does not contain what is needed.
+    """
+    if config.weights is not None:
+        find_backbone(config.weights)  # or end here, rather than in the middle of an attack
     model, data, independent = inputs.model, inputs.data, inputs.judges
     device = model.device
     judges = {name: judge.extractor for name, judge in independent.items()}
@@ -197,7 +241,7 @@ def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) 
         workdir=out,
         judges=judges,
         weights=config.weights,
-        cache=cache,
+        cache=FeatureCache(kept),
     )
     return World(
         config=config,
@@ -217,10 +261,11 @@ def _world(config: AuditConfig, out: Path, inputs: Inputs, cache: FeatureCache) 
             },
             real_people=data.real_people,
         ),
+        metered=bool(_meters(inputs)),
     )
 
 
-def _open_cache(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:
+def open_cache(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:
     """Return what keeps features from run to run, if the configuration asks for it."""
     if config.cache is None:
         return None

@@ -56,6 +56,7 @@ class World:
         distance: what the deployment ranks by.
         probe: asks the sanity questions.
         head: the record before any step has run.
+        metered: whether each picture that the model is given counts, as with a service.
         targets: what came of every defense, or chain of them, that was needed so far.
         refused: scenarios and attacks that turned out not to go together.
     """
@@ -66,6 +67,7 @@ class World:
     distance: Distance
     probe: Probe
     head: AuditReport
+    metered: bool = False
     targets: dict[str, Target | Exception] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
 

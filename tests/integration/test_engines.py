@@ -1,0 +1,155 @@
+"""An audit whose steps are worked on elsewhere comes to the same bytes as one that did them all."""
+
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from auditor.pipeline import engines, worker
+from auditor.report import load
+from tests import worlds
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed"
+)
+ATTACKS = {"identity_lda": {}, "linkage": {}}
+DEFENSES = {"retrain": worlds.QUICK_DEFENSES["retrain"], "dp_gallery": {"epsilon": 300.0}}
+
+
+def contents(out):
+    """What a run has left, but for when and in how long."""
+    skipped = {"run.json", "progress.json", "manifest.json"}
+    found = {p.relative_to(out).as_posix(): p for p in out.rglob("*") if p.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if name not in skipped and not name.startswith("steps/")
+    }
+
+
+@pytest.fixture
+def same_as_local(audit, write_config, tmp_path):
+    """Run an audit with an engine and without; the journals name the same steps."""
+
+    def compare(*options):
+        path = write_config(attacks=ATTACKS, defenses=DEFENSES)
+        local, fanned = tmp_path / "local", tmp_path / "fanned"
+        assert audit("run", "--config", path, "--out", local)[0] in (0, 4)
+        code, _, stderr = audit("run", "--config", path, "--out", fanned, *options)
+        assert code in (0, 4), stderr
+        assert contents(fanned) == contents(local)
+        steps = [sorted(p.name for p in (out / "steps").iterdir()) for out in (local, fanned)]
+        assert steps[0] == steps[1]
+        return stderr
+
+    return compare
+
+
+class Here:
+    """An engine whose one worker is this process."""
+
+    workers = 1
+
+    def submit(self, job, step, learned):
+        outcome = Future()
+        outcome.set_result(worker.work_on(job, step, learned))
+        return outcome
+
+    def close(self):
+        folder, _ = worker._OPEN.popitem()[1]
+        folder.cleanup()
+
+
+def test_a_worker_sends_back_what_the_run_would_have_made_itself(same_as_local, monkeypatch):
+    monkeypatch.setattr(engines, "open_engine", lambda *options: Here())
+    said = same_as_local("--engine", "processes")
+    assert "[16/16]" in said
+    assert "kept" not in said
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bytes(same_as_local):
+    assert "[16/16]" in same_as_local("--engine", "processes", "--workers", "2")
+
+
+@pytest.mark.slow
+@needs_ray
+def test_a_ray_cluster_gives_the_same_bytes(same_as_local):
+    assert "[16/16]" in same_as_local("--engine", "ray", "--workers", "2")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_a_line_and_nothing_else(audit_process, write_config, tmp_path):
+    path, out = write_config(attacks=ATTACKS, defenses={}), tmp_path / "out"
+    options = ("--engine", "processes", "--workers", "1")
+    process = audit_process("run", "--config", path, "--out", out, *options)
+    killer = threading.Thread(target=kill_first_worker, args=(process.pid,))
+    killer.start()
+    _, stderr = process.communicate(timeout=500)
+    killer.join()
+    assert process.returncode in (0, 4), stderr
+    lost = [line for line in stderr.splitlines() if "worker was lost" in line]
+    assert lost == ["a worker was lost at none/utility (its process was ended); it is tried again"]
+    record = load(out / "report.json")
+    assert record.complete
+    assert {finding.status for finding in record.scenarios[0].findings} == {"done"}
+
+
+def kill_first_worker(top):
+    """Kill the first process that ``multiprocessing`` starts somewhere below ``top``."""
+    while not (found := [p for p in below(top) if b"spawn_main" in command(p)]):
+        time.sleep(0.1)
+    os.kill(found[0], signal.SIGKILL)
+
+
+def below(top):
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            stat = (place / "stat").read_text()
+            parents[int(place.name)] = int(stat.rpartition(")")[2].split()[1])
+    family = {top}
+    for _ in range(5):
+        family |= {pid for pid, parent in parents.items() if parent in family}
+    return sorted(family - {top})
+
+
+def command(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def test_without_ray_the_way_out_is_told(audit, write_config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, stderr = audit(
+        "run", "--config", write_config(), "--out", tmp_path / "out", "--engine", "ray"
+    )
+    assert code == 6
+    assert stderr == (
+        "audit: --engine ray: Ray is not installed; pip install 'reid-privacy-auditor[cluster]', "
+        "or pass --engine processes\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--workers", "2"),
+        ("--address", "auto"),
+        ("--engine", "processes", "--address", "auto"),
+        ("--engine", "threads"),
+    ],
+)
+def test_options_that_do_not_go_together(audit, write_config, tmp_path, options):
+    path, out = write_config(), tmp_path / "out"
+    code, _, stderr = audit("run", "--config", path, "--out", out, *options)
+    assert code == 2
+    assert "--address" in stderr or "--engine" in stderr

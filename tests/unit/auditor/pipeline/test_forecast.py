@@ -1,0 +1,128 @@
+"""What a run has before it: counted from its plan, its journal and its cache, never by a clock."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from auditor.config import preset_defaults
+from auditor.console import Quiet
+from auditor.pipeline import forecast, journal
+from auditor.pipeline.calibration import Speed, calibrate
+from auditor.pipeline.forecast import foresee, warn_of_length
+from auditor.pipeline.plan import plan_steps
+from auditor.pipeline.steps import World
+from tests import worlds
+from tests.unit.auditor.pipeline.test_plan import world
+
+SPEED = Speed(pictures=100.0, gflops=50.0, memory=2**30)
+
+
+def seconds(audited: World, name: str, speed: Speed = SPEED) -> float | None:
+    found = foresee(audited, plan_steps(audited), None, speed)
+    return {step.name: step.seconds for step in found.steps}[name]
+
+
+def test_every_step_is_listed_in_order_and_nothing_is_done_yet(tmp_path):
+    audited = world(tmp_path / "out")
+    steps = plan_steps(audited)
+    found = foresee(audited, steps, None, SPEED)
+    assert [step.name for step in found.steps] == [step.name for step in steps]
+    assert found.kept == 0
+    assert not found.unknown
+    data = audited.target.data
+    assert [e.rows for e in found.features] == [
+        len(data.query),
+        len(data.gallery),
+        len(data.auxiliary),
+    ]
+    assert found.seconds >= sum(e.rows for e in found.features) / SPEED.pictures
+
+
+def test_what_the_journal_has_is_done_and_costs_nothing_more(tmp_path):
+    audited = world(tmp_path, defenses={})
+    steps = plan_steps(audited)
+    journal.run(steps[:2], tmp_path / "steps", Quiet(2), lambda results: None)
+    found = foresee(audited, steps, tmp_path / "steps", SPEED)
+    assert [step.kept for step in found.steps] == [True, True, False, False]
+    fresh = foresee(audited, steps, None, SPEED)
+    assert found.seconds < fresh.seconds
+    assert "2 of 4 steps to do" in found.summary
+    other = world(tmp_path, defenses={}, ranking={"expansion": "average"})
+    changed = foresee(other, plan_steps(other), tmp_path / "steps", SPEED)
+    assert [step.kept for step in changed.steps] == [True, False, False, False]
+
+
+def test_features_that_are_known_need_not_be_embedded(tmp_path):
+    audited = world(tmp_path)
+    target, ctx = audited.target, audited.ctx
+    known = torch.zeros(len(target.data.gallery), target.extractor.feature_dim)
+    ctx.cache.add_features(target.extractor, target.data.gallery, known)
+    found = {e.split: e for e in foresee(audited, [], None, SPEED).features}
+    assert found["gallery"].kept
+    assert found["gallery"].seconds == 0
+    assert not found["query"].kept
+
+
+def test_more_training_more_asking_and_a_slower_machine_take_longer(tmp_path):
+    def audited(**attacks):
+        return world(tmp_path, attacks=attacks, defenses={}, controls=False)
+
+    brief, long = audited(identity={"epochs": 10}), audited(identity={"epochs": 100})
+    assert seconds(long, "none/identity") == pytest.approx(10 * seconds(brief, "none/identity"))
+    slow = replace(SPEED, gflops=SPEED.gflops / 4)
+    assert seconds(brief, "none/identity", slow) > seconds(brief, "none/identity")
+    asking = audited(composite={})
+    slow = replace(SPEED, pictures=SPEED.pictures / 10)
+    assert seconds(asking, "none/composite", slow) > seconds(asking, "none/composite")
+
+
+def test_a_plug_in_without_a_figure_is_named_and_not_guessed(tmp_path, monkeypatch):
+    costs = {**forecast._costs(), "attacks": {}}
+    monkeypatch.setattr(forecast, "_costs", lambda: costs)
+    found = foresee(world(tmp_path), plan_steps(world(tmp_path)), None, SPEED)
+    assert {s.name: s.seconds for s in found.steps}["none/identity"] is None
+    assert found.unknown == ("identity",)
+    assert "without identity (no figure)" in found.summary
+
+
+def test_a_model_that_counts_its_questions_is_not_tried(tmp_path):
+    class Untouched:
+        feature_dim, input_size = 8, (4, 2)
+
+        def __call__(self, images):
+            raise AssertionError("asked")
+
+    audited = world(tmp_path)
+    audited = replace(audited, metered=True, target=replace(audited.target, extractor=Untouched()))
+    found = foresee(audited, plan_steps(audited), None)
+    assert found.speed.pictures is None
+    assert "the service's answers" in found.unknown
+
+
+def test_the_machine_is_tried_with_the_model_and_a_product():
+    target = worlds.leaky()
+    speed = calibrate(target.extractor, target.data.query, worlds.DEVICE)
+    assert speed.pictures > 0
+    assert speed.gflops > 0
+    assert speed.memory > 2**20
+    assert calibrate(None, None, worlds.DEVICE).pictures is None
+
+
+def test_only_a_long_run_says_beforehand_how_long_it_takes(tmp_path):
+    short = world(tmp_path)
+    assert warn_of_length(short, plan_steps(short), None) == ""
+    long = world(tmp_path, attacks={"identity": {"epochs": 1_000_000}})
+    said = warn_of_length(long, plan_steps(long), None)
+    assert "7 of 7 steps to do: about " in said
+    assert "GB of memory" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("preset", ["quick", "demo"])
+def test_the_presets_for_a_processor_have_figures(preset):
+    for kind in ("attacks", "defenses"):
+        blocks = preset_defaults(preset)[kind]
+        used = {(block or {}).get("use", label) for label, block in blocks.items()}
+        missing = used - forecast._costs()[kind].keys()
+        assert not missing, f"python benchmarks/costs.py --only {' '.join(missing)}"
