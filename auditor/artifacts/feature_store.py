@@ -8,7 +8,6 @@ Whoever can write to the folder decides what an audit finds, for a digest shows 
 intent. So a folder that others can write to is refused.
 """
 
-import errno
 import hashlib
 import io
 import json
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from auditor.artifacts.atomic import TEMPORARY, owners_alone, write
+from auditor.artifacts.regular_file import open_regular
 from auditor.console import printable
 from auditor.errors import EnvironmentUnmetError, UsageError
 
@@ -217,7 +217,7 @@ def _delete(path: Path) -> None:
 
 def _tagged(folder: Path) -> bool:
     try:
-        with _open(folder / TAG) as file:
+        with open_regular(folder / TAG) as file:
             return file.read(len(SIGNATURE)) == SIGNATURE.encode()
     except OSError:
         return False
@@ -228,7 +228,7 @@ def _entries(folder: Path) -> Iterator[Entry]:
         if not NAME.fullmatch(path.name):
             continue
         try:
-            with _open(path) as file:
+            with open_regular(path) as file:
                 about = _about(file)
             rows, columns = map(int, about["shape"].split("x"))
         except (OSError, ValueError):
@@ -269,7 +269,7 @@ def _load(path: Path, key: str, shape: tuple[int, int]) -> "np.ndarray":
     import safetensors.numpy
 
     most = 8 + HEADER + 4 * shape[0] * shape[1]
-    with _open(path) as file:
+    with open_regular(path) as file:
         content = file.read(most + 1)
     rows: np.ndarray = safetensors.numpy.load(content)["features"]
     expected = (shape, "float32", _about(io.BytesIO(content))["sha256"])
@@ -285,16 +285,6 @@ def _digest(key: str, rows: "np.ndarray") -> str:
     digest = hashlib.sha256(key.encode())
     digest.update(rows.tobytes())
     return digest.hexdigest()
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a regular file for reading; a link is not followed, nor a pipe waited for."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "it is no file", str(path))
-    return os.fdopen(handle, "rb")
 
 
 def _about(file: BinaryIO) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from auditor import __version__
 from auditor.artifacts.atomic import TEMPORARY, json_bytes, write
 from auditor.artifacts.personal import PERSONAL
+from auditor.artifacts.regular_file import read_regular
 from auditor.errors import UsageError
 
 MANIFEST = "manifest.json"
@@ -152,7 +153,7 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return _MANIFEST.validate_json(path.read_bytes())
+        return _MANIFEST.validate_json(read_regular(path))
     except OSError as error:
         raise UsageError(
             f"cannot read {path}: {error.strerror}; audit run and audit report write it"
@@ -172,7 +173,7 @@ def purges(folder: Path) -> tuple[Purge, ...]:
     if not path.exists():
         return ()
     try:
-        return _PURGES.validate_json(path.read_bytes())
+        return _PURGES.validate_json(read_regular(path))
     except (OSError, ValidationError):
         raise UsageError(
             f"{path} is not a record of a purge; restore it, or move it away to do without"

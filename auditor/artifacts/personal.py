@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from auditor.artifacts.atomic import json_bytes, table, write
+from auditor.artifacts.regular_file import read_regular
 from auditor.errors import UsageError
 from auditor.report import AuditReport, Exposed, Match, Measurement, Ranked, RankList
 
@@ -140,7 +141,7 @@ def reveal_people(report: AuditReport, root: Path) -> AuditReport:
     if not report.pseudonyms:
         return report
     try:
-        content = (root / NAMES).read_bytes()
+        content = read_regular(root / NAMES)
     except OSError:
         raise UsageError(
             f"{root / NAMES} is not there, so nobody can be named (was it purged?); "

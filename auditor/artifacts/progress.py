@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.artifacts.atomic import json_bytes, write
 from auditor.artifacts.manifest import PROGRESS, now
+from auditor.artifacts.regular_file import read_regular
 from auditor.console import Display
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _ADAPTER = TypeAdapter(Progress)
 def read(folder: Path) -> Progress | None:
     """Return the progress of the run in ``folder``; None where there is none that can be read."""
     try:
-        return _ADAPTER.validate_json((folder / PROGRESS).read_bytes())
+        return _ADAPTER.validate_json(read_regular(folder / PROGRESS))
     except (OSError, ValidationError):
         return None
 

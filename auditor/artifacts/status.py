@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from auditor.artifacts import progress
 from auditor.artifacts.manifest import MANIFEST, OCCASION, PURGES, STEPS
 from auditor.artifacts.ownership import is_held, made_by_audit
 from auditor.artifacts.progress import State
+from auditor.artifacts.regular_file import read_regular
 from auditor.errors import UsageError
 from auditor.report import AuditReport, load
 
+LONGEST = 1e9
+"""Seconds that a step may be said to have taken."""
 RunState = Literal["running", "finished", "interrupted", "purged"]
 
 
@@ -70,22 +73,21 @@ def look(folder: Path) -> RunStatus:
     if not made_by_audit(folder):
         raise UsageError(f"{folder} contains no run; name the folder that --out named")
     alive = is_held(folder)
-    said, record, occasion = progress.read(folder), _record(folder), _occasion(folder)
-    if not (said or record or occasion or alive):
+    said, record, (began, command) = progress.read(folder), _record(folder), _occasion(folder)
+    if not (said or record or began or alive):
         raise UsageError(f"{folder} contains no run; nothing was begun in it, or it was cleared")
     outcome = _outcome(folder, record, alive=alive)
     steps = _steps(said, _journal(folder), alive=alive)
-    first = [*occasion.get("earlier", []), occasion][0]
     return RunStatus(
         folder=str(folder),
         title=record.title if record else "",
         outcome=outcome,
         pid=said.pid if said else None,
         alive=alive,
-        began=str(first.get("created", "")),
+        began=began,
         seconds=sum(step.seconds or 0 for step in steps if step.state == "done"),
         steps=steps,
-        next=_next(folder, outcome, str(occasion.get("command", ""))),
+        next=_next(folder, outcome, command),
     )
 
 
@@ -120,10 +122,11 @@ def _journal(folder: Path) -> dict[str, float]:
     found = {}
     for path in sorted((folder / STEPS).glob("*.json")):
         try:
-            entry = json.loads(path.read_bytes())
-            found[str(entry["step"])] = float(entry["seconds"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            entry = json.loads(read_regular(path))
+            name, seconds = str(entry["step"]), float(entry["seconds"])
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError):
             continue  # the audit, too, takes it for none
+        found[name] = seconds if 0 <= seconds < LONGEST else 0.0
     return found
 
 
@@ -134,12 +137,16 @@ def _record(folder: Path) -> AuditReport | None:
         return None
 
 
-def _occasion(folder: Path) -> dict[str, Any]:
+def _occasion(folder: Path) -> tuple[str, str]:
+    """Return when the first command was given, and the last one; empty if that cannot be read."""
     try:
-        found = json.loads((folder / OCCASION).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        last = json.loads(read_regular(folder / OCCASION))
+        first = [*last.get("earlier", []), last][0]
+        # quoted anew, for it is there to be copied, and anybody may have written it
+        words = shlex.split(str(last.get("command", "")))
+        return str(first["created"]), shlex.join(words) if words[:1] == ["audit"] else ""
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return "", ""
 
 
 def _next(folder: Path, outcome: RunState, command: str) -> str:

@@ -16,6 +16,7 @@ import torch
 
 from auditor import __version__
 from auditor.artifacts.atomic import json_bytes, write
+from auditor.artifacts.regular_file import read_regular
 from auditor.console import pathless
 from auditor.errors import EnvironmentUnmetError
 
@@ -116,25 +117,35 @@ def save_occasion(
         command: see `occasion`.
     """
     said: dict[str, Any] = occasion(command) | ({"queries": dict(queries)} if queries else {})
-    if going_on and path.exists():
-        earlier = json.loads(path.read_bytes())
-        said["earlier"] = [*earlier.pop("earlier", []), earlier]
+    if going_on and (before := _said(path)):
+        said["earlier"] = [*before.pop("earlier", []), before]
     write(path, json_bytes(said))
 
 
 def save_queries(path: Path, counts: Mapping[str, int]) -> None:
     """Add to the occasion how many pictures services were asked about, in all parts of the run."""
     if counts:
-        write(path, json_bytes({**json.loads(path.read_bytes()), "queries": dict(counts)}))
+        write(path, json_bytes({**_said(path), "queries": dict(counts)}))
 
 
 def spent_queries(path: Path) -> dict[str, int]:
     """Model -> pictures that an earlier part of the run has asked about."""
     try:
-        said = json.loads(path.read_bytes()).get("queries", {})
-        return {str(name): max(0, int(count)) for name, count in said.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        queries = _said(path).get("queries", {})
+        return {str(name): max(0, int(count)) for name, count in queries.items()}
+    except (ValueError, OverflowError, AttributeError, TypeError):
         return {}
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """Return what an occasion says; nothing if it cannot be read, for it is for people alone."""
+    try:
+        said = json.loads(read_regular(path))
+        json_bytes(said)  # what cannot be written again, such as infinity, is damaged
+    except (OSError, ValueError, RecursionError):
+        return {}
+    whole = isinstance(said, dict) and isinstance(said.get("earlier", []), list)
+    return said if whole else {}
 
 
 def _version(package: str) -> str:

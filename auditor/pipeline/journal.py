@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from auditor.artifacts.atomic import write
+from auditor.artifacts.regular_file import read_regular
 from auditor.certification.proving import Controls
 from auditor.config import BARE
 from auditor.console import Display
@@ -219,8 +220,8 @@ def _load_finished(folder: Path) -> dict[str, tuple[Path, Entry]]:
     found: dict[str, tuple[Path, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            entry = _ADAPTER.validate_json(path.read_bytes())
-        except ValidationError:
+            entry = _ADAPTER.validate_json(read_regular(path))
+        except (OSError, ValidationError):
             continue
         found[entry.step] = path, entry
     return found

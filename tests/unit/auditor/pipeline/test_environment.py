@@ -1,8 +1,17 @@
 """What is said about where an audit ran, and whether it repeats."""
 
+import json
+
+import pytest
 import torch
 
-from auditor.pipeline.environment import describe, determinism
+from auditor.pipeline.environment import (
+    describe,
+    determinism,
+    save_occasion,
+    save_queries,
+    spent_queries,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -23,3 +32,17 @@ def test_nothing_changes_on_a_cpu_or_where_it_is_not_wanted():
 
 def test_the_record_says_whether_a_repetition_comes_to_the_same_figures():
     assert describe(CPU)["repeats"].startswith("exactly")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "3", "[]", '{"earlier": 3}', "[" * 10_000, '{"queries": {"target": 1e999}}']
+)
+def test_a_run_goes_on_although_its_occasion_is_damaged(tmp_path, damage):
+    path = tmp_path / "run.json"
+    path.write_text(damage)
+    assert spent_queries(path) == {}
+    save_occasion(path, {}, going_on=True, command="audit run")
+    assert json.loads(path.read_bytes())["command"] == "audit run"
+    path.write_text(damage)
+    save_queries(path, {"target": 3})
+    assert spent_queries(path) == {"target": 3}

@@ -183,6 +183,15 @@ class TestResuming:
         (tmp_path / "01-one.json").write_text("{half")
         assert again([Step("one", lambda progress: FINDING)], tmp_path) == {"one": FINDING}
 
+    def test_an_entry_that_is_no_file_is_none(self, tmp_path):
+        """A pipe would be waited for, and a link may lead anywhere."""
+        play({"one": CHECKS}, tmp_path)
+        whole = (tmp_path / "01-one.json").rename(tmp_path / "whole")
+        (tmp_path / "01-one.json").symlink_to(whole)
+        os.mkfifo(tmp_path / "02-two.json")
+        (tmp_path / "03-three.json").mkdir()
+        assert again([Step("one", lambda progress: FINDING)], tmp_path) == {"one": FINDING}
+
 
 def again(steps, folder, after=lambda results: None):
     return journal.run(steps, folder, Display(len(steps), io.StringIO()), after, resume=True)
