@@ -66,6 +66,11 @@ CUSTOMER = Adversary(
     access="the similarity scores of a verification service; no features, gradients or weights",
     auxiliary=OTHERS,
 )
+COPYIST = Adversary(
+    knowledge="nothing of the gallery or of the model",
+    access="the features that the extractor returns for pictures; no weights or gradients",
+    auxiliary=OTHERS,
+)
 INFORMED_CUSTOMER = Adversary(
     knowledge=f"the extractor; the position of the entry they want; {_RELEASE}",
     access="the similarity scores of a verification service; no stored features",

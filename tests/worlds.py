@@ -42,6 +42,7 @@ QUICK = {
     "identity_linear": {"epochs": 15},
     "identity_metric": {"steps": 10},
     "linkage_metric": {"steps": 10},
+    "model_extraction": {"queries": 600},
     "distribution": {"min_people": 5},
     "distribution_bbse": {"min_people": 5},
     "description": {"min_people": 3},

@@ -57,8 +57,9 @@ CLASSES = (
             "translation",
             "averaging",
             "unshift",
+            "extraction",
         ),
-        reading="the stored gallery is stolen, and its entries are named or linked",
+        reading="the gallery or the model is stolen, and the entries are named or linked",
     ),
     AttackClass(
         name="regurgitation of training data",

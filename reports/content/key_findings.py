@@ -28,6 +28,7 @@ STATEMENTS: Mapping[str, str] = MappingProxyType(
         "{value}",
         "described_rank1": "A description in words finds {value} of the people in this gallery",
         "shares_explained": "Estimates of who is in this crowd are {value} better than guesses",
+        "agreement": "A copy of the model made of its answers agrees with it by {value}",
         "tpir": "Whoever searches this gallery for a person finds {value} of those who are there, "
         "with few false alarms",
         "linkage_rank1": "Whoever has two releases of this gallery links {value} of the entries",

@@ -37,6 +37,8 @@ LABELS = {
     "linkage_rank1": "Linked at rank 1",
     "linkage_map": "Linkage mAP",
     "d_sys": "Linkability D_sys",
+    "agreement": "Agreement of a copy with the model",
+    "student_rank1": "Rank-1 of the copy",
     "shares_explained": "Make-up of the crowd inferred",
     "share_error": "Error of estimated shares",
     "described_rank1": "Found by description at rank 1",

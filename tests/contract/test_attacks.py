@@ -143,6 +143,7 @@ SHORT = {
     "attribute_logistic": "the same",
     "attribute_expansion": "the same",
     "distribution": "the same",
+    "model_extraction": "what it sees without asking agrees with a painted code already",
     "distribution_bbse": "the same",
     "description": "the same",
     "description_gaussian": "the same",
