@@ -138,6 +138,7 @@ LONGEST = 40
 """Lines of a function, its docstring aside."""
 LONG = {
     "auditor/cli/defend.py defend": "its options, each with its help",
+    "auditor/cli/prior.py train": "its options, each with its help",
     "auditor/cli/reproduce.py reproduce": "its options, each with its help",
     "auditor/cli/options.py configure": "its options, each with its help",
     "auditor/cli/shift.py shift": "its options, each with its help",

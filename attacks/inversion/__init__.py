@@ -7,6 +7,7 @@ from attacks.inversion.fully_connected import FullyConnectedGan
 from attacks.inversion.identity_decoder import IdentityDecoder
 from attacks.inversion.mse_decoder import MseDecoder
 from attacks.inversion.optimization import Optimization
+from attacks.inversion.prior_inversion import PriorInversion
 
 __all__ = [
     "Composite",
@@ -16,4 +17,5 @@ __all__ = [
     "IdentityDecoder",
     "MseDecoder",
     "Optimization",
+    "PriorInversion",
 ]

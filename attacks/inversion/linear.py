@@ -31,7 +31,7 @@ class LinearDecoder(nn.Module):
         self.size = pixels.shape[-2:]
         small = (min(self.size[0], LARGEST[0]), min(self.size[1], LARGEST[1]))
         targets = F.adaptive_avg_pool2d(pixels.float().div(255), small).flatten(1).cpu().numpy()
-        ridge = _fit(features.cpu().numpy(), targets, pids.numpy())
+        ridge = fit_ridge(features.cpu().numpy(), targets, pids.numpy())
         self.small = small
         self.register_buffer("weight", torch.from_numpy(ridge.coef_).float())
         self.register_buffer("bias", torch.from_numpy(np.asarray(ridge.intercept_)).float())
@@ -42,8 +42,27 @@ class LinearDecoder(nn.Module):
         return F.interpolate(flat.unflatten(1, (3, *self.small)), self.size, mode="bilinear")
 
 
-def _fit(features: np.ndarray, targets: np.ndarray, pids: np.ndarray) -> Ridge:
-    """Return the ridge whose penalty serves people it has not seen best."""
+class LinearMap(nn.Module):
+    """Standardised features ``(B, D)`` to anything ``(B, E)``, fixed once fitted."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, features: Tensor, targets: Tensor, pids: Tensor) -> None:
+        """Fit on features ``(N, D)``, targets ``(N, E)`` and people ``(N,)``."""
+        super().__init__()
+        ridge = fit_ridge(features.cpu().numpy(), targets.cpu().numpy(), pids.numpy())
+        self.register_buffer("weight", torch.from_numpy(ridge.coef_).float())
+        self.register_buffer("bias", torch.from_numpy(np.asarray(ridge.intercept_)).float())
+        self.to(features.device)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the linear guess."""
+        return F.linear(features, self.weight, self.bias)
+
+
+def fit_ridge(features: np.ndarray, targets: np.ndarray, pids: np.ndarray) -> Ridge:
+    """Return the ridge ``(N, D)`` to ``(N, E)`` that serves people it has not seen best."""
     people = np.unique(pids)
     held = np.isin(pids, people[::HELD_OUT])
     if len(people) <= HELD_OUT:

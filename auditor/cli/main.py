@@ -23,6 +23,7 @@ from auditor.cli.defend import defend
 from auditor.cli.gate import gate
 from auditor.cli.inspect import inspect
 from auditor.cli.plan import plan
+from auditor.cli.prior import app as prior_commands
 from auditor.cli.report import report
 from auditor.cli.reproduce import reproduce
 from auditor.cli.run import demo, run
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands)
 app.add_typer(study_commands)
+app.add_typer(prior_commands)
 
 CLICK_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """Click's base error; newer releases of typer bring their own copy of click."""

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import typer
 
-from auditor.artifacts.atomic import refuse_existing
 from auditor.console import Display
 from auditor.data import open_dataset
 from auditor.errors import UsageError
@@ -20,6 +19,7 @@ from auditor.models.described import Description, save
 from auditor.models.extractor import CardedExtractor
 from auditor.models.tiers import names_code
 from auditor.report import Measurement
+from auditor.training.checkpointing import check_files, checkpoint_of
 from auditor.training.recipe import Recipe
 from auditor.training.reid import train_reid
 from auditor.training.sampler import rank
@@ -61,7 +61,7 @@ class TrainingJob:
     @property
     def checkpoint(self) -> Path:
         """Where an interrupted training waits to be resumed."""
-        return self.out.with_name(f"{self.out.stem}.ckpt")
+        return checkpoint_of(self.out)
 
     @property
     def steps(self) -> int:
@@ -97,7 +97,7 @@ def train(job: TrainingJob, display: Display) -> TrainingResult:
         AuditError: if something named cannot be opened or written; nothing half-written stays.
         KeyboardInterrupt: if the user interrupts; the last finished epoch waits in a checkpoint.
     """
-    _check_files(job)
+    check_files(job.out, resume=job.resume, overwrite=job.overwrite)
     data = open_dataset(job.data)
     ctx = RunContext(seed=job.seed, device=job.device, workdir=job.out.parent)
     arch, extractor = start(job, ctx)
@@ -139,23 +139,6 @@ def utility(
     target = Target(extractor, data)
     figures = measurements(search(target, ctx, extractor.card.distance), target)
     return tuple(m for m in figures if m.metric in SHOWN)
-
-
-def _check_files(job: TrainingJob) -> None:
-    """Find out what would be in the way before hours are spent."""
-    if job.out.suffix != ".safetensors":
-        raise UsageError(f"--out {job.out}: weights are written as safetensors; "
-                         f"name it {job.out.with_suffix('.safetensors').name}")  # fmt: skip
-    if job.overwrite:
-        job.checkpoint.unlink(missing_ok=True)
-    refuse_existing(job.out, overwrite=job.overwrite)
-    if job.checkpoint.exists() and not job.resume:
-        raise UsageError(
-            f"{job.checkpoint} contains an interrupted training; pass --resume to continue it, "
-            "or --overwrite to start over"
-        )
-    if job.resume and not job.checkpoint.exists():
-        raise UsageError(f"--resume: there is no {job.checkpoint}; leave --resume out to begin")
 
 
 def start(job: TrainingJob, ctx: RunContext, draw: str = "weights") -> tuple[str, CardedExtractor]:

@@ -69,7 +69,7 @@ def test_the_demo_shows_a_leak_and_a_blind_control(tmp_path):
     for address in (
         "none/identity/top1",
         "none/attribute/mean_balanced_accuracy",
-        "none/inversion/reid_rank1",
+        "none/prior_inversion/reid_rank1",
     ):
         leak = figures[address]
         # eighty people leave an interval of six points on either side for attributes

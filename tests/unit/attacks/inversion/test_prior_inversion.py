@@ -1,0 +1,162 @@
+"""Inversion through a prior: the map to codes, what samples borrow, and who ranks them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from attacks.inversion import PriorInversion
+from attacks.inversion.code_map import Refinement, learn_codes
+from attacks.inversion.prior_inversion import _Sample, _trust, _Votes
+from attacks.inversion.reconstruction import auxiliary_pairs
+from auditor.errors import UsageError
+from auditor.models.prior import load_prior
+from auditor.types import RunContext, as_is
+from tests import worlds
+
+
+def learned(seen, codes, epochs):
+    pids = torch.arange(len(seen)) // 4
+    refinement = Refinement(hidden=64, epochs=epochs, lr=3e-3)
+    ctx = RunContext()
+    with ctx.randomness("test"):
+        return learn_codes(
+            seen,
+            codes,
+            torch.ones(codes.shape[1]),
+            pids,
+            as_is,
+            refinement,
+            ctx.generator("test"),
+            ctx,
+        )
+
+
+def rows(count, dim, seed):
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
+
+
+def gap(found, seen, codes):
+    with torch.no_grad():
+        return float((found(seen) - codes).square().mean())
+
+
+class TestCodeMap:
+    def test_the_network_learns_what_the_ridge_cannot(self):
+        seen = rows(1200, 6, 0)
+        codes = torch.stack([seen[:, 0] * seen[:, 1], seen[:, 2].abs(), seen[:, 3]], dim=1)
+        fresh = rows(400, 6, 1)
+        wanted = torch.stack([fresh[:, 0] * fresh[:, 1], fresh[:, 2].abs(), fresh[:, 3]], dim=1)
+        ridge, refined = (learned(seen, codes, epochs) for epochs in (0, 40))
+        assert gap(refined, fresh, wanted) < gap(ridge, fresh, wanted) / 2
+
+    def test_where_there_is_nothing_more_to_learn_it_stays_with_the_ridge(self):
+        seen = rows(200, 20, 0)
+        codes = seen @ rows(20, 5, 1) + 3 * rows(200, 5, 2)
+        ridge, refined = (learned(seen, codes, epochs) for epochs in (0, 10))
+        held = refined._held_out
+        assert gap(refined, *held) <= gap(ridge, *held) + 1e-6
+
+    def test_a_few_people_get_the_closed_form(self):
+        seen = rows(8, 5, 0)
+        found = learned(seen, seen[:, :2], 5)
+        assert torch.equal(found.network[-1].weight, torch.zeros_like(found.network[-1].weight))
+
+
+class TestVotes:
+    def test_every_ranker_counts_as_it_is_trusted_whatever_its_scale(self):
+        near, far = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([30.0, 100.0, 0.0])
+        scores = torch.stack([near, far], dim=1)[:, :, None]
+        best = [
+            int(_Votes(scores, torch.tensor(trusts))(scores).argmax(0))
+            for trusts in ((1.0, 1.0), (3.0, 1.0), (1.0, 0.0))
+        ]
+        assert best == [1, 2, 2]
+        trusts, scaled = torch.ones(2), scores * torch.tensor([1.0, 50.0])[:, None]
+        assert torch.allclose(_Votes(scores, trusts)(scores), _Votes(scaled, trusts)(scaled))
+
+    def test_a_ranker_that_cannot_tell_says_nothing(self):
+        scores = torch.stack([torch.zeros(3), torch.tensor([1.0, 3.0, 2.0])], dim=1)[:, :, None]
+        assert int(_Votes(scores, torch.ones(2))(scores).argmax(0)) == 1
+
+    def test_trust_is_in_a_ranker_that_tells_people_apart(self):
+        pids = torch.arange(60).repeat_interleave(4)
+        people, noise = rows(60, 16, 0)[pids], rows(240, 16, 1)
+        clear, faint, none = (
+            _trust(people + noise, share * people + noise.flip(0), pids) for share in (3, 0.7, 0)
+        )
+        assert clear > faint + 1 > 1
+        assert none < 0.3
+        assert _trust(noise[:1], noise[:1], pids[:1]) == 1.0
+
+
+@pytest.fixture(scope="module")
+def few():
+    return replace(worlds.trainable(), data=worlds.few())
+
+
+@pytest.fixture(scope="module")
+def painter(few):
+    prior, ctx = load_prior()[0].to(worlds.DEVICE), worlds.plain_context()
+    own = auxiliary_pairs(few, prior.shape.size, ctx)
+    return PriorInversion(epochs=0)._learn(prior, own, few, ctx)
+
+
+class TestSamples:
+    def test_what_is_borrowed_and_not_corrected_is_an_own_picture(self, painter):
+        lent = torch.arange(6, device=worlds.DEVICE)
+        own = painter.own
+        borrowed = painter.borrow(lent, own.seen[lent.flip(0)], 0.0).painted(painter.prior)
+        assert torch.allclose(borrowed, own.pixels[:6].cpu().float() / 255, atol=1e-4)
+
+    def test_correction_moves_it_towards_what_the_entry_should_show(self, painter):
+        lent = torch.arange(40, device=worlds.DEVICE)
+        entries = painter.own.seen[lent + 60]
+        wanted = painter.expect(entries).painted(painter.prior)
+        drawn = (painter.borrow(lent, entries, c).painted(painter.prior) for c in (0.0, 0.5, 1.0))
+        gaps = [float((picture - wanted).square().mean()) for picture in drawn]
+        assert gaps[0] > gaps[1] > gaps[2]
+
+    def test_a_part_replaces_those_rows_alone(self):
+        ours, theirs = (
+            _Sample(rows(2, 64, seed).view(2, 1, 8, 8), torch.full((2, 3, 64, 32), float(seed)))
+            for seed in (0, 1)
+        )
+        mixed = ours.with_part(theirs, 0.25, 0.5)
+        assert torch.equal(mixed.grids[:, :, 2:4], theirs.grids[:, :, 2:4])
+        assert torch.equal(mixed.grids[:, :, 4:], ours.grids[:, :, 4:])
+        assert mixed.details.mean((0, 1, 3)).tolist() == [0] * 16 + [1] * 16 + [0] * 32
+
+    def test_each_entry_has_its_own_pick(self):
+        samples = [_Sample(torch.full((3, 1, 2, 2), float(s)), torch.zeros(3)) for s in range(4)]
+        picked = _Sample.picked(samples, torch.tensor([3, 0, 2]))
+        assert picked.grids.mean((1, 2, 3)).tolist() == [3, 0, 2]
+
+
+def test_the_note_says_what_was_tried(few, tmp_path):
+    attack = PriorInversion(samples=2, rounds=2, epochs=0)
+    result = attack.run(few, worlds.context(tmp_path))
+    assert "15 pictures per entry were ranked by the extractor (" in result.notes[-1]
+
+
+def test_a_judge_that_is_the_adversarys_own_ranks_and_judges_nothing(few, tmp_path):
+    judges = {"target": few.extractor, "kin": worlds.leaky().extractor}
+    ctx = replace(worlds.context(tmp_path), judges=judges)
+    attack = PriorInversion(samples=1, rounds=0, epochs=0, networks=("kin",))
+    result = attack.run(few, ctx)
+    metrics = {m.metric for m in result.measurements}
+    assert "reid_rank1" in metrics
+    assert "reid_rank1.kin" not in metrics
+    assert ", kin (" in result.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [(("stranger",), "judges are target"), (("target",), "none is left to judge")],
+)
+def test_networks_are_judges_and_leave_one(tmp_path, networks, message):
+    ctx = replace(worlds.context(tmp_path), judges={"target": worlds.trainable().extractor})
+    with pytest.raises(UsageError, match=message):
+        PriorInversion(samples=0, rounds=0, epochs=0, networks=networks).run(
+            worlds.trainable(), ctx
+        )
