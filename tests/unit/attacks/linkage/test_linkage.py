@@ -177,7 +177,7 @@ class TestLinkage:
 
     def test_a_bare_release_says_that_it_has_no_randomness(self):
         notes = Linkage().run(crowd(), RunContext()).notes
-        assert any("draws nothing at random" in note for note in notes)
+        assert any("the release is not random" in note for note in notes)
 
     def test_people_on_one_side_and_distractors_are_only_confusing(self):
         pids, camids = [1, 1, 2, 2, 3, 0], [0, 1, 0, 1, 0, 1]
