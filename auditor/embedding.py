@@ -168,7 +168,7 @@ def released_split(
     generator: torch.Generator,
     extractor: FeatureExtractor | None = None,
 ) -> Tensor:
-    """One more release ``(N, D)`` of a split whose rows a deployment stores as its records.
+    """Return one more release ``(N, D)`` of a split whose rows a deployment stores as its records.
 
     A release that goes by record hands out the same noise for the same record. Features that are
     nobody's record, such as an adversary's own, go through ``target.release`` itself.

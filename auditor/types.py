@@ -39,7 +39,7 @@ class FeatureExtractor(Protocol):
     """(height, width) of the images it takes."""
 
     def __call__(self, images: Tensor, /) -> Tensor:
-        """Images ``(B, 3, H, W)`` to features ``(B, D)`` float32."""
+        """Map images ``(B, 3, H, W)`` to features ``(B, D)`` float32."""
         ...
 
 
@@ -313,7 +313,7 @@ def _integers(name: str, values: Any, least: int) -> Tensor:
 
 
 def _encode(values: Sequence[Any]) -> tuple[Tensor, tuple[str, ...]]:
-    """Codes ``(N,)`` of an attribute's values, and the name of each code."""
+    """Return codes ``(N,)`` of an attribute's values, and the name of each code."""
     texts = ["" if value is None or value != value else str(value) for value in values]
     names = sorted(set(texts) - {""})
     place = {"": MISSING} | {text: code for code, text in enumerate(names)}

@@ -23,7 +23,7 @@ CLEAN = re.compile(r"clean ([\d.]+), protected")
 
 
 def table(reports: Iterable[AuditReport]) -> str:
-    """One row per scenario; a later record's row counts."""
+    """Return one row per scenario; a later record's row counts."""
     rows: dict[str, str] = {}
     for report in reports:
         figures = dict(report.measurements())
@@ -40,7 +40,7 @@ def first(figures: dict[str, Measurement], start: str) -> Measurement | None:
 
 
 def shown(m: Measurement | None) -> str:
-    """Value and interval in percent."""
+    """Return value and interval in percent."""
     if m is None:
         return "–"
     clean = CLEAN.search(m.note)

@@ -18,7 +18,7 @@ from reports.plots.trade_off import ON_FRONT, standings
 
 
 def table(reports: Sequence[AuditReport]) -> str:
-    """One row per scenario that was measured; below them those that failed."""
+    """Return one row per scenario that was measured; below them those that failed."""
     points: dict[str, tuple[float, float]] = {}
     scenarios: dict[str, Scenario] = {}
     found: dict[str, Measurement] = {}
@@ -59,12 +59,12 @@ def strongest(scenario: Scenario) -> Measurement | None:
 
 
 def shown(m: Measurement | None) -> str:
-    """Value and interval in percent."""
+    """Return value and interval in percent."""
     return "–" if m is None else f"{m.value:.1%} ({m.low:.1%}–{m.high:.1%})"
 
 
 def ratio(m: Measurement | None) -> str:
-    """Value and interval; 1 is the undefended model."""
+    """Return value and interval; 1 is the undefended model."""
     return "–" if m is None else f"{m.value:.2f} ({m.low:.2f}–{m.high:.2f})"
 
 

@@ -83,7 +83,7 @@ def measure(
     images: torch.Tensor,
     repeat: int,
 ) -> dict[tuple[str, Isolation], list[float]]:
-    """Seconds of each way, taken in turn."""
+    """Return the seconds of each way, taken in turn."""
     seconds: dict[tuple[str, Isolation], list[float]] = {key: [] for key in extractors}
     for index in range(repeat + 1):
         for key, extractor in extractors.items():

@@ -66,7 +66,7 @@ def rows(given: argparse.Namespace, target: Target, ctx: RunContext) -> Iterator
 
 
 def shown(claims: tuple[PrivacyClaim, ...]) -> str:
-    """Noise multiplier, and ε for a unit and for a person."""
+    """Return noise multiplier, and ε for a unit and for a person."""
     if not claims or claims[0].training is None:
         return "– | – | –"
     claim = claims[0]

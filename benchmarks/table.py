@@ -48,7 +48,7 @@ ROWS = (
 
 
 def shown(m: Measurement | None) -> str:
-    """Value and interval; fractions in percent."""
+    """Return value and interval; fractions in percent."""
     if m is None:
         return "–"
     if m.unit == "fraction":
@@ -65,7 +65,7 @@ def chance(m: Measurement) -> str:
 
 
 def table(report: AuditReport) -> str:
-    """One row per figure, one column per scenario."""
+    """Return one row per figure, one column per scenario."""
     figures = dict(report.measurements())
     names = [scenario.defense for scenario in report.scenarios]
     lines = ["| figure | " + " | ".join(f"`{n}`" for n in names) + " | chance |"]

@@ -72,7 +72,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _order(path: Path, gallery: Split, rows: int) -> Tensor:
-    """For each picture of ``gallery``, the row of the file that is its own.
+    """Return for each picture of ``gallery``, the row of the file that is its own.
 
     Raises:
         DataError: if the pictures, or how often each is there, are not those of the key.

@@ -169,7 +169,7 @@ def budgets(releases: int) -> list[int]:
 
 
 def _fresh(target: Target, split: Split, ctx: RunContext, name: str) -> Tensor:
-    """One more release ``(N, D)`` of the records of a split."""
+    """Return one more release ``(N, D)`` of the records of a split."""
     return released_split(target, split, ctx, ctx.generator(f"attacks.averaging.{name}"))
 
 
@@ -267,7 +267,7 @@ class Pool:
         return cls(cells[0], cells[1], sums, cell.bincount(minlength=cells.shape[1]))
 
     def without(self, camera: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Everybody's mean over the other cameras' entries; −1 hides none.
+        """Return everybody's mean over the other cameras' entries; −1 hides none.
 
         Returns:
             People ``(P,)``, means ``(P, D)`` float32, entries in each ``(P,)``, and who can be

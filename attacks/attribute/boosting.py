@@ -58,7 +58,7 @@ class AttributeBoosting(Reading):
         )
 
     def learn(self, known: Known) -> Reader:
-        """One set of trees per attribute."""
+        """Learn one set of trees per attribute."""
         make = partial(
             HistGradientBoostingClassifier,
             max_iter=self.iterations,

@@ -47,7 +47,7 @@ class AttributeExpansion(Reading):
 
 
 def learn(known: Known) -> Reader:
-    """One regression per attribute, all on the same columns."""
+    """Learn one regression per attribute, all on the same columns."""
     expansion = Expansion.of_attributes(known.rows, known.pids, known.labels)
     columns = expansion(known.rows).double()
     penalties = _choose_penalties(columns, known)
@@ -58,7 +58,7 @@ def learn(known: Known) -> Reader:
 
 
 def _choose_penalties(columns: Tensor, known: Known) -> list[int]:
-    """For each attribute the position of the penalty that reads held-out people best."""
+    """Return for each attribute the position of the penalty that reads held-out people best."""
     halves = folds(known.pids, 2, torch.Generator().manual_seed(0))
     areas = np.zeros((len(known.sizes), len(PENALTIES)))
     for half in (halves == 0, halves == 1):
@@ -80,7 +80,7 @@ def _area(scores: Tensor, label: Tensor, pids: Tensor) -> float:
 
 
 def _ridge_paths(columns: Tensor, known: Known) -> list[list[Tensor]]:
-    """For each attribute, and each of `PENALTIES`, weights ``(E, classes)``.
+    """Return for each attribute, and each of `PENALTIES`, weights ``(E, classes)``.
 
     One decomposition serves all of them: with indicators for targets, regression gives a
     discriminant however the classes are weighed.

@@ -108,7 +108,7 @@ def pool_entries(neighbours: int | None) -> Prepare:
 
 
 def calibrate_learner(learn: Learn, known: Known, held_out: Tensor, asked: Tensor) -> list[Tensor]:
-    """Scores ``(M, classes)`` of rows ``(M, D)`` as log-odds, for classes equally likely.
+    """Return scores ``(M, classes)`` of rows ``(M, D)`` as log-odds, for classes equally likely.
 
     What a learner says of people it did not learn from, fold by fold ``(N,)``, tells how far its
     scores can be trusted and where they are to be cut. Otherwise a class that few people carry is

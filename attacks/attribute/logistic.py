@@ -45,5 +45,5 @@ class AttributeLogistic(Reading):
         )
 
     def learn(self, known: Known) -> Reader:
-        """One regression per attribute."""
+        """Learn one regression per attribute."""
         return one_each(known, lambda: LogisticRegression(C=self.inverse_penalty, max_iter=500))

@@ -58,7 +58,7 @@ class Found:
 def choose_victims(
     target: Target, count: int, size: tuple[int, int], ctx: RunContext, name: str
 ) -> Victims:
-    """One gallery picture each of up to ``count`` people, both drawn at random.
+    """Return one gallery picture each of up to ``count`` people, both drawn at random.
 
     Raises:
         UnsupportedTargetError: if the gallery contains fewer than two people.

@@ -37,7 +37,7 @@ class DenseExtractor(nn.Module):
             self.dense = nn.Linear(3 * self.input_size[0] * self.input_size[1], self.feature_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, 16, 8)`` in [0, 1] to features ``(B, 32)``."""
+        """Map images ``(B, 3, 16, 8)`` in [0, 1] to features ``(B, 32)``."""
         features: Tensor = self.dense(images.flatten(1)).sigmoid()
         return features
 

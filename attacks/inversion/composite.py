@@ -138,7 +138,7 @@ def candidates(entries: Tensor, clean: Tensor, pids: Tensor, count: int) -> Tens
 
 
 def part_masks(cuts: tuple[float, ...], height: int) -> Tensor:
-    """Weights ``(P, 1, H, 1)`` of each horizontal part; they sum to one in every row."""
+    """Return weights ``(P, 1, H, 1)`` of each horizontal part; they sum to one in every row."""
     places = (torch.arange(height) + 0.5) / height
     edges = [torch.sigmoid((places - cut) / SOFTNESS) for cut in sorted(cuts)]
     below = [torch.ones(height), *edges]

@@ -161,7 +161,7 @@ class _Denoiser(pl.LightningModule):
 
     @torch.no_grad()
     def sample(self, entries: Tensor, lookalikes: Tensor, generator: torch.Generator) -> Tensor:
-        """One picture ``(M, 3, H, W)`` in [0, 1] for each of ``entries (M, D)``."""
+        """Return one picture ``(M, 3, H, W)`` in [0, 1] for each of ``entries (M, D)``."""
         parts = zip(entries.split(CHUNK), lookalikes.split(CHUNK), strict=True)
         return torch.cat([self._sample(part, look, generator) for part, look in parts])
 

@@ -97,7 +97,7 @@ class _Decoder(pl.LightningModule):
         return drawn
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Squared error of one batch under a fresh draw of the release."""
+        """Return the squared error of one batch under a fresh draw of the release."""
         seen, pixels = batch
         released = draw_release(self.release, seen, self.generator)
         return F.mse_loss(self._draw(released), pixels.float().div(255))

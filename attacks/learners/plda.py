@@ -56,7 +56,7 @@ class Plda:
         return cls(pooled.mean, axes, torch.from_numpy(variances).clamp_min(0))
 
     def project(self, entries: Tensor) -> Tensor:
-        """Entries ``(N, D)`` along the axes, float64."""
+        """Return the entries ``(N, D)`` along the axes, float64."""
         return (entries.double() - self.mean) @ self.axes
 
     def weigh(self, entries: Tensor) -> Tensor:

@@ -260,7 +260,7 @@ def non_mated_pairs(a: Entries, b: Entries, limit: int, generator: torch.Generat
 
 
 def _some(pairs: Tensor, limit: int, generator: torch.Generator) -> Tensor:
-    """At most ``limit`` of the rows of ``pairs``, drawn at random."""
+    """Return at most ``limit`` of the rows of ``pairs``, drawn at random."""
     if len(pairs) <= limit:
         return pairs
     return pairs[torch.randperm(len(pairs), generator=generator)[:limit]]

@@ -48,7 +48,7 @@ class Memoriser(nn.Module):
         self.register_buffer("noise", torch.randn(3 * 64 * 32, 63, generator=generator))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, 64, 32)`` in [0, 1] to features."""
+        """Map images ``(B, 3, 64, 32)`` in [0, 1] to features."""
         top = images[:, :, : images.shape[2] // (2 * BAND)]
         # light changes all bits alike, so they are read against the band's own middle
         cells = F.adaptive_avg_pool2d(top, (1, COLUMNS)).flatten(1)

@@ -58,7 +58,7 @@ class Thumbnails(nn.Module):
     input_size = (16, 8)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, 16, 8)`` in [0, 1] to features around 0."""
+        """Map images ``(B, 3, 16, 8)`` in [0, 1] to features around 0."""
         return images.flatten(1) - 0.5
 
 

@@ -53,7 +53,7 @@ def _pair_table(clusters: Tensor, pids: Tensor, camids: Tensor) -> Array:
 
 
 def _mates(columns: tuple[Tensor, ...], camids: Tensor) -> Tensor:
-    """For each entry ``(N,)`` how many by other cameras agree with it in all columns."""
+    """Return for each entry ``(N,)`` how many by other cameras agree with it in all columns."""
     return _alike(*columns) - _alike(*columns, camids)
 
 

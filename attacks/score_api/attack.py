@@ -119,7 +119,7 @@ class ScoreClimbing:
         return replace(leak, data=with_decoys(leak.data, self._starts(leak, ctx)))
 
     def _choose_entries(self, target: Target, ctx: RunContext) -> Tensor:
-        """One gallery entry ``(P,)`` for each of some people, in the order of pids.
+        """Return one gallery entry ``(P,)`` for each of some people, in the order of pids.
 
         Raises:
             UnsupportedTargetError: if the gallery shows fewer than two people.

@@ -18,7 +18,7 @@ def halvings(whole: int) -> list[int]:
 
 
 def budget_curve(name: str, figures: Sequence[tuple[int, Measurement]]) -> Curve:
-    """One figure measured after several numbers of queries, in ascending order."""
+    """Return one figure measured after several numbers of queries, in ascending order."""
     return Curve(
         name=name,
         metric=figures[-1][1].metric,

@@ -226,7 +226,7 @@ def everything(folder: Path) -> list[str]:
 
 
 def fingerprints(folder: Path, paths: Iterable[str]) -> dict[str, Fingerprint]:
-    """Path -> content, for paths below ``folder``.
+    """Return path -> content, for paths below ``folder``.
 
     Raises:
         UsageError: if one cannot be read.

@@ -65,7 +65,7 @@ class PlantedLeak(nn.Module):
         self.register_buffer("projection", torch.linalg.qr(projection).Q)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, 64, 32)`` in [0, 1] to features."""
+        """Map images ``(B, 3, 64, 32)`` in [0, 1] to features."""
         thumbnail = F.adaptive_avg_pool2d(images, THUMBNAIL).flatten(1) - 0.5
         band = F.adaptive_avg_pool2d(images[:, :, : images.shape[2] // BAND], CELLS)
         return torch.cat([thumbnail @ self.projection, 2 * (band.flatten(1) - 0.5)], dim=1)
@@ -79,7 +79,7 @@ class NullExtractor(nn.Module):
     differentiable = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, 32, 16)`` in [0, 1] to features."""
+        """Map images ``(B, 3, 32, 16)`` in [0, 1] to features."""
         pixels = as_bytes(images).cpu().numpy()
         rows = []
         for picture in pixels:

@@ -91,7 +91,7 @@ class FaintLeak(nn.Module):
         self.scale = scale
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, 64, 32)`` in [0, 1] to features."""
+        """Map images ``(B, 3, 64, 32)`` in [0, 1] to features."""
         cells = F.adaptive_avg_pool2d(images, CELLS).flatten(1)
         features: Tensor = (cells - 0.5) * (self.scale / (AMPLITUDE * DIM**0.5))
         return features
@@ -280,7 +280,7 @@ def plant(scenario: Target, data: ReIDDataset, size: Size, ctx: RunContext) -> P
 
 
 def _some(pids: Tensor, count: int, ctx: RunContext) -> Tensor:
-    """At most ``count`` of the people; distractors are nobody."""
+    """Return at most ``count`` of the people; distractors are nobody."""
     people = pids[pids > 0].unique()
     order = torch.randperm(len(people), generator=ctx.generator("plant.people"))
     chosen: Tensor = people[order[:count]].sort().values
@@ -457,7 +457,7 @@ class Truth:
         return scores
 
     def reading(self, name: str, codes: Sequence[int], means: Tensor, asked: Tensor) -> Tensor:
-        """Log-likelihoods ``(M, K)`` of an attribute's values for rows ``(M, DIM)``.
+        """Return the log-likelihood ``(M, K)`` of an attribute's values for rows ``(M, DIM)``.
 
         The linear discriminant with the true spread about each value.
 
@@ -510,7 +510,7 @@ def _floor(rows: Tensor) -> Tensor:
 
 
 def _study(planted: Planted, ctx: RunContext) -> Truth:
-    """Codes of further people, before and after the mechanisms."""
+    """Return codes of further people, before and after the mechanisms."""
     target, code = planted.target, planted.code
     data, generator = target.data, ctx.generator("plant.study")
     people, pictures = STUDIED if target.publish is None else PUBLISHED

@@ -129,7 +129,7 @@ def _add(resolved: "AuditConfig", out: Path) -> None:
 
 
 def _join(texts: list[str]) -> dict[str, Any]:
-    """One chain of everything that was asked for."""
+    """Return one chain of everything that was asked for."""
     blocks: list[Any] = []
     for text in texts:
         _, block = parse(text, "--with")

@@ -55,7 +55,7 @@ def _text(found: "RunStatus") -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Seconds as a person reads them.
+    """Return the seconds as a person reads them.
 
     >>> _clock(0.25), _clock(3725)
     ('0.2 s', '1:02:05')

@@ -195,7 +195,7 @@ def odd_searches(division: Division, copied: int) -> list[str]:
 
 
 def too_many_broken(rows: Rows, looks: Looks, max_broken: float) -> str:
-    """Why there are too many broken pictures; "" if there are not."""
+    """Say why there are too many broken pictures; "" if there are not."""
     if looks.share <= max_broken:  # so that a limit of NaN allows nothing
         return ""
     path, reason = next(iter(looks.broken.items()))

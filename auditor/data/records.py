@@ -42,7 +42,7 @@ def _digests(extractor: FeatureExtractor, split: Split) -> Iterator[bytes]:
 
 
 def picture_digest(split: Split, row: int) -> bytes:
-    """SHA-256 of the picture's file, or of its pixels at 128 × 64 where it has none."""
+    """Return the SHA-256 of the picture's file, or of its pixels at 128 × 64 where it has none."""
     path = file_of(split.images, row)
     if path is not None:
         return hashlib.sha256(path.read_bytes()).digest()
@@ -51,7 +51,7 @@ def picture_digest(split: Split, row: int) -> bytes:
 
 
 def network_digest(extractor: FeatureExtractor) -> bytes:
-    """SHA-256 of the weights, and of the kind of the extractor, where it shows any."""
+    """Return the SHA-256 of the weights, and of the kind of the extractor, where it shows any."""
     digest = hashlib.sha256(type(extractor).__qualname__.encode())
     digest.update(f"{extractor.feature_dim} {extractor.input_size}".encode())
     weights = extractor.state_dict() if isinstance(extractor, nn.Module) else {}

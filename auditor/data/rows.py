@@ -215,7 +215,7 @@ def digest(table: pd.DataFrame) -> str:
 
 
 def encode(texts: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Codes ``(N,)`` of the texts, `MISSING` for "", and the name of each code.
+    """Return codes ``(N,)`` of the texts, `MISSING` for "", and the name of each code.
 
     >>> encode(["10", "9", "", "10"])
     (array([ 1,  0, -1,  1]), ('9', '10'))
@@ -234,7 +234,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def why_ignored(name: str, values: set[str]) -> str:
-    """Why a column with these ``values`` is no attribute; "" if it is one."""
+    """Say why a column with these ``values`` is no attribute; "" if it is one."""
     if not re.fullmatch(r"[\w -]+", name):
         return "its name has characters other than letters, digits, blank, _ and -"
     if len(values) < 2:

@@ -112,7 +112,7 @@ def _judge(
 def _training(
     claim: PrivacyClaim, before: Target, after: Target, name: str, *, inherited: bool
 ) -> Iterator[str]:
-    """Why a claim about a training no longer holds for the network there is now."""
+    """Say why a claim about a training no longer holds for the network there is now."""
     if inherited and after.extractor is not before.extractor:
         yield (
             f"{name} put another network in the place of the one this training gave; what it "
@@ -128,7 +128,7 @@ def _training(
 def _release(
     claim: PrivacyClaim, before: Target, after: Target, name: str, *, inherited: bool
 ) -> Iterator[str]:
-    """Why a claim about stored rows no longer covers what is given away."""
+    """Say why a claim about stored rows no longer covers what is given away."""
     if inherited and not follows(after.release, before.release):
         yield (
             f"{name} replaced the release that adds the noise, and is not seen to work on the "
@@ -179,7 +179,7 @@ class _Draws:
         return cls(again, asks, (first, second))
 
     def refute(self, claim: PrivacyClaim) -> Iterator[str]:
-        """Why the claim does not hold."""
+        """Say why the claim does not hold."""
         first, second = (draw.double() for draw in self.again)
         same = int((first == second).all(1).sum())
         if same:

@@ -81,7 +81,7 @@ def choose_queries(rank: torch.Tensor, correct: torch.Tensor, count: int) -> lis
 
 
 def _nearest(scores: Similarities, truth: Truth, query: int) -> tuple[list[int], list[float]]:
-    """Gallery positions of the best matches, and their similarities."""
+    """Return gallery positions of the best matches, and their similarities."""
     row = slice(query, query + 1)
     _, ignored = truth.relevant(row)
     values = scores(row).cpu()

@@ -300,7 +300,7 @@ def _judge(
 
 
 def _doubt(before: AuditReport, after: AuditReport, address: str, outcome: Outcome) -> str:
-    """Why a difference does not show what it seems to, or an empty string.
+    """Say why a difference does not show what it seems to, or an empty string.
 
     A change for the worse needs a first figure that cannot hide any leak, and a second one that is
     real; that there is none needs the opposite.

@@ -78,13 +78,13 @@ def doubts(finding: Finding, metric: str = "") -> Doubts:
 
 
 def undone(finding: Finding) -> str:
-    """Why a finding has no figures."""
+    """Say why a finding has no figures."""
     happened = "failed" if finding.status == "failed" else "does not apply"
     return f"the attack {happened}: {finding.reason}"
 
 
 def powerless(finding: Finding) -> str:
-    """Why a low headline of this finding proves nothing, or an empty string."""
+    """Say why a low headline of this finding proves nothing, or an empty string."""
     return doubts(finding).passing
 
 

@@ -101,7 +101,7 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def unmatched(gate: Gate, scenarios: Sequence[str], attacks: Sequence[str]) -> str | None:
-    """Why ``gate`` can never match a planned address, or None if it may.
+    """Say why ``gate`` can never match a planned address, or None if it may.
 
     Only the first two parts are known before a run; metrics are the attack's own business.
     """

@@ -75,7 +75,7 @@ def _measured_elsewhere(report: AuditReport, finding: Finding, parts: Sequence[s
 
 
 def why_nothing(report: AuditReport, gate: Gate) -> str:
-    """Why no figure has a gate's address."""
+    """Say why no figure has a gate's address."""
     _, attack, metric = (*gate.address.split("/", 2), "", "")[:3]
     for score in report.scores:
         if attack == "scores" and fnmatchcase(score.name, metric):

@@ -208,7 +208,7 @@ def _waivers_on(verdict: Verdict, waivers: Sequence[Waiver]) -> list[Waiver]:
 
 
 def _void(waiver: Waiver, today: date) -> str:
-    """Why a waiver covers nothing, or an empty string."""
+    """Say why a waiver covers nothing, or an empty string."""
     if not re.search(r"\w", waiver.owner):
         return f"not waived: the waiver on {waiver.address} names no owner"
     if today > waiver.expires:

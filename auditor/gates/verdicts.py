@@ -105,7 +105,7 @@ def _weigh_doubts(outcome: Outcome, reason: str, heard: Doubts) -> tuple[Outcome
 
 
 def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
-    """Outcome and reason of one figure as if it were the only one."""
+    """Return outcome and reason of one figure as if it were the only one."""
     if not _can_be(gate.limit, measurement):
         return "inconclusive", (
             f"the limit {limit_text(gate.limit)} is not possible for a share, which lies between 0 "

@@ -76,7 +76,7 @@ def f1(classes: int) -> Formula:
 
 
 def add_unseen(table: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
-    """One more person for each value, guessed wrong on every image, and guessed right.
+    """Return one more person for each value, guessed wrong on every image, and guessed right.
 
     Args:
         table: ``(num_persons, columns)`` confusion tables laid side by side.

@@ -69,7 +69,7 @@ def k_reciprocal(
     weight: float = 0.3,
     distance: Distance = "cosine",
 ) -> Scores:
-    """Scores by which queries and gallery are ranked again, for `evaluate_scores`.
+    """Return scores by which queries and gallery are ranked again, for `evaluate_scores`.
 
     Two pictures are close if they count each other, and the same others, among their nearest.
     Minus ``(1 − weight) · Jaccard distance + weight · own distance``, where the own distance is the
@@ -162,7 +162,7 @@ def _neighbourhoods(pool: Similarities, k: int) -> tuple[np.ndarray, Tensor]:
 
 
 def _square(pool: Similarities, rows: Tensor, scores: Tensor) -> Tensor:
-    """Squared Euclidean distances behind the ``scores (R, …)`` of ``rows (R,)``."""
+    """Return the squared Euclidean distances behind the ``scores (R, …)`` of ``rows (R,)``."""
     if pool.distance == "cosine":
         return (2 - 2 * scores).clamp_min(0)
     return pool.similarity(rows, scores).square()

@@ -139,7 +139,7 @@ def trade_off(scores: Iterable[Score]) -> tuple[float, float] | None:
 
 
 def _no_ratio(bare_utility: Measurement, bare: Measurement, tables: Sequence[Persons]) -> str:
-    """Why there is no URR-1, or an empty string."""
+    """Say why there is no URR-1, or an empty string."""
     floor = bare.chance or 0.0
     above = proportion(floor * bare.n, bare.n)[1] - floor
     if bare.value - floor <= math.hypot(bare.value - bare.low, above):

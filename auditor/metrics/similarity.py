@@ -163,7 +163,7 @@ class Similarities:
         return cls(query, gallery, None, -squares, distance)
 
     def __call__(self, block: slice) -> Tensor:
-        """Scores ``(B, G)`` that rank like ``distance``."""
+        """Return scores ``(B, G)`` that rank like ``distance``."""
         query = self._asking(self.query[block])
         width = self._width
         scores = query.new_empty(len(query), -(-len(self.gallery) // width) * width)
@@ -191,7 +191,7 @@ class Similarities:
         return torch.nn.functional.pad(rows, (0, 0, 0, missing)) if missing else rows
 
     def of_pairs(self, rows: Tensor, entries: Tensor) -> Tensor:
-        """Scores ``(P,)`` of single pairs of query and gallery entry."""
+        """Return scores ``(P,)`` of single pairs of query and gallery entry."""
         asked, stored = self._asking(self.query[rows]), self.gallery[entries].float()
         scores: Tensor = torch.linalg.vecdot(asked, stored)
         if self.scale is not None:

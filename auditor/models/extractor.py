@@ -60,7 +60,7 @@ class CardedExtractor(nn.Module):
         self.feature_dim, self.differentiable = self._trial_run()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, H, W)`` of any size to features ``(B, feature_dim)`` float32.
+        """Map images ``(B, 3, H, W)`` of any size to features ``(B, feature_dim)`` float32.
 
         Raises:
             ModelError: if ``images`` has another shape, or the network fails on it.
@@ -99,7 +99,7 @@ class CardedExtractor(nn.Module):
         return pixels.to(self.dtype)
 
     def _answer(self, prepared: Tensor) -> Any:
-        """Whatever the network gives; a failure says on what."""
+        """Return whatever the network gives; a failure says on what."""
         sides = [torch.full(prepared.shape[:1], side) for side in self.card.side_inputs]
         try:
             return self.network(prepared, *(side.to(prepared.device) for side in sides))

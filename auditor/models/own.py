@@ -55,7 +55,7 @@ def own_model(
 
 
 def weights_digest(network: nn.Module) -> str:
-    """SHA-256 of names, types, shapes and values in a state dict."""
+    """Return the SHA-256 of names, types, shapes and values in a state dict."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

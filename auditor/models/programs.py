@@ -98,7 +98,7 @@ class ScriptNetwork(nn.Module):
         self.compared = False
 
     def forward(self, images: Tensor, *sides: Tensor) -> Any:
-        """Whatever the program gives."""
+        """Return whatever the program gives."""
         if torch.is_grad_enabled():
             return self.program(images, *sides)
         if not self.compared:

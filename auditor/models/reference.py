@@ -79,7 +79,7 @@ class ReferenceNet(nn.Module):
         return features
 
     def branches(self, images: Tensor) -> Branches:
-        """Triplets before the neck, the classifier after it."""
+        """Return triplets before the neck, the classifier after it."""
         features = self.embed(images)
         return Branches((features,), (self.neck(features),))
 

@@ -168,7 +168,7 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
 
 
 def _explain_copies(data: ReIDDataset) -> str:
-    """Why utility is overestimated on these people, if it does: a copy is found by anything."""
+    """Say why utility is overestimated on these people, if it does: a copy is found by anything."""
     copied = data.facts.get("copied_queries", 0)
     return f"{copied} queries are copies of gallery pictures that match them" if copied else ""
 

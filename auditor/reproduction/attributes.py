@@ -41,7 +41,7 @@ class Labelled(Dataset[tuple[Tensor, Tensor]]):
         return len(self.split)
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
-        """One picture ``(3, H, W)`` and its answers ``(A,)``."""
+        """Return one picture ``(3, H, W)`` and its answers ``(A,)``."""
         return self.split.images.load([row], self.size)[0], self.targets[row]
 
 

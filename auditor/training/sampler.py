@@ -36,7 +36,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return int(self.classes.max()) + 1
 
     def by_person(self) -> Iterator[Tensor]:
-        """Per person, up to `LOOKED_AT` pictures ``(V, 3, H, W)``."""
+        """Yield per person, up to `LOOKED_AT` pictures ``(V, 3, H, W)``."""
         for person in range(self.people):
             rows = (self.classes == person).nonzero().flatten()[:LOOKED_AT]
             yield self.split.images.load(rows.tolist(), self.size)
@@ -45,7 +45,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return len(self.split)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        """One picture ``(3, H, W)`` and its class."""
+        """Return one picture ``(3, H, W)`` and its class."""
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: list[int]) -> list[tuple[Tensor, int]]:

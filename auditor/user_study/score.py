@@ -41,7 +41,7 @@ class Result:
 def read_answers(
     paths: Sequence[Path], mark: str, key: Mapping[int, Right]
 ) -> dict[tuple[str, int], int]:
-    """Everybody's answers; a file whose rows name nobody is one respondent of its own.
+    """Return everybody's answers; a file whose rows name nobody is one respondent of its own.
 
     Raises:
         DataError: for an answer to another quiz, an unknown question, a number that no candidate

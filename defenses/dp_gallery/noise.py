@@ -40,7 +40,7 @@ class Noise(Protocol):
         ...
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Rows:
-        """Noise of a shape."""
+        """Return noise of a shape."""
         ...
 
     def epsilon(self, distance: float, draws: int) -> float | None:
@@ -70,7 +70,7 @@ class GaussianNoise:
     def calibrate(
         cls, epsilon: float, delta: float, sensitivity: float, draws: int, *, classic: bool = False
     ) -> "GaussianNoise":
-        """Noise for (ε, δ): the least that suffices, or what the classic bound asks for."""
+        """Return noise for (ε, δ): the least that suffices, or what the classic bound asks for."""
         unit = classic_sigma(epsilon, delta) if classic else gaussian_sigma(epsilon, delta)
         return cls(unit * sensitivity * math.sqrt(draws), delta)
 

@@ -74,7 +74,7 @@ class Critic(nn.Module):
         self.last = nn.Conv2d(channels[-1], 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, H, W)`` to the guessed share ``(B,)``."""
+        """Map images ``(B, 3, H, W)`` to the guessed share ``(B,)``."""
         for layer in self.layers:
             images = F.leaky_relu(layer(images), 0.2)
         guess: Tensor = self.last(images)

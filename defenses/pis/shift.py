@@ -70,7 +70,7 @@ class Shift:
         return replace(split, images=MemoryImages(pixels), partners=None)
 
     def partners(self, split: Split, key: Key) -> list[list[Tensor]]:
-        """Per partner, per scale ``(N, C, h, w)``: what ``key`` mixes into the pictures."""
+        """Return per partner, per scale ``(N, C, h, w)``: what ``key`` mixes into the pictures."""
         seen = pictures_and_points(split, self.pose, self.image_size)
         self.network.to(self.device)
         found = self._partners(self._means(*seen), key)

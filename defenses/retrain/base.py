@@ -116,6 +116,6 @@ class Seen(nn.Module):
         self.feature_dim = sum(identity_dims(extractor))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(B, 3, H, W)`` in [0, 1] to features ``(B, D)``."""
+        """Map images ``(B, 3, H, W)`` in [0, 1] to features ``(B, D)``."""
         views = branches(self.extractor.network, self.extractor.prepare(images))
         return seen(views, self.extractor.card)

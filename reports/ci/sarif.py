@@ -71,7 +71,7 @@ def render(
 
 
 def _rules(wrong: Sequence[Check]) -> dict[str, dict[str, Any]]:
-    """One rule per gate, and one that everything planned must be shown."""
+    """Return one rule per gate, and one that everything planned must be shown."""
     rules: dict[str, dict[str, Any]] = {}
     for check in wrong:
         name = _rule(check)

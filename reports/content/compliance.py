@@ -238,7 +238,7 @@ def _metric(report: AuditReport, metric: str) -> Iterator[str]:
 
 
 def _dp(report: AuditReport) -> Iterator[Annex]:
-    """One card per claim, from the top of the guidelines' pyramid to its base."""
+    """Yield one card per claim, from the top of the guidelines' pyramid to its base."""
     for scenario in report.scenarios:
         for claim in scenario.claims:
             yield Annex(

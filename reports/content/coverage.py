@@ -157,7 +157,7 @@ def _methods(findings: Sequence[Finding]) -> str:
 
 
 def results(report: AuditReport, families: Sequence[str]) -> Iterator[str]:
-    """One sentence per scenario in which an attack of the families came to a figure."""
+    """Yield one sentence per scenario in which an attack of the families came to a figure."""
     for scenario in report.scenarios:
         figures = list(headlines(scenario, families))
         if figures:

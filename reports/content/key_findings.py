@@ -381,7 +381,7 @@ def _steps(report: AuditReport, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _undecided(report: AuditReport, verdicts: Sequence[Verdict]) -> list[str]:
-    """Why gates could not be decided, and what would decide them."""
+    """Say why gates could not be decided, and what would decide them."""
     nothing, weak, wide = [], [], []
     for verdict in verdicts:
         if verdict.observed is None:

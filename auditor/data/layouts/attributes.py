@@ -68,7 +68,7 @@ def with_attributes(rows: Rows, file: Path | None) -> Rows:
 
 
 def read_attributes(file: Path, names: Sequence[str] = EITHER) -> pd.DataFrame:
-    """One row per person, one column of text per attribute; "" is unknown.
+    """Return one row per person, one column of text per attribute; "" is unknown.
 
     Args:
         file: a .mat file in MATLAB's format 5 or 7.

@@ -63,7 +63,7 @@ class Form:
     otherwise: str = "it is not laid out so"
 
     def misfit(self, path: Path) -> str:
-        """Why a folder does not have it; a layout may lie one folder deeper."""
+        """Say why a folder does not have it; a layout may lie one folder deeper."""
         places = [path, *list_folders(path)]
         there = {mark for mark in self.marks for place in places if (place / mark).exists()}
         missing = [mark for mark in self.marks if mark not in there]

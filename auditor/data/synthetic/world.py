@@ -197,7 +197,7 @@ def _near(rng: np.random.Generator, colour: Colour, spread: int) -> Colour:
 def take_picture(
     rng: np.random.Generator, person: Person, camera: Camera, size: tuple[int, int]
 ) -> np.ndarray:
-    """One picture ``(height, width, 3)`` uint8 of ``person`` by ``camera``."""
+    """Return one picture ``(height, width, 3)`` uint8 of ``person`` by ``camera``."""
     width, height = CANVAS
     left, top = (int(v) for v in rng.integers(0, 2 * MARGIN + 1, 2))
     canvas = camera.scene.crop((left, top, left + width, top + height))

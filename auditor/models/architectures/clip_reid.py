@@ -47,12 +47,12 @@ class Encoder(nn.Module, ABC):
         """
 
     def branches(self, images: Tensor, sides: Tensor | None = None) -> Branches:
-        """Triplets before the necks, classifiers after them."""
+        """Return triplets before the necks, classifiers after them."""
         vector, projected = self.vectors(images, sides)
         return Branches((vector, projected), (self.neck(vector), self.neck_proj(projected)))
 
     def forward(self, images: Tensor, sides: Tensor | None = None) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         vector, projected = self.vectors(images, sides)
         if self.after_neck:
             vector, projected = self.neck(vector), self.neck_proj(projected)

@@ -163,7 +163,7 @@ class HACNN(nn.Module):
         self.fc_local = _embedding(REGIONS * CHANNELS[-1], dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         x = self.conv(images)
         regions: list[Tensor] = []
         for level, size in enumerate(REGION_SIZES, start=1):

@@ -70,7 +70,7 @@ class IResNet(nn.Module):
         self.features.weight.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         x = self.prelu(self.bn1(self.conv1(images)))
         for number in range(1, len(WIDTHS) + 1):
             x = self.get_submodule(f"layer{number}")(x)

@@ -93,7 +93,7 @@ class ISP(nn.Module):
         return Branches(vectors, self._necks(vectors), self._parsing_loss(maps.detach(), scores))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         maps = self._map(images)
         return torch.cat(self._necks(self._vectors(maps, self.parse(maps))), dim=1)
 

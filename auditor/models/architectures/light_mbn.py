@@ -68,13 +68,13 @@ class LightMBN(nn.Module):
         ]
 
     def branches(self, images: Tensor) -> Branches:
-        """Triplets on the wholes before their necks, a classifier after each neck."""
+        """Return triplets on the wholes before their necks, a classifier after each neck."""
         vectors = self.vectors(images)
         wholes = (vectors[0][0], vectors[4][0], vectors[1][0])
         return Branches(wholes, tuple(after for _, after in vectors))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         return torch.cat([F.normalize(after) for _, after in self.vectors(images)], dim=1)
 
 

@@ -64,12 +64,12 @@ class MGN(nn.Module):
         ]
 
     def branches(self, images: Tensor) -> Branches:
-        """Triplets on the wholes, a classifier for each vector."""
+        """Return triplets on the wholes, a classifier for each vector."""
         vectors = self.vectors(images)
         return Branches(tuple(vectors[: len(GRANULARITIES)]), tuple(vectors))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         return torch.cat(self.vectors(images), dim=1)
 
 

@@ -71,7 +71,7 @@ class MLFN(nn.Module):
         self.fc_s = _projection(FACTORS * len(blocks), feature_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         selections = []
         for block in self.feature:

@@ -74,7 +74,7 @@ class MobileNetV2(nn.Module):
         self.conv9 = ConvNorm6(channels, self.feature_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         x = images
         for layer in self.children():
             x = layer(x)

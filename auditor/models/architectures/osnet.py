@@ -150,7 +150,7 @@ class OSNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         x = self.maxpool(self.conv1(images))
         x = self.conv5(self.conv4(self.conv3(self.conv2(x))))
         features: Tensor = self.fc(self.global_avgpool(x).flatten(1))

@@ -79,7 +79,7 @@ class OSNetAIN(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         x = self.pool2(self.conv2(self.maxpool(self.conv1(images))))
         x = self.conv5(self.conv4(self.pool3(self.conv3(x))))
         features: Tensor = self.fc(self.global_avgpool(x).flatten(1))

@@ -59,7 +59,7 @@ class PCB(nn.Module):
         return Branches((), reduced.squeeze(3).unbind(2))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``.
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``.
 
         A channel's values for all stripes lie next to each other, as in torchreid.
         """

@@ -85,7 +85,7 @@ class StrongBaseline(nn.Module):
         return Branches((before,), (self.relu(self.neck(before)),))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``."""
         before = self.pool_vectors(images)
         features: Tensor = self.relu(self.neck(before)) if self.after_neck else before
         return features

@@ -169,13 +169,13 @@ class TransReID(nn.Module):
         return [whole] if self.parts is None else [whole, *self._parts(tokens)]
 
     def branches(self, images: Tensor, sides: Tensor | None = None) -> Branches:
-        """Triplets before the necks, a classifier per vector after them."""
+        """Return triplets before the necks, a classifier per vector after them."""
         vectors = self.vectors(images, sides)
         necks = [neck(vector) for neck, vector in zip(self.necks, vectors, strict=True)]
         return Branches(tuple(vectors), tuple(necks))
 
     def forward(self, images: Tensor, sides: Tensor | None = None) -> Tensor:
-        """Normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``.
+        """Map normalised images ``(B, 3, H, W)`` to features ``(B, feature_dim)``.
 
         The parts together weigh as much as the whole.
         """

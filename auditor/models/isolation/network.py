@@ -59,7 +59,7 @@ class WorkerNetwork(nn.Module):
         return self  # nothing in it can be changed from here
 
     def forward(self, images: Tensor, *sides: Tensor) -> Any:
-        """Whatever the model gives for images ``(B, 3, H, W)``.
+        """Return whatever the model gives for images ``(B, 3, H, W)``.
 
         Args:
             images: as the model takes them.

@@ -192,7 +192,7 @@ def _refusal(status: int, body: bytes) -> str:
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float:
-    """Seconds that the service asks to be left alone for."""
+    """Return the seconds that the service asks to be left alone for."""
     asked = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
     return float(asked) if asked.isdecimal() else 0.0
 
