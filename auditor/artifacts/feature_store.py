@@ -155,9 +155,8 @@ def _check_content(folder: Path) -> None:
     for place in (folder.resolve(), *inside):
         if not _is_owners_alone(place.lstat()):
             raise UsageError(
-                f"--cache {folder}: others can write to {place.name}, or it is a link; they would "
-                "decide what the audit finds. Name another folder, or see to it that you own this "
-                "one and nobody else can write there (chmod -R go-w)"
+                f"--cache {folder}: others can write to {place.name} (or it is a link), and so "
+                "decide what the audit finds; take that from them (chmod -R go-w), or name another"
             )
 
 

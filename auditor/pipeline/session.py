@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from auditor.artifacts.feature_store import FeatureStore, check_folder
+from auditor.artifacts.feature_store import TAG, FeatureStore, check_folder
 from auditor.artifacts.manifest import OCCASION, STEPS
 from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, FeaturesConfig, ModelConfig
@@ -95,7 +95,7 @@ def plan(config: AuditConfig, out: Path, *, resume: bool = False) -> Forecast:
         AuditError: if anything named cannot be opened, or the run in ``out`` is of something else.
     """
     inputs = open_inputs(config, out, resume=resume)
-    there = config.cache is not None and config.cache.is_dir()
+    there = config.cache is not None and (config.cache / TAG).exists()
     world = make_world(config, out, inputs, open_cache(config, inputs) if there else None)
     going_on = resume and resuming.can_resume(out, world.head)
     return foresee(world, plan_steps(world), out / STEPS if going_on else None)
@@ -107,8 +107,7 @@ def open_inputs(config: AuditConfig, out: Path, *, resume: bool = False) -> Inpu
     Raises:
         AuditError: if anything named cannot be opened.
     """
-    if config.cache is not None:
-        check_folder(config.cache)
+    _check_cache(config, out)
     spent = spent_queries(out / OCCASION) if resume else {}
     if config.features is not None:
         return _features(config, config.features, spent)
@@ -197,6 +196,7 @@ def run(
     Raises:
         AuditError: if the sanity probe fails, or the run in ``out`` is of something else.
     """
+    _check_cache(config, out)
     kept = open_cache(config, inputs)
     world = make_world(config, out, inputs, kept)
     going_on = resume and resuming.resume(out, world.head)
@@ -263,6 +263,17 @@ def make_world(
         ),
         metered=bool(_meters(inputs)),
     )
+
+
+def _check_cache(config: AuditConfig, out: Path) -> None:
+    if config.cache is None:
+        return
+    if config.cache.resolve().is_relative_to(out.resolve()):
+        raise UsageError(
+            f"--cache {config.cache} lies in the run's folder {out}, whose content is sealed; "
+            "name a folder beside it"
+        )
+    check_folder(config.cache)
 
 
 def open_cache(config: AuditConfig, inputs: Inputs) -> KeptFeatures | None:

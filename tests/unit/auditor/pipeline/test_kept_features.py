@@ -11,7 +11,7 @@ from auditor import embedding
 from auditor.artifacts.feature_store import FeatureStore
 from auditor.data.images import FileImages
 from auditor.embedding import features_of
-from auditor.errors import DataError
+from auditor.errors import DataError, UsageError
 from auditor.feature_cache import FeatureCache
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import environment
@@ -123,6 +123,22 @@ def test_what_cannot_be_named_is_always_computed(store, model, what):
     kept = keep_features(store, replace(model, facts=facts))
     for _ in range(2):
         assert computed(kept, model.extractor, split_of(images))
+
+
+@pytest.mark.parametrize("place", ["", "cache"])
+def test_a_run_does_not_contain_its_cache(tmp_path, model, place):
+    """Or the run would never be whole again, and a purge of it would miss people."""
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="name a folder beside it"):
+        auditor.audit(
+            model,
+            worlds.few(),
+            attacks=[IdentityLda()],
+            out=out,
+            settings={"cache": out / place},
+            progress=False,
+        )
+    assert not list(out.glob("**/*.safetensors"))
 
 
 def test_a_second_audit_embeds_no_picture_of_the_data_and_finds_the_same(
