@@ -169,7 +169,7 @@ class SimulatedAccelerator(CPUAccelerator):
         """There is nothing to set up."""
 
 
-def hardware(device: torch.device, devices: int) -> dict[str, Any]:
+def hardware(device: torch.device, devices: int, num_nodes: int) -> dict[str, Any]:
     """What a Lightning Trainer needs in order to train there; as `auditor.training.loop` has it."""
     strategy = SingleDeviceStrategy(device=device, accelerator=SimulatedAccelerator())
     return {"strategy": strategy, "devices": 1}

@@ -38,7 +38,17 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Number of devices.")] = 1,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="Number of devices of this machine.")
+    ] = 1,
+    num_nodes: Annotated[
+        int,
+        typer.Option(
+            "--num-nodes",
+            min=1,
+            help="Number of machines; the same command is started on each, by torchrun or SLURM.",
+        ),
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
@@ -63,6 +73,7 @@ def train(
         seed=seed,
         device=pick_device(device),
         devices=devices,
+        num_nodes=num_nodes,
         resume=resume,
         overwrite=overwrite,
     )

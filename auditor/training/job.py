@@ -1,5 +1,6 @@
 """`audit train`: from a dataset and an architecture to a file of weights that describes itself."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 
 from auditor.console import Display
 from auditor.data import open_dataset
-from auditor.errors import UsageError
+from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.evaluation.utility import measurements, search
 from auditor.models import open_model
 from auditor.models.architectures.registry import build
@@ -42,6 +43,7 @@ class TrainingJob:
         seed: of everything random.
         device: where.
         devices: how many of them.
+        num_nodes: how many machines take part, each with as many devices.
         resume: go on with an interrupted training.
         overwrite: replace ``out``, and drop an interrupted training.
     """
@@ -55,6 +57,7 @@ class TrainingJob:
     seed: int = 0
     device: torch.device = torch.device("cpu")
     devices: int = 1
+    num_nodes: int = 1
     resume: bool = False
     overwrite: bool = False
 
@@ -98,6 +101,7 @@ def train(job: TrainingJob, display: Display) -> TrainingResult:
         KeyboardInterrupt: if the user interrupts; the last finished epoch waits in a checkpoint.
     """
     check_files(job.out, resume=job.resume, overwrite=job.overwrite)
+    _check_devices(job)
     data = open_dataset(job.data)
     ctx = RunContext(seed=job.seed, device=job.device, workdir=job.out.parent)
     arch, extractor = start(job, ctx)
@@ -113,6 +117,7 @@ def train(job: TrainingJob, display: Display) -> TrainingResult:
             replace(ctx, progress=progress),
             checkpoint=job.checkpoint,
             devices=job.devices,
+            num_nodes=job.num_nodes,
         )
     if rank():
         raise typer.Exit  # one of the processes that shared the batches; the first one writes
@@ -139,6 +144,21 @@ def utility(
     target = Target(extractor, data)
     figures = measurements(search(target, ctx, extractor.card.distance), target)
     return tuple(m for m in figures if m.metric in SHOWN)
+
+
+def _check_devices(job: TrainingJob) -> None:
+    """Find out whether there are as many devices, and somebody to bring the machines together."""
+    there = torch.cuda.device_count() if job.device.type == "cuda" else job.devices
+    if job.devices > there:
+        raise EnvironmentUnmetError(
+            f"--devices {job.devices}: this machine has {there} GPU{'s' * (there != 1)}; "
+            f"pass --devices {there}"
+        )
+    if job.num_nodes > 1 and not {"MASTER_ADDR", "SLURM_JOB_ID"} & os.environ.keys():
+        raise UsageError(
+            f"--num-nodes {job.num_nodes}: start the command on each machine by torchrun or SLURM, "
+            "or set MASTER_ADDR, MASTER_PORT and NODE_RANK there"
+        )
 
 
 def start(job: TrainingJob, ctx: RunContext, draw: str = "weights") -> tuple[str, CardedExtractor]:

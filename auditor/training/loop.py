@@ -129,6 +129,7 @@ def fit(
     detail: str,
     checkpoint: Path | None = None,
     devices: int = 1,
+    num_nodes: int = 1,
     precision: Precision = "32-true",
 ) -> None:
     """Train ``module`` in place on ``ctx.device``; it comes back on the CPU, in eval mode.
@@ -142,6 +143,7 @@ def fit(
         checkpoint: a ``.ckpt`` file kept up to date after every epoch, and resumed from if it is
             already there.
         devices: GPUs, or processes on a CPU, that share the batches (distributed data parallel).
+        num_nodes: machines that do, each with as many devices.
         precision: of the arithmetic.
 
     Raises:
@@ -161,7 +163,7 @@ def fit(
         use_distributed_sampler=False,
         default_root_dir=ctx.workdir,
         deterministic=_determinism(),
-        **_hardware(ctx.device, devices),
+        **_hardware(ctx.device, devices, num_nodes),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
     with _silence(), suited_threads(module, batches):
@@ -205,16 +207,14 @@ def _keepers(checkpoint: Path | None) -> list[pl.Callback]:
     return [keeper]
 
 
-def _hardware(device: torch.device, devices: int) -> dict[str, Any]:
-    if device.type == "cuda":
-        chosen: list[int] | int = [device.index or 0] if devices == 1 else devices
-        return {"accelerator": "gpu", "devices": chosen, "strategy": _strategy(devices)}
-    return {"accelerator": "cpu", "devices": devices, "strategy": _strategy(devices)}
-
-
-def _strategy(devices: int) -> str:
+def _hardware(device: torch.device, devices: int, num_nodes: int) -> dict[str, Any]:
+    alone = devices == num_nodes == 1
     # part models may leave a branch out of the loss
-    return "auto" if devices == 1 else "ddp_find_unused_parameters_true"
+    shared = {"strategy": "auto" if alone else "ddp_find_unused_parameters_true"}
+    if device.type == "cuda":
+        chosen: list[int] | int = [device.index or 0] if alone else devices
+        return {"accelerator": "gpu", "devices": chosen, "num_nodes": num_nodes, **shared}
+    return {"accelerator": "cpu", "devices": devices, "num_nodes": num_nodes, **shared}
 
 
 def one_cycle(

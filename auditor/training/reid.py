@@ -50,6 +50,7 @@ def train_reid(
     classifiers: nn.ModuleList | None = None,
     checkpoint: Path | None = None,
     devices: int = 1,
+    num_nodes: int = 1,
 ) -> Trained:
     """Train a copy of ``extractor`` on the people of ``split``; the given one stays as it is.
 
@@ -64,6 +65,7 @@ def train_reid(
         checkpoint: a ``.ckpt`` file kept up to date after every epoch, and resumed from if it is
             already there.
         devices: GPUs, or processes, that share the batches (distributed data parallel).
+        num_nodes: machines that do, each with as many devices.
 
     Raises:
         DataError: if fewer than two people are there.
@@ -86,6 +88,7 @@ def train_reid(
             detail=name,
             checkpoint=checkpoint,
             devices=devices,
+            num_nodes=num_nodes,
             precision=_precision(recipe, ctx.device),
         )
     student.to(memory_format=torch.contiguous_format)

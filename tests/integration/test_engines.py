@@ -81,32 +81,51 @@ def test_processes_give_the_same_bytes(same_as_local):
 
 @pytest.mark.slow
 @needs_ray
-def test_a_ray_cluster_gives_the_same_bytes(same_as_local):
-    assert "[16/16]" in same_as_local("--engine", "ray", "--workers", "2")
+def test_two_machines_of_a_ray_cluster_give_the_same_bytes(same_as_local):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        said = same_as_local("--engine", "ray", "--address", cluster.address)
+    finally:
+        cluster.shutdown()
+    assert "[16/16]" in said
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_a_line_and_nothing_else(audit_process, write_config, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "title", "reason"),
+    [
+        ("processes", b"spawn_main", "its process was ended"),
+        pytest.param("ray", b"ray::work_on", "WorkerCrashedError", marks=needs_ray),
+    ],
+)
+def test_a_killed_worker_costs_a_line_and_nothing_else(
+    audit_process, write_config, tmp_path, engine, title, reason
+):
     path, out = write_config(attacks=ATTACKS, defenses={}), tmp_path / "out"
-    options = ("--engine", "processes", "--workers", "1")
+    options = ("--engine", engine, "--workers", "1")
     process = audit_process("run", "--config", path, "--out", out, *options)
-    killer = threading.Thread(target=kill_first_worker, args=(process.pid,))
+    killer = threading.Thread(target=kill_first_worker, args=(process, title))
     killer.start()
     _, stderr = process.communicate(timeout=500)
     killer.join()
     assert process.returncode in (0, 4), stderr
     lost = [line for line in stderr.splitlines() if "worker was lost" in line]
-    assert lost == ["a worker was lost at none/utility (its process was ended); it is tried again"]
+    assert lost == [f"a worker was lost at none/utility ({reason}); it is tried again"]
     record = load(out / "report.json")
     assert record.complete
     assert {finding.status for finding in record.scenarios[0].findings} == {"done"}
 
 
-def kill_first_worker(top):
-    """Kill the first process that ``multiprocessing`` starts somewhere below ``top``."""
-    while not (found := [p for p in below(top) if b"spawn_main" in command(p)]):
-        time.sleep(0.1)
-    os.kill(found[0], signal.SIGKILL)
+def kill_first_worker(run, title):
+    """Kill the first process below ``run`` whose command contains ``title``."""
+    while run.poll() is None:
+        if found := [pid for pid in below(run.pid) if title in command(pid)]:
+            os.kill(found[0], signal.SIGKILL)
+            return
+        time.sleep(0.05)
 
 
 def below(top):

@@ -87,7 +87,7 @@ def test_a_second_run_does_not_bury_the_first(audit, write_config, tmp_path):
     out, config = tmp_path / "out", write_config(defenses={})
     audit("run", "--config", config, "--out", out)
     before = (out / "report.json").read_bytes()
-    code, _, stderr = audit("run", "--config", config, "--out", out)
+    code, _, stderr = audit("run", "--config", config, "--out", out, "--resume", "never")
     assert code == 2
     assert "--overwrite" in stderr
     assert (out / "report.json").read_bytes() == before

@@ -2,9 +2,11 @@
 
 import json
 import re
+import socket
 
 import pytest
 import safetensors
+import torch
 
 from auditor.models.described import KEY, read_description
 from auditor.models.reference import WEIGHTS
@@ -139,3 +141,46 @@ def test_two_processes_share_a_training_and_one_writes(audit_process, drawn_fold
     assert stdout.count("trained on 100 people") == 1
     assert "MEMBER: 2/2" in stderr
     assert read_description(out).facts["people"] == 100
+
+
+@pytest.mark.slow
+def test_two_machines_share_a_training_and_one_writes(
+    audit_process, drawn_folder, tmp_path, monkeypatch
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(port))
+    out = tmp_path / "shared.safetensors"
+    options = ("train", "--data", drawn_folder, "--out", out, *QUICK, "--device", "cpu")
+    machines = []
+    for node in range(2):
+        monkeypatch.setenv("NODE_RANK", str(node))
+        machines.append(audit_process(*options, "--num-nodes", "2"))
+    said = [machine.communicate(timeout=500) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert ["trained on 100 people" in stdout for stdout, _ in said] == [True, False]
+    assert read_description(out).facts["people"] == 100
+
+
+def test_more_devices_than_there_are_cost_a_line(audit, drawn_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    options = ("train", "--data", drawn_folder, "--out", tmp_path / "own.safetensors", *QUICK)
+    code, _, stderr = audit(*options, "--device", "cuda", "--devices", "4")
+    assert (code, stderr) == (
+        6,
+        "audit: --devices 4: this machine has 1 GPU; pass --devices 1\n",
+    )
+
+
+def test_machines_that_nothing_brings_together_are_not_waited_for(
+    audit, drawn_folder, tmp_path, monkeypatch
+):
+    for name in ("MASTER_ADDR", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    options = ("train", "--data", drawn_folder, "--out", tmp_path / "own.safetensors", *QUICK)
+    code, _, stderr = audit(*options, "--device", "cpu", "--num-nodes", "2")
+    assert code == 2
+    assert "torchrun or SLURM" in stderr
