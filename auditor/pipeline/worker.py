@@ -1,9 +1,10 @@
 """The other end of `auditor.pipeline.fanout`: one step of somebody else's run."""
 
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import torch
 
@@ -13,9 +14,9 @@ from auditor.pipeline import journal, session
 from auditor.pipeline.environment import determinism
 from auditor.pipeline.fanout import Job, Outcome
 from auditor.pipeline.plan import plan_steps
-from auditor.pipeline.steps import RETRAINED, World
+from auditor.pipeline.steps import World
 
-_OPEN: dict[str, tuple[TemporaryDirectory[str], World]] = {}
+_OPEN: dict[str, World] = {}
 """The run that this process works for; its model and people stay open from step to step."""
 
 
@@ -27,39 +28,34 @@ def work_on(job: Job, name: str, learned: Mapping[str, bytes]) -> Outcome:
     """
     world = _open(job)
     out = world.ctx.workdir
-    for path, content in learned.items():
-        if not (out / path).exists():
+    out.mkdir(mode=0o700)
+    personal.folder(out)
+    try:
+        for path, content in learned.items():
             write(out / path, content, mode=0o600)
-    (step,) = (step for step in plan_steps(world) if step.name == name)
-    with determinism(world.ctx.device, wanted=job.config.deterministic):
-        entry = journal.work(step, lambda fraction, detail="": None)
-    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in _files(out)}
-    _sweep(out)
-    return Outcome(entry=entry, files={p: c for p, c in files.items() if p not in learned})
+        (step,) = (step for step in plan_steps(world) if step.name == name)
+        with determinism(world.ctx.device, wanted=job.config.deterministic):
+            entry = journal.work(step, lambda fraction, detail="": None)
+        files = {path.relative_to(out).as_posix(): path for path in _files(out)}
+        new = {name: path.read_bytes() for name, path in files.items() if name not in learned}
+        return Outcome(entry=entry, files=new)
+    finally:
+        shutil.rmtree(out)  # what is personal does not stay where nobody looks for it
 
 
 def _open(job: Job) -> World:
     if job.key not in _OPEN:
-        for folder, _ in _OPEN.values():
-            folder.cleanup()
         _OPEN.clear()
         if Path(job.folder).is_dir():
             os.chdir(job.folder)
         torch.set_num_threads(job.threads)
-        folder = TemporaryDirectory(prefix="audit-worker-")
-        out = Path(folder.name)
+        out = Path(mkdtemp(prefix="audit-worker-"))
+        out.rmdir()  # it is there for as long as a step is
         inputs = session.open_inputs(job.config, out)
         kept = session.open_cache(job.config, inputs)
-        _OPEN[job.key] = folder, session.make_world(job.config, out, inputs, kept)
-    return _OPEN[job.key][1]
+        _OPEN[job.key] = session.make_world(job.config, out, inputs, kept)
+    return _OPEN[job.key]
 
 
-def _files(out: Path) -> Iterator[Path]:
-    yield from sorted(path for path in out.rglob("*") if path.is_file())
-
-
-def _sweep(out: Path) -> None:
-    """Remove what the step wrote, but for what defenses have learned, which others can use."""
-    for path in _files(out):
-        if path.parent != out / personal.PERSONAL / RETRAINED:
-            path.unlink()
+def _files(out: Path) -> list[Path]:
+    return sorted(path for path in out.rglob("*") if path.is_file())

@@ -63,8 +63,8 @@ class Here:
         return outcome
 
     def close(self):
-        folder, _ = worker._OPEN.popitem()[1]
-        folder.cleanup()
+        _, world = worker._OPEN.popitem()
+        assert not world.ctx.workdir.exists()
 
 
 def test_a_worker_sends_back_what_the_run_would_have_made_itself(same_as_local, monkeypatch):
