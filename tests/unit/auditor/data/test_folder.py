@@ -104,7 +104,7 @@ class TestRecognition:
         ) as caught:
             open_dataset(tmp_path)
         for layout in ("manifest", "market1501", "folder"):
-            assert f"({layout})" in str(caught.value)
+            assert f"\n{layout} (" in str(caught.value)
 
     def test_nothing_known(self, tmp_path):
         with pytest.raises(DataError, match="found: nothing"):

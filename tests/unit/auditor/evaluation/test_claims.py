@@ -182,7 +182,7 @@ class TestDrawnAgain:
 
     def reason(self, target, before=None):
         (found,) = void_refuted(before or self.bare, target, RunContext()).claims
-        assert (found.verdict == "VOID") == bool(found.reason.startswith(("drawn", "its noise")))
+        assert (found.verdict == "VOID") == bool(found.reason.startswith(("repeated", "its noise")))
         return found.reason if found.verdict == "VOID" else ""
 
     @pytest.mark.parametrize("how", [{}, {"mechanism": "laplace"}, {"clip": 2.0}])
