@@ -93,7 +93,7 @@ def steps(out: Path) -> list[Step]:
     demo = (PYTHON, "-m", "auditor", "demo", "--device", "cuda")
     repeatable = ("--set", "deterministic=true")
     contract = ("tests/contract/test_attacks.py", "tests/contract/test_defenses.py")
-    pytest = (PYTHON, "-m", "pytest", "-q", "-n", "10", "-p", "tell_failures")
+    pytest = (PYTHON, "-m", "pytest", "-q", "-n", "10", "-p", "tests.tell_failures")
     return [
         Step("demo", 150, (*demo, "--out", str(out / "demo"))),
         Step("again", 150, (*demo, *repeatable, "--out", str(out / "again"))),
@@ -117,10 +117,8 @@ def run(step: Step, out: Path, until: float, threads: dict[str, str]) -> dict[st
     """Run one step; gives how it ended, its seconds and the end of what it printed."""
     limit = min(step.limit, until - time.monotonic())
     start, log = time.monotonic(), out / f"{step.name}.log"
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     own = {
         "AUDITOR_TEST_DEVICE": "cuda",
-        "PYTHONPATH": path,
         **threads,
         "AUDIT_STEP_LIMIT": str(limit),
     }

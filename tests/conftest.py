@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-# looking for doctests imports a module, and this one makes a device known to the whole process
-collect_ignore = ["simulated.py"]
+# looking for doctests imports a module: one makes a device known to the whole process, the other
+# needs a server that is not installed here
+collect_ignore = ["simulated.py", "integration/mlserver_model"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -137,7 +137,7 @@ def cost_of(attack: Attack) -> str:
 def scale(whole: int, fractions: Sequence[float]) -> list[int]:
     """Return the whole numbers nearest to the fractions of ``whole``, ascending, each once, from 1.
 
-    >>> scaled(40, [0.5, 0.1, 0.25]), scaled(3, [0.1, 0.25, 0.5]), scaled(1, [0.5])
+    >>> scale(40, [0.5, 0.1, 0.25]), scale(3, [0.1, 0.25, 0.5]), scale(1, [0.5])
     ([4, 10, 20], [1, 2], [])
     """
     amounts = {max(1, round(whole * fraction)) for fraction in fractions}

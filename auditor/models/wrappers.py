@@ -139,7 +139,7 @@ def _apart(key: tuple[str, ...], parts: list[str]) -> bool:
 def group_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return what names begin with, their wrappers or else their first part, and how many do.
 
-    >>> grouped(["model.criterion.weight", "model.criterion.bias", "ema.conv1.weight"])
+    >>> group_names(["model.criterion.weight", "model.criterion.bias", "ema.conv1.weight"])
     ('ema (1)', 'model.criterion (2)')
     """
     counts = Counter(_beginning(name.split(".")) for name in names)

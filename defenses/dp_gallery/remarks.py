@@ -26,9 +26,9 @@ def meaningless(epsilon: float) -> str:
 def describe_mechanism(mechanism: str, calibration: str, clip: Clip, sticky: bool) -> str:
     """Return the mechanism in words.
 
-    >>> described("gaussian", "analytic", "unit", False)
+    >>> describe_mechanism("gaussian", "analytic", "unit", False)
     'analytic Gaussian on unit-norm rows'
-    >>> described("laplace", "analytic", 4.0, True)
+    >>> describe_mechanism("laplace", "analytic", 4.0, True)
     'Laplace on rows cut to norm 4, the same for a record in every release'
     """
     rows = {"unit": "unit-norm rows", "none": "rows of any norm"}

@@ -312,9 +312,10 @@ def defense_phrase(scenario: Scenario) -> str:
 def round_in_words(value: float, unit: str) -> str:
     """Return a figure in running text: whole percents, decimals only near the ends.
 
-    >>> rounded(0.9734, "fraction"), rounded(0.0027, "fraction"), rounded(0.9951, "fraction")
+    >>> figures = 0.9734, 0.0027, 0.9951
+    >>> tuple(round_in_words(figure, "fraction") for figure in figures)
     ('97%', '0.3%', '99.5%')
-    >>> rounded(0.0, "fraction"), rounded(1.0, "fraction")
+    >>> round_in_words(0.0, "fraction"), round_in_words(1.0, "fraction")
     ('0%', '100%')
     """
     if unit != "fraction":

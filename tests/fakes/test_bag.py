@@ -1,6 +1,5 @@
 """No system of the bag passes while it leaks; no private one fails."""
 
-from contextlib import contextmanager
 from datetime import date
 from fnmatch import fnmatchcase
 
@@ -8,6 +7,7 @@ import pytest
 
 from auditor.certification import proving
 from auditor.config import AuditConfig
+from auditor.console import Quiet
 from auditor.errors import ModelError
 from auditor.gates import Verdict
 from auditor.gates.policy import Policy
@@ -41,14 +41,6 @@ LEAKS = {
 }
 """What a careful team would ask of a gallery; strict enough that a private system can pass."""
 USEFUL = "none/utility/rank1"
-
-
-class Silent:
-    """A display that shows nothing."""
-
-    @contextmanager
-    def step(self, name):
-        yield lambda fraction, detail="": None
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +83,7 @@ def audited(target: Target, workdir, defenses=None) -> AuditReport:
         probe=lambda ctx: (),
         head=AuditReport(title="bag", config=config.to_record()),
     )
-    return run_audit(world, Silent())
+    return run_audit(world, Quiet(0))
 
 
 def judged(target: Target, workdir, defenses=None) -> list[Verdict]:
