@@ -1,6 +1,6 @@
 """How every rung learns: on own people, calibrated on those of them that it did not learn from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +13,7 @@ from attacks.attribute.scoring import score_attributes
 from attacks.learners.people import sum_groups
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
-from auditor.types import MISSING, AttackResult, RunContext, Target
+from auditor.types import MISSING, AttackResult, RunContext, Split, Target
 
 FOLDS = 3
 """Parts of the adversary's people, of which each in turn is held out to calibrate on."""
@@ -66,6 +66,24 @@ Reader = Callable[[Tensor], list[Tensor]]
 Learn = Callable[[Known], Reader]
 
 
+def learn_from(
+    target: Target, auxiliary: Split, codes: Mapping[str, list[int]], name: str, ctx: RunContext
+) -> Known:
+    """Return the adversary's own annotated people, as they are released.
+
+    Args:
+        target: whose gallery is attacked.
+        auxiliary: the people, with the attributes that are read.
+        codes: attribute -> its values.
+        name: the release is drawn under it.
+        ctx: the run.
+    """
+    released = target.release(own_pictures(target, ctx).features, ctx.generator(name))
+    return Known(
+        released, recode(auxiliary, codes), auxiliary.pids, tuple(map(len, codes.values()))
+    )
+
+
 Prepare = Callable[[Known, Tensor, RunContext], tuple[Known, Tensor, str]]
 """Own and stored rows as they are released to those that are read, and what was done to them."""
 
@@ -77,10 +95,7 @@ def read_attributes(
     data = target.data
     auxiliary, gallery = with_colours(data.auxiliary, data.gallery)
     codes = attackable(auxiliary, gallery, min_people)
-    own = own_pictures(target, ctx).features
-    released = target.release(own, ctx.generator("attacks.attributes.release"))
-    sizes = tuple(map(len, codes.values()))
-    own_people = Known(released, recode(auxiliary, codes), data.auxiliary.pids, sizes)
+    own_people = learn_from(target, auxiliary, codes, "attacks.attributes.release", ctx)
     known, stored, note = prepare(own_people, stored_gallery(target, ctx), ctx)
     held_out = folds(known.pids, FOLDS, ctx.generator("attacks.attributes.folds"))
     scores = calibrate_learner(learn, known, held_out, stored)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE, attackable, recode
-from attacks.attribute.learning import FOLDS, Known, calibrate_learner, pool_entries
+from attacks.attribute.learning import FOLDS, Known, calibrate_learner, learn_from, pool_entries
 from attacks.attribute.logistic import AttributeLogistic
 from attacks.attribute.pooling import folds
 from attacks.description.scoring import Described, describe_people, score_descriptions
@@ -54,12 +54,9 @@ class Description:
         data = target.data
         codes = attackable(data.auxiliary, data.gallery, self.min_people)
         described = describe_people(data.gallery, codes)
-        own = own_pictures(target, ctx).features
-        released = target.release(own, ctx.generator("attacks.description.release"))
-        labels, sizes = recode(data.auxiliary, codes), tuple(map(len, codes.values()))
-        known = Known(released, labels, data.auxiliary.pids, sizes)
+        own = learn_from(target, data.auxiliary, codes, "attacks.description.release", ctx)
         prepare = pool_entries(self.neighbours)
-        known, stored, note = prepare(known, stored_gallery(target, ctx), ctx)
+        known, stored, note = prepare(own, stored_gallery(target, ctx), ctx)
         scores = self.fit(known, stored, described, ctx)
         return score_descriptions(scores, described, data, note)
 

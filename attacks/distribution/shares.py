@@ -12,12 +12,17 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.attribute.labels import MEASURABLE, attackable, recode
-from attacks.attribute.learning import FOLDS, Known, calibrate, pool_entries, score_freshly
+from attacks.attribute.learning import (
+    FOLDS,
+    calibrate,
+    learn_from,
+    pool_entries,
+    score_freshly,
+)
 from attacks.attribute.logistic import AttributeLogistic
 from attacks.attribute.pooling import folds
 from attacks.attribute.reference import discriminate_values
 from attacks.distribution.scoring import Guess, Property, draw_galleries, score_shares
-from attacks.protocol.publication import own_pictures
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.plugins.declaring import Several, checked_dataclass
@@ -59,11 +64,9 @@ class Distribution:
         """See `auditor.types.Attack`."""
         data = target.data
         codes = attackable(data.auxiliary, data.gallery, self.min_people)
-        own = own_pictures(target, ctx).features
-        released = target.release(own, ctx.generator("attacks.distribution.release"))
-        labels = recode(data.auxiliary, codes)
-        known = Known(released, labels, data.auxiliary.pids, tuple(map(len, codes.values())))
-        known, stored, _ = pool_entries(0)(known, stored_gallery(target, ctx), ctx)
+        own = learn_from(target, data.auxiliary, codes, "attacks.distribution.release", ctx)
+        labels = own.labels
+        known, stored, _ = pool_entries(0)(own, stored_gallery(target, ctx), ctx)
         learn, weights = AttributeLogistic().learn, known.weights
         held_out = folds(known.pids, FOLDS, ctx.generator("attacks.distribution.folds"))
         fresh, found = score_freshly(learn, known, held_out), learn(known)(stored)
