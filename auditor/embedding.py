@@ -5,7 +5,7 @@ released once per target, so that every attack, and utility, meet the same noise
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -104,10 +104,7 @@ def differentiable(extractor: FeatureExtractor) -> bool:
 def embed_pictures(extractor: FeatureExtractor, images: Tensor, ctx: RunContext) -> Tensor:
     """Return features ``(M, D)`` on the CPU of pictures ``(M, 3, H, W)`` of any size."""
     resized = resize_pixels(images, extractor.input_size).clamp(0, 1)
-    features = torch.empty(len(images), extractor.feature_dim)
-    for rows, part in _batches(extractor, len(images), lambda rows: resized[rows], ctx):
-        features[rows] = part
-    return features
+    return embed_rows(extractor, len(images), lambda rows: resized[rows], ctx)
 
 
 def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
@@ -122,26 +119,40 @@ def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> T
 
 
 def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
-    features = torch.empty(len(split), extractor.feature_dim)
-
     def load(rows: slice) -> Tensor:
         return split.images.load(range(rows.start, rows.stop), extractor.input_size)
 
-    for rows, part in _batches(extractor, len(split), load, ctx):
-        features[rows] = part
-        ctx.progress(rows.stop / len(split), "embedding")
-    return features
+    def tell(fraction: float) -> None:
+        ctx.progress(fraction, "embedding")
+
+    return embed_rows(extractor, len(split), load, ctx, tell=tell)
 
 
-def _batches(
-    extractor: FeatureExtractor, count: int, load: Callable[[slice], Tensor], ctx: RunContext
-) -> Iterator[tuple[slice, Tensor]]:
-    """Yield rows and their features on the CPU, in smaller batches once the device is full."""
-    start, size = 0, BATCH
+def embed_rows(
+    extractor: FeatureExtractor,
+    count: int,
+    load: Callable[[slice], Tensor],
+    ctx: RunContext,
+    *,
+    size: int = BATCH,
+    tell: Callable[[float], None] | None = None,
+) -> Tensor:
+    """Return features ``(count, D)`` on the CPU, in smaller batches once the device is full.
+
+    Args:
+        extractor: of the features.
+        count: of pictures.
+        load: rows to their pictures ``(B, 3, H, W)``.
+        ctx: says where to compute.
+        size: of a batch, at most.
+        tell: told which share is done, after each batch.
+    """
+    features = torch.empty(count, extractor.feature_dim)
+    start = 0
     while start < count:
         rows = slice(start, min(start + size, count))
         try:
-            features = embed(extractor, load(rows).to(ctx.device)).cpu()
+            features[rows] = embed(extractor, load(rows).to(ctx.device)).cpu()
         except (ModelError, torch.OutOfMemoryError) as error:
             if size == 1 or not _out_of_memory(error):
                 raise
@@ -150,8 +161,10 @@ def _batches(
             if ctx.device.type == "cuda":
                 torch.cuda.empty_cache()
             continue
-        yield rows, features
         start = rows.stop
+        if tell is not None:
+            tell(start / count)
+    return features
 
 
 def _out_of_memory(error: BaseException | None) -> bool:

@@ -14,7 +14,7 @@ from attacks import threat_models
 from attacks.learners.standardising import Standardise
 from auditor.certification.planting import Planted
 from auditor.data.features.rows import StoredFeatures
-from auditor.embedding import BATCH, embed, features_of
+from auditor.embedding import BATCH, embed_rows, features_of
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.retrieval import evaluate
@@ -130,11 +130,11 @@ def draw_change(generator: torch.Generator) -> Change:
 
 
 def _embed_changed(target: Target, split: Split, change: Change, ctx: RunContext) -> Tensor:
-    parts = []
-    for rows in torch.arange(len(split)).split(BATCH):
-        images = split.images.load(rows.tolist(), target.extractor.input_size)
-        parts.append(embed(target.extractor, change(images).to(ctx.device)).cpu())
-    return torch.cat(parts)
+    def load(rows: slice) -> Tensor:
+        places = range(rows.start, rows.stop)
+        return change(split.images.load(places, target.extractor.input_size))
+
+    return embed_rows(target.extractor, len(split), load, ctx)
 
 
 def look(images: Images, ctx: RunContext, change: Change = keep) -> Tensor:

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from auditor.data.features import Store
-from auditor.embedding import embed, features_of
+from auditor.embedding import embed_rows, features_of
 from auditor.errors import ModelError
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
@@ -155,8 +155,7 @@ def _load(split: Split, rows: Tensor, size: tuple[int, int]) -> Tensor:
 def _features(
     extractor: FeatureExtractor, images: Tensor, ctx: RunContext, batch: int = BATCH
 ) -> Tensor:
-    parts = [embed(extractor, part.to(ctx.device)).cpu() for part in images.split(batch)]
-    return torch.cat(parts)
+    return embed_rows(extractor, len(images), lambda rows: images[rows], ctx, size=batch)
 
 
 def _relative_error(first: Tensor, second: Tensor) -> float:
