@@ -1,11 +1,11 @@
 """`audit prior train`: a generator of people's pictures, learned once for every later attack."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from auditor.config import put
+from auditor.config import parse_settings
 
 app = typer.Typer(
     name="prior",
@@ -50,9 +50,7 @@ def train(
     'prior_inversion' takes the file as its parameter 'prior'. People who are to be attacked take no
     part: of a dataset, only the auxiliary people do.
     """
-    chosen: dict[str, Any] = {}
-    for text in settings or []:
-        put(chosen, text)
+    chosen = parse_settings(settings or [])
     if epochs is not None:
         chosen["epochs"] = epochs
     from auditor.console import Display

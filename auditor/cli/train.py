@@ -1,11 +1,11 @@
 """`audit train`; its options are read without torch."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from auditor.config import put
+from auditor.config import parse_settings
 from auditor.errors import UsageError
 
 
@@ -53,14 +53,14 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
     """Train a re-ID network, or fine-tune one, and measure it on people it was not trained on."""
-    given = {"epochs": epochs, "lr": lr, **_settings(settings or [])}
+    given = {"epochs": epochs, "lr": lr, **parse_settings(settings or [])}
     chosen = {name: value for name, value in given.items() if value is not None}
     shape = _size(size)
     from auditor.console import Display
     from auditor.models.described import arch_for, card_for, read_description
     from auditor.pipeline.environment import pick_device  # torch starts here
     from auditor.training import job as run
-    from auditor.training.recipe import recipe_from
+    from auditor.training.recipe import Recipe, recipe_from
 
     said = None if weights is None else read_description(weights)
     job = run.TrainingJob(
@@ -69,7 +69,7 @@ def train(
         arch=arch_for(said, arch),
         card=card_for(said, card, shape),
         start=weights,
-        recipe=recipe_from(chosen, "training"),
+        recipe=recipe_from(Recipe, chosen, "training"),
         seed=seed,
         device=pick_device(device),
         devices=devices,
@@ -79,13 +79,6 @@ def train(
     )
     for line in run.lines(run.train(job, Display(job.steps))):
         typer.echo(line)
-
-
-def _settings(texts: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts:
-        put(found, text)
-    return found
 
 
 def _size(text: str | None) -> dict[str, int]:

@@ -12,7 +12,15 @@ from auditor.config.audit import (
     ServiceConfig,
 )
 from auditor.config.blocks import BARE, LONGEST_LABEL, is_label
-from auditor.config.reading import gates_in, load, preset_defaults, put, resolve, shift_parameters
+from auditor.config.reading import (
+    gates_in,
+    load,
+    parse_settings,
+    preset_defaults,
+    put,
+    resolve,
+    shift_parameters,
+)
 
 __all__ = [
     "BARE",
@@ -29,6 +37,7 @@ __all__ = [
     "gates_in",
     "is_label",
     "load",
+    "parse_settings",
     "preset_defaults",
     "put",
     "resolve",

@@ -122,6 +122,14 @@ def _read(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Nested plain data of some ``--set``; later ones win. See `put` for errors."""
+    given: dict[str, Any] = {}
+    for setting in settings:
+        put(given, setting)
+    return given
+
+
 def put(given: dict[str, Any], setting: str) -> None:
     """Add ``key.path=value`` of a ``--set``, the value in YAML, to nested plain data.
 

@@ -18,7 +18,7 @@ from auditor.models.reference import WEIGHTS
 from auditor.report import Measurement
 from auditor.reproduction.plan import Preset, TablePlan
 from auditor.training.job import TrainingJob, train
-from auditor.training.recipe import recipe_from
+from auditor.training.recipe import Recipe, recipe_from
 from auditor.types import ReIDDataset
 
 SHIPPED = "shipped"
@@ -98,7 +98,7 @@ class Scene:
             arch=block.pop("arch"),
             card=card_from("torchreid", overrides),
             start=self._find_pretrained(start),
-            recipe=recipe_from(block, f"model {name!r}"),
+            recipe=recipe_from(Recipe, block, f"model {name!r}"),
             seed=self.seed,
             device=self.device,
             resume=out.with_suffix(".ckpt").exists(),

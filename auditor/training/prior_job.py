@@ -3,12 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from auditor.console import Display
 from auditor.data import open_dataset
@@ -19,6 +18,7 @@ from auditor.metrics.perceptual import psnr
 from auditor.models.prior import CATALOGUE, load_prior, save_prior
 from auditor.training.checkpointing import check_files, checkpoint_of
 from auditor.training.prior import RECIPES, PriorRecipe, train_prior
+from auditor.training.recipe import recipe_from
 from auditor.types import RunContext, Split
 
 SYNTHETIC_SEED = 90_003
@@ -57,7 +57,7 @@ class PriorJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorOutcome:
+class PriorResult:
     """What was written.
 
     Attributes:
@@ -79,15 +79,10 @@ def recipe_for(preset: str, settings: Mapping[str, Any]) -> PriorRecipe:
     Raises:
         UsageError: for an unknown field, or a value that does not fit.
     """
-    try:
-        return TypeAdapter(PriorRecipe).validate_python({**asdict(RECIPES[preset]), **settings})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the recipe"
-        raise UsageError(f"the prior: {place}: {first['msg']}") from None
+    return recipe_from(PriorRecipe, {**asdict(RECIPES[preset]), **settings}, "the prior")
 
 
-def train(job: PriorJob, display: Display) -> PriorOutcome:
+def train(job: PriorJob, display: Display) -> PriorResult:
     """Train, write, and measure what was written.
 
     Raises:
@@ -109,7 +104,7 @@ def train(job: PriorJob, display: Display) -> PriorOutcome:
             pixels,
             job.preset,
             job.recipe,
-            RunContext(seed=ctx.seed, device=ctx.device, workdir=ctx.workdir, progress=progress),
+            replace(ctx, progress=progress),
             checkpoint=checkpoint_of(job.out),
             address=address,
         )
@@ -118,12 +113,12 @@ def train(job: PriorJob, display: Display) -> PriorOutcome:
     facts |= {"pictures_sha256": pictures, "address": address, **settings}
     save_prior(job.out, prior, job.preset, facts)
     checkpoint_of(job.out).unlink(missing_ok=True)
-    return PriorOutcome(
+    return PriorResult(
         pictures=len(pixels), people=people, psnr=_fidelity(job.out, pixels), address=address
     )
 
 
-def lines(job: PriorJob, outcome: PriorOutcome) -> Sequence[str]:
+def lines(job: PriorJob, outcome: PriorResult) -> Sequence[str]:
     """Say what was written and how to use it."""
     return [
         f"wrote {job.out} ({job.out.stat().st_size / 1e6:.1f} MB), trained on {outcome.pictures} "

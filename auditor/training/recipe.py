@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     ConfigDict,
@@ -16,6 +16,8 @@ from pydantic import (
 
 from auditor.errors import UsageError
 from auditor.plugins.declaring import Positive, Several, Share, Weight
+
+AnyRecipe = TypeVar("AnyRecipe")
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -72,10 +74,11 @@ class Recipe:
             raise ValueError("softmax and triplet are both 0, so there is nothing to learn from")
 
 
-def recipe_from(settings: Mapping[str, Any], where: str) -> Recipe:
-    """Return the recipe with some fields replaced by plain data.
+def recipe_from(kind: type[AnyRecipe], settings: Mapping[str, Any], where: str) -> AnyRecipe:
+    """Return a recipe with some fields replaced by plain data.
 
     Args:
+        kind: of the recipe.
         settings: field -> value.
         where: they were written, for the message.
 
@@ -83,7 +86,7 @@ def recipe_from(settings: Mapping[str, Any], where: str) -> Recipe:
         UsageError: for an unknown field, or a value that does not fit.
     """
     try:
-        return TypeAdapter(Recipe).validate_python(dict(settings))
+        return TypeAdapter(kind).validate_python(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the recipe"
