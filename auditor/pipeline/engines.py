@@ -17,7 +17,7 @@ import torch
 from auditor.console import printable
 from auditor.errors import EnvironmentUnmetError, UsageError
 from auditor.models.isolation.parent import die_with
-from auditor.pipeline.fanout import Engine, Job, LostWorkerError, Outcome
+from auditor.pipeline.fanout import AuditJob, Engine, LostWorkerError, StepOutcome
 from auditor.pipeline.worker import work_on
 
 EngineName = Literal["processes", "ray"]
@@ -60,11 +60,11 @@ class Processes:
         self._idle = list(range(workers))
         self._closed = False
 
-    def submit(self, job: Job, step: str, learned: Mapping[str, bytes]) -> Future[Outcome]:
+    def submit(self, job: AuditJob, step: str, learned: Mapping[str, bytes]) -> Future[StepOutcome]:
         """See `Engine.submit`."""
-        worker, outcome = self._idle.pop(), Future[Outcome]()
+        worker, outcome = self._idle.pop(), Future[StepOutcome]()
 
-        def settle(done: Future[Outcome]) -> None:
+        def settle(done: Future[StepOutcome]) -> None:
             error = done.exception()
             if isinstance(error, BrokenProcessPool):
                 error = LostWorkerError("its process was ended")
@@ -133,11 +133,11 @@ class Ray:
         self._task = ray.remote(num_cpus=threads, num_gpus=share, max_retries=0)(work_on)
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
 
-    def submit(self, job: Job, step: str, learned: Mapping[str, bytes]) -> Future[Outcome]:
+    def submit(self, job: AuditJob, step: str, learned: Mapping[str, bytes]) -> Future[StepOutcome]:
         """See `Engine.submit`."""
-        outcome = Future[Outcome]()
+        outcome = Future[StepOutcome]()
 
-        def settle(done: Future[Outcome]) -> None:
+        def settle(done: Future[StepOutcome]) -> None:
             error = done.exception()
             if error is None:
                 outcome.set_result(done.result())

@@ -34,7 +34,7 @@ class LostWorkerError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class AuditJob:
     """What a worker needs to know to work on the steps of a run.
 
     Attributes:
@@ -51,7 +51,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class StepOutcome:
     """What came of a step.
 
     Attributes:
@@ -72,7 +72,7 @@ class Engine(Protocol):
 
     workers: int
 
-    def submit(self, job: Job, step: str, learned: Mapping[str, bytes]) -> Future[Outcome]:
+    def submit(self, job: AuditJob, step: str, learned: Mapping[str, bytes]) -> Future[StepOutcome]:
         """Begin a step.
 
         Args:
@@ -92,7 +92,7 @@ class Engine(Protocol):
 
 def fan_out(
     engine: Engine,
-    job: Job,
+    job: AuditJob,
     steps: Sequence[Step],
     out: Path,
     journal: Journal,
@@ -114,7 +114,7 @@ def fan_out(
         AuditError: that a step raised.
         EnvironmentUnmetError: if a result cannot be written.
     """
-    waiting, running = list(steps), dict[Future[Outcome], Step]()
+    waiting, running = list(steps), dict[Future[StepOutcome], Step]()
     lost: Counter[str] = Counter()
     while waiting or running:
         for step in _ready(waiting, running.values())[: engine.workers - len(running)]:

@@ -21,7 +21,7 @@ from auditor.data.features.rows import StoredFeatures
 from auditor.evaluation.claims import void_refuted
 from auditor.pipeline import journal
 from auditor.pipeline.assemble import assemble
-from auditor.pipeline.fanout import Engine, Job, fan_out
+from auditor.pipeline.fanout import AuditJob, Engine, fan_out
 from auditor.pipeline.forecast import warn_of_length
 from auditor.pipeline.journal import Journal, Result, Step, controls_of
 from auditor.pipeline.resume import basis
@@ -83,7 +83,7 @@ def run_audit(
 
     def elsewhere(missing: Sequence[Step], journal: Journal) -> None:
         assert engine is not None
-        job = Job(key=f"{out.resolve()} {now()}", config=world.config, folder=str(Path.cwd()))
+        job = AuditJob(key=f"{out.resolve()} {now()}", config=world.config, folder=str(Path.cwd()))
         fan_out(engine, job, missing, out, journal, followed, save)
 
     results = journal.run(

@@ -12,7 +12,7 @@ from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
 from auditor.pipeline import journal, session
 from auditor.pipeline.environment import determinism
-from auditor.pipeline.fanout import Job, Outcome
+from auditor.pipeline.fanout import AuditJob, StepOutcome
 from auditor.pipeline.plan import plan_steps
 from auditor.pipeline.steps import World
 
@@ -20,7 +20,7 @@ _OPEN: dict[str, World] = {}
 """The run that this process works for; its model and people stay open from step to step."""
 
 
-def work_on(job: Job, name: str, learned: Mapping[str, bytes]) -> Outcome:
+def work_on(job: AuditJob, name: str, learned: Mapping[str, bytes]) -> StepOutcome:
     """Return what comes of the step ``name`` of a run; see `auditor.pipeline.fanout.Engine`.
 
     Raises:
@@ -38,12 +38,12 @@ def work_on(job: Job, name: str, learned: Mapping[str, bytes]) -> Outcome:
             entry = journal.work(step, lambda fraction, detail="": None)
         files = {path.relative_to(out).as_posix(): path for path in _files(out)}
         new = {name: path.read_bytes() for name, path in files.items() if name not in learned}
-        return Outcome(entry=entry, files=new)
+        return StepOutcome(entry=entry, files=new)
     finally:
         shutil.rmtree(out)  # what is personal does not stay where nobody looks for it
 
 
-def _open(job: Job) -> World:
+def _open(job: AuditJob) -> World:
     if job.key not in _OPEN:
         _OPEN.clear()
         if Path(job.folder).is_dir():

@@ -12,7 +12,7 @@ from auditor.console import Display
 from auditor.errors import ModelError
 from auditor.evaluation.utility import Utility
 from auditor.pipeline import journal
-from auditor.pipeline.fanout import TRIES, Job, LostWorkerError, Outcome, fan_out
+from auditor.pipeline.fanout import TRIES, AuditJob, LostWorkerError, StepOutcome, fan_out
 from auditor.pipeline.journal import Entry, Step
 from auditor.report import Finding, ProbeCheck
 
@@ -29,10 +29,10 @@ class Scripted:
         self.results, self.lose, self.files = results, list(lose), files or {}
         self.begun: list[str] = []
 
-    def submit(self, job: Job, step: str, learned: Mapping[str, bytes]) -> Future[Outcome]:
+    def submit(self, job: AuditJob, step: str, learned: Mapping[str, bytes]) -> Future[StepOutcome]:
         self.begun.append(step)
         self.learned = learned
-        future: Future[Outcome] = Future()
+        future: Future[StepOutcome] = Future()
         result = self.results[step]
         if step in self.lose:
             self.lose.remove(step)
@@ -41,7 +41,7 @@ class Scripted:
             future.set_exception(result)
         else:
             entry = Entry(step=step, seconds=1.0, result=result)
-            future.set_result(Outcome(entry=entry, files=self.files.get(step, {})))
+            future.set_result(StepOutcome(entry=entry, files=self.files.get(step, {})))
         return future
 
 
@@ -66,7 +66,7 @@ def results_of(steps):
 
 def play(engine, steps, out, said, after=lambda results: None):
     display = Followed(Display(len(steps), said), out, "basis", [step.name for step in steps])
-    job = Job(key="", config=AuditConfig(), folder="")
+    job = AuditJob(key="", config=AuditConfig(), folder="")
 
     def elsewhere(missing, entries):
         fan_out(engine, job, missing, out, entries, display, after)
@@ -140,7 +140,7 @@ def test_what_is_done_is_on_disk_when_a_step_ends_the_run(tmp_path):
     assert "none/utility" in shown[-1]
     again = Scripted(results_of(steps))
     display = Followed(Display(7, io.StringIO()), tmp_path, "", [step.name for step in steps])
-    job = Job(key="", config=AuditConfig(), folder="")
+    job = AuditJob(key="", config=AuditConfig(), folder="")
     journal.run(
         steps,
         tmp_path / "steps",
