@@ -68,6 +68,7 @@ class CodeMap(pl.LightningModule):
         self.linear = LinearMap(self.standardise(released), codes, pids)
         self.network = _network(seen.shape[1], refinement.hidden, codes.shape[1])
         self.register_buffer("weights", weights / weights.mean())
+        self.people = len(pids.unique())
         held = torch.isin(pids, pids.unique()[::HELD_OUT]).to(seen.device)
         self.taught, self._held_out = (seen[~held], codes[~held]), (released[held], codes[held])
         self.to(seen.device)
@@ -106,21 +107,12 @@ class CodeMap(pl.LightningModule):
         return loss
 
 
-def learn_codes(
-    seen: Tensor,
-    codes: Tensor,
-    weights: Tensor,
-    pids: Tensor,
-    release: Release,
-    refinement: Refinement,
-    generator: torch.Generator,
-    ctx: RunContext,
-) -> CodeMap:
-    """Train a `CodeMap` on ``ctx.device``; too few people get the closed form alone."""
-    found = CodeMap(seen, codes, weights, pids, release, refinement, generator)
-    if refinement.epochs and len(pids.unique()) > HELD_OUT:
-        batches = Batches(found.taught, BATCH, generator)
-        fit(found, batches, epochs=refinement.epochs, ctx=ctx, detail="codes")
+def learn_codes(found: CodeMap, ctx: RunContext) -> CodeMap:
+    """Refine a `CodeMap` on ``ctx.device``; one of too few people keeps the closed form alone."""
+    epochs = found.refinement.epochs
+    if epochs and found.people > HELD_OUT:
+        batches = Batches(found.taught, BATCH, found.generator)
+        fit(found, batches, epochs=epochs, ctx=ctx, detail="codes")
     return found.to(ctx.device).eval().requires_grad_(False)
 
 

@@ -132,9 +132,8 @@ class PriorInversion:
         codes = torch.cat([prior.encode(part.float() / 255) for part in own.pixels.split(CHUNK)])
         refinement = Refinement(hidden=self.hidden, epochs=self.epochs, lr=self.lr)
         weights = prior.axes.square().sum(1)
-        mapped = learn_codes(
-            own.seen, codes, weights, pids, target.release, refinement, generator, ctx
-        )
+        start = CodeMap(own.seen, codes, weights, pids, target.release, refinement, generator)
+        mapped = learn_codes(start, ctx)
         released = draw_release(target.release, own.seen, generator)
         parts = zip(own.pixels.split(CHUNK), mapped(released).split(CHUNK), strict=True)
         missed = [_coarse(real.float() / 255 - prior.decode(guess)) for real, guess in parts]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from attacks.inversion import PriorInversion
-from attacks.inversion.code_map import Refinement, learn_codes
+from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
 from attacks.inversion.prior_inversion import _Sample, _trust, _Votes
 from attacks.inversion.reconstruction import auxiliary_pairs
 from auditor.errors import UsageError
@@ -20,16 +20,9 @@ def learned(seen, codes, epochs):
     refinement = Refinement(hidden=64, epochs=epochs, lr=3e-3)
     ctx = RunContext()
     with ctx.randomness("test"):
-        return learn_codes(
-            seen,
-            codes,
-            torch.ones(codes.shape[1]),
-            pids,
-            as_is,
-            refinement,
-            ctx.generator("test"),
-            ctx,
-        )
+        weights, generator = torch.ones(codes.shape[1]), ctx.generator("test")
+        start = CodeMap(seen, codes, weights, pids, as_is, refinement, generator)
+        return learn_codes(start, ctx)
 
 
 def rows(count, dim, seed):
