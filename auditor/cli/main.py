@@ -62,6 +62,7 @@ DISK_REFUSES = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
 )
+NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 NO_TEMPORARY = "No usable temporary directory"
 """Begins what Python says, as of a missing file, where no folder for such files has space."""
 
@@ -175,11 +176,12 @@ def _command(arguments: Sequence[str] | None) -> int:
         code = error.exit_code
     except OSError as error:
         text = str(error.strerror)
-        if error.errno not in DISK_REFUSES and not text.startswith(NO_TEMPORARY):
+        misnamed = error.errno in NO_SUCH_NAME
+        if not misnamed and error.errno not in DISK_REFUSES and not text.startswith(NO_TEMPORARY):
             raise
         where = f" {printable(str(error.filename), 300)}" if error.filename else ""
         typer.echo(f"audit: cannot use{where}: {printable(text, 300)}", err=True)
-        code = EnvironmentUnmetError.exit_code
+        code = UsageError.exit_code if misnamed else EnvironmentUnmetError.exit_code
     except (KeyboardInterrupt, typer.Abort) as error:
         if not isinstance(error, typer.Abort) and not interrupted(error):
             raise

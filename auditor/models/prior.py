@@ -13,6 +13,7 @@ with the auditor has seen synthetic people alone; `auditor.training.train_prior`
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,7 @@ def load_prior(path: Path = WEIGHTS) -> tuple[PicturePrior, Mapping[str, Any]]:
         EnvironmentUnmetError: if there is no such file.
         ModelError: if it holds no prior, or one that is not in `CATALOGUE`.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (it never raises)
         raise EnvironmentUnmetError(
             f"{path}: there is no such prior; make one with audit prior train --data DIR --out FILE"
         )

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from auditor.config import reading
@@ -167,6 +167,7 @@ class TestManifests:
         sign=st.sampled_from([",", ";", "\t"]),
         encoding=st.sampled_from(["utf-8", "utf-16", "cp1252"]),
     )
+    @example("path,pid,camid,split", [["C:\\x\\a.png", "a" * 300]], ";", "utf-8")
     def test_any(self, tmp_path, header, rows, sign, encoding):
         file = tmp_path / "manifest.csv"
         text = "\n".join([header, *(sign.join(row) for row in rows)])
