@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from auditor.artifacts.atomic import json_bytes, write
-from auditor.artifacts.manifest import PROGRESS, now
+from auditor.artifacts.manifest import PROGRESS
 from auditor.artifacts.regular_file import read_regular
 from auditor.console import Display
 
@@ -33,7 +34,7 @@ class Progress:
 
     basis: str
     pid: int
-    since: str
+    since: AwareDatetime
     steps: dict[str, State]
 
 
@@ -108,5 +109,6 @@ class Followed(Display):
                 self.states[name] = "done"
 
     def _save(self) -> None:
-        said = Progress(basis=self.basis, pid=os.getpid(), since=now(), steps=self.states)
-        write(self.folder / PROGRESS, json_bytes(_ADAPTER.dump_python(said)))
+        at = datetime.now(UTC)
+        said = Progress(basis=self.basis, pid=os.getpid(), since=at, steps=self.states)
+        write(self.folder / PROGRESS, json_bytes(_ADAPTER.dump_python(said, mode="json")))

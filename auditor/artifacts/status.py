@@ -110,7 +110,7 @@ def _steps(
     for name, state in said.steps.items():
         seconds = took.get(name)
         if state == "running" and alive:
-            seconds = (datetime.now(UTC) - datetime.fromisoformat(said.since)).total_seconds()
+            seconds = max(0.0, (datetime.now(UTC) - said.since).total_seconds())
         elif state == "running":  # it ended with the command, or just before
             state = "done" if seconds is not None else "missing"
         found.append(StepStatus(name=name, state=state, seconds=seconds))

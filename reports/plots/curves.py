@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from auditor.report import Curve, Finding
 from reports.content.wording import label, number
-from reports.plots.drawing import ACCENT, SOFT, Drawing, mark_chance, quarters, strip_frame, svg
+from reports.plots.drawing import (
+    ACCENT,
+    DRAWN,
+    SOFT,
+    Drawing,
+    mark_chance,
+    quarters,
+    strip_frame,
+    svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +39,16 @@ def curve_plots(members: Sequence[tuple[str, Finding]], salt: str) -> list[Drawi
     """
     shown = [(name, f, c) for name, f in members for c in f.curves if c.points]
     return [
-        _drawing(scenario, finding, curve, f"{salt}-{place}", alone=len(members) < 2)
+        _drawing(
+            scenario, finding, curve, f"{salt}-{place}", alone=len(members) < 2, drawn=place < DRAWN
+        )
         for place, (scenario, finding, curve) in enumerate(shown)
     ]
 
 
-def _drawing(scenario: str, finding: Finding, curve: Curve, salt: str, *, alone: bool) -> Drawing:
+def _drawing(
+    scenario: str, finding: Finding, curve: Curve, salt: str, *, alone: bool, drawn: bool
+) -> Drawing:
     unit = _unit(finding, curve)
     title = f"{label(curve.metric)} against {curve.x}"
     title = title[:1].upper() + title[1:]
@@ -49,7 +62,7 @@ def _drawing(scenario: str, finding: Finding, curve: Curve, salt: str, *, alone:
             (f"{x:g}", number(value, unit), f"{number(low, unit)} to {number(high, unit)}")
             for x, value, low, high in curve.points
         ),
-        svg=_draw(curve, unit, chance, salt, title, _describe(curve, unit)),
+        svg=_draw(curve, unit, chance, salt, title, _describe(curve, unit)) if drawn else "",
     )
 
 

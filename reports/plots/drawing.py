@@ -36,6 +36,8 @@ INK, SOFT, ACCENT, RULE, *SERIES = COLOURS
 MARKERS = "osD^vP"
 DASHES = ("solid", (0, (5, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)))
 """So that no two series of a few differ in colour alone."""
+DRAWN = 30
+"""So many of one kind are drawn on a page; of any further ones, the table is there."""
 SCALE = 1.4
 """CSS pixels per unit of a drawing where no style sheet sizes it."""
 
@@ -50,7 +52,7 @@ class Drawing:
         statement: what it says, in one sentence.
         head: names of the table's columns.
         rows: of the table, as texts.
-        svg: markup without scripts, styles or addresses.
+        svg: markup without scripts, styles or addresses; empty beyond the first `DRAWN`.
     """
 
     title: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from auditor.report import AuditReport, Place
 from reports.content.wording import number
-from reports.plots.drawing import MARKERS, SERIES, Drawing, svg
+from reports.plots.drawing import DRAWN, MARKERS, SERIES, Drawing, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +19,10 @@ SIZE = (3.6, 3.1)
 def constellations(report: AuditReport) -> list[Drawing]:
     """One per scenario that has the places of features."""
     shown = [scenario for scenario in report.scenarios if len(scenario.embedding) > 1]
-    return [
-        _drawing(scenario.defense, scenario.embedding, f"features-{n}")
-        for n, scenario in enumerate(shown)
-    ]
+    return [_drawing(scenario.defense, scenario.embedding, n) for n, scenario in enumerate(shown)]
 
 
-def _drawing(scenario: str, places: tuple[Place, ...], salt: str) -> Drawing:
+def _drawing(scenario: str, places: tuple[Place, ...], n: int) -> Drawing:
     people = sorted({place.person for place in places})
     title = "Stored features of a few people"
     share = number(together(places), "fraction")
@@ -42,7 +39,7 @@ def _drawing(scenario: str, places: tuple[Place, ...], salt: str) -> Drawing:
             (str(person + 1), str(count), number(own, "fraction"))
             for person, count, own in zip(people, counts, alone, strict=True)
         ),
-        svg=_draw(places, salt, title, spoken),
+        svg=_draw(places, f"features-{n}", title, spoken) if n < DRAWN else "",
     )
 
 

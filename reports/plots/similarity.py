@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.gates.evidence import doubts, family_of
 from auditor.report import AuditReport, Measurement, Scenario
 from reports.content.wording import label, number
-from reports.plots.drawing import ACCENT, SOFT, Drawing, mark_chance, strip_frame, svg
+from reports.plots.drawing import ACCENT, DRAWN, SOFT, Drawing, mark_chance, strip_frame, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,9 @@ def strength_plots(report: AuditReport) -> list[Drawing]:
     drawn: list[Drawing] = []
     for place, scenario in enumerate(report.scenarios):
         if scenario.matches:
-            drawn.append(_matches(scenario, f"similar-{place}"))
+            drawn.append(_matches(scenario, place))
         if found := _strongest(scenario):
-            drawn.append(_reconstructions(scenario.defense, *found, f"strength-{place}"))
+            drawn.append(_reconstructions(scenario.defense, *found, place))
     return drawn
 
 
@@ -44,7 +44,7 @@ def pick(bars: Sequence[Bar]) -> tuple[Bar, ...]:
     return tuple(ordered[round(n * last / (BARS - 1))] for n in range(BARS))
 
 
-def _matches(scenario: Scenario, salt: str) -> Drawing:
+def _matches(scenario: Scenario, place: int) -> Drawing:
     bars = pick([(match.similarity, match.correct) for match in scenario.matches])
     right = sum(match.correct for match in scenario.matches) / len(scenario.matches)
     title = "Similarity of a query to its best match"
@@ -58,7 +58,9 @@ def _matches(scenario: Scenario, salt: str) -> Drawing:
             (str(n), number(value, "distance"), "right" if good else "wrong")
             for n, (value, good) in enumerate(bars, start=1)
         ),
-        svg=_draw(bars, None, "queries", salt, title, f"{statement}. {_ends(bars)}"),
+        svg=_draw(bars, None, "queries", f"similar-{place}", title, f"{statement}. {_ends(bars)}")
+        if place < DRAWN
+        else "",
     )
 
 
@@ -77,7 +79,7 @@ def _strongest(scenario: Scenario) -> tuple[str, Measurement] | None:
     return None
 
 
-def _reconstructions(scenario: str, attack: str, found: Measurement, salt: str) -> Drawing:
+def _reconstructions(scenario: str, attack: str, found: Measurement, place: int) -> Drawing:
     bars = pick([(total / count, True) for total, count in found.persons.values() if count])
     title = f"Reconstruction strength: {label(found.metric)}"
     chance = "" if found.chance is None else f"; by chance {number(found.chance, found.unit)}"
@@ -90,7 +92,11 @@ def _reconstructions(scenario: str, attack: str, found: Measurement, salt: str) 
         rows=tuple(
             (str(n), number(value, found.unit)) for n, (value, _) in enumerate(bars, start=1)
         ),
-        svg=_draw(bars, found.chance, "people", salt, title, f"{statement}. {_ends(bars)}"),
+        svg=_draw(
+            bars, found.chance, "people", f"strength-{place}", title, f"{statement}. {_ends(bars)}"
+        )
+        if place < DRAWN
+        else "",
     )
 
 

@@ -182,3 +182,18 @@ def test_the_command(begun, capsys, outcome, code):
     if outcome != "running":
         assert execute(["status", str(begun), "--json"]) == code
         assert json.loads(capsys.readouterr().out)["outcome"] == outcome
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-03-01T10:00:00", None])
+def test_a_progress_file_whose_time_is_none(begun, since):
+    said = json.loads((begun / PROGRESS).read_text())
+    (begun / PROGRESS).write_text(json.dumps({**said, "since": since}))
+    with hold_folder(begun):
+        assert states(status.look(begun)) == {"probe": "done"}  # what the journal alone says
+
+
+def test_a_step_that_begins_tomorrow_has_taken_no_time(begun):
+    said = json.loads((begun / PROGRESS).read_text())
+    (begun / PROGRESS).write_text(json.dumps({**said, "since": "2126-03-01T10:00:00+00:00"}))
+    with hold_folder(begun):
+        assert status.look(begun).steps[1].seconds == 0.0

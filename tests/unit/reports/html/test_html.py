@@ -21,6 +21,7 @@ from auditor.gates import Gate, check
 from auditor.report import Adversary, AuditReport, dumps
 from reports.html import page, render
 from reports.html.exhibits import BLURRED
+from reports.plots import projection
 from tests.records import (
     HOSTILE,
     detailed_record,
@@ -234,6 +235,10 @@ class TestExhibits:
         (root / "a.png").write_bytes(huge)
         (image,) = self.strips(read(self.record(), root=root))
         assert image["src"].startswith("data:image/png")
+
+    def test_a_page_of_many_scenarios_says_what_it_does_not_draw(self, monkeypatch):
+        monkeypatch.setattr(projection, "DRAWN", 1)
+        assert show(pictured_record()).count("Not drawn, for the page has many of these") == 1
 
     def test_ten_scenarios_stay_below_ten_megabytes(self, root):
         """Of real size: four rungs, each with a strip, and six rank lists per scenario."""

@@ -8,7 +8,7 @@ import pytest
 
 from auditor.metrics.scores import pu, pu_score
 from auditor.report import Curve, Place
-from reports.plots import curves, pu_weights, similarity, trade_off
+from reports.plots import curves, projection, pu_weights, similarity, trade_off
 from reports.plots.curves import curve_plots
 from reports.plots.drawing import COLOURS, Drawing, svg
 from reports.plots.projection import constellations, together
@@ -206,3 +206,20 @@ class TestErrorTradeOff:
         assert ">FNIR<" in drawing.svg
         assert {f">{tick}<" in drawing.svg for tick in ("0.1%", "1%", "10%", "100%")} == {True}
         assert drawing.rows[0] == ("0.001", "60.0%", "50.0% to 70.0%")
+
+
+class TestManyScenarios:
+    def test_beyond_the_first_ones_a_kind_has_its_tables_alone(self, monkeypatch):
+        for module in (curves, similarity, projection):
+            monkeypatch.setattr(module, "DRAWN", 1)
+        finding = pictured_record().scenarios[0].findings[0]
+        kinds = (
+            curve_plots([("none", finding), ("noise", finding)], "many"),
+            constellations(pictured_record()),
+            [d for d in strength_plots(pictured_record()) if "Similarity" in d.title],
+        )
+        for first, *others in kinds:
+            assert first.svg
+            assert others
+            assert not any(drawing.svg for drawing in others)
+            assert all(drawing.rows for drawing in others)
