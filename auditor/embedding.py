@@ -5,7 +5,7 @@ released once per target, so that every attack, and utility, meet the same noise
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -14,8 +14,15 @@ from auditor.data.features.rows import StoredFeatures
 from auditor.data.records import records_of
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.plugins.containment import contain
-from auditor.releasing import by_record, release_records, stored_rows, written_rows
+from auditor.releasing import (
+    by_record,
+    release_blocks,
+    release_records,
+    stored_rows,
+    written_rows,
+)
 from auditor.resizing import resize_pixels
+from auditor.row_blocks import split_rows
 from auditor.types import FeatureExtractor, RunContext, Split, Target
 
 BATCH = 64
@@ -198,6 +205,15 @@ def released_split(
     if not by_record(target.release):
         return target.release(clean, generator)
     return release_records(target.release, clean, generator, records_of(extractor, split, ctx))
+
+
+def released_blocks(
+    target: Target, split: Split, ctx: RunContext, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield `released_split` in blocks of rows, which are drawn as they are asked for if it can."""
+    if by_record(target.release):
+        return split_rows(released_split(target, split, ctx, generator))
+    return release_blocks(target.release, features_of(target.extractor, split, ctx), generator)
 
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:

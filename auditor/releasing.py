@@ -5,14 +5,20 @@ hold: the attack would read as chance, and chance as privacy. So whatever a rele
 at, wherever it is used: in the stored gallery and in an adversary's own draws.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from itertools import tee
+from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from auditor.errors import ModelError
+from auditor.row_blocks import BLOCK, split_rows
+
+ENDS: tuple[Literal["amin", "amax"], ...] = ("amin", "amax")
 
 Release = Callable[[Tensor, torch.Generator], Tensor]
 """Clean features ``(N, D)`` and randomness to the features that are stored ``(N, D)``.
@@ -39,6 +45,22 @@ class ByRecord(Protocol):
         """Return the same release of ``records (N, 32)`` (`auditor.data.records`).
 
         Equal ones are one record.
+        """
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A release that takes rows a block at a time: of a large gallery no second copy is needed."""
+
+    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Release`."""
+        ...
+
+    def stream(self, blocks: Iterable[Tensor], generator: torch.Generator) -> Iterator[Tensor]:
+        """Yield what the call gives, for the rows of one of the ``blocks`` after another.
+
+        Whatever is drawn from ``generator`` is drawn before the first block is asked for.
         """
         ...
 
@@ -148,6 +170,40 @@ def release_records(
     return release(features, generator)
 
 
+def release_blocks(
+    release: Release, features: Tensor, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield what ``release`` gives for ``features (N, D)``, a block of rows at a time.
+
+    A release that does not stream gives all of them at once, and they are yielded in blocks.
+    """
+    if not streams(release):
+        return split_rows(release(features, generator))
+    return _stream(release, split_rows(features), generator)
+
+
+def streams(release: Release) -> bool:
+    """Return whether ``release`` takes rows a block at a time."""
+    if isinstance(release, Composed):
+        return streams(release.first) and streams(release.then)
+    if isinstance(release, Checked | Written):
+        return streams(release.release)
+    return release is as_is or isinstance(release, Streaming)
+
+
+def _stream(
+    release: Release, blocks: Iterator[Tensor], generator: torch.Generator
+) -> Iterator[Tensor]:
+    if isinstance(release, Composed):
+        return _stream(release.then, _stream(release.first, blocks, generator), generator)
+    if isinstance(release, Checked):
+        given, kept = tee(blocks)
+        return map(stored_rows, _stream(release.release, given, generator), kept)
+    if isinstance(release, Written):
+        return _stream(release.release, blocks, generator)
+    return release.stream(blocks, generator) if isinstance(release, Streaming) else blocks
+
+
 def written_rows(release: Release) -> Tensor | None:
     """Return the stored gallery ``(N, D)`` if it was written down and is unchanged since."""
     if isinstance(release, Checked):
@@ -173,10 +229,10 @@ def stored_rows(released: Tensor, features: Tensor) -> Tensor:
             f"the release gave {released.dtype} of shape {tuple(released.shape)} for features of "
             f"shape {tuple(features.shape)}; it must give a row of real numbers for each"
         )
-    finite = released.isfinite().all(1)
-    if not finite.all():
+    bad = sum(int((~rows.isfinite()).any(1).sum()) for rows in released.split(BLOCK))
+    if bad:
         raise ModelError(
-            f"the release gave NaN or infinity in {int((~finite).sum())} of {len(released)} rows; "
+            f"the release gave NaN or infinity in {bad} of {len(released)} rows; "
             "check the defense's parameters"
         )
     return released
@@ -189,8 +245,17 @@ def shared_rows(stored: Tensor, pids: Tensor) -> int:
     >>> shared_rows(rows, torch.tensor([1, 2, 3, 3]))
     2
     """
-    people: dict[bytes, set[int]] = {}
-    keys = [row.tobytes() for row in (stored.detach().cpu() + 0.0).numpy()]
-    for key, pid in zip(keys, pids.tolist(), strict=True):
-        people.setdefault(key, set()).add(pid)
-    return sum(len(people[key]) > 1 for key in keys)
+    alike = _number_rows(stored.detach())
+    owners = pids.new_zeros(int(alike.max()) + 1 if len(alike) else 0)
+    least, most = (owners.scatter_reduce(0, alike, pids, how, include_self=False) for how in ENDS)
+    return int((least != most)[alike].sum())
+
+
+def _number_rows(rows: Tensor) -> Tensor:
+    """Return a number for each of ``rows (N, D)``, equal for equal ones: of a row's digest."""
+    digests = [
+        hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+        for block in split_rows(rows)
+        for row in (block.cpu() + 0.0).numpy()  # a negative zero equals the other one
+    ]
+    return torch.from_numpy(np.unique(np.array(digests, dtype="V16"), return_inverse=True)[1])

@@ -67,7 +67,7 @@ def test_renderers_see_the_record_and_the_verdicts_alone():
 
 
 FLOORS = (
-    {"errors", "feature_cache", "resizing"},
+    {"errors", "feature_cache", "resizing", "row_blocks"},
     {"report", "releasing"},
     {"statistics", "types"},
     {"console"},

@@ -38,18 +38,20 @@ class IdentityLda(Naming):
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         data = target.data
-        features, pids = stored_gallery(target, ctx).double(), data.gallery.pids
+        stored, pids = stored_gallery(target, ctx), data.gallery.pids
         known, asked = split_gallery(data.gallery, self.split, self.train_share, ctx)
         own = own_pictures(target, ctx).features
-        released = target.release(own, ctx.generator("attacks.identity_lda")).double()
-        shapes = [(features[known], pids[known]), (released, data.auxiliary.pids)]
-        axes = _axes(shapes, self.shrinkage)
-        means = PersonMeans.of(features[known], pids[known])
+        released = target.release(own, ctx.generator("attacks.identity_lda"))
+        named = (stored[known], pids[known])
+        axes = _axes([named, (released, data.auxiliary.pids)], self.shrinkage)
+        means = PersonMeans.of(*named, torch.float64)
         centre = means.rows.mean(0)
-        clouds, entries = (F.normalize((x - centre) @ axes) for x in (means.rows, features[asked]))
-        return score_naming(
-            lambda block: block @ clouds.T, entries, means.people, pids[asked], self.split
-        )
+        clouds = F.normalize((means.rows - centre) @ axes)
+
+        def score(rows: Tensor) -> Tensor:
+            return F.normalize((stored[rows].double() - centre) @ axes) @ clouds.T
+
+        return score_naming(score, asked, means.people, pids[asked], self.split)
 
 
 def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:

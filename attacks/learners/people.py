@@ -1,15 +1,31 @@
 """Several rows of one person: their sum, their mean, and how they spread around it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from auditor.row_blocks import split_rows
 
-def sum_groups(rows: Tensor, groups: Tensor, count: int) -> Tensor:
-    """Sum rows ``(N, …)`` over groups ``(N,)`` numbered 0 to ``count − 1``: ``(count, …)``."""
-    sums: Tensor = rows.new_zeros(count, *rows.shape[1:]).index_add_(0, groups, rows)
+
+def group_rows(labels: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield each of ``labels (N,)``, the lowest first, and the rows that carry it, in order."""
+    found, counts = labels.unique(return_counts=True)
+    rows = labels.argsort(stable=True).split(counts.tolist())
+    return zip(found.tolist(), rows, strict=True)
+
+
+def sum_groups(
+    rows: Tensor, groups: Tensor, count: int, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Sum rows ``(N, …)`` over groups ``(N,)`` numbered 0 to ``count − 1``: ``(count, …)``.
+
+    With a ``dtype`` they are added up in it, and never converted all at once.
+    """
+    sums = rows.new_zeros(count, *rows.shape[1:], dtype=dtype)
+    for block, group in zip(split_rows(rows), split_rows(groups), strict=True):
+        sums.index_add_(0, group, block.to(sums.dtype))
     return sums
 
 
@@ -30,10 +46,10 @@ class PersonMeans:
     person: Tensor
 
     @classmethod
-    def of(cls, rows: Tensor, pids: Tensor) -> "PersonMeans":
-        """Of ``rows (N, D)`` of ``pids (N,)``."""
+    def of(cls, rows: Tensor, pids: Tensor, dtype: torch.dtype | None = None) -> "PersonMeans":
+        """Of ``rows (N, D)`` of ``pids (N,)``, in their own precision or in another one."""
         people, person, counts = pids.unique(return_inverse=True, return_counts=True)
-        means = sum_groups(rows, person, len(people)) / counts[:, None]
+        means = sum_groups(rows, person, len(people), dtype) / counts[:, None]
         return cls(people, counts, means, person)
 
     @property
@@ -48,12 +64,16 @@ class PersonMeans:
 
 
 def covariance_within(crowds: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Covariance ``(D, D)`` of rows about their person's mean, pooled over crowds.
+    """Covariance ``(D, D)`` float64 of rows about their person's mean, pooled over crowds.
 
     Args:
         crowds: rows ``(N, D)`` and pids ``(N,)``; the same pid in two crowds is two people.
     """
-    means = [PersonMeans.of(rows, pids) for rows, pids in crowds]
-    steps = torch.cat([rows - of.of_each for (rows, _), of in zip(crowds, means, strict=True)])
-    covariance: Tensor = steps.T @ steps / max(1, sum(of.freedom for of in means))
-    return covariance
+    freedom, scatter = 0, torch.zeros((), dtype=torch.float64)
+    for rows, pids in crowds:
+        means = PersonMeans.of(rows, pids, torch.float64)
+        freedom += means.freedom
+        for block, person in zip(split_rows(rows), split_rows(means.person), strict=True):
+            steps = block.double() - means.rows[person]
+            scatter = scatter + steps.T @ steps
+    return scatter / max(1, freedom)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.learners.mapping import Maps, Pairs, Refinement, learn_maps, views_of
-from attacks.learners.people import sum_groups
+from attacks.learners.people import group_rows, sum_groups
 from attacks.protocol.publication import publish_own
 from auditor.certification.planting import Planted
 from auditor.embedding import released_split, stored_gallery
@@ -174,8 +174,9 @@ def split_by_camera(
         UnsupportedTargetError: if fewer than two people can be in both.
     """
     in_first = torch.zeros(len(pids), dtype=torch.bool)
-    for pid in pids[pids > 0].unique():
-        rows = (pids == pid).nonzero().flatten()
+    for pid, rows in group_rows(pids):
+        if pid <= 0:
+            continue
         cameras = torch.where(camids[rows] >= 0, camids[rows], -1 - rows)
         seen = cameras.unique()
         seen = seen[torch.randperm(len(seen), generator=generator)]
@@ -236,9 +237,10 @@ def _measure_separation(
 
 def mated_pairs(a: Entries, b: Entries) -> Tensor:
     """Return all pairs ``(M, 2)`` of a row of ``a`` and a row of ``b`` of one person."""
+    theirs = dict(group_rows(b.pids))
+    nobody = torch.empty(0, dtype=torch.long)
     pairs = [
-        torch.cartesian_prod((a.pids == pid).nonzero()[:, 0], (b.pids == pid).nonzero()[:, 0])
-        for pid in a.pids.unique()
+        torch.cartesian_prod(rows, theirs.get(pid, nobody)) for pid, rows in group_rows(a.pids)
     ]
     return torch.cat(pairs)
 

@@ -6,14 +6,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from attacks.learners.people import group_rows
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
+from auditor.row_blocks import fit_block
 from auditor.types import MISSING, AttackResult, RunContext, Split
 
 Sides = Literal["image", "camera"]
 """Half of a person's images is known, or all images by half of the cameras."""
 BLOCK = 4096
-"""Entries scored against everybody at a time."""
+"""Entries scored against everybody at a time, at most."""
 MIN_IMAGES = 2
 """A person needs one image to learn from and one to be named on."""
 
@@ -42,9 +44,8 @@ def split_by_image(
         UnsupportedTargetError: if fewer than two people have two images.
     """
     known, asked = [], []
-    for pid in pids[pids > 0].unique():
-        rows = (pids == pid).nonzero().flatten()
-        if len(rows) < MIN_IMAGES:
+    for pid, rows in group_rows(pids):
+        if pid <= 0 or len(rows) < MIN_IMAGES:
             continue
         rows = rows[torch.randperm(len(rows), generator=generator)]
         cut = min(max(1, round(train_share * len(rows))), len(rows) - 1)
@@ -89,8 +90,7 @@ def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[T
 def put_aside(labels: Tensor) -> Tensor:
     """Which of known entries of ``labels (N,)`` stay known, the larger half of each person's."""
     kept = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        rows = (labels == label).nonzero().flatten()
+    for _, rows in group_rows(labels):
         kept[rows[: (len(rows) + 1) // 2]] = True
     return kept
 
@@ -107,9 +107,10 @@ def score_naming(
     pids: Tensor,
     by: Sides = "image",
 ) -> AttackResult:
-    """Top-1 and top-5 of ``score``, entries ``(B, D)`` to logits ``(B, P)``, a block at a time."""
+    """Top-1 and top-5 of ``score``, entries ``(B, …)`` to logits ``(B, P)``, a block at a time."""
     best = min(5, len(people))
-    ranked = torch.cat([score(block).topk(best, dim=1).indices for block in entries.split(BLOCK)])
+    blocks = entries.split(fit_block(len(people), BLOCK))
+    ranked = torch.cat([score(block).topk(best, dim=1).indices for block in blocks])
     hits = people[ranked] == pids[:, None]
     classes = len(people)
     top1 = measure.rate("top1", hits[:, 0], pids, chance=1 / classes)

@@ -27,7 +27,6 @@ from defenses.dp_gallery.mechanism import (
     Clip,
     Mechanism,
     StickyMechanism,
-    bound_norms,
     diameter,
     secret_of,
     spread,
@@ -168,7 +167,7 @@ class GalleryNoise:
     def _noise(self, features: Tensor, images: int) -> Noise:
         if self.calibration == "pepr":
             share = PEPR_SHARE * self.epsilon**-PEPR_POWER
-            return GaussianNoise(share * spread(bound_norms(features, self.clip)), self.delta)
+            return GaussianNoise(share * spread(features, self.clip), self.delta)
         reach = diameter(
             self.clip, "L1" if self.mechanism == "laplace" else "L2", features.shape[1]
         )
@@ -185,7 +184,7 @@ class GalleryNoise:
         """Return everything that is said about the release, certified and measured."""
         noise, copies = mechanism.noise, self._copies
         generator = ctx.generator("defenses.dp_gallery.audit")
-        distances = Distances.of(bound_norms(features, self.clip), gallery.pids, noise, generator)
+        distances = Distances.of(features, gallery.pids, mechanism, generator)
         reach = diameter(self.clip, noise.norm, features.shape[1])
         certified, person = (
             None if reach is None else noise.epsilon(reach, draws)

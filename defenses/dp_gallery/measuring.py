@@ -10,6 +10,7 @@ from torch import Tensor
 from auditor.data.records import LENGTH
 from auditor.metrics.dp import LowerBound, Scores, lower_bound
 from auditor.report import DistanceEpsilon
+from auditor.row_blocks import BLOCK
 from defenses.dp_gallery.mechanism import Mechanism, StickyMechanism, bound_norms
 from defenses.dp_gallery.noise import Noise
 
@@ -40,27 +41,27 @@ class Distances:
 
     @classmethod
     def of(
-        cls, rows: Tensor, pids: Tensor, noise: Noise, generator: torch.Generator
+        cls, features: Tensor, pids: Tensor, mechanism: Mechanism, generator: torch.Generator
     ) -> "Distances":
-        """Of rows ``(N, D)`` with ``pids (N,)``, from up to `ANCHORS` of them to all."""
-        anchors = torch.randperm(len(rows), generator=generator)[:ANCHORS]
-        table = torch.cdist(
-            rows[anchors].double(), rows.double(), p=1.0 if noise.norm == "L1" else 2.0
-        )
-        # rounding leaves a row a little way from itself
-        table[torch.arange(len(anchors)), anchors] = 0.0
+        """Of features ``(N, D)``, once they are bounded, from up to `ANCHORS` of them to all."""
+        anchors = torch.randperm(len(features), generator=generator)[:ANCHORS]
+        asked = bound_norms(features[anchors], mechanism.clip).double()
         people = pids[anchors, None] > 0
-        alike = (pids[anchors, None] == pids) & people
-        itself = torch.arange(len(rows)) == anchors[:, None]
-        nearest = table.masked_fill(alike, math.inf).amin(1)[people[:, 0]]
-        widest = int(table.argmax())
-        at, other = divmod(widest, len(rows))
-        return cls(
-            same=_median(table[alike & ~itself]),
-            other=_median(nearest[nearest.isfinite()]),
-            widest=float(table[at, other]),
-            pair=(int(anchors[at]), other),
-        )
+        same, nearest = [], torch.full((len(anchors),), math.inf, dtype=torch.float64)
+        widest, pair = -1.0, (0, 0)
+        for columns in torch.arange(len(features)).split(BLOCK):
+            rows = bound_norms(features[columns[0] : columns[-1] + 1], mechanism.clip).double()
+            table = torch.cdist(asked, rows, p=1.0 if mechanism.noise.norm == "L1" else 2.0)
+            itself = columns == anchors[:, None]
+            table[itself] = 0.0  # rounding leaves a row a little way from itself
+            alike = (pids[anchors, None] == pids[columns]) & people
+            same.append(table[alike & ~itself])
+            at, other = divmod(int(table.argmax()), len(columns))
+            if float(table[at, other]) > widest:
+                widest, pair = float(table[at, other]), (int(anchors[at]), int(columns[other]))
+            nearest = torch.minimum(nearest, table.masked_fill_(alike, math.inf).amin(1))
+        nearest = nearest[people[:, 0]]
+        return cls(_median(torch.cat(same)), _median(nearest[nearest.isfinite()]), widest, pair)
 
     def epsilons(self, noise: Noise, draws: int) -> tuple[DistanceEpsilon, ...]:
         """ε at each distance, over ``draws`` releases."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from auditor.plugins.declaring import Positive
+from auditor.row_blocks import join_blocks, split_rows
 from defenses.dp_gallery.noise import Noise, Rows
 
 Clip = Positive | Literal["unit", "none"]
@@ -66,10 +68,17 @@ class Mechanism:
 
     def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Map features ``(N, D)`` to released rows ``(N, D)``; the input stays as it is."""
-        rows = bound_norms(features, self.clip)
+        return join_blocks(self.stream(split_rows(features), generator), len(features))
+
+    def stream(self, blocks: Iterable[Tensor], generator: torch.Generator) -> Iterator[Tensor]:
+        """See `auditor.releasing.Streaming`: the same draws, of which few are held at a time."""
         nonce = torch.randint(256, (16,), generator=generator, dtype=torch.uint8)
-        drawn = self.noise.draw(tuple(rows.shape), self._make_generator(nonce.numpy().tobytes()))
-        return rows + torch.from_numpy(drawn).to(rows)
+        drawing = self._make_generator(nonce.numpy().tobytes())
+        return (self._add_noise(block, drawing) for block in blocks)
+
+    def _add_noise(self, features: Tensor, drawing: np.random.Generator) -> Tensor:
+        rows = bound_norms(features, self.clip)
+        return rows + torch.from_numpy(self.noise.draw(tuple(rows.shape), drawing)).to(rows)
 
     def _make_generator(self, nonce: bytes) -> np.random.Generator:
         digest = hashlib.blake2b(nonce, key=self.secret, digest_size=16).digest()
@@ -85,6 +94,10 @@ class StickyMechanism(Mechanism):
 
     def of_records(self, features: Tensor, generator: torch.Generator, records: Tensor) -> Tensor:
         """See `auditor.releasing.ByRecord`."""
+        pairs = zip(split_rows(features), split_rows(records), strict=True)
+        return join_blocks((self._add_own(*pair) for pair in pairs), len(features))
+
+    def _add_own(self, features: Tensor, records: Tensor) -> Tensor:
         rows = bound_norms(features, self.clip)
         names = [name.tobytes() for name in records.numpy()]
         drawn: list[Rows] = [
@@ -98,6 +111,12 @@ def secret_of(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}/{name}/secret".encode()).digest()
 
 
-def spread(rows: Tensor) -> float:
-    """Return the standard deviation of all values of rows ``(N, D)``."""
-    return float(rows.double().std(correction=0))
+def spread(features: Tensor, clip: Clip) -> float:
+    """Return the standard deviation of all values of features ``(N, D)`` once they are bounded."""
+
+    def add(term: Callable[[Tensor], Tensor]) -> float:
+        rows = (bound_norms(block, clip).double() for block in split_rows(features))
+        return sum(float(term(block).sum()) for block in rows)
+
+    mean = add(lambda rows: rows) / features.numel()
+    return math.sqrt(add(lambda rows: (rows - mean).square()) / features.numel())

@@ -17,8 +17,11 @@ from auditor.releasing import (
     check_release,
     computes_anywhere,
     draw_release,
+    release_blocks,
     shared_rows,
+    streams,
 )
+from auditor.row_blocks import BLOCK
 from auditor.types import RunContext
 from tests import worlds
 from tests.unit.auditor.pipeline.test_plan import Silent, world
@@ -143,3 +146,51 @@ def test_a_persons_own_equal_rows_are_no_ones_else():
     rows = torch.tensor([[1.0, 0.0], [1.0, -0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
     assert shared_rows(rows, torch.tensor([1, 2, 1, 3, 3])) == 3
     assert shared_rows(rows, torch.ones(5)) == 0
+
+
+class Doubling:
+    """A release that can stream: rows times two, and a number of its own drawing."""
+
+    def __call__(self, features, generator):
+        return torch.cat(list(self.stream([features], generator)))
+
+    def stream(self, blocks, generator):
+        drawn = torch.rand((), generator=generator)
+        return (2 * block + drawn for block in blocks)
+
+
+def shift(features, generator):
+    return features + torch.rand(features.shape[1], generator=generator)
+
+
+RELEASES = {
+    "as it is": (as_is, True),
+    "streaming": (check_release(Doubling()), True),
+    "two that stream": (check_release(Composed(Doubling(), Doubling())), True),
+    "at once": (check_release(shift), False),
+    "one that does not stream": (Composed(Doubling(), shift), False),
+}
+
+
+@pytest.mark.parametrize(("release", "streaming"), RELEASES.values(), ids=RELEASES.keys())
+def test_a_release_in_blocks_is_the_release(release, streaming):
+    rows = torch.randn(BLOCK + 5, 2, generator=torch.Generator().manual_seed(1))
+    blocks = list(release_blocks(release, rows, torch.Generator().manual_seed(2)))
+    assert [len(block) for block in blocks] == [BLOCK, 5]
+    assert torch.equal(torch.cat(blocks), release(rows, torch.Generator().manual_seed(2)))
+    assert streams(release) is streaming
+
+
+def test_a_block_is_looked_at_like_a_whole_release():
+    class Spoiling(Doubling):
+        def stream(self, blocks, generator):
+            return (block / 0 for block in blocks)
+
+    with pytest.raises(ModelError, match="NaN or infinity in 3 of 3 rows"):
+        next(release_blocks(check_release(Spoiling()), torch.ones(3, 2), torch.Generator()))
+
+
+def test_rows_are_shared_if_two_people_have_them():
+    rows = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [2.0, 2.0], [2.0, 2.0], [3.0, 3.0]])
+    assert shared_rows(rows, torch.tensor([1, 2, 3, 3, 4])) == 2
+    assert shared_rows(rows[:0], torch.tensor([], dtype=torch.long)) == 0

@@ -18,11 +18,12 @@ from auditor.data.synthetic.world import save_world
 from auditor.embedding import released_split, stored_gallery
 from auditor.errors import UsageError
 from auditor.releasing import release_records
+from auditor.row_blocks import BLOCK
 from auditor.types import RunContext
 from defenses.dp_gallery import GalleryNoise
-from defenses.dp_gallery.measuring import run_experiment
-from defenses.dp_gallery.mechanism import Mechanism, bound_norms, diameter
-from defenses.dp_gallery.noise import GaussianNoise
+from defenses.dp_gallery.measuring import Distances, run_experiment
+from defenses.dp_gallery.mechanism import Mechanism, bound_norms, diameter, spread
+from defenses.dp_gallery.noise import GaussianNoise, LaplaceNoise
 from tests import worlds
 from tests.golden.test_gaussian_mechanism import epsilon_of
 
@@ -385,6 +386,46 @@ class Weighted(worlds.Flatten):
 
     def forward(self, images):
         return super().forward(images) * self.weight
+
+
+MECHANISMS = {
+    "Gaussian": Mechanism(GaussianNoise(0.1, 1e-5), "unit", b"key"),
+    "Laplace": Mechanism(LaplaceNoise(0.1), 2.5, b"key"),
+}
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS.values(), ids=MECHANISMS.keys())
+class TestManyRows:
+    """More than are worked on together."""
+
+    def test_noise_is_the_one_that_all_rows_get_at_once(self, mechanism):
+        rows = features(2 * BLOCK + 7, 3)
+        nonce = torch.randint(256, (16,), generator=torch.manual_seed(5), dtype=torch.uint8)
+        drawing = mechanism._make_generator(nonce.numpy().tobytes())
+        noise = torch.from_numpy(mechanism.noise.draw(tuple(rows.shape), drawing)).float()
+        released = mechanism(rows, torch.manual_seed(5))
+        assert torch.equal(released, bound_norms(rows, mechanism.clip) + noise)
+
+    def test_distances_are_those_of_one_table(self, mechanism):
+        rows, pids = features(BLOCK + 50, 3), torch.arange(BLOCK + 50) // 2
+        found = Distances.of(rows, pids, mechanism, torch.manual_seed(1))
+        anchors = torch.randperm(len(rows), generator=torch.manual_seed(1))[:1000]
+        bounded = bound_norms(rows, mechanism.clip).double()
+        norm = 1.0 if mechanism.noise.norm == "L1" else 2.0
+        table = torch.cdist(bounded[anchors], bounded, p=norm)
+        alike = (pids[anchors, None] == pids) & (pids[anchors, None] > 0)
+        itself = torch.arange(len(rows)) == anchors[:, None]
+        assert found.same == pytest.approx(float(table[alike & ~itself].median()))
+        others = table.masked_fill(alike, math.inf).amin(1)[pids[anchors] > 0]
+        assert found.other == pytest.approx(float(others.median()))
+        assert found.widest == pytest.approx(float(table.max()))
+        at = (anchors == found.pair[0]).nonzero()
+        assert float(table[at, found.pair[1]]) == pytest.approx(found.widest)
+
+    def test_their_spread_is_that_of_all_values(self, mechanism):
+        rows = features(BLOCK + 50, 3) + 1
+        wanted = bound_norms(rows, mechanism.clip).double().std(correction=0)
+        assert spread(rows, mechanism.clip) == pytest.approx(float(wanted), rel=1e-12)
 
 
 class TestSticky:

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from attacks.learners.people import PersonMeans, covariance_within, sum_groups
+from attacks.learners.people import PersonMeans, covariance_within, group_rows, sum_groups
+from auditor.row_blocks import BLOCK
 
 DRAW = torch.Generator().manual_seed(3)
 PIDS = torch.tensor([7, 2, 7, 7, 9, 2])
@@ -42,3 +43,18 @@ def test_people_of_two_crowds_are_different_people():
 
 def test_one_row_each_spreads_nowhere():
     assert not covariance_within([(ROWS, torch.arange(6))]).any()
+
+
+def test_many_rows_are_added_up_in_double_precision_block_by_block():
+    rows = torch.randn(2 * BLOCK + 9, 2, generator=DRAW)
+    pids = torch.arange(len(rows)) % 3
+    whole = rows.double().new_zeros(3, 2).index_add_(0, pids, rows.double())
+    assert torch.equal(sum_groups(rows, pids, 3, torch.float64), whole)
+    steps = rows.double() - PersonMeans.of(rows.double(), pids).of_each
+    assert torch.allclose(covariance_within([(rows, pids)]), steps.T @ steps / (len(rows) - 3))
+
+
+def test_rows_of_each_label_stay_in_order():
+    found = {label: rows.tolist() for label, rows in group_rows(PIDS)}
+    assert found == {2: [1, 5], 7: [0, 2, 3], 9: [4]}
+    assert list(found) == [2, 7, 9]
