@@ -30,6 +30,11 @@ FAULTS = {
         f"the half has a temporary name and is removed; {SAME}",
         "137",
     ),
+    "supervisor": Fault(
+        "`kill -9` of the command while a stranger's model is at work",
+        f"the audit and the model's worker end with it; {SAME}",
+        "137",
+    ),
     "full": Fault(
         "a disk that is full from any writer on, at opening or at syncing",
         f"one line, no temporary file; {SAME}",

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,3 +155,24 @@ def leftovers(*folders: Path) -> list[str]:
 def use_temporary(folder: Path) -> None:
     """Have this process keep its temporary files in ``folder``."""
     tempfile.tempdir = str(folder)
+
+
+def alive() -> set[int]:
+    """Return the processes that run; what has ended and is not yet waited for does not."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if place.read_text().rpartition(")")[2].split()[0] != "Z":
+                found.add(int(place.parent.name))
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the processes that ``pid`` began, and those that they began."""
+    below = {pid}
+    for process in sorted(alive()):  # a child's number may be lower once they have wrapped around
+        with suppress(OSError):
+            parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) in below:
+                below.add(process)
+    return below - {pid}

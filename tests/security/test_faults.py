@@ -8,7 +8,10 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -229,6 +232,39 @@ def test_a_folder_that_may_not_be_written_to(small, tmp_path, fault, number, fir
     assert ended.code == 6, ended.said
     assert len(ended.lines) == 1, ended.said
     assert os.strerror(number) in ended.lines[0]
+
+
+class Plain(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(images, (8, 4)).flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
+def test_a_killed_command_takes_its_processes_along_and_goes_on(small, tmp_path, fault):
+    fault("supervisor")
+    torch.jit.save(torch.jit.script(Plain()), tmp_path / "model.pt")  # runs in a worker
+    config = yaml.safe_load(small.config.read_text())
+    config["model"] = {"path": str(tmp_path / "model.pt"), "card": CARD}
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(config))
+    entry = [sys.executable, "-c", "from auditor.cli.supervision import entry; entry()", "run"]
+    command = [*entry, "--config", tmp_path / "audit.yaml", "--out", tmp_path / "out"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    alike = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # as those compared to
+    with subprocess.Popen(command, env=alike, **quiet) as begun:
+        while not list(tmp_path.glob("out/steps/*.json")):
+            time.sleep(0.01)
+        others = faults.descendants(begun.pid)
+        begun.kill()
+    assert len(others) > 1  # the audit and the model's worker
+    until = time.monotonic() + 20
+    while living := others & faults.alive():
+        assert time.monotonic() < until, living
+        time.sleep(0.05)
+    own = replace(small, config=tmp_path / "audit.yaml")
+    assert own.run(tmp_path / "whole").code == INCONCLUSIVE
+    goes_on(replace(own, reports=reports_in(tmp_path / "whole")), tmp_path / "out")
 
 
 @pytest.mark.parametrize("share", [0.2, 0.93])
