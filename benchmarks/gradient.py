@@ -3,7 +3,8 @@
 `python benchmarks/gradient.py DATA [--attack idlg] [--images 32] [--size 32 32]` attacks gallery
 pictures of DATA (a folder that `audit` opens) on one thread and prints every figure, the spread of
 PSNR and the seconds. `--attack gradient_inversion` attacks the extractor given by `--weights FILE
---arch NAME`, or the shipped reference network, at the pictures' `--size`.
+--arch NAME`, or the shipped reference network, at the pictures' `--size`. `--breaching N` attacks
+the same gradients by breaching's L-BFGS as well, N pictures one by one, half before and half after.
 """
 
 import argparse
@@ -12,14 +13,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from attacks.gradient import Dlg, GradientInversion, Idlg
+from attacks.gradient.sharing import lenet, sharing
+from attacks.gradient.trial import choose_victims
 from auditor.data import open_dataset
+from auditor.metrics.perceptual import psnr
 from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.loaders import open_model
 from auditor.models.reference import load_reference
 from auditor.types import RunContext, Target
+from benchmarks import measuring, peers
 
 
 def arguments() -> argparse.Namespace:
@@ -32,7 +39,58 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--arch")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--breaching", type=int, default=0, metavar="N")
     return parser.parse_args()
+
+
+def compare(attack: Idlg, target: Target, count: int, ctx: RunContext) -> None:
+    """Attack the same gradients side by side, and ``count`` of them one by one by the peer."""
+    victims = choose_victims(target, attack.images, attack.image_size, ctx, attack.name)
+    people = len(victims.pids)
+    network = lenet(attack.image_size, people, ctx.generator("attacks.gradient.weights"))
+    recover = peers.breaching(network, attack.image_size, people)
+    pictures, labels = victims.published, victims.labels
+    share, loss = sharing(network), nn.CrossEntropyLoss()
+
+    def one_by_one(rows: range) -> list[Tensor]:
+        found = []
+        for row in rows:
+            torch.manual_seed(ctx.seed + row)
+            error = loss(network(pictures[row : row + 1]), labels[row : row + 1])
+            gradients = torch.autograd.grad(error, list(network.parameters()))
+            found.append(recover(list(gradients)))
+        return found
+
+    began = time.process_time()
+    theirs = one_by_one(range(count // 2))
+    middle = time.process_time()
+    shared = share(pictures, F.one_hot(labels, people).float())
+    generator = ctx.generator(f"attacks.{attack.name}")
+    ours = attack._recover(share, shared, pictures.shape, generator).pictures.clamp(0, 1)
+    end = time.process_time()
+    theirs += one_by_one(range(count // 2, count))
+    spent = time.process_time() - end + middle - began
+    print(f"{people} pictures, {count} by breaching; {measuring.machine()}\n")
+    print("| | pictures | CPU-s per picture | median dB | above 30 dB |\n|---|---|---|---|---|")
+    together = torch.cat(theirs).clamp(0, 1)
+    rows = {
+        "this project": (ours, pictures, (end - middle) / people),
+        "this project, the same pictures": (
+            ours[:count],
+            pictures[:count],
+            (end - middle) / people,
+        ),
+        "breaching": (together, pictures[:count], spent / count),
+    }
+    for name, (found, truth, seconds) in rows.items():
+        decibels = psnr(found, truth)
+        above = int((decibels > 30).sum())
+        print(
+            f"| {name} | {len(found)} | {seconds:.2f} | {float(decibels.median()):.1f} | {above} |"
+        )
+    print(f"\n{spent / count / (end - middle) * people:.1f} times per picture")
+    print("dB of the same pictures:", *(f"{x:.1f}" for x in psnr(ours[:count], pictures[:count])))
+    print("dB by breaching:", *(f"{x:.1f}" for x in psnr(together, pictures[:count])))
 
 
 def main() -> None:
@@ -53,6 +111,9 @@ def main() -> None:
     else:
         attack = {"dlg": Dlg, "idlg": Idlg}[given.attack](image_size=size, **params)
     target = Target(extractor, open_dataset(given.data))
+    if given.breaching:
+        compare(attack, target, given.breaching, RunContext(seed=given.seed))
+        return
     began, used = time.monotonic(), time.process_time()
     with TemporaryDirectory() as folder:
         result = attack.run(target, RunContext(seed=given.seed, workdir=Path(folder)))

@@ -21,6 +21,8 @@ from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 DECAYS = (3 / 8, 5 / 8, 7 / 8)
 """After these shares of the iterations the step shrinks tenfold."""
+TINY = 1e-16
+"""The product of two squared norms below which gradients count as vanished."""
 
 
 @checked_dataclass
@@ -91,7 +93,7 @@ class GradientInversion:
     ) -> Found:
         """Return the closest match of all starts to each of the shared gradients."""
         labels = labels_by_sign(shared)
-        truth = F.one_hot(labels, shared[-1].shape[1]).float()
+        truth = F.one_hot(labels, shared.residuals.shape[1]).float()
         best = torch.full((len(truth),), torch.inf, device=truth.device)
         pictures = torch.zeros(shape, device=truth.device)
         for _ in range(self.restarts):
@@ -152,6 +154,5 @@ def trainable(extractor: FeatureExtractor) -> nn.Module:
 
 def cosine_distance(gradient: Gradient, shared: Gradient) -> Tensor:
     """One minus the cosine ``(B,)`` of each picture's two gradients, all parameters as one."""
-    ours = torch.cat([part.flatten(1) for part in gradient], dim=1)
-    theirs = torch.cat([part.flatten(1) for part in shared], dim=1)
-    return 1 - F.cosine_similarity(ours, theirs, dim=1)
+    norms = gradient.squared_norm() * shared.squared_norm()
+    return 1 - gradient.dot(shared) / norms.clamp_min(TINY).sqrt()

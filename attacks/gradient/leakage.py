@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.gradient.lbfgs import minimise
-from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing, squared_norms
+from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing
 from attacks.gradient.trial import Found, choose_victims, recover_in_batches, score_recovery
 from attacks.gradient.worlds import make_clear_target, make_noise_target
 from auditor.plugins.declaring import Several, checked_dataclass
@@ -92,14 +92,14 @@ class Dlg:
         self, share: Share, shared: Gradient, shape: torch.Size, generator: torch.Generator
     ) -> Found:
         """Return the closest match of all starts to each of the shared gradients."""
-        norms = squared_norms(shared)
+        norms = shared.squared_norm()
         best = torch.full_like(norms, torch.inf)
         points = self._start(shared, shape, generator)
         for start in range(self.restarts):
             fresh = points if start == 0 else self._start(shared, shape, generator)
             rows = (best > MATCHED * norms).nonzero().flatten()
             tried, values = minimise(
-                self._distance(share, tuple(part[rows] for part in shared), shape[1:]),
+                self._distance(share, shared.take(rows), shape[1:]),
                 fresh[rows],
                 updates=UPDATES * self.iterations,
                 goal=MATCHED * norms[rows],
@@ -117,22 +117,20 @@ class Dlg:
         """Square the distance from a point's gradient to the shared one, for `minimise`."""
 
         def objective(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-            wanted = tuple(part[rows] for part in shared)
+            wanted = shared.take(rows)
             points = points.detach().requires_grad_(True)
             with torch.enable_grad():
                 images, labels = self._read(points, wanted, torch.Size((len(rows), *picture)))
-                gradient = share(images, labels)
-            gaps = [g.detach() - w for g, w in zip(gradient, wanted, strict=True)]
-            # the derivative of |gap|² is twice the gap: no graph of the distance is needed
-            (slope,) = torch.autograd.grad(gradient, points, [2 * gap for gap in gaps])
-            return squared_norms(gaps), slope
+                distances = share(images, labels).squared_distance(wanted)
+            (slope,) = torch.autograd.grad(distances.sum(), points)
+            return distances.detach(), slope
 
         return objective
 
     def _start(self, shared: Gradient, shape: torch.Size, generator: torch.Generator) -> Tensor:
         """Return normal pixels and label logits ``(B, 3HW + K)``."""
-        sizes = (shape[0], shape[1:].numel() + shared[-1].shape[1])
-        return torch.randn(sizes, generator=generator).to(shared[-1].device)
+        sizes = (shape[0], shape[1:].numel() + shared.residuals.shape[1])
+        return torch.randn(sizes, generator=generator).to(shared.residuals.device)
 
     def _read(self, points: Tensor, shared: Gradient, shape: torch.Size) -> tuple[Tensor, Tensor]:
         """Return pictures ``(B, 3, H, W)`` and label distributions ``(B, K)`` at points."""
@@ -171,9 +169,10 @@ class Idlg(Dlg):
 
     def _start(self, shared: Gradient, shape: torch.Size, generator: torch.Generator) -> Tensor:
         """Return normal pixels ``(B, 3HW)``."""
-        return torch.randn((shape[0], shape[1:].numel()), generator=generator).to(shared[0].device)
+        pixels = torch.randn((shape[0], shape[1:].numel()), generator=generator)
+        return pixels.to(shared.residuals.device)
 
     def _read(self, points: Tensor, shared: Gradient, shape: torch.Size) -> tuple[Tensor, Tensor]:
         """Pictures ``(B, 3, H, W)`` and the one-hot labels ``(B, K)`` that the gradients show."""
-        people = shared[-1].shape[1]
+        people = shared.residuals.shape[1]
         return points.reshape(shape), F.one_hot(labels_by_sign(shared), people).float()

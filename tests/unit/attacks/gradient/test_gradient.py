@@ -13,7 +13,7 @@ from torch import nn
 from attacks.gradient import Dlg, GradientInversion, Idlg
 from attacks.gradient.inverting import cosine_distance, trainable
 from attacks.gradient.lbfgs import minimise
-from attacks.gradient.sharing import labels_by_sign, lenet, sharing, squared_norms
+from attacks.gradient.sharing import Gradient, labels_by_sign, lenet, sharing
 from attacks.gradient.worlds import (
     DenseExtractor,
     NoiseImages,
@@ -157,22 +157,90 @@ def small_network(seed=0, classes=5):
     return lenet((8, 6), classes, torch.Generator().manual_seed(seed))
 
 
+def random_gradients(count, seed):
+    """Gradients of two parameters below a head of five classes and seven inputs."""
+    parts = (draw(count, 3, 2, seed=seed), draw(count, 4, seed=seed + 1))
+    return Gradient(parts, draw(count, 5, seed=seed + 2), draw(count, 7, seed=seed + 3))
+
+
+def written_out(gradient):
+    """Every parameter's gradient as one row ``(B, P)`` per picture, the head's matrix formed."""
+    matrix = gradient.residuals[:, :, None] * gradient.inputs[:, None]
+    return torch.cat([x.flatten(1) for x in (*gradient.parts, matrix, gradient.residuals)], dim=1)
+
+
 def test_every_client_shares_what_it_would_share_alone():
     network, images = small_network(), torch.rand(4, 3, 8, 6)
     labels = draw(4, 5, seed=1).softmax(1)
-    shared = sharing(network)(images, labels)
+    shared = written_out(sharing(network)(images, labels))
     for row in range(4):
         loss = F.cross_entropy(network(images[row : row + 1]), labels[row : row + 1])
-        wanted = torch.autograd.grad(loss, list(network.parameters()))
-        for part, alone in zip(shared, wanted, strict=True):
-            assert torch.allclose(part[row], alone, atol=1e-5)
+        alone = torch.autograd.grad(loss, list(network.parameters()))
+        assert torch.allclose(shared[row], torch.cat([g.flatten() for g in alone]), atol=1e-5)
 
 
 def test_frozen_parameters_are_not_shared():
     network = small_network()
     network[0].requires_grad_(False)
     shared = sharing(network)(torch.rand(2, 3, 8, 6), F.one_hot(torch.arange(2), 5).float())
-    assert len(shared) == len(list(network.parameters())) - 2
+    assert len(shared.parts) == len(list(network[:-1].parameters())) - 2
+
+
+def test_products_and_distances_are_those_of_gradients_written_out():
+    ours, theirs = random_gradients(6, seed=0), random_gradients(6, seed=9)
+    plain, other = written_out(ours), written_out(theirs)
+    assert torch.allclose(ours.dot(theirs), (plain * other).sum(1), rtol=1e-5, atol=1e-5)
+    assert torch.allclose(ours.squared_norm(), plain.square().sum(1), rtol=1e-5)
+    assert torch.allclose(ours.squared_distance(theirs), (plain - other).square().sum(1), rtol=1e-5)
+    cosines = F.cosine_similarity(plain, other, dim=1)
+    assert torch.allclose(cosine_distance(ours, theirs), 1 - cosines, atol=1e-6)
+    rows = torch.tensor([4, 1])
+    assert torch.equal(written_out(ours.take(rows)), plain[rows])
+
+
+def test_a_distance_far_below_the_norms_keeps_its_digits():
+    theirs = random_gradients(6, seed=0)
+    off = random_gradients(6, seed=9)
+    near = Gradient(
+        tuple(a + 1e-5 * b for a, b in zip(theirs.parts, off.parts, strict=True)),
+        theirs.residuals + 1e-5 * off.residuals,
+        theirs.inputs + 1e-5 * off.inputs,
+    )
+    exact = [
+        written_out(
+            Gradient(tuple(p.double() for p in g.parts), g.residuals.double(), g.inputs.double())
+        )
+        for g in (near, theirs)
+    ]
+    wanted = (exact[0] - exact[1]).square().sum(1)
+    assert (wanted < 1e-8 * theirs.squared_norm()).all()
+    assert torch.allclose(near.squared_distance(theirs).double(), wanted, rtol=1e-3)
+
+
+def test_slopes_are_those_of_the_distance_written_out():
+    """The plain reference: everything at once, every matrix formed, one picture at a time."""
+    network, images = small_network(), torch.rand(3, 3, 8, 6)
+    labels = F.one_hot(torch.arange(3), 5).float()
+    shared = sharing(network)(torch.rand(3, 3, 8, 6), labels)
+    objective = Idlg()._distance(sharing(network), shared, images.shape[1:])
+    values, slopes = objective(images.flatten(1), torch.arange(3))
+    for row in range(3):
+        leaf = images[row : row + 1].clone().requires_grad_(True)
+        loss = F.cross_entropy(network(leaf), shared.residuals[row].argmin()[None])
+        gradient = torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
+        alone = torch.cat([part.flatten() for part in gradient])
+        distance = (alone - written_out(shared)[row]).square().sum()
+        (slope,) = torch.autograd.grad(distance, leaf)
+        assert values[row] == pytest.approx(distance.item(), rel=1e-4)
+        assert torch.allclose(
+            slopes[row], slope.flatten(), rtol=1e-3, atol=1e-5 * slope.abs().max()
+        )
+
+
+def test_gradients_that_have_vanished_are_as_far_as_can_be():
+    none = Gradient((torch.zeros(2, 3),), torch.zeros(2, 4), torch.ones(2, 5))
+    some = Gradient((torch.ones(2, 3),), torch.ones(2, 4), torch.ones(2, 5))
+    assert cosine_distance(none, some).tolist() == [1.0, 1.0]
 
 
 def test_the_network_is_drawn_from_its_generator_and_keeps_the_resolution():
@@ -195,15 +263,8 @@ def test_the_sign_of_the_gradient_is_the_label(seed):
     for parameter in network.parameters():
         parameter.data *= 0.2
     shared = sharing(network)(images, F.one_hot(labels, 5).float())
-    assert ((shared[-1] < 0).sum(1) == 1).all()
+    assert ((shared.residuals < 0).sum(1) == 1).all()
     assert torch.equal(labels_by_sign(shared), labels)
-
-
-def test_norms_and_cosines_by_hand():
-    ours = (torch.tensor([[[3.0]], [[0.0]]]), torch.tensor([[4.0], [2.0]]))
-    theirs = (torch.tensor([[[6.0]], [[1.0]]]), torch.tensor([[8.0], [0.0]]))
-    assert squared_norms(ours).tolist() == [25.0, 4.0]
-    assert torch.allclose(cosine_distance(ours, theirs), torch.tensor([0.0, 1.0]))
 
 
 @pytest.fixture
@@ -254,7 +315,7 @@ def test_more_starts_are_never_a_worse_match(ctx):
         seed = torch.Generator().manual_seed(1)
         found = attack._recover(share, shared, images.shape, seed)
         again = share(found.pictures, F.one_hot(found.labels, 4).float())
-        return squared_norms([a - b for a, b in zip(again, shared, strict=True)])
+        return again.squared_distance(shared)
 
     once, thrice = gap(1), gap(3)
     assert (thrice <= once * 1.0001).all()
