@@ -6,12 +6,14 @@ released once per target, so that every attack, and utility, meet the same noise
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from auditor.data.features.rows import StoredFeatures
 from auditor.data.records import records_of
+from auditor.data.tracklets import look_behind, pictures_of, pool_rows
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.plugins.containment import contain
 from auditor.releasing import (
@@ -126,6 +128,13 @@ def features_of(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> T
 
 
 def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> Tensor:
+    behind = look_behind(split.images)
+    if behind is not None:
+        # nobody else asks for the features of the single pictures in this run
+        own = replace(ctx, cache=ctx.cache.branch())
+        rows = features_of(extractor, pictures_of(split), own)
+        return pool_rows(rows, behind.groups, behind.pooling)
+
     def load(rows: slice) -> Tensor:
         return split.images.load(range(rows.start, rows.stop), extractor.input_size)
 

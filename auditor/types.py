@@ -66,6 +66,9 @@ class Split:
         attributes: name -> ``(N,)`` int64 code; −1 where not annotated.
         partners: ``(N,)`` int64 pid of whoever a protection mixed into each picture; −1 where
             there is nobody. None: nobody is mixed in anywhere.
+        tracklets: ``(N,)`` int64 code of the tracklet each picture belongs to, unique within a
+            person and a camera; −1 where it belongs to none. None: no tracklets are known.
+        times: ``(N,)`` float64 seconds on one clock; NaN where not known. None: no times are known.
 
     Raises:
         DataError: if a column has another length than ``images``.
@@ -76,12 +79,11 @@ class Split:
     camids: Tensor
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
     partners: Tensor | None = None
+    tracklets: Tensor | None = None
+    times: Tensor | None = None
 
     def __post_init__(self) -> None:
-        columns = {"pids": self.pids, "camids": self.camids, **self.attributes}
-        if self.partners is not None:
-            columns["partners"] = self.partners
-        for name, column in columns.items():
+        for name, column in self.columns().items():
             if column.shape != (len(self.images),):
                 raise DataError(
                     f"column {name!r} has shape {tuple(column.shape)}, but the split has "
@@ -91,14 +93,30 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def columns(self) -> dict[str, Tensor]:
+        """Return name -> what is known of each picture ``(N,)``, attributes included."""
+        known = {"partners": self.partners, "tracklets": self.tracklets, "times": self.times}
+        told = {name: column for name, column in known.items() if column is not None}
+        return {"pids": self.pids, "camids": self.camids, **self.attributes, **told}
+
     def take(self, indices: Tensor) -> "Split":
         """Return the rows ``indices`` ``(M,)`` of this split, still decoded on demand."""
+        return self.of_images(Selection(self.images, indices.tolist()), indices)
+
+    def of_images(self, images: Images, indices: Tensor) -> "Split":
+        """Return M other ``images`` under what is known of the rows ``indices`` ``(M,)``."""
+
+        def some(column: Tensor | None) -> Tensor | None:
+            return None if column is None else column[indices]
+
         return Split(
-            Selection(self.images, indices.tolist()),
+            images,
             self.pids[indices],
             self.camids[indices],
             {name: column[indices] for name, column in self.attributes.items()},
-            None if self.partners is None else self.partners[indices],
+            partners=some(self.partners),
+            tracklets=some(self.tracklets),
+            times=some(self.times),
         )
 
 
@@ -183,6 +201,8 @@ class ReIDDataset:
         split: Sequence[str],
         attributes: Mapping[str, Sequence[Any]] | None = None,
         *,
+        tracklets: Sequence[Any] | None = None,
+        times: Any = None,
         name: str = "arrays",
         cross_camera: bool = True,
         real_people: bool = True,
@@ -198,6 +218,9 @@ class ReIDDataset:
                 auxiliary picture, the people to train on are the adversary's, and the other way
                 round.
             attributes: name -> N values; None where a value is not known.
+            tracklets: N names, unique within a person and a camera; None where a picture belongs
+                to no tracklet.
+            times: N seconds on one clock; NaN where not known.
             name: for the report.
             cross_camera: whether matches from a query's own camera are ignored.
             real_people: whether the pictures show real people, who are then blurred in reports.
@@ -214,13 +237,9 @@ class ReIDDataset:
         columns = {"pids": _integers("pids", pids, 0), "camids": _integers("camids", camids, -1)}
         coded = {key: _encode(values) for key, values in (attributes or {}).items()}
         codes = {key: column for key, (column, _) in coded.items()}
-        lengths = {"split": len(names)} | {k: len(c) for k, c in {**columns, **codes}.items()}
-        for key, length in lengths.items():
-            if length != len(source):
-                raise DataError(
-                    f"{key} has {pluralize(length, 'value')} for {pluralize(len(source), 'image')}"
-                )
-        whole = Split(source, columns["pids"], columns["camids"], codes)
+        tracks = _tracks(tracklets, times)
+        _check_lengths({"split": names, **columns, **codes, **tracks}, len(source))
+        whole = Split(source, columns["pids"], columns["camids"], codes, **tracks)
         found = _divide(whole, names)
         # where one of the two is missing, its people are the other one's
         others = found["auxiliary" if "auxiliary" in found else "train"]
@@ -238,6 +257,20 @@ class ReIDDataset:
 
 
 SPLITS = ("train", "query", "gallery", "auxiliary")
+
+
+def _tracks(tracklets: Sequence[Any] | None, times: Any) -> dict[str, Tensor]:
+    """Return the columns of a `Split` that say when pictures were taken, as far as given."""
+    tracks = {} if tracklets is None else {"tracklets": _encode(tracklets)[0]}
+    return tracks if times is None else {**tracks, "times": _seconds(times)}
+
+
+def _check_lengths(columns: Mapping[str, Any], images: int) -> None:
+    for name, column in columns.items():
+        if len(column) != images:
+            raise DataError(
+                f"{name} has {pluralize(len(column), 'value')} for {pluralize(images, 'image')}"
+            )
 
 
 def _facts(whole: Split, parts: Mapping[str, Split]) -> dict[str, Any]:
@@ -310,6 +343,17 @@ def _integers(name: str, values: Any, least: int) -> Tensor:
             f"{name} begin at {int(column.min())}; the least is {least}: leave out junk"
         )
     return column.detach().cpu().long()
+
+
+def _seconds(values: Any) -> Tensor:
+    """Return times ``(N,)`` float64."""
+    try:
+        column = torch.as_tensor(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise DataError("times are not numbers; give seconds, and NaN where not known") from None
+    if column.ndim != 1 or bool(column.isinf().any()):
+        raise DataError("times must be one finite number of seconds per image, or NaN")
+    return column
 
 
 def _encode(values: Sequence[Any]) -> tuple[Tensor, tuple[str, ...]]:

@@ -15,6 +15,7 @@ import torch
 from auditor import plugins
 from auditor.certification import controls
 from auditor.data.synthetic import make_world
+from auditor.data.tracklets import pool_dataset
 from auditor.deployment.defend import write_gallery
 from auditor.deployment.handover import CLAIMS, key_folder
 from auditor.models.card import Card
@@ -150,6 +151,16 @@ def plain_context() -> RunContext:
 def leaky() -> Target:
     """An extractor that spells out identity, attributes and a thumbnail."""
     return controls.make_planted_target(people(), plain_context())
+
+
+@cache
+def walking() -> Target:
+    """The leaky extractor on people who walk: an entry is a tracklet of two pictures."""
+    world = make_world(
+        identities=24, auxiliary=100, cameras=3, images_per_camera=3, seed=7, walks=True
+    )
+    bare = controls.make_planted_target(world, plain_context())
+    return replace(bare, data=pool_dataset(bare.data, "mean"))
 
 
 @cache

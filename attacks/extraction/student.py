@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.learners.standardising import Standardise
+from attacks.protocol.publication import by_single_pictures
 from auditor.certification.planting import Planted
 from auditor.data.features.rows import StoredFeatures
 from auditor.embedding import BATCH, embed_rows, features_of
@@ -61,6 +62,7 @@ class ModelExtraction:
         """See `auditor.types.Attack`."""
         if isinstance(target.extractor, StoredFeatures):
             raise UnsupportedTargetError("this asks the model, and the features came without it")
+        target = by_single_pictures(target, ctx)
         own = target.data.auxiliary
         if len(own) < 2:
             raise UnsupportedTargetError("the adversary has no auxiliary pictures to send")

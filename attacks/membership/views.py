@@ -12,7 +12,7 @@ from functools import reduce
 import torch
 
 from attacks.protocol.asking import worse_result
-from attacks.protocol.publication import publish_pictures
+from attacks.protocol.publication import by_single_pictures, publish_pictures
 from auditor.data.joining import join_splits
 from auditor.feature_cache import FeatureCache
 from auditor.types import AttackResult, ReIDDataset, RunContext, Target
@@ -21,7 +21,11 @@ from auditor.types import AttackResult, ReIDDataset, RunContext, Target
 def attack_every_view(
     target: Target, ctx: RunContext, attack: Callable[[Target, RunContext], AttackResult]
 ) -> AttackResult:
-    """Return what ``attack`` finds with clean pictures or with protected ones, figure by figure."""
+    """Return what ``attack`` finds with clean pictures or with protected ones, figure by figure.
+
+    A network is trained on pictures, so single ones are asked about where entries are tracklets.
+    """
+    target = by_single_pictures(target, ctx)
     if target.publish is None:
         return attack(target, ctx)
     data = replace(target.data, gallery=target.originals_of_gallery)

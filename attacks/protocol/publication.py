@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from auditor.data.tracklets import look_behind, pictures_of, split_tracklets
 from auditor.embedding import features_of
 from auditor.errors import DataError, UnsupportedTargetError
 from auditor.feature_cache import FeatureCache
@@ -98,3 +99,21 @@ def _publish_once(target: Target, split: Split, ctx: RunContext, name: str) -> t
         target, split, name, lambda: publish_pictures(target, split, ctx, name)
     )
     return shown, features_of(target.extractor, shown, ctx)
+
+
+def by_single_pictures(target: Target, ctx: RunContext) -> Target:
+    """Return ``target`` with an entry per picture where its entries are tracklets.
+
+    For attacks on the network itself, which is trained on single pictures and asked about them. The
+    splits are the same throughout a run, so that they are embedded once.
+    """
+    data = target.data
+    if look_behind(data.gallery.images) is None:
+        return target
+    single = ctx.cache.publication(data, data, "pictures", lambda: split_tracklets(data))
+    originals = single.gallery
+    if target.protection is not None:
+        clean = target.protection.originals
+        originals = ctx.cache.publication(data, clean, "pictures", lambda: pictures_of(clean))
+    protection = target.protection and replace(target.protection, originals=originals)
+    return replace(target, data=single, protection=protection)

@@ -144,6 +144,7 @@ def synthetic_dataset(
     cameras: int = 3,
     images_per_camera: int = 4,
     seed: int = 0,
+    walks: bool = False,
 ) -> ReIDDataset:
     """Make a dataset of synthetic people, whose pictures may be shown to anybody.
 
@@ -153,6 +154,7 @@ def synthetic_dataset(
         cameras: how many cameras see everybody.
         images_per_camera: pictures of each person by each camera; one of them is the query.
         seed: of the people and their pictures.
+        walks: whether they walk from camera to camera, which gives tracklets and times.
 
     Returns:
         The dataset; the same arguments give the same pictures.
@@ -166,4 +168,5 @@ def synthetic_dataset(
         cameras=cameras,
         images_per_camera=images_per_camera,
         seed=seed,
+        walks=walks,
     )

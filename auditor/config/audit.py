@@ -217,6 +217,9 @@ class AuditConfig(_Strict):
             plug-in if the label does not.
         defenses: the same for defenses; each is a scenario beside ``none``. A sequence, or a block
             ``chain``, lists several that are applied one after the other.
+        pooling: how the features of a tracklet's pictures become the one entry that the deployment
+            stores: their ``mean``, or a mean weighed by ``quality``, which is how well they agree;
+            ``none`` stores every picture; ``auto`` is the mean where tracklets are known.
         ranking: what the deployment does beyond the plain distance; then utility is measured both
             ways. Attacks rank plainly.
         rank_lists: of how many queries each scenario shows the best matches.
@@ -248,6 +251,7 @@ class AuditConfig(_Strict):
     judges: dict[str, ModelConfig] = Field(default_factory=dict)
     attacks: dict[str, Attack] = Field(default_factory=dict)
     defenses: dict[str, tuple[Defense, ...]] = Field(default_factory=dict)
+    pooling: Literal["auto", "none", "mean", "quality"] = "auto"
     ranking: RankingConfig = RankingConfig()
     rank_lists: int = Field(default=6, ge=0, le=100)
     study: int = Field(default=20, ge=0, le=50)

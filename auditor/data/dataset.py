@@ -18,6 +18,7 @@ from auditor.data.duplicates import OnCopies, Print, fingerprint, without_copies
 from auditor.data.images import FileImages, decode
 from auditor.data.rows import DISTRACTOR, JUNK, KEPT, Rows, digest, encode, why_ignored
 from auditor.data.splits import Division, MissingSplitError, divide
+from auditor.data.tracks import Tracks, read_tracks
 from auditor.errors import DataError
 from auditor.types import MISSING, Images, ReIDDataset, Split
 
@@ -63,17 +64,16 @@ def make_dataset(
         DataError: if too many pictures are broken, the splits leave nothing to audit, or the
             adversary holds copies of attacked pictures and ``near_duplicates`` is "error".
     """
-    if rows.table.empty:
-        raise DataError(f"{rows.source} contains no pictures; name the folder that does")
-    looks = look_through(rows)
-    if fault := too_many_broken(rows, looks, max_broken):
-        raise DataError(fault)
+    looks = _look_at_all(rows, max_broken)
     camids, cameras = encode(looks.readable["camid"].tolist())
     codes, values, ignored = encode_attributes(rows.attributes.loc[looks.readable.index])
+    tracks = read_tracks(rows.attributes)
     division = settle(rows, looks.readable.assign(camid=camids), cross_camera)
     division, copies = _compare(rows, division, looks, near_duplicates)
     copied = copied_queries(division, looks.digests)
-    splits = make_splits(division, codes, lambda kept: FileImages([rows.files[r] for r in kept]))
+    splits = make_splits(
+        division, codes, tracks, lambda kept: FileImages([rows.files[row] for row in kept])
+    )
     return ReIDDataset(
         name=name or rows.root.name,
         train=splits["train"],
@@ -92,9 +92,19 @@ def make_dataset(
             "copied_queries": copied,
             "attributes": list(values),
             "ignored_columns": list(ignored),
-            **_sources(rows, looks, notices(division, copied, ignored)),
+            **_sources(rows, looks, [*notices(division, copied, ignored), *tracks.notices]),
         },
     )
+
+
+def _look_at_all(rows: Rows, max_broken: float) -> Looks:
+    """See `look_through`; too few whole pictures are an error."""
+    if rows.table.empty:
+        raise DataError(f"{rows.source} contains no pictures; name the folder that does")
+    looks = look_through(rows)
+    if fault := too_many_broken(rows, looks, max_broken):
+        raise DataError(fault)
+    return looks
 
 
 def _compare(
@@ -262,13 +272,17 @@ def encode_attributes(
 
 
 def make_splits(
-    division: Division, codes: pd.DataFrame, pictures: Callable[[list[int]], Images]
+    division: Division,
+    codes: pd.DataFrame,
+    tracks: Tracks,
+    pictures: Callable[[list[int]], Images],
 ) -> dict[str, Split]:
     """Make a `Split` of each part; train and auxiliary are one object if their rows are the same.
 
     Args:
         division: whose parts become splits.
         codes: attributes of its rows.
+        tracks: their times and tracklets.
         pictures: of some rows.
     """
     splits: dict[int, Split] = {}
@@ -279,6 +293,7 @@ def make_splits(
             torch.tensor(part["pid"].to_numpy()),
             torch.tensor(part["camid"].to_numpy()),
             {str(name): torch.tensor(own[name].to_numpy()) for name in own},
+            **tracks.of(part.index),
         )
     return {name: splits[id(part)] for name, part in division.parts.items()}
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -84,14 +85,49 @@ class JoinedImages:
         """Images ``(len(indices), 3, height, width)`` in [0, 1]."""
         border, height, width = len(self.first), *size
         images = torch.empty(len(indices), 3, height, width)
-        for source, rows in (
-            (self.first, [row for row, i in enumerate(indices) if i < border]),
-            (self.second, [row for row, i in enumerate(indices) if i >= border]),
+        for source, start, rows in (
+            (self.first, 0, [row for row, i in enumerate(indices) if i < border]),
+            (self.second, border, [row for row, i in enumerate(indices) if i >= border]),
         ):
             if rows:
-                start = 0 if source is self.first else border
                 images[rows] = source.load([indices[row] - start for row in rows], size)
         return images
+
+
+Pooling = Literal["mean", "quality"]
+"""How the features of a tracklet's pictures become one; see `auditor.data.tracklets`."""
+
+
+@dataclass(frozen=True)
+class TrackletImages:
+    """Tracklets: several pictures each, of which the one in the middle is shown.
+
+    Attributes:
+        source: the pictures of all tracklets.
+        groups: the rows in ``source`` of each tracklet's pictures, at least one, in their order.
+        pooling: how their features become one.
+    """
+
+    source: Images
+    groups: Sequence[Sequence[int]]
+    pooling: Pooling
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @property
+    def middles(self) -> Tensor:
+        """``(N,)`` the rows in ``source`` of the pictures that stand for the tracklets."""
+        return torch.tensor([self.shown(index) for index in range(len(self))], dtype=torch.long)
+
+    def shown(self, index: int) -> int:
+        """Return the row in ``source`` of the picture that stands for a tracklet."""
+        group = self.groups[index]
+        return group[len(group) // 2]
+
+    def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """Images ``(len(indices), 3, height, width)`` in [0, 1], one of each tracklet."""
+        return self.source.load([self.shown(index) for index in indices], size)
 
 
 def file_of(images: Images, index: int) -> Path | None:
@@ -108,6 +144,8 @@ def file_of(images: Images, index: int) -> Path | None:
         border = len(images.first)
         later = index >= border
         return file_of(images.second if later else images.first, index - border * later)
+    if isinstance(images, TrackletImages):
+        return file_of(images.source, images.shown(index))
     source: Images | None = getattr(images, "source", None)
     return None if source is None else file_of(source, index)
 

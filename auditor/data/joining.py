@@ -1,15 +1,18 @@
 """Two splits in one."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from auditor.data.images import JoinedImages
-from auditor.types import Split
+from auditor.types import MISSING, Split
 
 
 def join_splits(first: Split, second: Split) -> Split:
     """Return the rows of two splits in one; attributes that only one has are left out."""
     shared = first.attributes.keys() & second.attributes.keys()
+    lengths = len(first), len(second)
     return Split(
         JoinedImages(first.images, second.images),
         torch.cat([first.pids, second.pids]),
@@ -19,20 +22,22 @@ def join_splits(first: Split, second: Split) -> Split:
             for name in first.attributes
             if name in shared
         },
-        _partners(first, second),
+        partners=_join(lengths, (first.partners, second.partners), MISSING),
+        tracklets=_join(lengths, (first.tracklets, second.tracklets), MISSING),
+        times=_join(lengths, (first.times, second.times), math.nan),
     )
 
 
-def _partners(first: Split, second: Split) -> Tensor | None:
-    """Return who is mixed into the rows of two splits.
-
-    A split that says nothing has nobody mixed in.
-    """
-    if first.partners is None and second.partners is None:
+def _join(
+    lengths: tuple[int, int], columns: tuple[Tensor | None, Tensor | None], unknown: float
+) -> Tensor | None:
+    """Return a column of two splits; rows of a split without one have ``unknown`` in it."""
+    told = next((column for column in columns if column is not None), None)
+    if told is None:
         return None
     return torch.cat(
         [
-            torch.full_like(split.pids, -1) if split.partners is None else split.partners
-            for split in (first, second)
+            told.new_full((length,), unknown) if column is None else column
+            for length, column in zip(lengths, columns, strict=True)
         ]
     )

@@ -1,4 +1,4 @@
-"""What a record is: one picture, seen through one network.
+"""What a record is: one picture, or the pictures of one tracklet, seen through one network.
 
 The feature of a picture differs in its last bits from batch to batch and machine to machine, so a
 feature is no name for a record. A picture's file is; where features came without a model, nothing
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from auditor.data.features.rows import StoredFeatures
 from auditor.data.images import as_bytes, file_of
+from auditor.data.tracklets import look_behind, pictures_of
 from auditor.types import FeatureExtractor, RunContext, Split
 
 LENGTH = 32
@@ -37,8 +38,14 @@ def _digests(extractor: FeatureExtractor, split: Split) -> Iterator[bytes]:
         for row in extractor.rows(split.images):
             yield hashlib.sha256(row.numpy().tobytes()).digest()
         return
-    for place in range(len(split)):
-        yield picture_digest(split, place)
+    behind = look_behind(split.images)
+    if behind is None:
+        yield from (picture_digest(split, place) for place in range(len(split)))
+        return
+    pictures, start = pictures_of(split), 0
+    for group in behind.groups:
+        rows = range(start, start := start + len(group))
+        yield hashlib.sha256(b"".join(picture_digest(pictures, row) for row in rows)).digest()
 
 
 def picture_digest(split: Split, row: int) -> bytes:

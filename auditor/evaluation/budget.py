@@ -150,10 +150,16 @@ def _with_fewer_people(
     data = target.data
     rows = _rows_of_some(data.auxiliary, amount, ctx)
     some = data.auxiliary.take(rows)
-    train = some if data.train is data.auxiliary else data.train
+    train = some if data.train is data.auxiliary else _without(data.train, data.auxiliary, some)
     smaller = replace(target, data=replace(data, auxiliary=some, train=train))
     with _features_kept(data.auxiliary, some, rows, smaller, ctx):
         return trial(attack, smaller, progress)
+
+
+def _without(train: Split, auxiliary: Split, some: Split) -> Split:
+    """Return ``train`` without the auxiliary people who are not among ``some`` of them."""
+    gone = torch.isin(train.pids, auxiliary.pids) & ~torch.isin(train.pids, some.pids)
+    return train.take((~gone).nonzero().flatten()) if gone.any() else train
 
 
 def _rows_of_some(auxiliary: Split, amount: int, ctx: RunContext) -> torch.Tensor:

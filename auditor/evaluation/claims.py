@@ -14,7 +14,9 @@ from torch import Tensor
 
 from auditor import plugins
 from auditor.data.records import records_of
+from auditor.data.tracklets import look_behind
 from auditor.embedding import features_of
+from auditor.errors import UnsupportedTargetError
 from auditor.plugins.containment import contain
 from auditor.plugins.shared_state import restore_shared_state
 from auditor.releasing import by_record, follows, release_records
@@ -41,6 +43,7 @@ def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
         StrangerExitError: if it tries to end the program.
         DisturbedError: if it changes the people's labels, which are then put back.
         TypeError: if it returns anything but a target.
+        UnsupportedTargetError: if it protected one picture of each tracklet and no other.
         Exception: what it raises.
     """
     name = plugins.name_of("defenses", defense)
@@ -49,7 +52,17 @@ def apply_defense(defense: Defense, target: Target, ctx: RunContext) -> Target:
         defended = defense.apply(target, ctx)
     if type(defended) is not type(target):
         raise TypeError(f"the defense {name!r} gave a {type(defended).__name__}, no Target")
+    _check_tracklets(target, defended, name)
     return void_refuted(target, void_undone(target, defended, name), ctx)
+
+
+def _check_tracklets(before: Target, after: Target, name: str) -> None:
+    pooled, still = (look_behind(t.data.gallery.images) is not None for t in (before, after))
+    if pooled and not still:
+        raise UnsupportedTargetError(
+            f"the defense {name!r} protected one picture of each tracklet and left out the others; "
+            "let its mechanism go through auditor.data.tracklets.ByPicture, or set pooling: none"
+        )
 
 
 def void_undone(before: Target, after: Target, name: str) -> Target:

@@ -21,6 +21,7 @@ from auditor import plugins
 from auditor.certification.proving import FULL, SMALL
 from auditor.config import BARE
 from auditor.data.features.rows import StoredFeatures
+from auditor.data.tracklets import pictures_of
 from auditor.pipeline.calibration import Speed, calibrate
 from auditor.pipeline.journal import Step, kept_steps
 from auditor.pipeline.steps import World
@@ -196,10 +197,11 @@ def _embeddings(world: World, speed: Speed) -> Iterator[Embedding]:
     if isinstance(extractor, StoredFeatures):
         return
     for name, split in _splits(world).items():
-        kept = world.ctx.cache.holds(extractor, split)
+        pictures = pictures_of(split)
+        kept = world.ctx.cache.holds(extractor, pictures)
         rate = speed.pictures
-        seconds = 0.0 if kept or rate is None else len(split) / rate
-        yield Embedding(split=name, rows=len(split), kept=kept, seconds=seconds)
+        seconds = 0.0 if kept or rate is None else len(pictures) / rate
+        yield Embedding(split=name, rows=len(pictures), kept=kept, seconds=seconds)
 
 
 def _splits(world: World) -> dict[str, Split]:

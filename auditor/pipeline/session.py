@@ -13,6 +13,7 @@ from auditor.certification.sanity_checks import probe
 from auditor.config import AuditConfig, FeaturesConfig, ModelConfig
 from auditor.console import Display
 from auditor.data.features import Store, open_features
+from auditor.data.tracklets import pool_dataset
 from auditor.errors import UsageError
 from auditor.feature_cache import FeatureCache
 from auditor.metrics.perceptual import find_backbone
@@ -231,6 +232,7 @@ def make_world(
     if config.weights is not None:
         find_backbone(config.weights)  # or end here, rather than in the middle of an attack
     model, data, independent = inputs.model, inputs.data, inputs.judges
+    data = pool_dataset(data, config.pooling)
     device = model.device
     judges = {name: judge.extractor for name, judge in independent.items()}
     if isinstance(model, LoadedModel):  # what came alone cannot judge a picture
@@ -248,7 +250,7 @@ def make_world(
         target=Target(model.extractor, data, utility_bias=_explain_copies(data)),
         ctx=ctx,
         distance=model.distance,
-        probe=lambda step: probe(model, data, step),
+        probe=lambda step: probe(model, inputs.data, step),
         head=AuditReport(
             title=f"{model.facts.get('file', 'model')} on {data.name}",
             config=config.to_record(),

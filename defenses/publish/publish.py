@@ -11,6 +11,7 @@ import torch
 from torch import Generator
 
 from auditor.data.joining import join_splits
+from auditor.data.tracklets import ByPicture, look_behind
 from auditor.types import Protection, Publish, RunContext, Split, Target
 
 SEARCHED = "utility is searched with queries protected under the gallery's own key"
@@ -34,13 +35,14 @@ def protect(
 
     Args:
         target: may already be protected by another mechanism, which then goes first.
-        publish: the mechanism.
+        publish: the mechanism; it is given every picture behind an entry.
         ctx: for the key.
         name: of the key.
         notes: what a reader must know about the mechanism.
         bias: why searching with queries under the gallery's key reads better than it should.
     """
     gallery, query = target.data.gallery, target.deployed_query
+    publish = publish if look_behind(gallery.images) is None else ByPicture(publish)
     both = publish(join_splits(gallery, query), ctx.generator(name))
     rows = torch.arange(len(both))
     return replace(

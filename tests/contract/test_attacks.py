@@ -11,6 +11,7 @@ from auditor import plugins
 from auditor.certification.certificates import REQUIRED
 from auditor.certification.proving import Prover, Referenced
 from auditor.config import preset_defaults
+from auditor.errors import UnsupportedTargetError
 from auditor.types import AttackResult, Target, silent
 from tests import worlds
 
@@ -196,3 +197,14 @@ def test_an_attack_refuses_features_that_are_not_numbers(name, tmp_path):
     broken = Target(worlds.NanExtractor(), worlds.people())
     with pytest.raises(AuditError, match="NaN"):
         run(name, broken, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_takes_entries_that_are_tracklets(name, tmp_path):
+    target = worlds.walking()
+    try:
+        result = run(name, target, tmp_path)
+    except UnsupportedTargetError:
+        return
+    assert math.isfinite(headline(name, result).value)

@@ -11,7 +11,7 @@ from auditor import plugins
 from auditor.data import open_dataset
 from auditor.embedding import features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
-from auditor.evaluation.claims import void_undone
+from auditor.evaluation.claims import apply_defense, void_undone
 from auditor.evaluation.utility import search
 from auditor.types import Exporter, Target
 from defenses.publish.folder import SECRET
@@ -190,3 +190,17 @@ def test_protected_pictures_are_written_under_fresh_labels_and_the_way_back_lies
         for images in (wanted, given)
     ]
     assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_defense_keeps_entries_that_are_tracklets(name, tmp_path):
+    if name == "deployed":  # whose rows were written for other entries
+        return
+    extractor = worlds.trainable().extractor if name in worlds.RETRAINED else None
+    target = worlds.walking()
+    target = dataclasses.replace(target, extractor=extractor or target.extractor)
+    ctx = worlds.context(tmp_path)
+    defended = apply_defense(build(name, **STRONG.get(name, {})), target, ctx)
+    assert torch.equal(defended.data.gallery.pids, target.data.gallery.pids)
+    assert stored_gallery(defended, ctx).shape[0] == len(target.data.gallery)

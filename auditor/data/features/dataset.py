@@ -23,6 +23,7 @@ from auditor.data.features.rows import FeatureRows, StoredFeatures, gather_rows
 from auditor.data.images import FileImages, JoinedImages
 from auditor.data.rows import JUNK, SPLITS, encode, locate, number_people
 from auditor.data.splits import Division, divide
+from auditor.data.tracks import read_tracks
 from auditor.errors import DataError
 from auditor.types import Images, ReIDDataset, Selection
 
@@ -99,12 +100,13 @@ def _make_dataset(
     table["camid"], cameras = encode(table["camid"].tolist())
     further = [name for name in cells if name not in LABELS]
     codes, values, ignored = encode_attributes(table[further].map(_known))
+    tracks = read_tracks(table[further].map(_known))
     try:
         division = divide(table, config.cross_camera)
     except DataError as error:
         raise DataError(f"{config.gallery}: {error}") from None
     copied = copied_queries(division, _digest_rows(division, rows))
-    splits = make_splits(division, codes, lambda kept: Selection(rows, kept))
+    splits = make_splits(division, codes, tracks, lambda kept: Selection(rows, kept))
     return ReIDDataset(
         name=config.name or config.gallery.stem,
         train=splits["train"],
@@ -122,7 +124,7 @@ def _make_dataset(
             "attributes": list(values),
             "ignored_columns": list(ignored),
             "pictures": [r for r, s in zip(tables, sources, strict=True) if s.pictures is not None],
-            "notices": [*numbering, *notices(division, copied, ignored)],
+            "notices": [*numbering, *notices(division, copied, ignored), *tracks.notices],
             "features_sha256": dict(digests),
         },
     )

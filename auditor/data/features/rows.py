@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from auditor.data.images import JoinedImages
+from auditor.data.images import JoinedImages, TrackletImages
+from auditor.data.tracklets import pool_rows
 from auditor.errors import UnsupportedTargetError
 from auditor.types import Images, Selection
 
@@ -100,6 +101,10 @@ def gather_rows(images: Images, places: Tensor) -> Tensor:
         )
         order = torch.cat([(~later).nonzero(), later.nonzero()]).flatten()
         return torch.cat(parts)[order.argsort()]
+    if isinstance(images, TrackletImages):
+        groups = [images.groups[place] for place in places.tolist()]
+        pictures = torch.tensor([row for group in groups for row in group])
+        return pool_rows(gather_rows(images.source, pictures), groups, images.pooling)
     raise UnsupportedTargetError(
         "this changes pictures, and the features came without the model that would embed them"
     )

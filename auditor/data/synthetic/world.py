@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from torch import Tensor
 
 from auditor.data.synthetic.figure import paint_figure
 from auditor.data.synthetic.pen import Colour, Person, Pose, View, shade
@@ -60,10 +61,13 @@ FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding
 
 VIEWS: tuple[View, ...] = ("front", "back", "left", "right")
 
+TRANSIT = 60.0
+"""Median of the seconds from one camera to the next."""
+
 CANVAS = (128, 256)
 """(width, height) in which figures are drawn, twice a picture's."""
 
-_PERSON, _CAMERA, _SHOT = 1, 2, 3
+_PERSON, _CAMERA, _SHOT, _WALK = 1, 2, 3, 4
 """First part of the random key of each kind of thing."""
 
 
@@ -75,6 +79,7 @@ def make_world(
     images_per_camera: int = 3,
     seed: int = 0,
     size: tuple[int, int] = (128, 64),
+    walks: bool = False,
 ) -> ReIDDataset:
     """Draw a dataset; the same arguments give the same bits.
 
@@ -88,12 +93,14 @@ def make_world(
         images_per_camera: pictures of each person by each camera; 2 or more.
         seed: of the world; 0 or more.
         size: (height, width) of the pictures.
+        walks: whether people walk from camera to camera, which gives every picture a time, and the
+            pictures of a person by a camera are a tracklet.
 
     Raises:
         DataError: if a number is too small for every split to have a picture.
     """
     _check(identities, auxiliary, cameras, images_per_camera, seed)
-    draw = partial(_render_split, seed=seed, cameras=cameras, size=size)
+    draw = partial(_render_split, seed=seed, cameras=cameras, size=size, walks=walks)
     attacked = range(1, identities + 1)
     others = draw(range(identities + 1, identities + auxiliary + 1), range(images_per_camera))
     return ReIDDataset(
@@ -130,7 +137,13 @@ def _check(
 
 
 def _render_split(
-    pids: Sequence[int], shots: Sequence[int], *, seed: int, cameras: int, size: tuple[int, int]
+    pids: Sequence[int],
+    shots: Sequence[int],
+    *,
+    seed: int,
+    cameras: int,
+    size: tuple[int, int],
+    walks: bool,
 ) -> Split:
     """Return all pictures of ``pids``, ordered by (pid, camera, shot)."""
     lenses = [make_camera(_rng(seed, _CAMERA, c), c, *CANVAS) for c in range(cameras)]
@@ -147,7 +160,28 @@ def _render_split(
         torch.tensor([pid for pid, _, _ in keys], dtype=torch.long),
         torch.tensor([camera for _, camera, _ in keys], dtype=torch.long),
         {a: torch.tensor([code[a] for code in codes], dtype=torch.long) for a in ATTRIBUTES},
+        **(_walk_past(keys, seed, cameras) if walks else {}),
     )
+
+
+def _walk_past(keys: Sequence[tuple[int, int, int]], seed: int, cameras: int) -> dict[str, Tensor]:
+    """Return tracklets and times of pictures (pid, camera, shot).
+
+    Everybody enters at a random time of the hour and passes each camera once, in an order and at a
+    pace of their own; a camera takes a picture a second.
+    """
+    arrivals = {}
+    for pid in sorted({pid for pid, _, _ in keys}):
+        rng = _rng(seed, _WALK, pid)
+        legs = rng.lognormal(np.log(TRANSIT), 0.3, cameras)
+        legs[0] = rng.uniform(0, 3600)
+        arrivals[pid] = dict(zip(rng.permutation(cameras).tolist(), legs.cumsum(), strict=True))
+    return {
+        "tracklets": torch.tensor([pid * cameras + camera for pid, camera, _ in keys]),
+        "times": torch.tensor(
+            [arrivals[pid][camera] + shot for pid, camera, shot in keys], dtype=torch.float64
+        ),
+    }
 
 
 def _rng(*key: int) -> np.random.Generator:
@@ -286,8 +320,8 @@ def save_world(world: ReIDDataset, folder: Path) -> Path:
         folder: made if it does not exist; must not contain a manifest yet.
 
     Returns:
-        The manifest: columns path (relative to it), pid, camid, split (train, query, gallery) and
-        one per attribute, with the value's name.
+        The manifest: columns path (relative to it), pid, camid, split (train, query, gallery), one
+        per attribute, with the value's name, and tracklet and time where people walk.
 
     Raises:
         DataError: if the folder already contains a manifest.
@@ -299,7 +333,8 @@ def save_world(world: ReIDDataset, folder: Path) -> Path:
     rows = [row for name in FOLDERS for row in _save_split(world, name, folder)]
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "pid", "camid", "split", *world.attribute_values])
+        tracks = ("tracklet", "time") if world.gallery.times is not None else ()
+        writer.writerow(["path", "pid", "camid", "split", *world.attribute_values, *tracks])
         writer.writerows(rows)
     return manifest
 
@@ -317,6 +352,8 @@ def _save_split(world: ReIDDataset, name: str, folder: Path) -> list[list[str]]:
         values = [
             names[int(split.attributes[a][index])] for a, names in world.attribute_values.items()
         ]
+        if split.tracklets is not None and split.times is not None:
+            values += [str(int(split.tracklets[index])), f"{float(split.times[index]):.2f}"]
         rows.append([path, str(pid), str(camid), name, *values])
     return rows
 
