@@ -5,6 +5,7 @@ from attacks.inversion.conditional_gan import GanInversion
 from attacks.inversion.diffusion import Diffusion
 from attacks.inversion.fully_connected import FullyConnectedGan
 from attacks.inversion.identity_decoder import IdentityDecoder
+from attacks.inversion.latent_descent import LatentDescent
 from attacks.inversion.mse_decoder import MseDecoder
 from attacks.inversion.optimization import Optimization
 from attacks.inversion.prior_inversion import PriorInversion
@@ -15,6 +16,7 @@ __all__ = [
     "FullyConnectedGan",
     "GanInversion",
     "IdentityDecoder",
+    "LatentDescent",
     "MseDecoder",
     "Optimization",
     "PriorInversion",

@@ -88,7 +88,7 @@ class Optimization:
         entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
         starts = own.pixels[nearest(entries, asking.own.to(ctx.device))].float().div(255)
         if asking.kind == "protected":
-            entries = self._embed_clean(entries, own, target, ctx)
+            entries = embed_clean(entries, own, target, ctx)
         generator, drawn = ctx.generator("attacks.optimization"), []
         pairs = zip(starts.split(self.batch_size), entries.split(self.batch_size), strict=True)
         for start, wanted in pairs:
@@ -97,22 +97,13 @@ class Optimization:
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         return judge_pictures(torch.cat(drawn).cpu(), chosen, target, ctx, distance)
 
-    def _embed_clean(
-        self, entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext
-    ) -> Tensor:
-        """Return what clean pictures would embed as: gradients do not pass through a protection."""
-        columns = own.seen.cpu(), own.clean.cpu(), target.data.auxiliary.pids
-        pairs = Pairs(*columns, views_of(target.data), target.release)
-        maps = learn_maps(pairs, Refinement(epochs=0), ctx, "attacks.optimization.maps")
-        return maps.closest(entries.cpu()).to(ctx.device)
-
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the null control with a gradient, which is zero: see `auditor.types.Attack`."""
-        return replace(make_null_target(target.data), extractor=_FlatNull())
+        return replace(make_null_target(target.data), extractor=FlatNull())
 
     def _descend(
         self, extractor: FeatureExtractor, start: Tensor, wanted: Tensor, generator: torch.Generator
@@ -123,7 +114,7 @@ class Optimization:
         optimizer = torch.optim.Adam([change], lr=self.lr)
         for _ in range(self.iterations):
             drawn = _paint(base, change)
-            seen = embed_with_gradient(extractor, _augment(drawn, extractor.input_size, generator))
+            seen = embed_with_gradient(extractor, augment(drawn, extractor.input_size, generator))
             roughness = total_variation(drawn, reduction="sum") / drawn.numel()
             # each picture is its own problem: the sum leaves their gradients apart
             loss = len(start) * (
@@ -135,7 +126,22 @@ class Optimization:
         return _paint(base, change).detach()
 
 
-class _FlatNull(NullExtractor):
+def embed_clean(entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext) -> Tensor:
+    """Return what clean pictures would embed as: gradients do not pass through a protection.
+
+    Args:
+        entries: ``(M, D)``, stored.
+        own: pairs to learn from.
+        target: how it protects and releases.
+        ctx: the run.
+    """
+    columns = own.seen.cpu(), own.clean.cpu(), target.data.auxiliary.pids
+    pairs = Pairs(*columns, views_of(target.data), target.release)
+    maps = learn_maps(pairs, Refinement(epochs=0), ctx, "attacks.optimization.maps")
+    return maps.closest(entries.cpu()).to(ctx.device)
+
+
+class FlatNull(NullExtractor):
     """Noise that depends on the picture, and says that no change of the picture matters."""
 
     differentiable = True
@@ -150,7 +156,7 @@ def _paint(base: Tensor, change: Tensor) -> Tensor:
     return torch.sigmoid(base + F.interpolate(change, size, mode="bilinear"))
 
 
-def _augment(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Return the images at the extractor's size, flipped and shifted at random, all alike."""
     resized = F.interpolate(images, size, mode="bilinear")
     down, right, flip = torch.randint(-SHIFT, SHIFT + 1, (3,), generator=generator).tolist()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from attacks.inversion import Diffusion, Optimization
 from attacks.inversion.diffusion import _Denoiser
-from attacks.inversion.optimization import _augment
+from attacks.inversion.optimization import augment
 from attacks.inversion.reconstruction import auxiliary_pairs
 from attacks.inversion.surrogate import Surrogate, train_surrogate
 from auditor.types import RunContext
@@ -102,7 +102,7 @@ class TestOptimization:
         images = torch.zeros(1, 3, 64, 32)
         images[:, :, 30:34, 14:18] = 1
         generator = torch.Generator().manual_seed(0)
-        views = [_augment(images, (64, 32), generator) for _ in range(20)]
+        views = [augment(images, (64, 32), generator) for _ in range(20)]
         assert all(float(view.sum()) == pytest.approx(float(images.sum())) for view in views)
         assert len({tuple(view[0, 0].nonzero()[0].tolist()) for view in views}) > 5
 

@@ -7,8 +7,9 @@ import torch
 
 from attacks.inversion import PriorInversion
 from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
-from attacks.inversion.prior_inversion import _Sample, _trust, _Votes
+from attacks.inversion.ranking import Votes, trust_in
 from attacks.inversion.reconstruction import auxiliary_pairs
+from attacks.inversion.samples import Sample
 from auditor.errors import UsageError
 from auditor.models.prior import load_prior
 from auditor.types import RunContext, as_is
@@ -61,26 +62,26 @@ class TestVotes:
         near, far = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([30.0, 100.0, 0.0])
         scores = torch.stack([near, far], dim=1)[:, :, None]
         best = [
-            int(_Votes(scores, torch.tensor(trusts))(scores).argmax(0))
+            int(Votes(scores, torch.tensor(trusts))(scores).argmax(0))
             for trusts in ((1.0, 1.0), (3.0, 1.0), (1.0, 0.0))
         ]
         assert best == [1, 2, 2]
         trusts, scaled = torch.ones(2), scores * torch.tensor([1.0, 50.0])[:, None]
-        assert torch.allclose(_Votes(scores, trusts)(scores), _Votes(scaled, trusts)(scaled))
+        assert torch.allclose(Votes(scores, trusts)(scores), Votes(scaled, trusts)(scaled))
 
     def test_a_ranker_that_cannot_tell_says_nothing(self):
         scores = torch.stack([torch.zeros(3), torch.tensor([1.0, 3.0, 2.0])], dim=1)[:, :, None]
-        assert int(_Votes(scores, torch.ones(2))(scores).argmax(0)) == 1
+        assert int(Votes(scores, torch.ones(2))(scores).argmax(0)) == 1
 
     def test_trust_is_in_a_ranker_that_tells_people_apart(self):
         pids = torch.arange(60).repeat_interleave(4)
         people, noise = rows(60, 16, 0)[pids], rows(240, 16, 1)
         clear, faint, none = (
-            _trust(people + noise, share * people + noise.flip(0), pids) for share in (3, 0.7, 0)
+            trust_in(people + noise, share * people + noise.flip(0), pids) for share in (3, 0.7, 0)
         )
         assert clear > faint + 1 > 1
         assert none < 0.3
-        assert _trust(noise[:1], noise[:1], pids[:1]) == 1.0
+        assert trust_in(noise[:1], noise[:1], pids[:1]) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ class TestSamples:
 
     def test_a_part_replaces_those_rows_alone(self):
         ours, theirs = (
-            _Sample(rows(2, 64, seed).view(2, 1, 8, 8), torch.full((2, 3, 64, 32), float(seed)))
+            Sample(rows(2, 64, seed).view(2, 1, 8, 8), torch.full((2, 3, 64, 32), float(seed)))
             for seed in (0, 1)
         )
         mixed = ours.with_part(theirs, 0.25, 0.5)
@@ -121,8 +122,8 @@ class TestSamples:
         assert mixed.details.mean((0, 1, 3)).tolist() == [0] * 16 + [1] * 16 + [0] * 32
 
     def test_each_entry_has_its_own_pick(self):
-        samples = [_Sample(torch.full((3, 1, 2, 2), float(s)), torch.zeros(3)) for s in range(4)]
-        picked = _Sample.picked(samples, torch.tensor([3, 0, 2]))
+        samples = [Sample(torch.full((3, 1, 2, 2), float(s)), torch.zeros(3)) for s in range(4)]
+        picked = Sample.picked(samples, torch.tensor([3, 0, 2]))
         assert picked.grids.mean((1, 2, 3)).tolist() == [3, 0, 2]
 
 
