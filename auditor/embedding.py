@@ -17,6 +17,7 @@ from auditor.data.tracklets import look_behind, pictures_of, pool_rows
 from auditor.errors import ModelError, UnsupportedTargetError
 from auditor.plugins.containment import contain
 from auditor.releasing import (
+    as_is,
     by_record,
     release_blocks,
     release_records,
@@ -227,6 +228,8 @@ def released_blocks(
 
 def stored_gallery(target: Target, ctx: RunContext) -> Tensor:
     """Return the stored gallery features ``(N, D)``: one release, the same for everyone."""
+    if target.release is as_is:
+        return features_of(target.extractor, target.data.gallery, ctx)
     with contain("the release"):
         return ctx.cache.stored_gallery(target, lambda: _store(target, ctx))
 

@@ -10,8 +10,11 @@ from typing import Any, Protocol, TypeVar, cast
 
 from torch import Tensor
 
+from auditor.lazy_copies import keep_rows
+
 Published = TypeVar("Published")
 Key = tuple[object, ...]
+Copies = Callable[[], Tensor]
 
 
 class Outlasting(Protocol):
@@ -25,7 +28,7 @@ class Outlasting(Protocol):
 
 
 class FeatureCache:
-    """Gives everybody a copy, so that nobody changes another's figures.
+    """Gives everybody a copy (see `auditor.lazy_copies`): nobody changes another's figures.
 
     What is in it stays as it is. It can be forgotten, and is then computed anew.
     """
@@ -33,9 +36,9 @@ class FeatureCache:
     def __init__(self, outlasting: Outlasting | None = None) -> None:
         """Start with nothing, and with what ``outlasting`` kept of earlier runs."""
         self._outlasting = outlasting
-        self._features: dict[Key, Tensor] = {}
-        self._records: dict[Key, Tensor] = {}
-        self._stored: dict[Key, Tensor] = {}
+        self._features: dict[Key, Copies] = {}
+        self._records: dict[Key, Copies] = {}
+        self._stored: dict[Key, Copies] = {}
         self._publications: dict[Key, object] = {}
 
     def features(self, extractor: object, split: object, compute: Callable[[], Tensor]) -> Tensor:
@@ -85,13 +88,13 @@ class FeatureCache:
         """
         if self.knows(extractor, split):
             raise TypeError("what was computed once in a run cannot be replaced")
-        self._features[extractor, split] = rows.clone()
+        self._features[extractor, split] = keep_rows(rows)
 
     def add_part(self, whole: object, part: object, rows: Tensor) -> None:
         """Give ``part``, the ``rows (M,)`` of a split, whatever features the ``whole`` one has."""
         known = [(model, of) for (model, split), of in self._features.items() if split is whole]
         for model, features in known:
-            self.add_features(model, part, features[rows])
+            self.add_features(model, part, features()[rows])
 
     def forget(self, *gone: object) -> None:
         """Drop what depends on any of ``gone``, and on the pictures published for them."""
@@ -108,7 +111,7 @@ class FeatureCache:
         Publications, which are made of the same pictures whoever asks, both have in common.
         """
         own = FeatureCache(self._outlasting)
-        # tensors in here are never changed, so they need not be copied
+        # what is kept never changes, so it need not be copied
         own._features.update(self._features)
         own._records.update(self._records)
         own._stored.update(self._stored)
@@ -125,7 +128,7 @@ class FeatureCache:
         return tensors + len(self._publications)
 
 
-def _once(kept: dict[Key, Tensor], key: Key, compute: Callable[[], Tensor]) -> Tensor:
+def _once(kept: dict[Key, Copies], key: Key, compute: Callable[[], Tensor]) -> Tensor:
     if key not in kept:
-        kept[key] = compute().clone()
-    return kept[key].clone()
+        kept[key] = keep_rows(compute())
+    return kept[key]()

@@ -1,8 +1,9 @@
 """What repeated releases give back: noise that is drawn afresh averages out."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from attacks.learners.people import sum_groups
 from attacks.protocol.matching import Blind, search, worse
 from attacks.protocol.publication import held_pictures, own_pictures
 from auditor.certification.planting import Planted
-from auditor.embedding import features_of, released_split, stored_gallery
+from auditor.embedding import features_of, released_blocks, released_split, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.metrics.dp import gaussian_epsilon
@@ -24,6 +25,7 @@ from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Measurement, PrivacyClaim
+from auditor.row_blocks import split_rows
 from auditor.types import AttackResult, ReIDDataset, RunContext, Split, Target
 
 GROWTH = 4
@@ -70,14 +72,18 @@ class Averaging:
         scale, noise, sticky = study_release(target, ctx)
         known = scale(own_pictures(target, ctx).features)
         wiener = fit_wiener(known, noise) if noise else None
-        single = stored_gallery(target, ctx)
-        single = wiener(single, 1) if wiener else single
+
+        def estimate(rows: Tensor, count: int) -> Tensor:
+            return wiener(rows, 1 if sticky else count) if wiener else rows
+
+        single = estimate(stored_gallery(target, ctx), 1)
         denoised = found_by("denoised_rank1", held, single, data)
+        del single  # which is as large as the gallery
         curve: list[Measurement] = []
         for count, average in averages(target, ctx, self.releases):
-            estimate = wiener(average, 1 if sticky else count) if wiener else average
             matched = found_by(f"matched_rank1.k{count}", held, average, data)
-            curve += [matched, _cosine(f"cosine.k{count}", estimate, target, ctx)]
+            near = _compare(average, partial(estimate, count=count), target, ctx)
+            curve += [matched, _cosine(f"cosine.k{count}", *near, target)]
         left = noise if sticky else noise / self.releases
         matcher = fit_matcher(known, data.auxiliary.pids, left)
         rank = _measure_pooled if self.pool_person else _single
@@ -145,16 +151,18 @@ def study_release(target: Target, ctx: RunContext) -> tuple[Scale, float, bool]:
 def averages(target: Target, ctx: RunContext, releases: int) -> Iterator[tuple[int, Tensor]]:
     """Yield (k, mean of the first k releases ``(N, D)``) along the budget curve.
 
-    The first release is the stored gallery that every attack meets.
+    The first release is the stored gallery that every attack meets. It is one tensor that is
+    yielded again and again, and changes as further releases come in: a gallery may be large.
     """
-    wanted = budgets(releases)
-    # in double precision the mean of equal rows is that row, to the last bit
-    total = stored_gallery(target, ctx).to(torch.float64, copy=True)
+    wanted, mean = budgets(releases), stored_gallery(target, ctx).float()
     for count in range(1, releases + 1):
         if count > 1:
-            total += _fresh(target, target.data.gallery, ctx, str(count - 1))
+            generator = ctx.generator(f"attacks.averaging.{count - 1}")
+            fresh = released_blocks(target, target.data.gallery, ctx, generator)
+            for before, rows in zip(split_rows(mean), fresh, strict=True):
+                before.lerp_(rows.float(), 1 / count)  # equal rows stay equal to the last bit
         if count in wanted:
-            yield count, (total / count).float()
+            yield count, mean
         ctx.progress(count / releases, "averaging releases")
 
 
@@ -191,20 +199,25 @@ def found_by(
     return worse({kind: matched_rate(metric, query, entries, data) for kind, query in held.items()})
 
 
-def _cosine(metric: str, estimate: Tensor, target: Target, ctx: RunContext) -> Measurement:
-    """Return the mean cosine between people's clean features and their estimates ``(N, D)``."""
-    pids = target.data.gallery.pids
+def _compare(
+    average: Tensor, estimate: Callable[[Tensor], Tensor], target: Target, ctx: RunContext
+) -> tuple[Tensor, Tensor]:
+    """Return the cosine ``(N,)`` of clean features to estimates, and to a typical feature."""
     clean = features_of(target.extractor, target.data.gallery, ctx)
-    known = own_pictures(target, ctx).features
-    typical = F.normalize(known, dim=1).mean(0, keepdim=True)
+    typical = F.normalize(own_pictures(target, ctx).features, dim=1).mean(0, keepdim=True)
+    near, chance = [], []
+    for rows, wanted in zip(split_rows(average), split_rows(clean), strict=True):
+        near.append(F.cosine_similarity(estimate(rows), wanted))
+        chance.append(F.cosine_similarity(typical, wanted))
+    return torch.cat(near), torch.cat(chance)
+
+
+def _cosine(metric: str, cosine: Tensor, chance: Tensor, target: Target) -> Measurement:
+    """Return the mean of a cosine ``(N,)`` over people's entries, and of what chance gives."""
+    pids = target.data.gallery.pids
     people = pids > 0
-    return measure.mean(
-        metric,
-        F.cosine_similarity(estimate, clean)[people],
-        pids[people],
-        chance=float(F.cosine_similarity(typical, clean)[people].double().mean()),
-        unit="ratio",
-    )
+    blind = float(chance[people].double().mean())
+    return measure.mean(metric, cosine[people], pids[people], chance=blind, unit="ratio")
 
 
 def _single(matcher: _Vectors, query: Tensor, average: Tensor, data: ReIDDataset) -> Measurement:
@@ -241,30 +254,28 @@ def _measure_pooled(
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Sums of features over the entries of each person at each camera.
+    """Features of a gallery, to be averaged over each person's entries by some of the cameras.
 
     Attributes:
-        people: ``(C,)`` the person of each cell; distractors are negative, one cell each.
-        cameras: ``(C,)`` its camera.
-        sums: ``(C, D)`` float64.
-        counts: ``(C,)`` entries in it.
+        people: ``(P,)`` who is there; distractors are negative, one person each.
+        person: ``(N,)`` the place in ``people`` of each entry.
+        cameras: ``(N,)`` by which each was seen.
+        features: ``(N, D)``.
     """
 
     people: Tensor
+    person: Tensor
     cameras: Tensor
-    sums: Tensor
-    counts: Tensor
+    features: Tensor
 
     @classmethod
     def of(cls, features: Tensor, gallery: Split) -> "Pool":
         """Of gallery features ``(N, D)``."""
         # a distractor is nobody's second entry
         alone = -1 - torch.arange(len(gallery))
-        people = torch.where(gallery.pids > 0, gallery.pids, alone)
-        table = torch.stack([people, gallery.camids])
-        cells, cell = table.unique(dim=1, return_inverse=True)
-        sums = sum_groups(features.double(), cell, cells.shape[1])
-        return cls(cells[0], cells[1], sums, cell.bincount(minlength=cells.shape[1]))
+        pids = torch.where(gallery.pids > 0, gallery.pids, alone)
+        people, person = pids.unique(return_inverse=True)
+        return cls(people, person, gallery.camids, features)
 
     def without(self, camera: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return everybody's mean over the other cameras' entries; −1 hides none.
@@ -274,14 +285,14 @@ class Pool:
             found ``(P,)`` bool. People seen by this camera alone cannot; they keep its entries and
             stay in as wrong answers.
         """
-        people, person = self.people.unique(return_inverse=True)
+        people, person = self.people, self.person
         shown = (self.cameras != camera) | (self.cameras < 0)
         matchable = sum_groups(shown.long(), person, len(people)) > 0
         shown |= ~matchable[person]
-        sums, counts = (
-            sum_groups(column[shown], person[shown], len(people))
-            for column in (self.sums, self.counts)
-        )
+        # entries that are left out are nobody's
+        group = torch.where(shown, person, len(people))
+        sums = sum_groups(self.features, group, len(people) + 1, torch.float64)[:-1]
+        counts = group.bincount(minlength=len(people) + 1)[:-1]
         return people, (sums / counts[:, None]).float(), counts, matchable & (people > 0)
 
 

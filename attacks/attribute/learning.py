@@ -12,6 +12,7 @@ from attacks.attribute.pooling import choose_neighbours, fit_whitening, folds, p
 from attacks.attribute.scoring import score_attributes
 from attacks.learners.people import sum_groups
 from attacks.protocol.publication import own_pictures
+from attacks.protocol.sampling import note_sample, sample_entries
 from auditor.embedding import stored_gallery
 from auditor.types import MISSING, AttackResult, RunContext, Split, Target
 
@@ -84,8 +85,9 @@ def learn_from(
     )
 
 
-Prepare = Callable[[Known, Tensor, RunContext], tuple[Known, Tensor, str]]
-"""Own and stored rows as they are released to those that are read, and what was done to them."""
+Prepare = Callable[[Known, Tensor, Tensor, RunContext], tuple[Known, Tensor, str]]
+"""Own and stored rows as they are released, and which of these are asked for, to the rows that are
+read, and what was done to them."""
 
 
 def read_attributes(
@@ -94,30 +96,38 @@ def read_attributes(
     """Learn from auxiliary people, read the stored gallery; the same protocol for every rung."""
     data = target.data
     auxiliary, gallery = with_colours(data.auxiliary, data.gallery)
+    asked = sample_entries(gallery.pids, ctx)
+    if len(asked) < len(gallery):
+        gallery = gallery.take(asked)
     codes = attackable(auxiliary, gallery, min_people)
     own_people = learn_from(target, auxiliary, codes, "attacks.attributes.release", ctx)
-    known, stored, note = prepare(own_people, stored_gallery(target, ctx), ctx)
+    known, stored, note = prepare(own_people, stored_gallery(target, ctx), asked, ctx)
     held_out = folds(known.pids, FOLDS, ctx.generator("attacks.attributes.folds"))
     scores = calibrate_learner(learn, known, held_out, stored)
-    return score_attributes(scores, gallery, codes, set(data.gallery.attributes), (note,))
+    notes = (note, *note_sample(asked, data.gallery.pids))
+    return score_attributes(scores, gallery, codes, set(data.gallery.attributes), notes)
 
 
-def as_stored(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
+def as_stored(
+    own: Known, stored: Tensor, asked: Tensor, ctx: RunContext
+) -> tuple[Known, Tensor, str]:
     """Return every entry by itself, on the scale on which it is stored."""
-    return own, stored, "each stored entry is read by itself"
+    return own, stored[asked], "each stored entry is read by itself"
 
 
 def pool_entries(neighbours: int | None) -> Prepare:
     """Whitened entries, averaged with so many nearest ones; none: as held-out people have it."""
 
-    def prepare(own: Known, stored: Tensor, ctx: RunContext) -> tuple[Known, Tensor, str]:
+    def prepare(
+        own: Known, stored: Tensor, asked: Tensor, ctx: RunContext
+    ) -> tuple[Known, Tensor, str]:
         whiten = fit_whitening(own.rows, own.pids)
         rows, count = whiten(own.rows), neighbours
         if count is None:
             generator = ctx.generator("attacks.attributes.neighbours")
             count = choose_neighbours(rows, own.labels, own.pids, own.sizes, generator)
         known = replace(own, rows=pool_neighbours(rows, count))
-        return known, pool_neighbours(whiten(stored), count), _note(count)
+        return known, pool_neighbours(whiten(stored), count, asked), _note(count)
 
     return prepare
 

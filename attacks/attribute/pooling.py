@@ -16,6 +16,7 @@ from torch import Tensor
 from attacks.learners.people import covariance_within
 from attacks.learners.pooling import nearest_others
 from auditor.metrics.auc import macro_auc
+from auditor.row_blocks import map_rows
 from auditor.types import MISSING
 
 CANDIDATES = (0, 2, 4, 8, 16)
@@ -38,6 +39,9 @@ class Whitening:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Map features ``(N, D)`` to rows ``(N, D)`` float32 of unit length."""
+        return map_rows(self._whiten, features)
+
+    def _whiten(self, features: Tensor) -> Tensor:
         centred = F.normalize(features.double(), dim=1) - self.mean
         rows: Tensor = F.normalize(centred @ self.axes, dim=1).float()
         return rows
@@ -53,12 +57,15 @@ def fit_whitening(features: Tensor, pids: Tensor) -> Whitening:
     return Whitening(rows.mean(0), columns * variances.rsqrt())
 
 
-def pool_neighbours(rows: Tensor, neighbours: int) -> Tensor:
-    """Return unit rows ``(N, D)``, each averaged with its ``neighbours`` nearest by cosine."""
+def pool_neighbours(rows: Tensor, neighbours: int, asked: Tensor | None = None) -> Tensor:
+    """Return unit rows ``(N, D)``, each averaged with its ``neighbours`` nearest by cosine.
+
+    All of them, or those at ``asked (M,)``.
+    """
     count = min(neighbours, len(rows) - 1)
     if count < 1:
-        return rows
-    found = nearest_others(rows, count)
+        return rows if asked is None else rows[asked]
+    found = nearest_others(rows, count, asked)
     return torch.cat([rows[torch.cat([own[:, None], near], 1)].mean(1) for own, _, near in found])
 
 

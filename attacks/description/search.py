@@ -56,7 +56,8 @@ class Description:
         described = describe_people(data.gallery, codes)
         own = learn_from(target, data.auxiliary, codes, "attacks.description.release", ctx)
         prepare = pool_entries(self.neighbours)
-        known, stored, note = prepare(own, stored_gallery(target, ctx), ctx)
+        everybody = torch.arange(len(data.gallery))
+        known, stored, note = prepare(own, stored_gallery(target, ctx), everybody, ctx)
         scores = self.fit(known, stored, described, ctx)
         return score_descriptions(scores, described, data, note)
 

@@ -66,7 +66,8 @@ class Distribution:
         codes = attackable(data.auxiliary, data.gallery, self.min_people)
         own = learn_from(target, data.auxiliary, codes, "attacks.distribution.release", ctx)
         labels = own.labels
-        known, stored, _ = pool_entries(0)(own, stored_gallery(target, ctx), ctx)
+        everybody = torch.arange(len(data.gallery))
+        known, stored, _ = pool_entries(0)(own, stored_gallery(target, ctx), everybody, ctx)
         learn, weights = AttributeLogistic().learn, known.weights
         held_out = folds(known.pids, FOLDS, ctx.generator("attacks.distribution.folds"))
         fresh, found = score_freshly(learn, known, held_out), learn(known)(stored)

@@ -9,6 +9,7 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from attacks.learners.people import PersonMeans
+from auditor.row_blocks import map_rows
 
 RIDGE = 1e-3
 """Share of the mean variance added to the spread within people, which few pictures understate."""
@@ -56,8 +57,11 @@ class Wiener:
     def __call__(self, averages: Tensor, count: int) -> Tensor:
         """Averages ``(N, D)`` of ``count`` releases to estimates ``(N, D)``."""
         gain = (self.variances / (self.variances + self.noise / count)).float()
-        estimates: Tensor = self.mean + ((averages - self.mean) @ self.axes * gain) @ self.axes.T
-        return estimates
+
+        def estimate(rows: Tensor) -> Tensor:
+            return self.mean + ((rows - self.mean) @ self.axes * gain) @ self.axes.T
+
+        return map_rows(estimate, averages)
 
 
 def fit_wiener(rows: Tensor, noise: float) -> Wiener:

@@ -16,6 +16,7 @@ from attacks.learners.gaussian import People, fit_people
 from attacks.learners.mapping import views_of
 from attacks.learners.people import sum_groups
 from attacks.protocol.publication import own_pictures, publish_own
+from auditor.row_blocks import map_rows
 from auditor.types import Release, RunContext, Target
 
 Prepare = Callable[[Tensor], Tensor]
@@ -64,7 +65,8 @@ class Plda:
 
         The inner product is the part of the likelihood ratio that depends on both entries.
         """
-        return (self.project(entries) * (self.between / (1 + 2 * self.between)).sqrt()).float()
+        weights = (self.between / (1 + 2 * self.between)).sqrt()
+        return map_rows(lambda rows: (self.project(rows) * weights).float(), entries)
 
 
 def _total(matrices: Sequence[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """Is this the same person? Linking the entries of two releases."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,14 +14,17 @@ from attacks import threat_models
 from attacks.learners.mapping import Maps, Pairs, Refinement, learn_maps, views_of
 from attacks.learners.people import group_rows, sum_groups
 from attacks.protocol.publication import publish_own
+from attacks.protocol.sampling import note_sample, sample_entries
 from auditor.certification.planting import Planted
-from auditor.embedding import released_split, stored_gallery
+from auditor.embedding import released_blocks, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure, unlinkability
 from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
 from auditor.plugins.declaring import checked_dataclass
+from auditor.releasing import release_blocks
 from auditor.report import Adversary, Measurement
+from auditor.row_blocks import join_blocks, split_rows
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
 
 BLOCK = 4096
@@ -61,12 +65,13 @@ class Linkage:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         second_extractor = self._second_extractor(target, ctx)
-        first, second = stored_gallery(target, ctx), second_release(target, second_extractor, ctx)
-        notes = notes_on(target, self.second_model, same=torch.equal(first, second))
+        releases = divide_releases(target, second_extractor, ctx)
         if self.second_model:
             maps = self._translation(target, second_extractor, ctx)
-            first, second = maps.clearest(first) - maps.centre, second - maps.centre
-        return score_linkage(first, second, self.pairs, notes, target, ctx)
+            releases = releases.seen_as(
+                lambda rows: maps.clearest(rows) - maps.centre, lambda rows: rows - maps.centre
+            )
+        return score_linkage(releases, self.pairs, notes_on(target, self.second_model, releases))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Compare entries of both releases by the cosine that is best with known moments."""
@@ -101,10 +106,9 @@ def link_people(
     planted: Planted, second: FeatureExtractor, pairs: int, ctx: RunContext
 ) -> AttackResult:
     """Return what whoever knows the moments of the faint plant links; see `attacks.references`."""
-    target, truth = planted.target, planted.truth(ctx)
-    entries = (stored_gallery(target, ctx), second_release(target, second, ctx))
-    first, other = map(truth.linking, entries)
-    return score_linkage(first, other, pairs, (), target, ctx)
+    linking = planted.truth(ctx).linking
+    releases = divide_releases(planted.target, second, ctx)
+    return score_linkage(releases.seen_as(linking, linking), pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,44 +126,88 @@ class Entries:
     camids: Tensor
 
 
-def score_linkage(
-    first: Tensor,
-    second: Tensor,
-    pairs: int,
-    notes: tuple[str, ...],
-    target: Target,
-    ctx: RunContext,
-) -> AttackResult:
-    """How well the rows ``(N, E)`` of one release find their people's in the other, by cosine.
+@dataclass(frozen=True, eq=False)
+class Releases:
+    """What an adversary has of both releases: no entry in both.
 
-    Args:
-        first: what the adversary makes of the gallery's entries in the first release.
-        second: the same of the second.
-        pairs: as many are scored for ``d_sys``.
-        notes: what a reader must know besides.
-        target: whose gallery it is.
-        ctx: the run; all rungs divide the gallery alike.
+    Attributes:
+        first: entries of the first release, whose people are looked for.
+        second: entries of the second one, among which they are looked for.
+        generator: of the pairs that are scored; all rungs draw alike.
+        same: whether the releases are equal, row for row.
+        notes: who was looked for.
     """
-    generator = ctx.generator("attacks.linkage")
-    gallery = target.data.gallery
+
+    first: Entries
+    second: Entries
+    generator: torch.Generator
+    same: bool
+    notes: tuple[str, ...]
+
+    def seen_as(
+        self, first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]
+    ) -> "Releases":
+        """Return the same with what an adversary makes of the rows of either release."""
+        sides = ((first, self.first), (second, self.second))
+        a, b = (replace(side, features=work(side.features)) for work, side in sides)
+        return replace(self, first=a, second=b)
+
+
+def divide_releases(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Releases:
+    """Return the entries of two releases of ``target``, the second one made by ``extractor``."""
+    generator, gallery = ctx.generator("attacks.linkage"), target.data.gallery
     unknown = torch.full_like(gallery.camids, -1)
     camids = gallery.camids if target.data.cross_camera else unknown
-    ours, theirs = split_by_camera(gallery.pids, camids, generator)
-    a = Entries(first[ours], gallery.pids[ours], camids[ours])
-    b = Entries(second[theirs], gallery.pids[theirs], camids[theirs])
-    rank1, mean_ap = _measure_ranks(a, b)
-    separation = _measure_separation(a, b, pairs, generator)
-    return AttackResult((rank1, mean_ap, *separation), notes=(_people(a, b), *notes))
+    linkable, theirs = split_by_camera(gallery.pids, camids, generator)
+    chosen = sample_entries(gallery.pids[linkable], ctx)
+    ours, stored = linkable[chosen], stored_gallery(target, ctx)
+    again, same = _take_second(_release_again(target, extractor, ctx), stored, theirs)
+    a = Entries(stored[ours], gallery.pids[ours], camids[ours])
+    b = Entries(again, gallery.pids[theirs], camids[theirs])
+    notes = (
+        _people(a, b, len(gallery.pids[linkable].unique())),
+        *note_sample(chosen, gallery.pids[linkable]),
+    )
+    return Releases(a, b, generator, same, notes)
 
 
-def second_release(target: Target, extractor: FeatureExtractor, ctx: RunContext) -> Tensor:
-    """Release the gallery ``(N, D)`` once more: under another key, and with another draw."""
-    generator = ctx.generator("attacks.linkage.second")
+def _release_again(
+    target: Target, extractor: FeatureExtractor, ctx: RunContext
+) -> Iterator[Tensor]:
+    """Yield the gallery's second release: under another key, and with another draw."""
+    generator, again = ctx.generator("attacks.linkage.second"), replace(target, extractor=extractor)
     if target.publish is None:
-        return released_split(target, target.data.gallery, ctx, generator, extractor)
-    again = replace(target, extractor=extractor)
+        return released_blocks(again, target.data.gallery, ctx, generator)
     _, clean = publish_own(again, target.originals_of_gallery, ctx, "attacks.linkage.key")
-    return target.release(clean, generator)
+    return release_blocks(target.release, clean, generator)
+
+
+def _take_second(second: Iterator[Tensor], first: Tensor, wanted: Tensor) -> tuple[Tensor, bool]:
+    """Return the rows ``wanted (M,)``, in ascending order, and whether all equal the first's."""
+    chosen = torch.zeros(len(first), dtype=torch.bool)
+    chosen[wanted] = True
+    same: list[bool] = []
+
+    def rows() -> Iterator[Tensor]:
+        for block, before, taken in zip(second, split_rows(first), split_rows(chosen), strict=True):
+            same.append(torch.equal(block, before))
+            yield block[taken]
+
+    return join_blocks(rows(), len(wanted)), all(same)
+
+
+def score_linkage(releases: Releases, pairs: int, notes: tuple[str, ...] = ()) -> AttackResult:
+    """How well entries of one release find their people's in the other, by cosine.
+
+    Args:
+        releases: what the adversary makes of both.
+        pairs: as many are scored for ``d_sys``.
+        notes: what a reader must know besides.
+    """
+    a, b = releases.first, releases.second
+    rank1, mean_ap = _measure_ranks(a, b)
+    separation = _measure_separation(a, b, pairs, releases.generator)
+    return AttackResult((rank1, mean_ap, *separation), notes=(*releases.notes, *notes))
 
 
 def split_by_camera(
@@ -314,19 +362,18 @@ def _products(a: Entries, b: Entries, people: Tensor, camera: int | None) -> tup
     return sums[0] @ sums[1].T, torch.outer(*counts)
 
 
-def _people(a: Entries, b: Entries) -> str:
-    linkable = len(a.pids.unique())
+def _people(a: Entries, b: Entries, linkable: int) -> str:
     people = len(b.pids[b.pids > 0].unique())
     note = (
-        f"{len(a.pids)} entries of {linkable} people were looked for among {len(b.pids)} entries "
-        "of a second release, other images than the first's"
+        f"{len(a.pids)} entries of {len(a.pids.unique())} people were looked for among "
+        f"{len(b.pids)} entries of a second release, other images than the first's"
     )
     if people > linkable:
         note += f"; people in the second release only: {people - linkable}"
     return note
 
 
-def notes_on(target: Target, second_model: str, *, same: bool) -> tuple[str, ...]:
+def notes_on(target: Target, second_model: str, releases: Releases) -> tuple[str, ...]:
     """Return what the two releases differ in."""
     notes = []
     if target.publish is not None:
@@ -336,6 +383,6 @@ def notes_on(target: Target, second_model: str, *, same: bool) -> tuple[str, ...
             f"the second release contains features of the model {second_model}; the first one's "
             "are translated to them by a map learned on auxiliary pictures"
         )
-    if same:
+    if releases.same:
         notes.append("the release is not random, so both releases are protected alike")
     return tuple(notes)

@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
 from attacks import threat_models
 from attacks.learners.plda import Own, Plda, Prepare, study
 from attacks.learners.standardising import Standardise
-from attacks.linkage.cosine import link_people, notes_on, score_linkage, second_release
+from attacks.linkage.cosine import divide_releases, link_people, notes_on, score_linkage
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -76,10 +76,12 @@ def link_by_model(
     pairs: int, prepare: Prepare, own: Own, target: Target, ctx: RunContext
 ) -> AttackResult:
     """Link two releases by the model of whatever ``prepare`` makes of entries."""
-    first, second = stored_gallery(target, ctx), second_release(target, target.extractor, ctx)
+    releases = divide_releases(target, target.extractor, ctx)
     auxiliary = study(own, prepare, ctx.generator("attacks.linkage_plda.release"))
     assert auxiliary is not None  # see `own_people`
     plda = Plda.of([auxiliary])
-    notes = notes_on(target, "", same=torch.equal(first, second))
-    a, b = (plda.weigh(prepare(entries)) for entries in (first, second))
-    return score_linkage(a, b, pairs, notes, target, ctx)
+
+    def weigh(rows: Tensor) -> Tensor:
+        return plda.weigh(prepare(rows))
+
+    return score_linkage(releases.seen_as(weigh, weigh), pairs, notes_on(target, "", releases))

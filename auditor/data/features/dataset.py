@@ -94,7 +94,7 @@ def _make_dataset(
     cells = pd.concat(
         [_read_labels(role, table) for role, table in tables.items()], ignore_index=True
     )
-    sources = [FeatureRows(t.features, _find_pictures(t, config)) for t in tables.values()]
+    sources = [_make_rows(table, config) for table in tables.values()]
     numbering = _number(cells, config.gallery)
     table, rows = cells[cells["pid"] != JUNK].copy(), _join(sources)
     table["camid"], cameras = encode(table["camid"].tolist())
@@ -172,6 +172,10 @@ def _number(cells: pd.DataFrame, source: Path) -> tuple[str, ...]:
     except DataError as error:
         raise DataError(f"{source}: {error}") from None
     return notices
+
+
+def _make_rows(table: FeatureTable, config: FeaturesConfig) -> FeatureRows:
+    return FeatureRows(table.features, _find_pictures(table, config), table.mapped)
 
 
 def _find_pictures(table: FeatureTable, config: FeaturesConfig) -> Images | None:

@@ -4,6 +4,7 @@ Which of them a file is follows from its content. What is stored without compres
 everything in safetensors, is mapped into memory and not read before it is asked for.
 """
 
+import mmap
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor
 from auditor.console import printable
 from auditor.data.rows import UNTOLD
 from auditor.errors import DataError, EnvironmentUnmetError
+from auditor.lazy_copies import MappedRows
 
 FEATURES = "features"
 ROLES: Mapping[str, tuple[str, ...]] = {
@@ -50,6 +52,7 @@ class FeatureTable:
         path: of the file.
         form: ``parquet``, ``npz`` or ``safetensors``.
         features: ``(N, D)``, all of it finite.
+        mapped: gives the same in mappings of one's own; None where they are not mapped as float32.
         texts: column -> N texts, "" where nothing is known; ``pid`` is among them, ``camid``,
             ``path`` and ``split`` may be, and all others are attributes.
     """
@@ -57,6 +60,7 @@ class FeatureTable:
     path: Path
     form: str
     features: Tensor
+    mapped: MappedRows | None
     texts: Mapping[str, Sequence[str]]
 
 
@@ -78,11 +82,12 @@ def read_features(path: Path, called: Mapping[str, str]) -> FeatureTable:
     except DAMAGE as error:
         raise DataError(f"{path} cannot be read: {_said(error)}") from None
     columns = _name_by_role(path, columns, called)
-    features = _check_features(path, columns.pop(FEATURES))
+    given = columns.pop(FEATURES)
+    features = _check_features(path, given)
     texts = {
         name: _read_texts(path, name, column, len(features)) for name, column in columns.items()
     }
-    return FeatureTable(path, form, features, texts)
+    return FeatureTable(path, form, features, _map_again(given), texts)
 
 
 def _recognise(path: Path) -> str:
@@ -221,6 +226,15 @@ def _check_features(path: Path, features: Column) -> Tensor:
             "leave those rows out or compute them again"
         )
     return rows
+
+
+def _map_again(features: Column) -> MappedRows | None:
+    """Return further mappings of the features, if nothing need be done to them."""
+    if not isinstance(features, np.memmap) or features.dtype != "=f4" or features.flags.fnc:
+        return None
+    if hasattr(mmap, "MADV_DONTNEED"):
+        features._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # read, and not again
+    return MappedRows.of_array(features)
 
 
 def _read_texts(path: Path, name: str, column: Column, count: int) -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from auditor.data.images import JoinedImages, TrackletImages
 from auditor.data.tracklets import pool_rows
 from auditor.errors import UnsupportedTargetError
+from auditor.lazy_copies import MappedRows
 from auditor.types import Images, Selection
 
 INPUT_SIZE = (256, 128)
@@ -22,13 +23,24 @@ class FeatureRows:
     Attributes:
         features: ``(N, D)`` real numbers, perhaps mapped from a file; never written to.
         pictures: N pictures, or None.
+        mapped: gives the features in a mapping of one's own, where they are mapped as float32.
     """
 
     features: Tensor
     pictures: Images | None = None
+    mapped: MappedRows | None = None
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def take(self, places: Tensor) -> Tensor:
+        """Return a copy ``(len(places), D)`` float32, lazy for rows that lie side by side."""
+        if self.mapped is None:
+            return self.features[places].float()
+        side_by_side = len(places) > 1 and bool((places.diff() == 1).all())
+        if not side_by_side:
+            return self.mapped()[places]
+        return self.mapped()[int(places[0]) : int(places[-1]) + 1]
 
     def load(self, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
         """See `auditor.types.Images.load`.
@@ -89,12 +101,16 @@ def has_pictures(images: Images) -> bool:
 def gather_rows(images: Images, places: Tensor) -> Tensor:
     """Return stored features ``(len(places), D)`` float32."""
     if isinstance(images, FeatureRows):
-        return images.features[places].float()
+        return images.take(places)
     if isinstance(images, Selection):
         return gather_rows(images.source, torch.as_tensor(images.rows, dtype=torch.long)[places])
     if isinstance(images, JoinedImages):
         border = len(images.first)
         later = places >= border
+        if not later.any():
+            return gather_rows(images.first, places)
+        if later.all():
+            return gather_rows(images.second, places - border)
         parts = (
             gather_rows(images.first, places[~later]),
             gather_rows(images.second, places[later] - border),

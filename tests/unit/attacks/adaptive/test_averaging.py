@@ -110,7 +110,7 @@ class TestAverages:
     def test_the_first_release_is_the_stored_gallery_and_each_one_is_new(self):
         target = crowd(release=noisy(1.0))
         ctx = RunContext(seed=5)
-        means = dict(averages(target, ctx, 4))
+        means = {count: mean.clone() for count, mean in averages(target, ctx, 4)}
         clean = features_of(target.extractor, target.data.gallery, ctx)
         assert torch.equal(means[1], stored_gallery(target, ctx))
         draws = [ctx.generator("release")]

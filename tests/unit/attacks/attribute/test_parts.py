@@ -101,7 +101,10 @@ class TestRows:
         for neighbours in (0, 3, 99):
             nearest = np.argsort(-(rows @ rows.T).numpy(), axis=1)[:, : neighbours + 1]
             wanted = torch.stack([rows[list(r)].mean(0) for r in nearest])
-            assert torch.allclose(pool_neighbours(rows, neighbours), wanted, atol=1e-6)
+            pooled = pool_neighbours(rows, neighbours)
+            assert torch.allclose(pooled, wanted, atol=1e-6)
+            some = torch.tensor([3, 41])
+            assert torch.equal(pool_neighbours(rows, neighbours, some), pooled[some])
 
     def test_whitening_evens_out_the_spread_within_people(self):
         pids = torch.arange(60).repeat_interleave(20)

@@ -14,6 +14,7 @@ from attacks.linkage.cosine import (
     person_scores,
     split_by_camera,
 )
+from attacks.protocol import sampling
 from auditor.errors import AuditError, UnsupportedTargetError
 from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
 from defenses.dp_gallery import GalleryNoise
@@ -142,6 +143,16 @@ class TestLinkage:
         assert found["d_sys"].n == 30
         assert found["linkage_rank1"].chance == pytest.approx(1 / 30)
         assert "p = 0.001" in found["d_sys"].note
+
+    def test_in_a_large_gallery_some_people_are_looked_for_among_all(self, monkeypatch):
+        monkeypatch.setattr(sampling, "WHOLE", 29)
+        monkeypatch.setattr(sampling, "PEOPLE", 10)
+        result = Linkage().run(crowd(), RunContext())
+        rank1 = result.measurements[0]
+        assert rank1.n == 10
+        assert rank1.chance == pytest.approx(1 / 30)
+        assert "10 entries of 10 people were looked for among 30 entries" in result.notes[0]
+        assert "of 30 entries of 30 people" in result.notes[1]
 
     def test_chance_is_what_a_random_order_reaches(self):
         blind = replace(crowd(cameras=4), release=lambda f, g: torch.randn(f.shape, generator=g))

@@ -180,6 +180,17 @@ def test_rows_stored_without_compression_are_mapped(npz):
     assert float(table.features[0, 0]) == 7
 
 
+def test_neighbouring_rows_are_copied_lazily_and_others_at_once(npz):
+    columns = stored_people()
+    table = read_features(npz(columns), {})
+    rows = FeatureRows(table.features, mapped=table.mapped)
+    for places in ([0, 1, 2], [2, 0, 1], [1], []):
+        taken = rows.take(torch.tensor(places, dtype=torch.long))
+        assert np.array_equal(taken.numpy(), columns["features"][places])
+        taken.zero_()
+    assert np.array_equal(table.features.numpy(), columns["features"])
+
+
 def test_compressed_rows_are_read(tmp_path):
     columns = stored_people()
     np.savez_compressed(tmp_path / "rows.npz", **columns)
