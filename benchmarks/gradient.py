@@ -52,45 +52,35 @@ def compare(attack: Idlg, target: Target, count: int, ctx: RunContext) -> None:
     pictures, labels = victims.published, victims.labels
     share, loss = sharing(network), nn.CrossEntropyLoss()
 
-    def one_by_one(rows: range) -> list[Tensor]:
+    def one_by_one(rows: range) -> list[tuple[Tensor, float]]:
         found = []
         for row in rows:
             torch.manual_seed(ctx.seed + row)
             error = loss(network(pictures[row : row + 1]), labels[row : row + 1])
             gradients = torch.autograd.grad(error, list(network.parameters()))
-            found.append(recover(list(gradients)))
+            began = time.process_time()
+            found.append((recover(list(gradients)), time.process_time() - began))
         return found
 
-    began = time.process_time()
     theirs = one_by_one(range(count // 2))
-    middle = time.process_time()
     shared = share(pictures, F.one_hot(labels, people).float())
     generator = ctx.generator(f"attacks.{attack.name}")
-    ours = attack._recover(share, shared, pictures.shape, generator).pictures.clamp(0, 1)
-    end = time.process_time()
+    began = time.process_time()
+    ours = attack._recover(share, shared, pictures.shape, generator).pictures
+    each = (time.process_time() - began) / people
     theirs += one_by_one(range(count // 2, count))
-    spent = time.process_time() - end + middle - began
     print(f"{people} pictures, {count} by breaching; {measuring.machine()}\n")
-    print("| | pictures | CPU-s per picture | median dB | above 30 dB |\n|---|---|---|---|---|")
-    together = torch.cat(theirs).clamp(0, 1)
-    rows = {
-        "this project": (ours, pictures, (end - middle) / people),
-        "this project, the same pictures": (
-            ours[:count],
-            pictures[:count],
-            (end - middle) / people,
-        ),
-        "breaching": (together, pictures[:count], spent / count),
-    }
-    for name, (found, truth, seconds) in rows.items():
-        decibels = psnr(found, truth)
-        above = int((decibels > 30).sum())
-        print(
-            f"| {name} | {len(found)} | {seconds:.2f} | {float(decibels.median()):.1f} | {above} |"
-        )
-    print(f"\n{spent / count / (end - middle) * people:.1f} times per picture")
-    print("dB of the same pictures:", *(f"{x:.1f}" for x in psnr(ours[:count], pictures[:count])))
-    print("dB by breaching:", *(f"{x:.1f}" for x in psnr(together, pictures[:count])))
+    print("| | pictures | above 30 dB | CPU-s per picture | CPU-s per picture above 30 dB |")
+    print("|---|---|---|---|---|")
+    for name, found, spent in (
+        ("this project", ours, [each] * people),
+        ("breaching", torch.cat([picture for picture, _ in theirs]), [s for _, s in theirs]),
+    ):
+        decibels = psnr(found.clamp(0, 1), pictures[: len(found)])
+        above, total = int((decibels > 30).sum()), sum(spent)
+        means = f"{total / len(found):.2f} | {total / max(1, above):.2f}"
+        print(f"| {name} | {len(found)} | {above} | {means} |")
+        print("dB (CPU-s):", *(f"{d:.1f} ({s:.1f})" for d, s in zip(decibels, spent, strict=True)))
 
 
 def main() -> None:

@@ -1,11 +1,9 @@
 """What are they like, with one linear boundary each: the rung below the attribute network."""
 
-from sklearn.linear_model import LogisticRegression
-
+from attacks.attribute.boundaries import learn_boundaries
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
 from attacks.attribute.reference import Reading
-from attacks.attribute.sklearn_learners import one_each
 from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
 
@@ -46,4 +44,4 @@ class AttributeLogistic(Reading):
 
     def learn(self, known: Known) -> Reader:
         """Learn one regression per attribute."""
-        return one_each(known, lambda: LogisticRegression(C=self.inverse_penalty, max_iter=500))
+        return learn_boundaries(known, self.inverse_penalty)

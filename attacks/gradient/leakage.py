@@ -9,10 +9,10 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
-from attacks.gradient.lbfgs import minimise
 from attacks.gradient.sharing import Gradient, Share, labels_by_sign, lenet, sharing
 from attacks.gradient.trial import Found, choose_victims, recover_in_batches, score_recovery
 from attacks.gradient.worlds import make_clear_target, make_noise_target
+from attacks.learners.lbfgs import minimise
 from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target

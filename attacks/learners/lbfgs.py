@@ -18,7 +18,7 @@ Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 TRIALS = 10
 """Step lengths that are tried before the memory is dropped."""
 PATIENCE = 100
-"""In as many updates a value must halve, or its problem is given up."""
+"""Updates in which a value should halve where it can come close to zero."""
 DECREASE = 1e-4
 """The share of the promised decrease that a step has to keep (Armijo)."""
 
@@ -28,7 +28,9 @@ def minimise(
     start: Tensor,
     *,
     updates: int,
-    goal: Tensor,
+    goal: Tensor | None = None,
+    flat: float = 0.0,
+    patience: int = PATIENCE,
     lr: float = 1.0,
     history: int = 100,
     progress: Callable[[float], None] = lambda fraction: None,
@@ -39,7 +41,9 @@ def minimise(
         objective: asked about the problems that are still running only.
         start: ``(B, P)``.
         updates: at most so many quasi-Newton updates.
-        goal: ``(B,)``; a problem is over when its value is no larger.
+        goal: ``(B,)``; a problem is over when its value is no larger; none: no value is enough.
+        flat: a problem is over, too, when no entry of its gradient is larger.
+        patience: in as many updates a value must halve, or its problem is given up.
         lr: the first step length tried.
         history: pairs that each problem remembers.
         progress: told the share of updates done.
@@ -50,16 +54,19 @@ def minimise(
     rows = torch.arange(len(start), device=start.device)
     values, gradients = objective(start, rows)
     points, best = start.clone(), torch.where(torch.isfinite(values), values, torch.inf)
+    goals = torch.full_like(values, -torch.inf) if goal is None else goal
     state = _State(rows, start, values, gradients, _Memory.empty(start, history))
-    state = state.where(torch.isfinite(values) & (values > goal))
+    state = state.where(
+        torch.isfinite(values) & (values > goals) & (gradients.abs().amax(1) > flat)
+    )
     halved = best / 2
     for update in range(updates):
         if not len(state.rows):
             break
         stuck = _update(objective, state, lr)
         points[state.rows], best[state.rows] = state.points, state.values
-        over = stuck | (state.values <= goal[state.rows])
-        if (update + 1) % PATIENCE == 0:
+        over = stuck | (state.values <= goals[state.rows]) | state.flat(flat)
+        if (update + 1) % patience == 0:
             over |= state.values > halved[state.rows]
             halved = best / 2
         if over.any():
@@ -128,6 +135,9 @@ class _State:
     values: Tensor
     gradients: Tensor
     memory: _Memory
+
+    def flat(self, limit: float) -> Tensor:
+        return self.gradients.abs().amax(1) <= limit
 
     def where(self, kept: Tensor) -> "_State":
         return _State(
