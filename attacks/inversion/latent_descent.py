@@ -10,6 +10,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
+from attacks.inversion.appearance import Appearance
 from attacks.inversion.optimization import FlatNull, augment, embed_clean
 from attacks.inversion.prior_inversion import PriorInversion
 from attacks.inversion.ranking import Ranker
@@ -34,8 +35,9 @@ class LatentDescent(PriorInversion):
     Source: inversion in the latent space of a generator (Zhang et al., "The Secret Revealer", CVPR
     2020; PLG-MI, AAAI 2023). Differences: the descent starts from the sample that `prior_inversion`
     ranks highest and moves it along the prior's principal axes, where every step is as likely as
-    it is short, and the adversary's own networks are listened to as much as they are trusted,
-    because a picture that satisfies the extractor alone satisfies no other judge.
+    it is short, and the adversary's own networks, with one that knows the colours of clothes and
+    nothing else, are listened to as much as they are trusted, because a picture that satisfies the
+    extractor alone satisfies no other judge.
 
     Attributes:
         steps: of the descent; 0 is `prior_inversion`.
@@ -44,9 +46,9 @@ class LatentDescent(PriorInversion):
         batch_size: pictures that are moved at a time.
     """
 
-    steps: NonNegativeInt = 15
-    step_size: Positive = 0.05
-    stay: Weight = 0.1
+    steps: NonNegativeInt = 10
+    step_size: Positive = 0.1
+    stay: Weight = 0.01
     batch_size: PositiveInt = 32
 
     adversary: ClassVar[Adversary] = threat_models.GRADIENT_DECODER
@@ -64,6 +66,15 @@ class LatentDescent(PriorInversion):
     def make_null(self, target: Target, ctx: RunContext) -> Target:
         """Return the null control with a gradient, which is zero: see `auditor.types.Attack`."""
         return replace(make_null_target(target.data), extractor=FlatNull())
+
+    def _own_networks(
+        self, painter: Painter, target: Target, ctx: RunContext
+    ) -> dict[str, FeatureExtractor]:
+        """Return them with colours of clothes, which a descent must not lose on its way."""
+        networks, pids = super()._own_networks(painter, target, ctx), target.data.auxiliary.pids
+        if len(pids.unique()) < 2:
+            return networks
+        return networks | {"colours": Appearance(painter.own.pixels, pids)}
 
     def _finish(
         self,

@@ -152,7 +152,7 @@ class PriorInversion:
             trust = trust_in(released, way.own, pids)
             rankers = [Ranker("the extractor", way.embed, entries, trust)]
         own, asked = (painter.codes_of.standardise(rows) for rows in (released, entries))
-        for name, network in self._own_networks(ctx).items():
+        for name, network in self._own_networks(painter, target, ctx).items():
             seen = features_of(network, target.data.auxiliary, ctx)
             predict = LinearMap(own, seen, pids)
             embed = partial(embed_pictures, network, ctx=ctx)
@@ -160,7 +160,9 @@ class PriorInversion:
             rankers.append(Ranker(name, embed, predict(asked), trust, network))
         return rankers
 
-    def _own_networks(self, ctx: RunContext) -> dict[str, FeatureExtractor]:
+    def _own_networks(
+        self, painter: Painter, target: Target, ctx: RunContext
+    ) -> dict[str, FeatureExtractor]:
         """Return the adversary's own networks by name.
 
         Raises:
