@@ -92,7 +92,7 @@ INFORMED_LINKER = Adversary(
     auxiliary=OTHERS,
 )
 TRACKER = Adversary(
-    knowledge=f"the camera of each entry, no names; {_RELEASE}",
+    knowledge=f"the camera of each entry, and its time where known, no names; {_RELEASE}",
     access=_BLACK_BOX,
     auxiliary=f"{OTHERS} by the same cameras",
 )

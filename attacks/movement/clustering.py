@@ -1,6 +1,7 @@
 """Where did each person go? Entries of one person are linked over cameras, without names."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -14,8 +15,11 @@ from attacks import threat_models
 from attacks.learners.people import PersonMeans
 from attacks.learners.plda import Own, Plda, study
 from attacks.learners.standardising import Standardise
-from attacks.movement.scoring import pairwise_f1, score_clusters
+from attacks.movement.scoring import pairwise_f1, score_clusters, score_pairs
+from attacks.movement.sightings import Sightings, some_people
+from attacks.movement.timing import UNTIMED, Clock, set_clock
 from attacks.protocol.publication import own_pictures, publish_own
+from auditor.certification.controls import make_null_target
 from auditor.certification.planting import Planted
 from auditor.embedding import stored_gallery
 from auditor.errors import UnsupportedTargetError
@@ -27,36 +31,20 @@ CUTS = 60
 """Heights of the tree of auxiliary people at which it is cut for a try."""
 
 
-@dataclass(frozen=True, eq=False)
-class Sightings:
-    """Entries of a gallery, or of own pictures, as they are stored.
-
-    Attributes:
-        features: ``(N, D)`` as released.
-        pids: ``(N,)``; of the gallery's, for the score only.
-        camids: ``(N,)``.
-    """
-
-    features: Tensor
-    pids: Tensor
-    camids: Tensor
-
-    def take(self, rows: Tensor) -> "Sightings":
-        """Those at ``rows``, positions or a mask."""
-        return Sightings(self.features[rows], self.pids[rows], self.camids[rows])
-
-
 @checked_dataclass
 class Movement:
     """Recovers people's paths over cameras by clustering a gallery without names.
 
-    Threat model: has the stored gallery and the camera of each entry, without names, and own
-    pictures of other people by the same cameras; may query the extractor on those and knows how
-    pictures are protected and how the gallery is released; puts entries of one person together.
+    Threat model: has the stored gallery and the camera of each entry, and its time where the data
+    set has times, without names, and own pictures of other people by the same cameras; may query
+    the extractor on those and knows how pictures are protected and how the gallery is released;
+    puts entries of one person together.
 
     Source: agglomerative clustering by average linkage of cosines, each camera's mean removed. The
     tree is cut where pairs of auxiliary people's entries are linked best (largest F1). Only pairs
     of entries by two cameras count, because consecutive frames of one camera link themselves.
+    Times add what the gap between two entries tells, see `attacks.movement.timing`; a path is then
+    recovered only if the cameras come in the right order.
 
     Attributes:
         entries: at most so many are clustered, of people taken at random; memory and time grow with
@@ -75,24 +63,36 @@ class Movement:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         stored, own = self._sightings(target, ctx)
-        rows, height = self.learn(stored, own, target, ctx)
-        clusters = cut_tree(grow_tree(rows), height)
-        result = score_clusters(clusters, stored.pids, stored.camids)
-        return AttackResult(result, notes=self._notes(stored, clusters, target))
+        rows, known = self.learn(stored, own, target, ctx)
+        clusters, clock = cluster(rows, stored, known, ctx)
+        result = score_clusters(clusters, stored)
+        if clock.weight:
+            blind, _ = cluster(rows, stored, [(r, untimed(of)) for r, of in known], ctx)
+            result += (replace(score_pairs(blind, stored), metric="pairwise_f1_untimed"),)
+        return AttackResult(result, notes=self._notes(stored, clusters, clock, target))
 
     def learn(
         self, stored: Sightings, own: Sightings, target: Target, ctx: RunContext
-    ) -> tuple[Tensor, float]:
-        """Return rows ``(N, E)`` that are clustered, and the height at which their tree is cut."""
-        return centre_cameras(stored), choose_height(centre_cameras(own), own)
+    ) -> tuple[Tensor, Sequence[tuple[Tensor, Sightings]]]:
+        """Return rows ``(N, E)`` that are clustered, and own ones to choose the cut by."""
+        return centre_cameras(stored), [(centre_cameras(own), own)]
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Return the same clustering along the axes that tell people apart, with known moments."""
         stored, own = self._sightings(planted.target, ctx)
         truth = planted.truth(ctx)
-        height = choose_height(truth.linking(own.features), own)
-        clusters = cut_tree(grow_tree(truth.linking(stored.features)), height)
-        return AttackResult(score_clusters(clusters, stored.pids, stored.camids))
+        known = [(truth.linking(own.features), own)]
+        clusters, _ = cluster(truth.linking(stored.features), stored, known, ctx)
+        return AttackResult(score_clusters(clusters, stored))
+
+    def make_null(self, target: Target, ctx: RunContext) -> Target:
+        """Return the null extractor over entries whose times are somebody else's."""
+        data = target.data
+        gallery, auxiliary = (
+            shuffle_times(split, ctx.generator(f"attacks.movement.null.{name}"))
+            for name, split in (("gallery", data.gallery), ("auxiliary", data.auxiliary))
+        )
+        return make_null_target(replace(data, gallery=gallery, auxiliary=auxiliary))
 
     def _sightings(self, target: Target, ctx: RunContext) -> tuple[Sightings, Sightings]:
         """Return the gallery's entries and the adversary's own, as many as can be clustered.
@@ -110,21 +110,26 @@ class Movement:
             stored = stored_gallery(target, ctx)
             own = own_pictures(target, ctx).features
             released = target.release(own, ctx.generator("attacks.movement.release"))
-        found = Sightings(stored, gallery.pids, gallery.camids)
-        known = Sightings(released, auxiliary.pids, auxiliary.camids)
-        found = some_people(found, self.entries, ctx)
+        found = some_people(Sightings.of(stored, gallery), self.entries, ctx)
+        known = Sightings.of(released, auxiliary)
         return found, some_people(known, max(4, len(found.pids)), ctx)
 
-    def _notes(self, stored: Sightings, clusters: Tensor, target: Target) -> tuple[str, ...]:
+    def _notes(
+        self, stored: Sightings, clusters: Tensor, clock: Clock, target: Target
+    ) -> tuple[str, ...]:
         people = len(stored.pids[stored.pids > 0].unique())
         cameras = len(stored.camids.unique())
         note = (
             f"{len(stored.pids)} entries of {people} people by {cameras} cameras were put into "
             f"{len(clusters.unique())} clusters; the cut was chosen on auxiliary people"
         )
-        left_out = len(target.data.gallery) - len(stored.pids)
-        more = f"{left_out} entries were left out (other people, or no known camera)"
-        return (note, more) if left_out else (note,)
+        notes = [note]
+        if stored.times is not None:
+            what = f"weighs {clock.weight:.3f} cosines" if clock.weight else "tells nothing"
+            notes.append(f"a unit of log-likelihood ratio of the gap between two times {what}")
+        if left_out := len(target.data.gallery) - len(stored.pids):
+            notes.append(f"{left_out} entries were left out (other people, or no known camera)")
+        return tuple(notes)
 
 
 @checked_dataclass
@@ -146,21 +151,20 @@ class MovementPlda(Movement):
 
     def learn(
         self, stored: Sightings, own: Sightings, target: Target, ctx: RunContext
-    ) -> tuple[Tensor, float]:
-        """Entries along the model's axes; the mean of the heights that two halves choose."""
+    ) -> tuple[Tensor, Sequence[tuple[Tensor, Sightings]]]:
+        """Entries along the model's axes, and each half of the own people along the other's."""
         prepare = Standardise(stored.features)
         keys = 2 if self.camera_keys else 1
         people = Own.of(target, ctx, "attacks.movement_plda", keys=keys)
         order = people.pids.unique()
         generator = ctx.generator("attacks.movement_plda")
         first = order[torch.randperm(len(order), generator=generator)[: len(order) // 2]]
-        heights = []
+        known = []
         for half in (first, order[~torch.isin(order, first)]):
             model = _model(people.take(torch.isin(people.pids, half)), prepare, ctx)
             asked = own.take(~torch.isin(own.pids, half))
-            heights.append(choose_height(model.weigh(prepare(asked.features)), asked))
-        model = _model(people, prepare, ctx)
-        return model.weigh(prepare(stored.features)), float(np.mean(heights))
+            known.append((model.weigh(prepare(asked.features)), asked))
+        return _model(people, prepare, ctx).weigh(prepare(stored.features)), known
 
 
 def _model(people: Own, prepare: Standardise, ctx: RunContext) -> Plda:
@@ -207,29 +211,45 @@ def release_by_camera(target: Target, split: Split, ctx: RunContext, name: str) 
     return target.release(features, ctx.generator(f"attacks.movement.{name}.release"))
 
 
-def some_people(sightings: Sightings, most: int, ctx: RunContext) -> Sightings:
-    """All entries with a known camera, or those of people at random until ``most`` are taken."""
-    sightings = sightings.take(sightings.camids >= 0)
-    if len(sightings.pids) <= most:
-        return sightings
-    people, person, counts = sightings.pids.unique(return_inverse=True, return_counts=True)
-    order = torch.randperm(len(people), generator=ctx.generator("attacks.movement.people"))
-    kept = order[counts[order].cumsum(0) <= most]
-    return sightings.take(torch.isin(person, kept))
-
-
 def centre_cameras(sightings: Sightings) -> Tensor:
     """Subtract from unit rows ``(N, D)`` their camera's mean, which tells where and not who."""
     rows = F.normalize(sightings.features, dim=1)
     return rows - PersonMeans.of(rows, sightings.camids).of_each
 
 
-def grow_tree(rows: Tensor) -> np.ndarray:
-    """Return the merges ``(N − 1, 4)`` of average linkage by cosine of rows ``(N, E)``."""
-    # a row without a direction is as far from everybody
-    unit = F.normalize(rows.double(), dim=1)
-    unit = F.pad(unit, (0, 1)) + F.pad(torch.zeros_like(unit), (0, 1), value=1e-6)
-    tree: np.ndarray = linkage(unit.numpy(), "average", metric="cosine")
+def cluster(
+    rows: Tensor, stored: Sightings, known: Sequence[tuple[Tensor, Sightings]], ctx: RunContext
+) -> tuple[Tensor, Clock]:
+    """Return the cluster ``(N,)`` of each row, and what times tell.
+
+    Args:
+        rows: ``(N, E)`` of the stored entries.
+        stored: when and where they were seen.
+        known: rows of own people, from whom everything is learned.
+        ctx: for the choice of pairs.
+    """
+    clock = UNTIMED
+    if stored.times is not None:
+        clock = set_clock(known, ctx.seed_for("attacks.movement.clock"))
+    height = float(np.mean([choose_height(own, of, clock) for own, of in known]))
+    return cut_tree(grow_tree(rows, stored, clock), height), clock
+
+
+def untimed(sightings: Sightings) -> Sightings:
+    """Forget when entries were seen."""
+    return replace(sightings, times=None)
+
+
+def shuffle_times(split: Split, generator: torch.Generator) -> Split:
+    """Give each row the time of a random other one."""
+    if split.times is None:
+        return split
+    return replace(split, times=split.times[torch.randperm(len(split), generator=generator)])
+
+
+def grow_tree(rows: Tensor, sightings: Sightings, clock: Clock) -> np.ndarray:
+    """Return the merges ``(N − 1, 4)`` of average linkage of ``rows (N, E)``."""
+    tree: np.ndarray = linkage(clock.distances(rows, sightings), "average")
     return tree
 
 
@@ -238,9 +258,9 @@ def cut_tree(tree: np.ndarray, height: float) -> Tensor:
     return torch.from_numpy(fcluster(tree, height, "distance")).long()
 
 
-def choose_height(rows: Tensor, own: Sightings) -> float:
+def choose_height(rows: Tensor, own: Sightings, clock: Clock) -> float:
     """Return the height at which a tree of own ``rows (N, E)`` links pairs of two cameras best."""
-    tree = grow_tree(rows)
+    tree = grow_tree(rows, own, clock)
     heights = np.unique(np.quantile(tree[:, 2], np.linspace(0.0, 1.0, CUTS)))
     reached = [pairwise_f1(cut_tree(tree, h), own.pids, own.camids) for h in heights]
     return float(heights[int(np.argmax(reached))])

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks.learners.people import sum_groups
+from attacks.movement.sightings import Sightings
 from auditor.metrics import measure
 from auditor.report import Measurement
 from auditor.statistics.intervals import unseen_images
@@ -13,16 +14,17 @@ from auditor.statistics.intervals import unseen_images
 Array = NDArray[np.float64]
 
 
-def score_clusters(clusters: Tensor, pids: Tensor, camids: Tensor) -> tuple[Measurement, ...]:
-    """Return all figures of clusters ``(N,)`` of entries of people ``(N,)`` by cameras ``(N,)``.
+def score_clusters(clusters: Tensor, stored: Sightings) -> tuple[Measurement, ...]:
+    """Return all figures of clusters ``(N,)`` of stored entries.
 
     Distractors (pid 0) are somebody else to everybody, and nobody's path.
     """
+    paths = _paths if stored.times is None else _ordered_paths
     return (
-        _pairs(clusters, pids, camids),
-        _bcubed(clusters, pids),
-        _paths(clusters, pids, camids),
-        _purity(clusters, pids),
+        score_pairs(clusters, stored),
+        _bcubed(clusters, stored.pids),
+        paths(clusters, stored),
+        _purity(clusters, stored.pids),
     )
 
 
@@ -31,7 +33,9 @@ def pairwise_f1(clusters: Tensor, pids: Tensor, camids: Tensor) -> float:
     return float(_f1(_pair_table(clusters, pids, camids).sum(0)))
 
 
-def _pairs(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
+def score_pairs(clusters: Tensor, stored: Sightings) -> Measurement:
+    """Return how well pairs of entries by two cameras are linked."""
+    pids, camids = stored.pids, stored.camids
     table = _pair_table(clusters, pids, camids)
     everything = _pair_table(torch.zeros_like(clusters), pids, camids)
     size = unseen_images(table[:, 2])
@@ -107,8 +111,42 @@ def _harmonic(sums: Array) -> Array:
     return np.asarray(product / np.maximum(total * sums[..., 2], 1e-12))
 
 
-def _paths(clusters: Tensor, pids: Tensor, camids: Tensor) -> Measurement:
+def _ordered_paths(clusters: Tensor, stored: Sightings) -> Measurement:
+    """Return the share of moving people whose cameras one cluster, mostly theirs, has in order."""
+    assert stored.times is not None
+    known = ~stored.times.isnan()
+    pids, camids, times = stored.pids[known], stored.camids[known], stored.times[known]
+    clusters = clusters[known]
+    mostly = _alike(clusters, pids) * 2 > _alike(clusters)
+    walks, found = (_walks(group, camids, times) for group in (pids, clusters))
+    homes = set(zip(pids[mostly].tolist(), clusters[mostly].tolist(), strict=True))
+    followed = {pid for pid, home in homes if found[home] == walks[pid]}
+    moving = sorted(pid for pid, walk in walks.items() if pid > 0 and len(set(walk)) > 1)
+    hits = [float(pid in followed) for pid in moving]
+    return measure.rate(
+        "path_recovered",
+        torch.tensor(hits),
+        torch.tensor(moving, dtype=torch.long),
+        chance=0.0,
+        note="the entries of one cluster, more than half of which are the person's, come by the "
+        "same cameras in the same order as the person did",
+    )
+
+
+def _walks(groups: Tensor, camids: Tensor, times: Tensor) -> dict[int, list[int]]:
+    """Return group -> the cameras that its entries come by in the order of time, stays as one."""
+    walks: dict[int, list[int]] = {}
+    order = times.argsort(stable=True)
+    for group, camera in zip(groups[order].tolist(), camids[order].tolist(), strict=True):
+        walk = walks.setdefault(group, [])
+        if walk[-1:] != [camera]:
+            walk.append(camera)
+    return walks
+
+
+def _paths(clusters: Tensor, stored: Sightings) -> Measurement:
     """Return the share of moving people of whom one cluster, mostly theirs, has every camera."""
+    pids, camids = stored.pids, stored.camids
     cells = torch.stack([pids, camids]).unique(dim=1)
     people, cameras = cells[0].unique(return_counts=True)
     moving = people[(people > 0) & (cameras > 1)]

@@ -46,6 +46,7 @@ LABELS = {
     "anonymity_median": "People who fit a description, median",
     "anonymity_q05": "People who fit a description, 5% quantile",
     "pairwise_f1": "Links over cameras (pairwise F1)",
+    "pairwise_f1_untimed": "Links over cameras by features alone (pairwise F1)",
     "bcubed_f1": "B-cubed F1",
     "path_recovered": "Whole path recovered",
     "purity": "Purity of clusters",
