@@ -16,10 +16,13 @@ from auditor.errors import UnsupportedTargetError
 from auditor.evaluation.subgroups import hidden_values
 from auditor.metrics import measure
 from auditor.metrics.retrieval import evaluate_scores
-from auditor.metrics.similarity import Truth
+from auditor.metrics.similarity import Scores, Truth
 from auditor.report import Measurement
+from auditor.row_blocks import fit_block
 from auditor.types import MISSING, AttackResult, ReIDDataset, Split
 
+BLOCK = 1024
+"""Descriptions compared with all entries at a time, at most."""
 QUANTILES = {"median": 0.5, "q05": 0.05}
 
 
@@ -68,12 +71,12 @@ def describe_people(gallery: Split, codes: Mapping[str, list[int]]) -> Described
 
 
 def score_descriptions(
-    scores: Tensor, described: Described, data: ReIDDataset, note: str, *, groups: bool = True
+    score: Scores, described: Described, data: ReIDDataset, note: str, *, groups: bool = True
 ) -> AttackResult:
     """Measure how well entries fit descriptions.
 
     Args:
-        scores: ``(P, G)``, higher for better.
+        score: a block of the descriptions to ``(B, G)``, higher for better.
         described: the P people.
         data: whose gallery it is.
         note: how entries were read.
@@ -82,13 +85,12 @@ def score_descriptions(
     pids = data.gallery.pids
     anywhere = torch.full_like(described.pids, MISSING), torch.full_like(pids, MISSING)
     truth = Truth(described.pids, pids, *anywhere, cross_camera=False)
-    found = evaluate_scores(scores.float(), truth)
-    matches = (pids[None] == described.pids[:, None]).sum(1).double()
+    found = evaluate_scores(lambda block: score(block).float(), truth)
+    matches = _count_entries(described, pids)
     blind = Blind(matches, torch.full_like(matches, len(pids)))
     rank1, precision = (float(chance.mean()) for chance in (blind.rank1, blind.precision))
-    sets = count_fitting(scores, described, pids)
-    random = torch.rand(scores.shape, generator=torch.Generator().manual_seed(0))
-    unread = count_fitting(random.double(), described, pids)
+    sets = count_fitting(score, described, pids)
+    unread = count_fitting(_guess(described, pids), described, pids)
     figures = [
         measure.rate("described_rank1", found.hit(1), described.pids, chance=rank1),
         measure.mean("described_map", found.average_precision, described.pids, chance=precision),
@@ -105,7 +107,18 @@ def score_descriptions(
     return AttackResult(tuple(figures), notes=tuple(filter(None, notes)))
 
 
-def count_fitting(scores: Tensor, described: Described, pids: Tensor) -> Tensor:
+def _guess(described: Described, pids: Tensor) -> Scores:
+    """Return scores of blocks, asked for one after another, that tell nothing."""
+    generator = torch.Generator().manual_seed(0)
+
+    def score(block: slice) -> Tensor:
+        shape = len(described.pids[block]), len(pids)
+        return torch.rand(shape, generator=generator).double()
+
+    return score
+
+
+def count_fitting(score: Scores, described: Described, pids: Tensor) -> Tensor:
     """Count the people ``(P,)`` who fit each description at least as well as its person does.
 
     A person fits as well as their best entry, and always fits their own description; distractors
@@ -113,10 +126,21 @@ def count_fitting(scores: Tensor, described: Described, pids: Tensor) -> Tensor:
     """
     alone = -1 - torch.arange(len(pids))
     people, person = torch.where(pids > 0, pids, alone).unique(return_inverse=True)
-    best = scores.new_full((len(scores), len(people)), -torch.inf)
-    best = best.scatter_reduce(1, person.expand(len(scores), -1), scores, "amax")
-    own = best[torch.arange(len(scores)), torch.searchsorted(people, described.pids)]
-    return (best >= own[:, None]).sum(1)
+    own, size = torch.searchsorted(people, described.pids), fit_block(len(pids), BLOCK)
+    counts = []
+    for start in range(0, len(own), size):
+        scores = score(slice(start, start + size))
+        best = scores.new_full((len(scores), len(people)), -torch.inf)
+        best = best.scatter_reduce(1, person.expand(len(scores), -1), scores, "amax")
+        counts.append((best >= best.gather(1, own[start : start + size, None])).sum(1))
+    return torch.cat(counts)
+
+
+def _count_entries(described: Described, pids: Tensor) -> Tensor:
+    """Return how many of entries ``pids (N,)`` show each of the people ``(P,)``, as float64."""
+    people, counts = pids.unique(return_counts=True)
+    entries: Tensor = counts[torch.searchsorted(people, described.pids)]
+    return entries.double()
 
 
 def _measure_sets(sets: Tensor, unread: Tensor, group: str) -> Iterator[Measurement]:
@@ -159,6 +183,6 @@ def _measure_groups(
 def _find_ceiling(described: Described, pids: Tensor) -> float:
     """Return the rank-1 of whoever ranks the entries that share a description at random."""
     _, kind = described.labels.unique(dim=0, return_inverse=True)
-    entries = (pids[None] == described.pids[:, None]).sum(1).double()
+    entries = _count_entries(described, pids)
     alike = sum_groups(entries, kind, int(kind.max()) + 1)
     return float((entries / alike[kind]).mean())

@@ -18,8 +18,10 @@ from attacks.description.scoring import Described, describe_people, score_descri
 from attacks.protocol.publication import own_pictures
 from auditor.certification.planting import Planted, Truth
 from auditor.embedding import stored_gallery
+from auditor.metrics.similarity import Scores
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
+from auditor.row_blocks import map_rows, split_rows
 from auditor.types import MISSING, AttackResult, RunContext, Target
 
 
@@ -58,20 +60,26 @@ class Description:
         prepare = pool_entries(self.neighbours)
         everybody = torch.arange(len(data.gallery))
         known, stored, note = prepare(own, stored_gallery(target, ctx), everybody, ctx)
-        scores = self.fit(known, stored, described, ctx)
-        return score_descriptions(scores, described, data, note)
+        return score_descriptions(self.fit(known, stored, described, ctx), described, data, note)
 
-    def fit(self, known: Known, stored: Tensor, described: Described, ctx: RunContext) -> Tensor:
-        """Compute how well each stored row fits each description ``(P, G)``."""
+    def fit(self, known: Known, stored: Tensor, described: Described, ctx: RunContext) -> Scores:
+        """Return how well stored rows fit a block of the descriptions ``(B, G)`` float64."""
         held_out = folds(known.pids, FOLDS, ctx.generator("attacks.description.folds"))
         odds = calibrate_learner(AttributeLogistic().learn, known, held_out, stored)
-        scores = torch.zeros(len(described.pids), len(stored), dtype=torch.float64)
-        for column, log_odds in enumerate(odds):
-            posterior = compute_posteriors(log_odds, known.labels[:, column])
-            value = described.labels[:, column]
-            told = value != MISSING
-            scores[told] += posterior[:, value[told]].T
-        return scores
+        posteriors = [
+            compute_posteriors(log_odds, known.labels[:, column])
+            for column, log_odds in enumerate(odds)
+        ]
+
+        def score(block: slice) -> Tensor:
+            labels = described.labels[block]
+            scores = torch.zeros(len(labels), len(stored), dtype=torch.float64)
+            for posterior, value in zip(posteriors, labels.T, strict=True):
+                told = value != MISSING
+                scores[told] += posterior[:, value[told]].T
+            return scores
+
+        return score
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Return the Gaussian likelihood ratio with the true covariances, entry by entry.
@@ -90,8 +98,8 @@ class Description:
         words = Words.of(released, labels, described.sizes, per_person=images)
         true = Words.of(truth.rows, recode_truth(truth, codes), described.sizes, per_person=1.0)
         words = replace(words, given=true.given, anyway=true.anyway)
-        scores = words.fit(described.labels, stored_gallery(target, ctx))
-        return score_descriptions(scores, described, data, "", groups=False)
+        score = words.fit(described.labels, stored_gallery(target, ctx))
+        return score_descriptions(score, described, data, "", groups=False)
 
 
 @checked_dataclass
@@ -111,8 +119,8 @@ class DescriptionGaussian(Description):
         min_people: an attribute value carried by fewer people on either side is not described.
     """
 
-    def fit(self, known: Known, stored: Tensor, described: Described, ctx: RunContext) -> Tensor:
-        """Compute log-likelihood ratios ``(P, G)``."""
+    def fit(self, known: Known, stored: Tensor, described: Described, ctx: RunContext) -> Scores:
+        """Return log-likelihood ratios."""
         images = len(known.pids) / max(1, len(known.pids.unique()))
         words = Words.of(known.rows, known.labels, described.sizes, per_person=images)
         return words.fit(described.labels, stored)
@@ -167,17 +175,27 @@ class Words:
         given, anyway = (_inverse(part) for part in (rows - values @ directions, rows))
         return cls(mean, centre, directions, given, anyway, sizes)
 
-    def fit(self, described: Tensor, rows: Tensor) -> Tensor:
-        """Compute log-likelihood ratios ``(P, N)`` of rows ``(N, D)``, given values ``(P, A)``."""
-        rows = rows.double() - self.mean
+    def fit(self, described: Tensor, rows: Tensor) -> Scores:
+        """Return log-likelihood ratios ``(B, N)`` of rows ``(N, D)``, given values ``(P, A)``."""
         values = encode_values(described, self.sizes)
         # of what is not described, nothing unusual is expected
         told = (described != MISSING).repeat_interleave(torch.tensor(self.sizes), dim=1)
         expected = torch.where(told, values - self.centre, 0.0) @ self.directions
-        alone = (rows @ (self.anyway - self.given) * rows).sum(1) / 2
         aimed = expected @ self.given
-        ratio: Tensor = aimed @ rows.T - (aimed * expected).sum(1)[:, None] / 2 + alone
-        return ratio
+        own = (aimed * expected).sum(1)[:, None] / 2
+        alone = map_rows(self._weigh_alone, rows)
+
+        def score(block: slice) -> Tensor:
+            parts = [aimed[block] @ (part.double() - self.mean).T for part in split_rows(rows)]
+            return torch.cat(parts, dim=1) - own[block] + alone
+
+        return score
+
+    def _weigh_alone(self, rows: Tensor) -> Tensor:
+        """Return what of the ratio ``(N,)`` depends on rows ``(N, D)`` alone."""
+        rows = rows.double() - self.mean
+        alone: Tensor = (rows @ (self.anyway - self.given) * rows).sum(1) / 2
+        return alone
 
 
 def encode_values(labels: Tensor, sizes: Sequence[int]) -> Tensor:

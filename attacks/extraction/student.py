@@ -23,6 +23,7 @@ from auditor.metrics.similarity import Truth
 from auditor.models.reference import ReferenceNet, load_reference
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Curve, Measurement
+from auditor.row_blocks import BLOCK, fit_block
 from auditor.types import AttackResult, Images, RunContext, Split, Target
 
 THUMBNAIL = (32, 16)
@@ -214,13 +215,22 @@ def mean_agreement(copies: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
 
 def rank_agreement(copies: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
     """Compute Spearman's correlation ``(Q,)`` of similarities to the gallery; 0 if negative."""
-    ranks = []
-    for query, gallery in (copies, truth):
-        cosines = F.normalize(query, dim=1) @ F.normalize(gallery, dim=1).T
-        rows = torch.from_numpy(rankdata(cosines.numpy(), axis=1))
-        ranks.append(F.normalize(rows - rows.mean(1, keepdim=True), dim=1))
-    correlation: Tensor = (ranks[0] * ranks[1]).sum(1).clamp(0, 1)
-    return correlation
+    galleries = [F.normalize(gallery, dim=1) for _, gallery in (copies, truth)]
+    blocks = torch.arange(len(truth[0])).split(fit_block(len(galleries[0]), BLOCK))
+
+    def correlate(rows: Tensor) -> Tensor:
+        queries = (copies[0][rows], truth[0][rows])
+        ranks = [_rank(*pair) for pair in zip(queries, galleries, strict=True)]
+        return (ranks[0] * ranks[1]).sum(1).clamp(0, 1)
+
+    return torch.cat([correlate(rows) for rows in blocks])
+
+
+def _rank(query: Tensor, gallery: Tensor) -> Tensor:
+    """Return for each query the standardised ranks ``(Q, G)`` of its cosines with unit rows."""
+    cosines = F.normalize(query, dim=1) @ gallery.T
+    rows = torch.from_numpy(rankdata(cosines.numpy(), axis=1))
+    return F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
 
 
 def _curve(results: list[tuple[int, tuple[Measurement, ...]]]) -> Curve:

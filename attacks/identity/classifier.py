@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from attacks import threat_models
 from attacks.identity.naming import Naming
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import BLOCK, Sides, put_aside, score_naming, split_gallery
+from attacks.protocol.closed_set import (
+    BLOCK,
+    Sides,
+    learn_some,
+    put_aside,
+    score_naming,
+    split_gallery,
+)
 from auditor.embedding import stored_gallery
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary
@@ -85,18 +92,22 @@ def train_and_name(attack: _Probing, target: Target, ctx: RunContext, name: str)
 
     Randomness is drawn under ``name``.
     """
-    features, pids = stored_gallery(target, ctx), target.data.gallery.pids
+    stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
     known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
+    known, notes = learn_some(known, asked, pids)
     people, labels = pids[known].unique(return_inverse=True)
-    features = Standardise(features)(features)
-    course = _choose(attack, features[known], labels, ctx, name)
-    probe = _train(attack, course, features[known], labels, ctx, name)
-    result = score_naming(probe.score, features[asked], people, pids[asked], attack.split)
+    prepare = Standardise(stored)
+    features = prepare(stored[known])
+    course = _choose(attack, features, labels, ctx, name)
+    probe = _train(attack, course, features, labels, ctx, name)
+    result = score_naming(
+        lambda rows: probe.score(prepare(stored[rows])), asked, people, pids[asked], attack.split
+    )
     note = (
         f"trained for {course.epochs} epochs with a weight decay of {course.weight_decay:g}, "
         "chosen on known names that were held out"
     )
-    return replace(result, notes=(*result.notes, note))
+    return replace(result, notes=(*result.notes, *notes, note))
 
 
 @dataclass(frozen=True)

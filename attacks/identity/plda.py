@@ -43,11 +43,15 @@ def name_by_model(
     attack: Naming, prepare: Prepare, own: Own, target: Target, ctx: RunContext
 ) -> AttackResult:
     """Name the entries asked for by the model of whatever ``prepare`` makes of entries."""
-    entries, pids = prepare(stored_gallery(target, ctx)), target.data.gallery.pids
+    stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
     known, asked = split_gallery(target.data.gallery, attack.split, attack.train_share, ctx)
     people, labels = pids[known].unique(return_inverse=True)
-    suspects = suspect(entries[known], labels, prepare, own, ctx)
-    return score_naming(suspects.log_likelihood, entries[asked], people, pids[asked], attack.split)
+    suspects = suspect(prepare(stored[known]), labels, prepare, own, ctx)
+
+    def score(rows: Tensor) -> Tensor:
+        return suspects.log_likelihood(prepare(stored[rows]))
+
+    return score_naming(score, asked, people, pids[asked], attack.split)
 
 
 def suspect(known: Tensor, labels: Tensor, prepare: Prepare, own: Own, ctx: RunContext) -> Suspects:

@@ -13,7 +13,13 @@ from attacks.identity.plda import suspect
 from attacks.learners.people import sum_groups
 from attacks.learners.plda import Own, Plda, Suspects
 from attacks.learners.standardising import Standardise
-from attacks.protocol.closed_set import BLOCK, put_aside, score_naming, split_gallery
+from attacks.protocol.closed_set import (
+    BLOCK,
+    learn_some,
+    put_aside,
+    score_naming,
+    split_gallery,
+)
 from auditor.embedding import stored_gallery
 from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
@@ -52,6 +58,7 @@ class IdentityTransductive(Naming):
         own = Own.of(target, ctx, "attacks.identity_transductive")
         pids, stored = target.data.gallery.pids, stored_gallery(target, ctx)
         known, asked = split_gallery(target.data.gallery, self.split, self.train_share, ctx)
+        known, notes = learn_some(known, asked, pids)
         people, labels = pids[known].unique(return_inverse=True)
         prepare = Standardise(stored)
         entries = prepare(stored)
@@ -67,7 +74,7 @@ class IdentityTransductive(Naming):
             self.split,
         )
         note = f"names put aside chose {rounds} rounds of self-training and {neighbours} neighbours"
-        return replace(result, notes=(*result.notes, note))
+        return replace(result, notes=(*result.notes, *notes, note))
 
     def _choose(self, gallery: "_Gallery", known: Tensor, labels: Tensor) -> tuple[int, int]:
         """Choose rounds and neighbours that name half of the known entries best from the rest."""

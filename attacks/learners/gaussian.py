@@ -1,5 +1,6 @@
 """Gaussian models of noisy features: one denoises them, one matches them with clean pictures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import scipy.linalg
@@ -9,7 +10,7 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from attacks.learners.people import PersonMeans
-from auditor.row_blocks import map_rows
+from auditor.row_blocks import map_rows, split_rows
 
 RIDGE = 1e-3
 """Share of the mean variance added to the spread within people, which few pictures understate."""
@@ -107,17 +108,28 @@ class Matcher:
         left = (axes * ((between - between @ gain) @ axes)).sum(0).clamp_min(0)
         return cls(mean, axes, torch.from_numpy(variances).clamp_min(0), gain @ axes, left)
 
-    def decide(self, clean: Tensor, entries: Tensor) -> Tensor:
-        """Log-likelihood ratios ``(Q, N)`` of clean rows and entries ``(N, D)``, with constants.
+    def decide(self, entries: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return what gives the log-likelihood ratios of clean rows and entries ``(N, D)``.
 
-        Unlike the cosines of `vectors` they can be compared across queries.
+        Clean rows ``(Q, D)`` to ``(Q, N)``, with constants: unlike the cosines of `vectors` they
+        can be compared across queries.
         """
-        guess = (clean.double() - self.mean) @ self.centre
-        seen = (entries.double() - self.mean) @ self.axes
         same, other = 1 + self.left, 1 + self.between
-        alone = (seen.square() * (1 / other - 1 / same) + (other / same).log()).sum(1) / 2
-        ratio: Tensor = guess @ (seen / same).T - (guess.square() @ (1 / same))[:, None] / 2 + alone
-        return ratio
+
+        def weigh_alone(rows: Tensor) -> Tensor:
+            seen = (rows.double() - self.mean) @ self.axes
+            return (seen.square() * (1 / other - 1 / same) + (other / same).log()).sum(1) / 2
+
+        alone = map_rows(weigh_alone, entries)
+
+        def ratios(clean: Tensor) -> Tensor:
+            guess = (clean.double() - self.mean) @ self.centre
+            aimed = (guess / same) @ self.axes.T
+            parts = [aimed @ (rows.double() - self.mean).T for rows in split_rows(entries)]
+            own = (guess.square() @ (1 / same))[:, None] / 2
+            return torch.cat(parts, dim=1) - own + alone
+
+        return ratios
 
     def vectors(self, clean: Tensor, entries: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors whose cosine ranks entries by likelihood ratio.

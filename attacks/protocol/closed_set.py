@@ -93,6 +93,22 @@ def split_by_camera(pids: Tensor, camids: Tensor, train_share: float) -> tuple[T
     return (usable & lower).nonzero().flatten(), (usable & ~lower).nonzero().flatten()
 
 
+def learn_some(known: Tensor, asked: Tensor, pids: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+    """Return of the ``known`` entries those of people who are asked about, and what to note.
+
+    For what trains on each entry against each name: that takes time that grows with their product.
+    """
+    some = known[torch.isin(pids[known], pids[asked])]
+    if len(some) == len(known):
+        return known, ()
+    people, everybody = (len(pids[rows].unique()) for rows in (some, known))
+    note = (
+        f"names of {people} people, drawn at random, were learned, not those of all {everybody}: "
+        "fewer are easier to tell apart, so the figure overestimates what is learned of the whole"
+    )
+    return some, (note,)
+
+
 def put_aside(labels: Tensor) -> Tensor:
     """Which of known entries of ``labels (N,)`` stay known, the larger half of each person's."""
     kept = torch.zeros(len(labels), dtype=torch.bool)

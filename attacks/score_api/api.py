@@ -52,11 +52,23 @@ class ScoreApi:
         scores = self._hide_scores(F.normalize(features, dim=1), entries)
         return scores if self.decimals is None else scores.round(decimals=self.decimals)
 
+    def answer_for_all(self, features: Tensor) -> Tensor:
+        """Return scores ``(B, G)`` with all entries, of pictures whose features are known."""
+        self.queries += len(features)
+        scores = F.normalize(features, dim=1) @ self.gallery.T
+        if self.top_k is not None:
+            scores = scores.masked_fill(scores < self._worst_shown(scores), torch.nan)
+        return scores if self.decimals is None else scores.round(decimals=self.decimals)
+
+    def _worst_shown(self, scores: Tensor) -> Tensor:
+        """Return for each picture ``(B, 1)`` the least of its scores ``(B, G)`` that is shown."""
+        assert self.top_k is not None
+        return scores.topk(min(self.top_k, len(self.gallery)), dim=1).values[:, -1:]
+
     def _hide_scores(self, unit: Tensor, entries: Tensor) -> Tensor:
         if self.top_k is None:
             asked, place = entries.unique(return_inverse=True)
             return (unit @ self.gallery[asked].T).gather(1, place)
         scores = unit @ self.gallery.T
-        worst = scores.topk(min(self.top_k, len(self.gallery)), dim=1).values[:, -1:]
         shown = scores.gather(1, entries)
-        return shown.masked_fill(shown < worst, torch.nan)
+        return shown.masked_fill(shown < self._worst_shown(scores), torch.nan)

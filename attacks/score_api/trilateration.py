@@ -24,6 +24,7 @@ from auditor.errors import UnsupportedTargetError
 from auditor.metrics import measure
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Measurement, pluralize
+from auditor.row_blocks import map_rows, split_rows
 from auditor.types import AttackResult, RunContext, Target
 
 FLOAT = float(np.finfo(np.float32).eps)
@@ -69,8 +70,7 @@ class ScoreTrilateration:
         known = own_pictures(target, ctx).features
         probes = prior.telling(known)[: self.queries]
         api = ScoreApi(target, ctx, self.decimals, self.top_k)
-        entries = torch.arange(len(target.data.gallery)).expand(len(probes), -1)
-        scores = api.answer(known[probes], entries)
+        scores = api.answer_for_all(known[probes])
         noise = FLOAT if self.decimals is None else 10.0**-self.decimals / 12**0.5
         ranks, cosines = [], []
         for count in halvings(len(probes)):
@@ -129,9 +129,13 @@ class Prior:
             noise: standard deviation of their errors.
         """
         unit = F.normalize(features.double(), dim=1)
-        surprise = (scores.double() - (unit @ self.mean)[:, None]).numpy()
-        design, shown = (unit @ self.axes).numpy(), np.isfinite(surprise)
-        steps = np.zeros((scores.shape[1], len(self.mean)))
+        design, expected = (unit @ self.axes).numpy(), unit @ self.mean
+        return map_rows(lambda told: self._recover(design, expected, told, noise), scores.T)
+
+    def _recover(self, design: np.ndarray, expected: Tensor, told: Tensor, noise: float) -> Tensor:
+        """Return features ``(N, D)`` of entries of which scores ``told (N, Q)`` are known."""
+        surprise = (told.double() - expected).T.numpy()
+        shown, steps = np.isfinite(surprise), np.zeros((len(told), len(self.mean)))
         whole = shown.all(0)
         if whole.any():
             steps[whole] = _ridge(design, surprise[:, whole], noise)
@@ -176,12 +180,15 @@ def _cosine(recovered: Tensor, typical: Tensor, target: Target, ctx: RunContext)
     """Between recovered and stored features ``(G, D)``; blind is the ``typical (D,)`` one."""
     stored, pids = stored_gallery(target, ctx), target.data.gallery.pids
     people = pids > 0
-    blind = F.cosine_similarity(typical.float()[None], stored)[people]
+    blind, near = [], []
+    for found, rows in zip(split_rows(recovered), split_rows(stored), strict=True):
+        near.append(F.cosine_similarity(found, rows))
+        blind.append(F.cosine_similarity(typical.float()[None], rows))
     return measure.mean(
         "recovered_cosine",
-        F.cosine_similarity(recovered, stored)[people],
+        torch.cat(near)[people],
         pids[people],
-        chance=float(blind.double().mean()),
+        chance=float(torch.cat(blind)[people].double().mean()),
         unit="ratio",
         note="between the recovered and the stored feature; blind, the mean auxiliary one",
     )

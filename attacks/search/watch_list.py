@@ -74,7 +74,7 @@ class WatchList:
         codes = data.query.images.load(range(len(data.query)), CELLS).flatten(1) - 0.5
         stored = stored_gallery(planted.target, ctx)
         ratio = planted.truth(ctx).deciding(codes / AMPLITUDE, stored).float()
-        return score_searches(lambda block: ratio[block], self.fpir, data)
+        return score_searches(lambda block: ratio[block].clone(), self.fpir, data)
 
 
 @checked_dataclass
@@ -150,8 +150,8 @@ class WatchListPlda(WatchList):
         scale, noise, _ = study_release(target, ctx)
         known = scale(own_pictures(target, ctx).features)
         matcher = fit_matcher(known, target.data.auxiliary.pids, noise)
-        stored = stored_gallery(target, ctx)
-        return lambda query: lambda block: matcher.decide(scale(query)[block], stored).float()
+        decide = matcher.decide(stored_gallery(target, ctx))
+        return lambda query: lambda block: decide(scale(query)[block]).float()
 
 
 def _multiply(asked: Tensor, stored: Tensor, block: slice) -> Tensor:

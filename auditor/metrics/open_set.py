@@ -77,27 +77,35 @@ def search_list(scores: Scores, truth: Truth) -> Searches:
     for start in range(0, len(truth.query_pids), BLOCK):
         block = slice(start, start + BLOCK)
         part, pids = scores(block), truth.query_pids[block]
-        matches, aside = (pairs.mask(part.shape) for pairs in plain.relevant(block))
+        matches, aside = plain.relevant(block)
+        own = part[matches.row, matches.entry]
+        part[matches.row, matches.entry] = -torch.inf
+        part[aside.row, aside.entry] = -torch.inf
         if truth.gallery_partners is not None:
-            aside = aside | ((truth.gallery_partners == pids[:, None]) & ~matches)
-        rows += _search(part, pids, matches, ~(matches | aside))
+            part.masked_fill_(truth.gallery_partners == pids[:, None], -torch.inf)
+        rows += _search(pids, matches.row, own, part)
     return Searches.join(rows)
 
 
 def _search(
-    scores: Tensor, pids: Tensor, matches: Tensor, others: Tensor
+    pids: Tensor, row: Tensor, matches: Tensor, others: Tensor
 ) -> tuple[Searches, Searches]:
     """Return a block of queries.
 
-    Masks ``(B, G)`` of a person's own entries, and of everybody else's.
+    Args:
+        pids: ``(B,)`` whose they are.
+        row: ``(M,)`` the query that each of a person's own entries belongs to.
+        matches: ``(M,)`` the scores of these.
+        others: ``(B, G)`` the scores of everybody else's, −∞ for whatever is not ranked.
     """
-    own = scores.masked_fill(~matches, -torch.inf).max(1).values
-    best = scores.masked_fill(~others, -torch.inf).max(1).values
-    level = scores == own[:, None]
-    tied = (level & matches).sum(1).double() / (level & (matches | others)).sum(1).clamp_min(1)
-    first = torch.where(own >= best, tied, 0.0)
-    count = matches.sum(1).double()
-    share = count / (count + others.sum(1)).clamp_min(1)
+    own = others.new_full((len(pids),), -torch.inf).scatter_reduce(0, row, matches, "amax")
+    best = others.max(1).values
+    equal = row[matches == own[row]].bincount(minlength=len(pids)).double()
+    rivals, drawn = torch.zeros_like(equal), (own == best).nonzero().flatten()
+    rivals[drawn] = (others[drawn] == own[drawn, None]).sum(1).double()
+    first = torch.where(own >= best, equal / (equal + rivals).clamp_min(1), 0.0)
+    count = row.bincount(minlength=len(pids)).double()
+    share = count / (count + others.isfinite().sum(1)).clamp_min(1)
     nothing = torch.zeros_like(first)
     listed = torch.ones_like(pids, dtype=torch.bool)
     there, absent = own.isfinite(), best.isfinite()

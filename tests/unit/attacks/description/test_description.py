@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from attacks.description import Description, DescriptionGaussian
+from attacks.description import Description, DescriptionGaussian, scoring
 from attacks.description.scoring import (
     Described,
     count_fitting,
@@ -38,7 +38,25 @@ def test_an_anonymity_set_counts_people_by_their_best_entry():
         ],
         dtype=torch.float64,
     )
-    assert count_fitting(scores, described, pids).tolist() == [2, 5, 1]
+    assert count_fitting(scores.__getitem__, described, pids).tolist() == [2, 5, 1]
+
+
+def test_anonymity_sets_of_many_are_counted_block_by_block(monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    pids = torch.randint(0, 30, (200,), generator=generator)
+    people = pids[pids > 0].unique()
+    described = Described(people, torch.zeros(len(people), 1), {"hat": (0, 1)})
+    scores = torch.randint(4, (len(people), 200), generator=generator).double()
+    whole = count_fitting(scores.__getitem__, described, pids)
+    seen = []
+
+    def score(block):
+        seen.append(len(scores[block]))
+        return scores[block]
+
+    monkeypatch.setattr(scoring, "BLOCK", 16)
+    assert torch.equal(count_fitting(score, described, pids), whole)
+    assert max(seen) == 16
 
 
 def test_people_are_described_by_their_commonest_annotation():
@@ -60,7 +78,7 @@ def test_words_weigh_as_the_gaussian_densities_do():
     rows = labels.float() @ directions + noise
     words = Words.of(rows, labels, (2, 2), per_person=1.0)
     asked = rows[:5]
-    ratio = words.fit(torch.tensor([[1, 0]]), asked)[0].numpy()
+    ratio = words.fit(torch.tensor([[1, 0]]), asked)(slice(None))[0].numpy()
     mean = rows.mean(0).numpy()
     given = multivariate_normal((torch.tensor([1.0, 0.0]) @ directions).numpy(), np.eye(3))
     anyway = multivariate_normal(mean, torch.cov(rows.T).numpy())
@@ -71,8 +89,8 @@ def test_words_weigh_as_the_gaussian_densities_do():
 def test_what_is_not_said_expects_nothing():
     rows, labels = torch.randn(50, 4), torch.randint(3, (50, 2))
     words = Words.of(rows, labels, (3, 3), per_person=1.0)
-    said, unsaid = words.fit(torch.tensor([[1, -1], [-1, -1]]), rows)
-    alone = words.fit(torch.tensor([[-1, -1]]), rows)[0]
+    said, unsaid = words.fit(torch.tensor([[1, -1], [-1, -1]]), rows)(slice(None))
+    alone = words.fit(torch.tensor([[-1, -1]]), rows)(slice(None))[0]
     assert torch.equal(unsaid, alone)
     assert not torch.equal(said, unsaid)
     assert encode_values(torch.tensor([[1, -1]]), (3, 2)).tolist() == [[0, 1, 0, 0, 0]]
@@ -91,7 +109,8 @@ def test_equal_scores_single_nobody_out():
     data = worlds.people()
     described = describe_people(data.gallery, {"hat": [0, 1]})
     nothing = torch.zeros(len(described.pids), len(data.gallery), dtype=torch.float64)
-    found = {m.metric: m for m in score_descriptions(nothing, described, data, "").measurements}
+    result = score_descriptions(nothing.__getitem__, described, data, "")
+    found = {m.metric: m for m in result.measurements}
     assert found["anonymity_q05"].value == 24
     assert found["described_rank1"].value == pytest.approx(found["described_rank1"].chance)
     assert found["described_map"].value == pytest.approx(found["described_map"].chance, rel=0.05)

@@ -14,6 +14,7 @@ from attacks.identity import (
     IdentityPlda,
     IdentityTransductive,
 )
+from attacks.protocol import sampling
 from attacks.protocol.closed_set import score_names, split_by_camera, split_by_image
 from auditor.errors import UnsupportedTargetError
 from auditor.types import MemoryImages, ReIDDataset, RunContext, Split, Target
@@ -183,3 +184,19 @@ def test_no_training_is_longer_than_it_was_asked_to_be(ctx):
     target = world(torch.cat([clouds(6, 6, 8, 0.5), torch.zeros(2, 8)]), pids, torch.tensor([8, 9]))
     note = IdentityClassifier(epochs=1).run(target, ctx).notes[-1]
     assert note.startswith("trained for 1 epochs")
+
+
+@pytest.mark.parametrize("attack", IDENTITY, ids=repr)
+def test_in_a_large_gallery_some_people_are_named(attack, ctx, monkeypatch):
+    monkeypatch.setattr(sampling, "WHOLE", 71)
+    monkeypatch.setattr(sampling, "PEOPLE", 5)
+    pids = torch.arange(1, 13).repeat_interleave(12)
+    features = torch.cat([clouds(12, 12, 24, 0.1), torch.zeros(2, 24)])
+    result = attack.run(world(features, pids, torch.tensor([13, 14])), ctx)
+    top1, notes = result.measurements[0], " ".join(result.notes)
+    assert (top1.value, top1.n) == (1.0, 5)
+    # what learns names one by one learns those; to the others everybody is there
+    learned = 5 if "names of 5 people" in notes else 12
+    assert top1.chance == pytest.approx(1 / learned)
+    assert (learned == 5) is not isinstance(attack, IdentityLda | IdentityPlda)
+    assert "drawn at random" in notes

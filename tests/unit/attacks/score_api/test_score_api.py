@@ -112,6 +112,10 @@ class TestApi:
         rank = every.argsort(dim=1, descending=True).argsort(dim=1)
         assert torch.equal(shown.isfinite(), rank < top_k)
         assert torch.allclose(shown[rank < top_k], every[rank < top_k])
+        api = ScoreApi(target, ctx, top_k=top_k)
+        again = api.answer_for_all(target.extractor(self.pictures))
+        assert torch.allclose(again, shown, equal_nan=True)
+        assert api.queries.tolist() == [3] * 6
 
     @pytest.mark.parametrize("fields", [{"decimals": 0}, {"top_k": 0}])
     @pytest.mark.parametrize("attack", [ScoreClimbing, ScoreTrilateration])
