@@ -10,18 +10,16 @@ does not grow with it, nor does what the adversary owns: 1,000 queries (or one p
 """
 
 import argparse
-import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -50,6 +48,8 @@ AUDIT = {
     },
     "defenses": {"dp_gallery": {"epsilon": 300.0, "delta": 1e-7}},
 }
+DONE = (0, 3, 4)
+"""Exit codes of an audit that came to an end, whatever its gates say."""
 GIGABYTE = 2**30
 LOOK = 0.5
 """Seconds between two looks at the memory of an audit."""
@@ -126,24 +126,38 @@ def _write_header(member: IO[bytes], shape: tuple[int, int]) -> None:
 
 
 @dataclass
-class Memory:
-    """Peaks of a process and its children, in bytes; a page that several map counts once.
+class Watch:
+    """What a process and its children take; a page of memory that several map counts once.
 
     Attributes:
-        resident: all their pages, those of mapped files included.
-        own: without pages of files, which the system takes back when it needs them.
+        out: where the audit writes.
+        tell: whether each step is printed as soon as it is done.
+        own: peak of their memory in bytes, without pages of files: these the system takes back.
+        mapped: peak with pages of files.
+        cpu: processor time so far, in seconds.
     """
 
-    resident: int = 0
+    out: Path
+    tell: bool
     own: int = 0
+    mapped: int = 0
+    cpu: float = 0.0
 
-    def watch(self, process: subprocess.Popen[bytes]) -> None:
+    def follow(self, process: subprocess.Popen[bytes]) -> None:
         """Look until the process has ended."""
+        done, before, peak = 0, 0.0, 0
         while process.poll() is None:
-            found = [_pages(pid) for pid in _family(process.pid)]
-            resident = sum(pages["Pss"] for pages in found)
-            self.resident = max(self.resident, resident)
-            self.own = max(self.own, resident - sum(pages["Pss_File"] for pages in found))
+            family = list(_family(process.pid))
+            pages = [_pages(pid) for pid in family]
+            mapped = sum(kinds["Pss"] for kinds in pages)
+            own = mapped - sum(kinds["Pss_File"] for kinds in pages)
+            self.mapped, self.own = max(self.mapped, mapped), max(self.own, own)
+            self.cpu, peak = max(self.cpu, sum(map(_seconds, family))), max(peak, own)
+            steps = sorted((self.out / "steps").glob("*.json"))
+            if self.tell and len(steps) > done:
+                took = f"{self.cpu - before:.0f} CPU-s, {peak / GIGABYTE:.2f} GB"
+                print(f"  {steps[-1].stem}: {took}", flush=True)
+                done, before, peak = len(steps), self.cpu, 0
             time.sleep(LOOK)
 
 
@@ -167,19 +181,17 @@ def _pages(pid: int) -> Counter[str]:
     return Counter({line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines})
 
 
-@dataclass(frozen=True)
-class Audit:
-    """What an audit of ``rows`` gallery entries took."""
-
-    rows: int
-    cpu: float
-    wall: float
-    memory: Memory
-    steps: dict[str, float] = field(default_factory=dict)
+def _seconds(pid: int) -> float:
+    """Return the processor time of a process; 0 once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def audit(rows: int, folder: Path) -> Audit:
-    """Write features, audit them, and remove the files."""
+def audit(rows: int, folder: Path, *, tell: bool) -> Watch:
+    """Write features of so many gallery rows, audit them, and remove the files."""
     people = max(2, rows // ENTRIES)
     files = {
         "gallery": People(1, people, ENTRIES, 0),
@@ -192,46 +204,28 @@ def audit(rows: int, folder: Path) -> Audit:
             write_features(place / f"{role}.npz", who)
         config = AUDIT | {"features": {role: str(place / f"{role}.npz") for role in files}}
         (place / "audit.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        return _run(rows, place)
+        return _run(place, Watch(place / "out", tell))
 
 
-def _run(rows: int, place: Path) -> Audit:
-    out = place / "out"
+def _run(place: Path, watch: Watch) -> Watch:
     command = [sys.executable, "-m", "auditor", "run", "--config", str(place / "audit.yaml")]
-    before, began = os.times(), time.monotonic()
-    memory = Memory()
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--out", str(out)],
+            [*command, "--out", str(watch.out)],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        watcher = threading.Thread(target=memory.watch, args=(process,))
-        watcher.start()
-        process.wait()
-        watcher.join()
-    wall, after = time.monotonic() - began, os.times()
-    cpu = after.children_user + after.children_system - before.children_user
-    cpu -= before.children_system
-    if not (out / "report.json").exists():
+        watch.follow(process)
+    if process.returncode not in DONE:
         raise SystemExit((place / "log").read_text(encoding="utf-8"))
-    return Audit(rows, cpu, wall, memory, _steps(out))
+    return watch
 
 
-def _steps(out: Path) -> dict[str, float]:
-    """Return the seconds of each step, as the journal has them."""
-    files = sorted((out / "steps").glob("*.json"))
-    entries = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return {entry["step"]: entry["seconds"] for entry in entries}
-
-
-def exponent(audits: list[Audit], figure: Callable[[Audit], float]) -> str:
+def exponents(rows: list[int], figures: list[float]) -> str:
     """By which power of the rows a figure grows, from each audit to the next."""
-    grown = [
-        math.log(figure(b) / figure(a)) / math.log(b.rows / a.rows) for a, b in pairwise(audits)
-    ]
-    return ", ".join(f"{power:.2f}" for power in grown)
+    pairs = zip(pairwise(figures), pairwise(rows), strict=True)
+    return ", ".join(f"{math.log(b / a) / math.log(n / m):.2f}" for (a, b), (m, n) in pairs)
 
 
 def main() -> None:
@@ -239,27 +233,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--steps", action="store_true", help="print the seconds of each step too")
-    arguments = parser.parse_args()
+    parser.add_argument("--steps", action="store_true", help="print what each step took too")
+    given = parser.parse_args()
     print(machine(), flush=True)
-    print("| gallery rows | features | CPU-s | wall, s | own memory | with mapped files |")
-    print("|---|---|---|---|---|---|", flush=True)
-    audits = []
-    for rows in arguments.rows:
-        found = audit(rows, arguments.folder)
-        audits.append(found)
-        size, own, resident = (
-            f"{b / GIGABYTE:.2f} GB"
-            for b in (rows * DIM * 4, found.memory.own, found.memory.resident)
-        )
-        line = f"{found.cpu:,.0f} | {found.wall:,.0f} | {own} | {resident}"
-        print(f"| {rows:,} | {size} | {line} |", flush=True)
-        if arguments.steps:
-            for step, seconds in found.steps.items():
-                print(f"  {step}: {seconds:.1f} s", flush=True)
-    if len(audits) > 1:
-        print("exponent of CPU-s:", exponent(audits, lambda a: a.cpu))
-        print("exponent of memory:", exponent(audits, lambda a: float(a.memory.own)))
+    print("| gallery rows | features | CPU-s | memory | with mapped files |")
+    print("|---|---|---|---|---|", flush=True)
+    found = []
+    for rows in given.rows:
+        watch = audit(rows, given.folder, tell=given.steps)
+        found.append(watch)
+        sizes = [f"{b / GIGABYTE:.2f} GB" for b in (rows * DIM * 4, watch.own, watch.mapped)]
+        print(f"| {rows:,} | {sizes[0]} | {watch.cpu:,.0f} | {sizes[1]} | {sizes[2]} |", flush=True)
+    if len(found) > 1:
+        print("exponents of CPU-s:", exponents(given.rows, [watch.cpu for watch in found]))
+        print("exponents of memory:", exponents(given.rows, [float(watch.own) for watch in found]))
 
 
 if __name__ == "__main__":

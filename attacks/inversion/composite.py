@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from attacks import threat_models
-from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.pooling import pool_stored
 from attacks.inversion.reconstruction import auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
 from attacks.protocol.asking import Asking, ask_every_way
@@ -74,7 +74,7 @@ class Composite:
     ) -> AttackResult:
         """Composites by one way of asking about them."""
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
-        entries = F.normalize(pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device), dim=1)
+        entries = F.normalize(pool_stored(target, chosen, self.pool, ctx).to(ctx.device), dim=1)
         pids = target.data.auxiliary.pids.to(ctx.device)
         library = candidates(entries, asking.own.to(ctx.device), pids, self.candidates)
         best, reached = self._search(asking, entries, pixels, library, ctx)

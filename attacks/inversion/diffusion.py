@@ -15,7 +15,7 @@ from attacks import threat_models
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import DoubledSize
-from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.pooling import pool_stored
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
 from attacks.inversion.scoring import CHUNK
@@ -94,7 +94,7 @@ class Diffusion:
             fit(model, batches, epochs=self.epochs, ctx=ctx, detail="diffusion")
         model.to(ctx.device)
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
-        entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
+        entries = pool_stored(target, chosen, self.pool, ctx).to(ctx.device)
         lookalikes = own.pixels[nearest(entries, own.seen)]
         best = torch.zeros_like(lookalikes, dtype=torch.float32)
         reached = torch.full((len(entries),), -torch.inf, device=ctx.device)

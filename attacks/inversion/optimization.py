@@ -12,7 +12,7 @@ from torchmetrics.functional.image import total_variation
 from attacks import threat_models
 from attacks.inversion.lookalike import nearest
 from attacks.inversion.losses import feature_consistency
-from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.pooling import pool_stored
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
 from attacks.learners.mapping import Pairs, Refinement, learn_maps, views_of
@@ -85,7 +85,7 @@ class Optimization:
     ) -> AttackResult:
         """Return pictures of the stored entries, taken for clean features or for protected ones."""
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
-        entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
+        entries = pool_stored(target, chosen, self.pool, ctx).to(ctx.device)
         starts = own.pixels[nearest(entries, asking.own.to(ctx.device))].float().div(255)
         if asking.kind == "protected":
             entries = embed_clean(entries, own, target, ctx)

@@ -35,25 +35,28 @@ class Pooling:
     slope: float
     offset: float
 
-    def __call__(self, entries: Tensor) -> Tensor:
-        """Released entries ``(N, D)`` to their pooled forms ``(N, D)``."""
+    def __call__(self, entries: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Released entries ``(N, D)`` to the pooled forms of all, or of those ``chosen (M,)``."""
         count = min(self.neighbours, len(entries) - 1)
         if count < 1:
-            return entries
+            return entries if chosen is None else entries[chosen]
         pooled = []
-        for own, cosines, near in nearest_others(F.normalize(entries, dim=1), count):
+        for own, cosines, near in nearest_others(F.normalize(entries, dim=1), count, chosen):
             weights = torch.sigmoid(self.slope * cosines + self.offset)
             total = entries[own] + (weights[:, :, None] * entries[near]).sum(1)
             pooled.append(total / (1 + weights.sum(1, keepdim=True)))
         return torch.cat(pooled)
 
 
-def pooled_gallery(target: Target, neighbours: int, ctx: RunContext) -> Tensor:
-    """Return stored gallery ``(N, D)`` after `Pooling`, which is learned from auxiliary people."""
+def pool_stored(target: Target, chosen: Tensor, neighbours: int, ctx: RunContext) -> Tensor:
+    """Return the stored entries ``chosen (M,)`` after `Pooling` with whichever others are nearest.
+
+    How they are pooled is learned from auxiliary people.
+    """
     stored = stored_gallery(target, ctx)
     if not neighbours or not len(target.data.auxiliary):
-        return stored
-    return fit_pooling(target, neighbours, ctx)(stored)
+        return stored[chosen]
+    return fit_pooling(target, neighbours, ctx)(stored, chosen)
 
 
 def fit_pooling(target: Target, neighbours: int, ctx: RunContext) -> Pooling:

@@ -16,7 +16,7 @@ from attacks import threat_models
 from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
 from attacks.inversion.composite import candidates
 from attacks.inversion.linear import LinearMap
-from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.pooling import pool_stored
 from attacks.inversion.ranking import Ranker, Votes, trust_in
 from attacks.inversion.reconstruction import OwnPairs, auxiliary_pairs, choose, judge_pictures
 from attacks.inversion.reference import draw_people
@@ -98,7 +98,7 @@ class PriorInversion:
         with ctx.randomness("attacks.prior_inversion"):
             painter = self._learn(prior.to(ctx.device), own, target, ctx)
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
-        entries = pooled_gallery(target, self.pool, ctx)[chosen].to(ctx.device)
+        entries = pool_stored(target, chosen, self.pool, ctx).to(ctx.device)
         rankers = self._rankers(painter, entries, target, ctx)
         best = self._best(painter, entries, own, rankers, target, ctx)
         drawn = self._finish(best, painter, entries, rankers, target, ctx)

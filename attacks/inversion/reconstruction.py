@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.inversion.agreement import agreement
-from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.pooling import pool_stored
 from attacks.inversion.scoring import CHUNK, Trial, alike, save_strip, score_identity
 from attacks.protocol.publication import some_own_pictures
 from auditor.data.features.rows import StoredFeatures, has_pictures
@@ -80,7 +80,7 @@ def judge_reconstructions(
         distance: the perceptual distance to report.
     """
     chosen = choose(target.data.gallery.pids, per_person, ctx)
-    entries = pooled_gallery(target, pool, ctx)[chosen]
+    entries = pool_stored(target, chosen, pool, ctx)
     drawn = reconstruct(inverter, entries, ctx.device)
     return judge_pictures(drawn, chosen, target, ctx, distance)
 

@@ -1,6 +1,6 @@
 """The best inverter of the faint plant; see `attacks.references`."""
 
-from attacks.inversion.pooling import pooled_gallery
+from attacks.inversion.pooling import pool_stored
 from attacks.inversion.reconstruction import choose, judge_pictures
 from auditor.certification.planting import Planted, paint
 from auditor.metrics.perceptual import PerceptualDistance
@@ -16,7 +16,7 @@ def draw_people(
     """Return the posterior mean of the code behind each pooled entry, painted and judged alike."""
     target = planted.target
     chosen = choose(target.data.gallery.pids, per_person, ctx)
-    entries = pooled_gallery(target, POOLED, ctx)[chosen]
+    entries = pool_stored(target, chosen, POOLED, ctx)
     drawn = paint(planted.truth(ctx).code_of(entries), size)
     return judge_pictures(
         drawn, chosen, target, ctx, PerceptualDistance(ctx.weights).to(ctx.device)

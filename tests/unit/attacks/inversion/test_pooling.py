@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.inversion.pooling import Pooling, fit_pooling, pooled_gallery
+from attacks.inversion.pooling import Pooling, fit_pooling, pool_stored
+from attacks.learners import pooling as nearest
+from attacks.learners.pooling import nearest_others
 from auditor.types import ReIDDataset, RunContext, Target
 from tests.unit.attacks.identity.test_rungs import Table, split
 
@@ -45,12 +47,25 @@ def test_every_entry_counts_itself_once_and_no_neighbour_is_missed(entries):
         weights = torch.sigmoid(4.0 * cosines[row, near] - 1.0)
         wanted = (rows[row] + (weights[:, None] * rows[near]).sum(0)) / (1 + weights.sum())
         assert torch.allclose(pooled[row], wanted.float(), atol=1e-5)
+    some = torch.arange(entries).flip(0)[::3]
+    alone = Pooling(neighbours=3, slope=4.0, offset=-1.0)(rows, some)
+    assert torch.allclose(alone, pooled[some], atol=1e-5)
+
+
+def test_the_nearest_of_many_are_found_in_several_parts(monkeypatch):
+    unit = F.normalize(torch.randn(500, 6, generator=torch.Generator().manual_seed(1)), dim=1)
+    ((_, whole, places),) = nearest_others(unit, 20)
+    monkeypatch.setattr(nearest, "COLUMNS", 17)
+    ((_, values, same),) = nearest_others(unit, 20)
+    assert torch.allclose(values, whole)
+    assert torch.equal(same, places)
+    assert not (same == torch.arange(500)[:, None]).any()
 
 
 def test_pooling_brings_entries_closer_to_their_person():
     centres, features = clouds(people=80, images=10, spread=0.6)
     world = target(features, 80, 10)
-    before, after = features[:400], pooled_gallery(world, 9, RunContext())
+    before, after = features[:400], pool_stored(world, torch.arange(400), 9, RunContext())
     gap = [F.cosine_similarity(rows, centres[:400]).mean() for rows in (before, after)]
     assert gap[1] > gap[0] + 0.05
 
@@ -71,10 +86,10 @@ def test_pooling_learns_from_the_release_and_stops_where_noise_hides_everything(
 def test_auxiliary_people_with_one_picture_each_teach_nothing():
     _, features = clouds(people=40, images=1, spread=0.3)
     world = target(features, 40, 1)
-    assert torch.equal(pooled_gallery(world, 5, RunContext()), features[:20])
+    assert torch.equal(pool_stored(world, torch.arange(20), 5, RunContext()), features[:20])
 
 
 def test_no_neighbours_means_no_pooling():
     _, features = clouds(people=20, images=4, spread=0.3)
     world = target(features, 20, 4)
-    assert torch.equal(pooled_gallery(world, 0, RunContext()), features[:40])
+    assert torch.equal(pool_stored(world, torch.arange(40), 0, RunContext()), features[:40])
