@@ -72,6 +72,25 @@ def resize_picture(picture: Image.Image, size: Sequence[int]) -> Image.Image:
     return frame
 
 
+def upsamples_exactly(have: tuple[int, int], size: Sequence[int]) -> bool:
+    """Return whether `upsample` gives the pixels of `resize_picture`, to the bit.
+
+    It does where every weight is a fraction of a power of two, which no arithmetic rounds: a
+    bilinear picture two, four or eight times as high, and as wide. Any other size is Pillow's own
+    affair, whose releases differ from one another in some pixels.
+    """
+    how = resizing_to(size)
+    if how.interpolation != "bilinear" or not how.antialias or how.letterbox:
+        return False
+    times = (wanted / side for side, wanted in zip(have, size, strict=True))
+    return all(factor in (1, 2, 4, 8) for factor in times)
+
+
+def upsample(pixels: Tensor, size: Sequence[int]) -> Tensor:
+    """Pictures ``(B, 3, h, w)`` uint8 at a ``size`` that `upsamples_exactly` says."""
+    return F.interpolate(pixels, tuple(size), mode="bilinear", antialias=True)
+
+
 def resize_pixels(images: Tensor, size: Sequence[int]) -> Tensor:
     """Images ``(B, 3, h, w)`` in [0, 1] at ``size``."""
     height, width = size

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from auditor.data.images import decode
+from auditor.data.decoding import decode
 
 SHARES = (0.0, 0.02, 0.04, 0.06, 0.08)
 CROPS = tuple((first, last) for first in SHARES for last in SHARES)

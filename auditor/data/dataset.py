@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from auditor.data.decoding import decode
 from auditor.data.duplicates import OnCopies, Print, fingerprint, without_copies
-from auditor.data.images import FileImages, decode
+from auditor.data.images import FileImages
 from auditor.data.rows import DISTRACTOR, JUNK, KEPT, Rows, digest, encode, why_ignored
 from auditor.data.splits import Division, MissingSplitError, divide
 from auditor.data.tracks import Tracks, read_tracks

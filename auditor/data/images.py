@@ -5,22 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from auditor.console import printable
-from auditor.errors import DataError
-from auditor.resizing import resize_picture, resizing_to
+from auditor.data.kept_pictures import load_pictures
 from auditor.types import Images, Selection
-
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-"""Decoders a stranger's picture may reach; Pillow has dozens more, and more holes."""
-
-MAX_PIXELS = 16_000_000
-"""A pedestrian crop has some ten thousand; anything above this is a bomb or a mistake."""
-
 
 CHUNK = 256
 """Pictures decoded at once by `load_pixels`."""
@@ -64,11 +53,8 @@ class FileImages:
         Raises:
             DataError: if a file cannot be decoded.
         """
-        height, width = size
-        stack = np.empty((len(indices), height, width, 3), dtype=np.uint8)
-        for row, index in enumerate(indices):
-            stack[row] = read_image(self.paths[index], size)
-        return torch.from_numpy(stack).permute(0, 3, 1, 2).float().div_(255)
+        pixels = load_pictures([self.paths[index] for index in indices], size)
+        return pixels.float().div_(255)
 
 
 @dataclass(frozen=True)
@@ -148,43 +134,3 @@ def file_of(images: Images, index: int) -> Path | None:
         return file_of(images.source, images.shown(index))
     source: Images | None = getattr(images, "source", None)
     return None if source is None else file_of(source, index)
-
-
-def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Decode ``path`` to RGB uint8 ``(height, width, 3)``.
-
-    Raises:
-        DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
-    """
-    picture = decode(path, turn=resizing_to(size).turn)
-    return np.asarray(resize_picture(picture, size))
-
-
-def decode(path: Path, *, turn: bool = False) -> Image.Image:
-    """Return the whole picture in ``path`` as RGB in its own size.
-
-    Args:
-        path: of the picture.
-        turn: whether it is turned as its EXIF orientation says.
-
-    Raises:
-        DataError: if it is no whole picture in one of `FORMATS` below `MAX_PIXELS`.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{path} has {image.width}×{image.height} pixels, too many for a crop"
-                )
-            if image.mode.startswith(("I", "F")):
-                raise DataError(
-                    f"{path} has more than 8 bits a channel, of which no model here says what "
-                    "white is; convert it to 8 bits first, the same way for all pictures"
-                )
-            return (ImageOps.exif_transpose(image) if turn else image).convert("RGB")
-    except DataError:
-        raise
-    # A damaged file can end a decoder in almost any way, and each of them means the same to us.
-    except Exception as error:
-        said = printable(str(error), 200)
-        raise DataError(f"{path} is not a readable picture: {said}") from None

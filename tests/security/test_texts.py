@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from auditor.artifacts import plain_yaml
-from auditor.data.images import decode
+from auditor.data.decoding import decode
 from auditor.errors import DataError, UsageError
 from auditor.report import dumps
 from tests import records

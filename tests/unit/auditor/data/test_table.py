@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from auditor.data import open_dataset
-from auditor.data.images import FORMATS, decode
+from auditor.data.decoding import FORMATS, decode
 from auditor.errors import DataError
 from tests.unit.auditor.data.painting import paint
 
