@@ -71,6 +71,11 @@ COPYIST = Adversary(
     access="the features that the extractor returns for pictures; no weights or gradients",
     auxiliary=OTHERS,
 )
+STRANGER = Adversary(
+    knowledge="the mechanism that protected the pictures, not its key; nothing of the model",
+    access="the stored gallery; no queries, another extractor",
+    auxiliary=f"{OTHERS}, and clean pictures of many people who are in the gallery",
+)
 INFORMED_CUSTOMER = Adversary(
     knowledge=f"the extractor; the position of the entry they want; {_RELEASE}",
     access="the similarity scores of a verification service; no stored features",

@@ -31,6 +31,7 @@ FAMILIES = {
     "distribution": "What is the crowd made of?",
     "inversion": "What do they look like?",
     "score_api": "What do scores give away?",
+    "alignment": "What are vectors worth without the model?",
     "extraction": "Can the model be copied?",
     "linkage": "Which entries belong together?",
     "movement": "Where did each person go?",

@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 
 import torch
 
+from attacks.protocol.own_network import shipped_network
 from auditor import plugins
 from auditor.certification import controls
 from auditor.data.synthetic import make_world
@@ -22,6 +23,7 @@ from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import load_reference
 from auditor.types import (
+    FeatureExtractor,
     Images,
     MemoryImages,
     Protection,
@@ -44,6 +46,7 @@ QUICK = {
     "identity_metric": {"steps": 10},
     "linkage_metric": {"steps": 10},
     "model_extraction": {"queries": 600},
+    "alignment": {"curve": (), "min_people": 5},
     "distribution": {"min_people": 5},
     "distribution_bbse": {"min_people": 5},
     "description": {"min_people": 3},
@@ -187,6 +190,32 @@ def written() -> Path:
     stage = {"use": "dp_gallery", **params, "summary": "", "changes": ["gallery"]}
     (folder / CLAIMS).write_text(json.dumps({"defenses": [stage]}))
     return folder
+
+
+class Turned(torch.nn.Module):
+    """Another extractor's unit features, turned about a random axis, and a little noisy."""
+
+    differentiable = False
+
+    def __init__(self, network: FeatureExtractor, noise: float = 0.01) -> None:
+        super().__init__()
+        self.network, self.noise = network, noise
+        self.feature_dim, self.input_size = network.feature_dim, network.input_size
+        generator = torch.Generator().manual_seed(0)
+        square = torch.randn(self.feature_dim, self.feature_dim, generator=generator)
+        self.turn = torch.nn.Parameter(torch.linalg.qr(square).Q, requires_grad=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        turned = torch.nn.functional.normalize(self.network(images), dim=1) @ self.turn
+        # the same noise for the same picture
+        return turned + self.noise * torch.sin(1e4 * turned.roll(1, 1))
+
+
+@cache
+def turned() -> Target:
+    """Fifty people and the shipped network's features, turned: only shapes can be compared."""
+    data = make_world(identities=50, auxiliary=20, cameras=3, images_per_camera=4, seed=7)
+    return Target(Turned(shipped_network(plain_context())).to(DEVICE), data)
 
 
 @cache

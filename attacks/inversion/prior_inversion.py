@@ -23,22 +23,17 @@ from attacks.inversion.reference import draw_people
 from attacks.inversion.samples import Painter, Sample, coarse
 from attacks.inversion.scoring import CHUNK
 from attacks.protocol.asking import ways_of_asking
+from attacks.protocol.own_network import shipped_network
 from auditor.certification.planting import Planted
 from auditor.data.features.rows import StoredFeatures
 from auditor.embedding import embed_pictures, features_of
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
-from auditor.models.card import Card
-from auditor.models.extractor import CardedExtractor
 from auditor.models.prior import WEIGHTS, PicturePrior, load_prior
-from auditor.models.reference import load_reference
 from auditor.plugins.declaring import Positive, Probability, Share, checked_dataclass
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
-
-SHIPPED = Card(height=128, width=64, l2_norm=True)
-"""How the shipped re-ID network is fed."""
 
 
 @checked_dataclass
@@ -174,8 +169,9 @@ class PriorInversion:
             )
         if self.networks and set(self.networks) >= set(ctx.judges):
             raise UsageError("networks names every judge, so that none is left to judge")
-        shipped = CardedExtractor(load_reference().to(ctx.device), SHIPPED, ctx.device)
-        return {"the shipped network": shipped} | {n: ctx.judges[n] for n in self.networks}
+        return {"the shipped network": shipped_network(ctx)} | {
+            n: ctx.judges[n] for n in self.networks
+        }
 
     def _best(
         self,

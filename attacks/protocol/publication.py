@@ -64,8 +64,13 @@ def own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
     They are published and embedded once per target, for all attacks: as in the gallery, all
     pictures of a person are under one key.
     """
-    auxiliary = target.data.auxiliary
-    return OwnPictures(auxiliary, *_publish_once(target, auxiliary, ctx, "attacks.publication.own"))
+    shown = own_pictures_shown(target, ctx)
+    return OwnPictures(target.data.auxiliary, shown, features_of(target.extractor, shown, ctx))
+
+
+def own_pictures_shown(target: Target, ctx: RunContext) -> Split:
+    """Return the same, for whoever embeds them otherwise."""
+    return _publish_once(target, target.data.auxiliary, ctx, "attacks.publication.own")
 
 
 def some_own_pictures(target: Target, ctx: RunContext) -> OwnPictures:
@@ -84,21 +89,26 @@ def held_pictures(target: Target, ctx: RunContext) -> dict[str, Tensor]:
 
     They are ``clean``, and ``protected`` under a key of the adversary's own where pictures are.
     """
-    query = target.data.query
-    held = {"clean": features_of(target.extractor, query, ctx)}
+    shown = held_pictures_shown(target, ctx)
+    return {kind: features_of(target.extractor, split, ctx) for kind, split in shown.items()}
+
+
+def held_pictures_shown(target: Target, ctx: RunContext) -> dict[str, Split]:
+    """Return the same pictures, for whoever embeds them otherwise."""
+    shown = {"clean": target.data.query}
     if target.publish is not None:
-        _, held["protected"] = _publish_once(target, query, ctx, "attacks.publication.held")
-    return held
+        name = "attacks.publication.held"
+        shown["protected"] = _publish_once(target, target.data.query, ctx, name)
+    return shown
 
 
-def _publish_once(target: Target, split: Split, ctx: RunContext, name: str) -> tuple[Split, Tensor]:
-    """`publish_own`, made once per target and run."""
+def _publish_once(target: Target, split: Split, ctx: RunContext, name: str) -> Split:
+    """`publish_pictures`, made once per target and run."""
     if target.publish is None:
-        return publish_own(target, split, ctx, name)
-    shown = ctx.cache.publication(
+        return split
+    return ctx.cache.publication(
         target, split, name, lambda: publish_pictures(target, split, ctx, name)
     )
-    return shown, features_of(target.extractor, shown, ctx)
 
 
 def by_single_pictures(target: Target, ctx: RunContext) -> Target:

@@ -58,6 +58,7 @@ CLASSES = (
             "averaging",
             "unshift",
             "extraction",
+            "alignment",
         ),
         reading="the gallery or the model is stolen, and the entries are named or linked",
     ),

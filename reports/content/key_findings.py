@@ -28,6 +28,8 @@ STATEMENTS: Mapping[str, str] = MappingProxyType(
         "{value}",
         "described_rank1": "A description in words finds {value} of the people in this gallery",
         "shares_explained": "Estimates of who is in this crowd are {value} better than guesses",
+        "aligned_rank1": "Whoever steals the vectors alone, without the model, finds {value} of "
+        "the people in this gallery by pictures of them",
         "agreement": "A copy of the model made of its answers agrees with it by {value}",
         "tpir": "Whoever searches this gallery for a person finds {value} of those who are there, "
         "with few false alarms",

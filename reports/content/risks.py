@@ -48,6 +48,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "translation": (LINKABILITY, "translating defended features back to clean ones"),
         "unshift": (LINKABILITY, "undoing a protection of pictures"),
         "score_api": (LINKABILITY, "recovering stored features from a service's scores"),
+        "alignment": (LINKABILITY, "finding people in stolen vectors without the model"),
         "extraction": (LINKABILITY, "copying the model, which then links people without limit"),
         "attribute": (INFERENCE, "inferring attributes from stored features"),
         "distribution": (INFERENCE, "estimating what share of the people has a property"),

@@ -1,0 +1,5 @@
+"""What are stolen vectors worth without the model? Alignment with a space of one's own."""
+
+from attacks.alignment.unpaired import Alignment
+
+__all__ = ["Alignment"]

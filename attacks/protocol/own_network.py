@@ -1,0 +1,55 @@
+"""A re-identification network of the adversary's own, which is not the audited one."""
+
+import torch
+
+from auditor.embedding import features_of
+from auditor.errors import UnsupportedTargetError
+from auditor.models.card import Card
+from auditor.models.extractor import CardedExtractor
+from auditor.models.reference import load_reference
+from auditor.types import FeatureExtractor, RunContext, Target
+
+SHIPPED = Card(height=128, width=64, l2_norm=True)
+"""How the shipped re-ID network is fed."""
+
+
+def shipped_network(ctx: RunContext) -> FeatureExtractor:
+    """Return the network that ships with the auditor, trained on synthetic people alone."""
+    return CardedExtractor(load_reference().to(ctx.device), SHIPPED, ctx.device)
+
+
+def own_network(label: str, target: Target, ctx: RunContext) -> tuple[FeatureExtractor, str]:
+    """Return the adversary's own network and what it is called.
+
+    That is the judge ``label``; the shipped network where none is named, or where that judge embeds
+    as the attacked model does: then having it would be having the model. A judge stands for the
+    model in controls, too.
+
+    Raises:
+        UnsupportedTargetError: if no judge is called so, or the shipped one is attacked.
+    """
+    if label and label not in ctx.judges:
+        known = ", ".join(sorted(ctx.judges)) or "none"
+        raise UnsupportedTargetError(
+            f"own_model {label!r} is not a judge of this audit (known: {known}); add it under "
+            "judges"
+        )
+    if label and not _alike(ctx.judges[label], target, ctx):
+        return ctx.judges[label], label
+    network = shipped_network(ctx)
+    if _alike(network, target, ctx):
+        raise UnsupportedTargetError(
+            "the audited model is the shipped network, which would be the adversary's own; name "
+            "another judge in own_model"
+        )
+    return network, "the shipped network"
+
+
+def _alike(network: FeatureExtractor, target: Target, ctx: RunContext) -> bool:
+    """Return whether a network's features are the attacked model's, up to their lengths."""
+    split = target.data.query
+    ours, theirs = (features_of(one, split, ctx) for one in (network, target.extractor))
+    if ours.shape != theirs.shape:
+        return False
+    alike = torch.nn.functional.cosine_similarity(ours, theirs, dim=1)
+    return bool((alike > 0.999).all())
