@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from auditor.console import printable
 from auditor.errors import ModelError
 from auditor.models.architectures.backbones import InstanceBatchNorm
 from auditor.models.names import CodeBase, Reading, best, counts, readings, renamings
@@ -12,6 +13,8 @@ from auditor.models.wrappers import group_names, part
 
 HEADS = {"classifier", "fc", "head", "heads", "logits", "last_linear", "id_classifier"}
 HEAD_BEGINNINGS = ("classifier_", "fc_id_")
+LONGEST = 120
+"""Characters of a weight's name, and its shapes, in a message."""
 NECKS = ("bottleneck", "neck", "bn", "running_", "add_block")
 
 
@@ -146,9 +149,9 @@ def is_head(name: str) -> bool:
 
 
 def _listed(faults: Mapping[str, list[str]]) -> str:
-    texts = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for kind, names in faults.items()
-        if names
-    ]
+    texts = []
+    for kind, names in faults.items():
+        shown = [printable(name, LONGEST) for name in names[:3]]
+        shown += ["…"] if len(names) > 3 else []
+        texts += [f"{len(names)} {kind} ({', '.join(shown)})"] if names else []
     return "; ".join(texts) or "no weight of the network is in the file"

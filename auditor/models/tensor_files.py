@@ -117,5 +117,6 @@ def _described(content: object) -> str:
     if isinstance(content, Mapping) and not content:
         return "an empty dict"
     if isinstance(content, Mapping):
-        return f"a dict with the keys {', '.join(map(repr, list(content)[:5]))}"
+        keys = [printable(repr(key), 100) for key in list(content)[:5]]
+        return f"a dict with the keys {', '.join(keys)}"
     return f"a {type(content).__name__}"

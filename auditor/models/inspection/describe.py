@@ -8,8 +8,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from auditor.console import printable
 from auditor.models.inspection import archives, onnx, openvino
 from auditor.models.inspection.inspection import Inspection
 from auditor.models.inspection.pickles import outline
@@ -83,6 +84,7 @@ def _safetensors(file: BinaryIO, found: Inspection) -> None:
         metadata = header.pop("__metadata__", {})
         tensors = [(name, e["dtype"], tuple(map(int, e["shape"]))) for name, e in header.items()]
         described = dict(metadata)
+        _check_extents(header)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         found.notes.append(f"its header is damaged: {error}")
         return
@@ -93,6 +95,18 @@ def _safetensors(file: BinaryIO, found: Inspection) -> None:
     if len(tensors) > len(shown):
         found.holds.append(f"… and {len(tensors) - len(shown)} more tensors")
     found.notes += [f"it says of itself: {key} = {value}" for key, value in described.items()]
+
+
+def _check_extents(header: Mapping[str, Any]) -> None:
+    """Make sure that no tensor has fewer than no numbers, or more than its bytes can hold.
+
+    Raises:
+        ValueError: if one has.
+    """
+    for name, entry in header.items():
+        begin, end = map(int, entry["data_offsets"])
+        if min(entry["shape"], default=0) < 0 or math.prod(entry["shape"]) > 8 * (end - begin):
+            raise ValueError(f"{printable(name, 100)!r} does not fit into its bytes")
 
 
 def _onnx(file: BinaryIO, found: Inspection) -> None:

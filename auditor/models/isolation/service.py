@@ -7,7 +7,7 @@ process, down to the code of this file, is trusted by the audit.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from auditor.models.extractor import input_dtype, reason, set_precision
 from auditor.models.files import ModelFiles
 from auditor.models.isolation.confinement import confine
 from auditor.models.isolation.limits import Limits
-from auditor.models.isolation.protocol import Channel, Message, ProtocolError
+from auditor.models.isolation.protocol import Channel, Message, ProtocolError, plain
 from auditor.models.programs import open_program
 from auditor.models.tensor_files import read_state
 from auditor.models.whole_model import read_whole_model
@@ -55,18 +55,19 @@ def serve(channel: Channel, start: Mapping[str, Any]) -> None:
         except EOFError:
             return
         answer = _answer(service, asked)
-        try:
-            channel.send(answer)
-        except ProtocolError as error:
-            text = f"the model gives {error}; export it so that it gives plain features"
-            channel.send(Message({"error": "ModelError", "text": text}))
+        channel.send(answer)
         del asked, answer  # or they would stay while the next images arrive
 
 
 def _answer(service: "_Service", asked: Message) -> Message:
     try:
         with contain("the model"):
-            return service.answer(asked)
+            answer = service.answer(asked)
+            # here, because a view of one number may claim to be more than fits into memory
+            return replace(answer, tensors=[plain(tensor) for tensor in answer.tensors])
+    except ProtocolError as error:
+        text = f"the model gives {error}; export it so that it gives plain features"
+        return Message({"error": "ModelError", "text": text})
     except AuditError as error:
         return Message({"error": type(error).__name__, "text": str(error)[:LONGEST]})
     except MemoryError:

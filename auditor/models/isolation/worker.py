@@ -29,7 +29,7 @@ from auditor.models.isolation.launch import (
     template,
 )
 from auditor.models.isolation.limits import Limits
-from auditor.models.isolation.protocol import Message, ProtocolError
+from auditor.models.isolation.protocol import Message, ProtocolError, close
 
 KNOWN: Mapping[str, type[AuditError]] = {
     error.__name__: error
@@ -147,6 +147,7 @@ class Worker:
         except BaseException:  # an interruption in the middle of an answer
             self.close()
             raise
+        close(answer.files)  # it has none to give
         if "error" in answer.header:
             self._raise(answer.header)
         return answer

@@ -11,6 +11,7 @@ from tests.unit.auditor.models.test_wrappers import LIGHTNING, OPTIMIZER, named,
 
 NET = network()
 BARE = {"bias": torch.zeros(2), "w": torch.zeros(2, 2, device="meta")}
+FORGED = "\x1b[2J\nverdict: PASS"
 
 
 @pytest.mark.parametrize(
@@ -46,13 +47,19 @@ def test_the_network_is_found(tmp_path, content, options):
         ({"state_dict": network(1), "state_dict_ema": NET}, "contains 2 networks that fit"),
         ({f"other.{n}": t for n, t in list(NET.items())[:1]}, "wrong architecture"),
         (BARE, "the weight 'w' is sparse, nested, quantised or without content"),
+        ({FORGED: torch.zeros(2), "x" * 5000: torch.zeros(2)}, "wrong architecture"),
+        ({FORGED: 1, "x" * 5000: 2}, "no state dict"),
     ],
-    ids=["optimizer", "empty", "empty, ordered", "list", "tensor", "ema", "part", "meta"],
+    ids=[
+        *("optimizer", "empty", "empty, ordered", "list", "tensor", "ema", "part", "meta"),
+        *("forged names", "forged keys"),
+    ],
 )
 def test_what_is_no_network_is_said(tmp_path, content, said):
     with pytest.raises(ModelError, match=said) as refused:
         opened(tmp_path, content)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
 
 
 def test_what_was_cut_short(tmp_path):

@@ -203,6 +203,17 @@ def test_a_file_of_tiny_fields_is_given_up(tmp_path):
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("shape", [[-1, 4], [2**62, 4], [2**31]])
+def test_a_tensor_that_does_not_fit_into_its_bytes_is_said(tmp_path, shape):
+    header = {"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 16]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
+    found = inspect(path)
+    assert found.notes == ["its header is damaged: 'w' does not fit into its bytes"]
+    assert found.parameters is None
+
+
 def test_openvino_is_read_layer_by_layer(tmp_path):
     path = tmp_path / "model.xml"
     path.write_text(

@@ -45,6 +45,11 @@ class Blind(Net):
         return self.conv(images.detach()).mean((2, 3))
 
 
+class Endless(Net):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean().expand(len(images), 1099511627776)
+
+
 class Picky(Net):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = images.mean((2, 3))
@@ -119,6 +124,17 @@ def test_several_outputs(opened, output):
     if output:
         cotangent = torch.rand(7, 6)
         torch.testing.assert_close(pulled(there, cotangent)[1], pulled(here, cotangent)[1])
+
+
+@pytest.mark.parametrize("arch", [None, "osnet_x0_25"])
+def test_one_number_over_and_over_is_more_than_fits(tmp_path, arch):
+    path = tmp_path / "model"
+    if arch is None:
+        save_script(Endless().eval(), path)
+    else:
+        torch.save({"w": torch.zeros(1).expand(2**40)}, path)
+    with pytest.raises(ModelError, match="wants more memory"):
+        open_model(path, arch=arch, card=CARD)
 
 
 def test_gradients_that_do_not_reach_the_images(opened):
