@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.console import printable
 from auditor.errors import UsageError
 from auditor.gates import EXIT_FAILED
 
@@ -23,7 +24,8 @@ def purge(folder: Folder) -> None:
     typer.echo(f"removed {len(removed)} files, {size / 2**20:.1f} MiB; see {folder / 'purge.json'}")
     if rendered := [path for path in removed if path.startswith("report.")]:
         again = f"audit report {folder / 'report.json'}"
-        typer.echo(f"{', '.join(rendered)} named real people; to write them without: {again}")
+        named = printable(", ".join(rendered))
+        typer.echo(f"{named} named real people; to write them without: {again}")
 
 
 def verify(
@@ -39,7 +41,7 @@ def verify(
     found = manifest.verify(folder)
     for what in ("changed", "missing", "added"):
         for path in getattr(found, what):
-            typer.echo(f"{what}: {path}")
+            typer.echo(f"{what}: {printable(path)}")
     good = found.whole
     if public_key is not None:
         good &= (fits := signing.signed(folder, public_key))

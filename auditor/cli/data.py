@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.console import printable
 from auditor.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def check_command(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n".join(_describe(found)))
+        typer.echo("\n".join(map(printable, _describe(found))))  # files are called anything
     if found.faults:
         raise DataError("this dataset cannot be audited: " + "; ".join(found.faults))
 
@@ -182,7 +183,7 @@ def _write(rows: "Rows", file: Path, overwrite: bool) -> None:
     typer.echo(f"wrote {file}: {len(rows.table)} pictures, layout {rows.layout}")
     typer.echo("\n".join(_table(count_splits(rows, split_table(people)))))
     for notice in rows.notices:
-        typer.echo(f"notice: {notice}")
+        typer.echo(f"notice: {printable(notice)}")
     typer.echo(f"next: audit data check {file}")
 
 

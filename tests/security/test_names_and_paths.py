@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 import torch
+from PIL import Image
 
 from auditor import config
 from auditor.artifacts.manifest import seal
@@ -111,8 +112,6 @@ def test_a_card_on_the_command_line_takes_no_setting_away(tmp_path):
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "None", "NA", "<NA>", ""])
 def test_words_for_nothing_are_nothing(tmp_path, word):
-    from PIL import Image
-
     lines = ["path,pid,camid,split,hat"]
     for pid in (1, 2, 3, 4):
         for camera in (1, 2):
@@ -124,8 +123,6 @@ def test_words_for_nothing_are_nothing(tmp_path, word):
 
 
 def test_person_zero_is_not_dropped_as_nobody(audit, tmp_path):
-    from PIL import Image
-
     lines = ["path,pid,camid,split"]
     for pid in range(4):
         for camera, split in ((1, "query"), (2, "gallery")):
@@ -144,3 +141,31 @@ def test_a_forged_line_in_a_message_is_indented():
     assert pathless("at /home/ada/x.png") == "at …/x.png"
     with pytest.raises(UsageError, match="not a name of a folder"):
         config.load(None, {"attacks": {"..": {"use": "identity"}}})
+
+
+FORGED = "x\x1b[2J\nwhole: 9 files as they were\u202e.png"
+
+
+def test_names_of_files_forge_no_line_of_a_check(audit, tmp_path):
+    for person in "abcd":
+        (tmp_path / person).mkdir()
+        for number in range(4):
+            Image.new("RGB", (8, 16)).save(tmp_path / person / f"{number}.png")
+    (tmp_path / "a" / FORGED).write_bytes(b"no picture")
+    code, out, err = audit("data", "check", tmp_path, "--max-broken", "0.5")
+    assert (code, err) == (0, "")
+    assert "x\ufffd[2J\ufffdwhole: 9 files" in out
+    assert not any(line.startswith("whole") for line in out.splitlines())
+
+
+def test_names_of_files_forge_no_line_of_a_verification(audit, tmp_path):
+    (tmp_path / "report.json").write_text(dumps(records.example_record()))
+    (tmp_path / "report.html").write_text("")
+    (tmp_path / "personal").mkdir()
+    (tmp_path / "personal" / FORGED).write_text("")
+    seal(tmp_path, (), revealed=False)
+    (tmp_path / "personal" / FORGED).write_text("changed")
+    code, out, _ = audit("verify", tmp_path)
+    assert code == 3
+    assert "changed: personal/x\ufffd[2J\ufffdwhole" in out
+    assert not any(line.startswith("whole") for line in out.splitlines())
