@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from attacks import threat_models
+from attacks.inversion.averaging import Averaged
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.losses import feature_consistency, feature_matching, hinge_critic
 from attacks.inversion.networks import Critic, DoubledSize, Inverter
@@ -125,7 +125,7 @@ class ConditionalGan(pl.LightningModule):
         self.inverter = Inverter(dim, attack.image_size, attack.width, guess)
         self.critic = Critic(dim, attack.image_size, attack.width)
         self.to(own.seen.device, memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.inverter, multi_avg_fn=_warm_average(attack.ema))
+        self.averaged = Averaged(self.inverter, multi_avg_fn=_warm_average(attack.ema))
 
     def forward(self, stored: Tensor) -> Tensor:
         """Return stored features ``(B, D)`` to pictures ``(B, 3, H, W)``."""

@@ -9,9 +9,10 @@ from diffusers import DDIMScheduler, UNet2DModel
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from attacks import threat_models
+from attacks.inversion.averaging import Averaged
 from attacks.inversion.linear import LinearDecoder
 from attacks.inversion.lookalike import nearest, stand_ins
 from attacks.inversion.networks import DoubledSize
@@ -132,7 +133,7 @@ class _Denoiser(pl.LightningModule):
         self.standardise = Standardise(released)
         self.guess = LinearDecoder(self.standardise(released), own.pixels, pids)
         self.network = _Network(own.seen.shape[1], attack)
-        self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(attack.ema))
+        self.averaged = Averaged(self.network, multi_avg_fn=get_ema_multi_avg_fn(attack.ema))
         self.scheduler = DDIMScheduler(
             NOISE_LEVELS, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"
         )

@@ -85,10 +85,14 @@ class _Report(pl.Callback):
 
 
 class _Finite(pl.Callback):
-    """Ends a training at the first loss or parameter that is no number, before it is kept.
+    """Ends a training at a loss or weight that is no number, before any of its epoch is kept.
 
-    A checkpoint of it would go on from nothing, and each epoch until then would be wasted.
+    A checkpoint of it would go on from nothing, and so would every later epoch. On a GPU losses are
+    looked at when their epoch ends: each value that is read waits for all that comes before it.
     """
+
+    def __init__(self) -> None:
+        self.losses: list[tuple[str, Tensor]] = []
 
     def on_train_batch_end(
         self,
@@ -99,25 +103,30 @@ class _Finite(pl.Callback):
         batch_idx: int,
     ) -> None:
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, Tensor) and not torch.isfinite(loss).all():
-            raise TrainingFailedError(self._where(trainer, f"the loss of batch {batch_idx + 1}"))
+        if isinstance(loss, Tensor):
+            self.losses.append((f"the loss of batch {batch_idx + 1}", loss.isfinite().all()))
+            if loss.device.type == "cpu":
+                self._check_losses(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names, finite = zip(
-            *((name, weight.isfinite().all()) for name, weight in pl_module.named_parameters()),
-            strict=True,
-        )
-        # one value is read for all weights: on a GPU each read waits for everything before it
-        if not (whole := torch.stack(finite)).all():
-            raise TrainingFailedError(
-                self._where(trainer, f"the weight {names[int(whole.byte().argmin())]}")
-            )
+        self._check_losses(trainer)
+        weights = pl_module.named_parameters()
+        _refuse_infinite([(f"the weight {n}", w.isfinite().all()) for n, w in weights], trainer)
 
-    def _where(self, trainer: pl.Trainer, what: str) -> str:
-        return (
-            f"the training left the numbers: {what} in epoch {trainer.current_epoch + 1} is NaN or "
-            "infinite; lower the learning rate, or train in float32"
-        )
+    def _check_losses(self, trainer: pl.Trainer) -> None:
+        losses, self.losses = self.losses, []
+        _refuse_infinite(losses, trainer)
+
+
+def _refuse_infinite(checked: Sequence[tuple[str, Tensor]], trainer: pl.Trainer) -> None:
+    """Raise if something of what was checked is not finite; one value is read for all of them."""
+    if not checked or (whole := torch.stack([finite for _, finite in checked])).all():
+        return
+    what, _ = checked[int(whole.byte().argmin())]
+    raise TrainingFailedError(
+        f"the training left the numbers: {what} in epoch {trainer.current_epoch + 1} is NaN or "
+        "infinite; lower the learning rate, or train in float32"
+    )
 
 
 def fit(

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from attacks.inversion.averaging import Averaged
 from auditor import plugins
 from auditor.certification import controls
 from auditor.training import loop
@@ -87,16 +89,27 @@ def test_an_attack_wins_on_a_device(name, simulation, tmp_path):
 
 
 @inside
-def test_training_reads_one_value_per_step_and_one_per_epoch(simulation, tmp_path):
+def test_training_reads_two_values_per_epoch_however_many_steps_it_has(simulation, tmp_path):
     """On a GPU, the host waits at each read until everything before it is computed."""
     ctx = RunContext(device=simulated.DEVICE, workdir=tmp_path)
     rows, labels = torch.rand(64, 4), torch.arange(64) % 2
-    batches = loop.Batches(
-        [rows.to(ctx.device), labels.to(ctx.device)], 16, ctx.generator("batches")
-    )
-    loop.fit(_Classifier(), batches, epochs=3, ctx=ctx, detail="a classifier")
-    steps, epochs = 3 * 4, 3
-    assert simulation.reads <= steps + epochs + 5
+    columns, epochs, reads = [rows.to(ctx.device), labels.to(ctx.device)], 3, []
+    for size in (16, 4):
+        before = simulation.reads
+        batches = loop.Batches(columns, size, ctx.generator("batches"))
+        loop.fit(_Classifier(), batches, epochs=epochs, ctx=ctx, detail="a classifier")
+        reads.append(simulation.reads - before)
+    assert reads[0] == reads[1] <= 2 * epochs + 4
+
+
+@inside
+def test_averaging_weights_reads_nothing(simulation):
+    torch.manual_seed(0)
+    network = torch.nn.Linear(3, 2).to(simulated.DEVICE)
+    averaged = Averaged(network, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for _ in range(4):
+        averaged.update_parameters(network)
+    assert simulation.reads == 0
 
 
 class _Classifier(loop.pl.LightningModule):
