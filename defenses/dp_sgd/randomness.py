@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import NDArray
 from opacus.optimizers import DPOptimizer
@@ -20,6 +20,8 @@ from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 from scipy.special import ndtri
 
 SECRET_BYTES = 32
+BLOCK = 2**16
+"""Numbers that are made at once: a layer's noise is as large as the layer."""
 SUMMED = 4
 """Gaussians that make up one: the bits of a sum do not tell its parts, on which the attacks on
 floating-point noise rest (Mironov, CCS 2012; Holohan and Braghin, 2021, Sec. 5.1)."""
@@ -47,20 +49,27 @@ class SecretStream:
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """Return ``(count,)`` strictly between 0 and 1, with 52 random bits each."""
-        bits = np.frombuffer(self._bytes(8 * count), dtype="<u8") >> np.uint64(12)
-        return np.asarray((bits + 0.5) * 2.0**-52, dtype=np.float64)
+        found = np.empty(count)
+        keystream = self._keystream()
+        for block in np.split(found, range(BLOCK, count, BLOCK)):
+            drawn = np.frombuffer(keystream.update(bytes(block.nbytes)), dtype="<u8")
+            block[:] = ((drawn >> np.uint64(12)) + 0.5) * 2.0**-52
+        return found
 
     def gaussian(self, shape: Sequence[int]) -> NDArray[np.float64]:
         """Return standard normal numbers."""
-        count = int(np.prod(shape))
-        total = sum(ndtri(self.uniform(count)) for _ in range(SUMMED))
-        return np.asarray(total / np.sqrt(SUMMED)).reshape(shape)
+        total = np.zeros(int(np.prod(shape)))
+        for _ in range(SUMMED):
+            part = self.uniform(len(total))
+            total += ndtri(part, out=part)
+        total /= np.sqrt(SUMMED)
+        return total.reshape(shape)
 
-    def _bytes(self, count: int) -> bytes:
+    def _keystream(self) -> CipherContext:
         """Return a keystream of its own per draw: a counter is half the nonce of the next one."""
         self._draws += 1
         nonce = bytes(4) + self._draws.to_bytes(12, "little")
-        return Cipher(ChaCha20(self._secret, nonce), mode=None).encryptor().update(bytes(count))
+        return Cipher(ChaCha20(self._secret, nonce), mode=None).encryptor()
 
 
 class SecretOptimizer(DPOptimizer):  # type: ignore[misc]
@@ -81,7 +90,7 @@ class SecretOptimizer(DPOptimizer):  # type: ignore[misc]
         for p in self.params:
             _check_processed_flag(p.summed_grad)
             noise = torch.from_numpy(self.stream.gaussian(p.summed_grad.shape))
-            noisy = p.summed_grad.cpu().double() + deviation * noise
+            noisy = noise.mul_(deviation).add_(p.summed_grad.cpu())
             p.grad = noisy.to(p).view_as(p)
             _mark_as_processed(p.summed_grad)
 

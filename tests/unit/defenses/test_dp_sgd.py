@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from dp_accounting import dp_event
 from dp_accounting.pld import PLDAccountant
 from opacus import GradSampleModule
@@ -25,7 +27,7 @@ from auditor.types import RunContext
 from defenses.dp_sgd import DpSgd
 from defenses.dp_sgd.accounting import Steps, calibrate
 from defenses.dp_sgd.canaries import Canaries
-from defenses.dp_sgd.randomness import SecretSampler, SecretStream, seeded_secret
+from defenses.dp_sgd.randomness import BLOCK, SecretSampler, SecretStream, seeded_secret
 from defenses.dp_sgd.student import Student, Unaliased, private_copy, unwrap_norms
 from defenses.dp_sgd.training import Settings, Units, learn, private, read_history
 from tests import worlds
@@ -113,6 +115,14 @@ class TestAccounting:
 
 
 class TestRandomness:
+    def test_a_long_draw_is_the_keystream_whole(self):
+        """Numbers are made block by block; the plain reference makes them at once."""
+        key, nonce = SECRET, bytes(4) + (1).to_bytes(12, "little")
+        count = 2 * BLOCK + 5
+        stream_of = Cipher(ChaCha20(key, nonce), mode=None).encryptor()
+        bits = np.frombuffer(stream_of.update(bytes(8 * count)), dtype="<u8") >> np.uint64(12)
+        assert (stream().uniform(count) == (bits + 0.5) * 2.0**-52).all()
+
     def test_one_secret_gives_one_stream_and_another_one_another(self):
         first, again, other = (
             SecretStream(seeded_secret(seed, "x")).uniform(100) for seed in (1, 1, 2)
@@ -130,7 +140,10 @@ class TestRandomness:
         stream = SecretStream(bytes(range(32)))
         nonce = bytes.fromhex("000000000000004a00000000")
         stream._draws = int.from_bytes(nonce, "little") - 1
-        assert stream._bytes(128)[64:80].hex() == "224f51f3401bd9e12fde276fb8631ded"
+        assert (
+            stream._keystream().update(bytes(128))[64:80].hex()
+            == "224f51f3401bd9e12fde276fb8631ded"
+        )
 
     def test_numbers_are_uniform_and_normal(self):
         stream = SecretStream(SECRET)
@@ -220,8 +233,24 @@ class TestTraining:
         with pytest.raises(ValueError, match="not enough values"):
             read_history(parts.accountant)
 
+    def test_a_processor_holds_few_units_at_once_unless_told_otherwise(self, monkeypatch):
+        seen = []
+
+        def train(self, extractor, units, settings, *given):
+            seen.append(settings.chunk)
+            raise UsageError("enough")
+
+        monkeypatch.setattr(DpSgd, "train", train)
+        for given in ({}, {"chunk": 7}):
+            with pytest.raises(UsageError, match="enough"):
+                DpSgd(noise_multiplier=1.0, **given).apply(target(), CONTEXT)
+        assert seen == [2, 7]
+
     @pytest.mark.parametrize("unit", ["image", "identity"])
-    def test_the_noiseless_step_is_the_sum_of_cut_gradients_of_units(self, unit, monkeypatch):
+    @pytest.mark.parametrize("chunk", [1, 2, 32])
+    def test_the_noiseless_step_is_the_sum_of_cut_gradients_of_units(
+        self, chunk, unit, monkeypatch
+    ):
         """Against gradients that autograd takes of one unit at a time."""
         copied, pupil = student()
         sampled = units(unit)
@@ -237,7 +266,7 @@ class TestTraining:
             for total, gradient in zip(expected, gradients, strict=True):
                 total += gradient * min(1.0, 0.05 / float(norm))
         settings = replace(
-            QUICK, clip=0.05, noise_multiplier=0.0, chunk=2, epochs=1, batch=len(sampled)
+            QUICK, clip=0.05, noise_multiplier=0.0, chunk=chunk, epochs=1, batch=len(sampled)
         )
         monkeypatch.setattr(
             "defenses.dp_sgd.randomness.SecretSampler.__iter__",
