@@ -25,6 +25,6 @@ def checked_dataclass(plugin: type[_Class]) -> type[_Class]:
     Raises:
         ValidationError: from the class, a ValueError that names the field and what it may be.
     """
-    strict = ConfigDict(extra="forbid")
+    strict = ConfigDict(extra="forbid", allow_inf_nan=False)
     made = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=strict)(plugin)
     return cast(type[_Class], made)

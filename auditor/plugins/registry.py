@@ -6,6 +6,7 @@ docstring is what `audit list` and the report print.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
@@ -92,6 +93,8 @@ def build(kind: Kind, name: str, params: Mapping[str, Any]) -> Any:
             raise UsageError(
                 f"{kind[:-1]} {name!r}: {key}: more than {MOST} would never end; give less"
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{kind[:-1]} {name!r}: {key}: {value} is no finite number; give one")
     try:
         with contain(f"the {kind[:-1]} {name!r}"):
             return TypeAdapter(plugin).validate_python(dict(params))

@@ -1,7 +1,9 @@
 """Plug-ins found by entry point, and a configuration's layers: preset, file, settings, flags."""
 
 import json
+import math
 import re
+from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -61,6 +63,17 @@ class TestPlugins:
     def test_a_count_that_would_never_end_is_refused(self, value):
         with pytest.raises(UsageError, match=r"'identity': epochs: more than 10000000 would never"):
             plugins.build("attacks", "identity", {"epochs": value})
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("kind", ["attacks", "defenses"])
+    def test_no_parameter_of_any_plug_in_may_be_infinite_or_no_number(self, kind, value):
+        for name in registry.installed(kind):
+            for field in fields(registry.load(kind, name)):
+                with pytest.raises(UsageError, match=field.name):
+                    registry.build(kind, name, {field.name: value})
+                if type(field.default) is float:  # in Python, too
+                    with pytest.raises(ValueError, match=r"finite|less than|greater than"):
+                        registry.load(kind, name)(**{field.name: value})
 
     def test_what_a_plug_in_refuses_is_told(self):
         with pytest.raises(UsageError, match="31×16 is not 8×4 doubled"):
