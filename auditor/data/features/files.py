@@ -5,6 +5,7 @@ everything in safetensors, is mapped into memory and not read before it is asked
 """
 
 import mmap
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +39,9 @@ BLOCK = 65536
 
 Column = NDArray[Any]
 DAMAGE = (
-    *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError),
+    *(OSError, ValueError, EOFError, LookupError, NotImplementedError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, safetensors.SafetensorError),
+    *(SyntaxError, TypeError, tokenize.TokenError),  # of an array's header, which is Python text
 )
 """What readers raise for a file that is damaged or none of theirs."""
 

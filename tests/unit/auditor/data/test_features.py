@@ -269,6 +269,23 @@ def test_a_damaged_member_is_refused(tmp_path):
         opened(tmp_path / "rows.npz")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("(" * 5000, "1", "{1: 2}", "{'descr': [[]], 'fortran_order': False, 'shape': (4,)}"),
+        *("__import__('os').abort()", "\x00", "{'descr': 'f4', 'fortran_order': 0, 'shape': ()}"),
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 16)}",
+    ],
+)
+def test_an_array_whose_header_is_none_is_refused(tmp_path, header):
+    text = header.encode() + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(6000)
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive:
+        archive.writestr("features.npy", content)
+    with pytest.raises(DataError, match="cannot be read"):
+        opened(tmp_path / "rows.npz")
+
+
 @pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_array_larger_than_its_file_is_refused(tmp_path, packed):
     head = io.BytesIO()
