@@ -6,6 +6,7 @@ does.
 """
 
 import hashlib
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -236,6 +237,8 @@ def fingerprints(folder: Path, paths: Iterable[str]) -> dict[str, Fingerprint]:
 
 def _fingerprint(path: Path) -> Fingerprint:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return Fingerprint(sha256="", size=0)  # a pipe has no content, and would be waited for
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Fingerprint(sha256=digest, size=path.stat().st_size)

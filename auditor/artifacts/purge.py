@@ -68,15 +68,20 @@ def _purge(folder: Path) -> Purge:
 
 def _find_revealing(folder: Path) -> tuple[str, ...]:
     """Return renderings that show real people."""
-    if not (folder / MANIFEST).exists():
-        # nobody can say what a writer that was cut short had shown
+    try:
+        revealed = read(folder).revealed
+    except UsageError:
+        if not (folder / MARK).exists():
+            if (folder / MANIFEST).exists():
+                raise
+            return ()
+        # nobody can say what had been shown: a writer was cut short, or the manifest is damaged
         renderings = {path.name for path in folder.glob("report.*")}
-        kept = {"report.json", *NAMELESS}
-        return tuple(sorted(renderings - kept)) if (folder / MARK).exists() else ()
+        return tuple(sorted(renderings - {"report.json", *NAMELESS}))
     # a manifest may come from a stranger: only renderings may be removed on its word
     return tuple(
         path
-        for path in read(folder).revealed
+        for path in revealed
         if path.startswith("report.") and "/" not in path and path != "report.json"
     )
 

@@ -8,6 +8,7 @@ import pytest
 
 from auditor.artifacts import purge
 from auditor.artifacts.atomic import TEMPORARY, write
+from auditor.artifacts.manifest import seal
 from auditor.artifacts.ownership import MARK, check, hold_folder, sweep
 from auditor.errors import UsageError
 from auditor.report import dumps
@@ -112,6 +113,34 @@ def test_people_can_be_purged_whatever_became_of_the_record(audit, tmp_path, rec
     assert audit("purge", out)[0] == 0
     left = {path.name for path in out.iterdir()}
     assert left <= {MARK, "purge.json", "report.json"}
+
+
+@pytest.mark.parametrize("manifest", ["{", "a pipe"])
+def test_people_can_be_purged_whatever_lies_among_them_and_in_the_manifests_place(
+    audit, tmp_path, manifest
+):
+    out = tmp_path / "out"
+    with hold_folder(out):
+        (out / "personal").mkdir()
+        os.mkfifo(out / "personal" / "pipe")
+        write(out / "report.html", b"a person's name")
+        if manifest == "{":
+            (out / "manifest.json").write_text(manifest)
+        else:
+            os.mkfifo(out / "manifest.json")
+    assert audit("purge", out)[0] == 0
+    assert {path.name for path in out.iterdir()} == {MARK, "manifest.json", "purge.json"}
+
+
+def test_a_pipe_in_the_place_of_a_file_is_a_change(audit, tmp_path):
+    (tmp_path / "report.json").write_text(dumps(records.example_record()))
+    (tmp_path / "report.html").write_text("")
+    seal(tmp_path, (), revealed=False)
+    (tmp_path / "report.html").unlink()
+    os.mkfifo(tmp_path / "report.html")
+    code, out, _ = audit("verify", tmp_path)
+    assert code == 3
+    assert "changed: report.html" in out
 
 
 def test_a_folder_from_before_marks_is_known_by_its_record(tmp_path):
