@@ -26,6 +26,7 @@ from auditor.metrics.perceptual import PerceptualDistance
 from auditor.plugins.declaring import Several, checked_dataclass
 from auditor.releasing import Composed
 from auditor.report import Adversary, Curve, Measurement
+from auditor.row_blocks import split_rows
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target, as_is
 
 FIRST = 100
@@ -126,16 +127,21 @@ def _likeness(
     guesses: Tensor, clean: FeatureExtractor, target: Target, ctx: RunContext
 ) -> Measurement:
     """Mean cosine between people's clean features and translations ``(N, D)`` of the gallery."""
-    gallery = target.data.gallery
+    pids = target.data.gallery.pids
     truth = features_of(clean, target.originals_of_gallery, ctx)
-    people = gallery.pids > 0
-    guess = guesses[people]
-    shuffled = F.normalize(guess, dim=1).mean(0) @ F.normalize(truth[people], dim=1).mean(0)
+    people, cosines = pids > 0, []
+    sums = torch.zeros(2, truth.shape[1])
+    blocks = zip(split_rows(guesses), split_rows(truth), split_rows(people), strict=True)
+    for guess, wanted, somebody in blocks:
+        sides = guess[somebody], wanted[somebody]
+        cosines.append(F.cosine_similarity(*sides))
+        sums += torch.stack([F.normalize(side, dim=1).sum(0) for side in sides])
+    means = sums / int(people.sum())
     return measure.mean(
         "translated_cosine",
-        F.cosine_similarity(guess, truth[people]),
-        gallery.pids[people],
-        chance=float(shuffled),
+        torch.cat(cosines),
+        pids[people],
+        chance=float(means[0] @ means[1]),
         unit="ratio",
         note="chance is the mean cosine of a shuffled assignment",
     )

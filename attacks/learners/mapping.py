@@ -24,6 +24,7 @@ from auditor.metrics.retrieval import evaluate
 from auditor.metrics.similarity import Truth
 from auditor.releasing import draw_release
 from auditor.report import pluralize
+from auditor.row_blocks import map_rows
 from auditor.training import Batches, fit, one_cycle
 from auditor.types import ReIDDataset, Release, RunContext, as_is
 
@@ -112,8 +113,7 @@ class Map:
     def __call__(self, stored: Tensor) -> Tensor:
         """See the class."""
         with torch.no_grad():
-            mapped: Tensor = self.network(stored)
-        return mapped
+            return map_rows(self.network, stored)
 
 
 @dataclass(frozen=True, eq=False)
