@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -133,7 +134,7 @@ class Watch:
         out: where the audit writes.
         tell: whether each step is printed as soon as it is done.
         own: peak of their memory in bytes, without pages of files: these the system takes back.
-        mapped: peak with pages of files.
+        mapped: peak of what they map, files included.
         cpu: processor time so far, in seconds.
     """
 
@@ -150,7 +151,7 @@ class Watch:
             family = list(_family(process.pid))
             pages = [_pages(pid) for pid in family]
             mapped = sum(kinds["Pss"] for kinds in pages)
-            own = mapped - sum(kinds["Pss_File"] for kinds in pages)
+            own = sum(kinds["Pss_Anon"] for kinds in pages) + sum(map(_kept, family))
             self.mapped, self.own = max(self.mapped, mapped), max(self.own, own)
             self.cpu, peak = max(self.cpu, sum(map(_seconds, family))), max(peak, own)
             steps = sorted((self.out / "steps").glob("*.json"))
@@ -179,6 +180,15 @@ def _pages(pid: int) -> Counter[str]:
     except OSError:
         return Counter()
     return Counter({line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines})
+
+
+def _kept(pid: int) -> int:
+    """Return the bytes of files in memory that a process holds, mapped at this moment or not."""
+    kept = 0
+    for file in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):  # it has been closed meanwhile
+            kept += file.stat().st_blocks * 512 if "memfd" in str(file.readlink()) else 0
+    return kept
 
 
 def _seconds(pid: int) -> float:

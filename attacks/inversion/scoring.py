@@ -68,7 +68,7 @@ def score_identity(
     """
     seen = embed_pictures(judge, trial.drawn, ctx)
     real = embed_pictures(judge, trial.originals, ctx)
-    known = _Known.of(judge, trial, ctx)
+    known = Known.of(judge, trial, ctx)
     other = len(trial.chosen) // 2  # the floor: each reconstruction passed off as another person's
     found, ceiling = known.search(seen, 0), known.search(real, 0)
     floor = known.search(seen, other)
@@ -145,7 +145,7 @@ class _Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class _Known:
+class Known:
     """All real pictures of the attacked people as a judge sees them; the gallery comes first."""
 
     trial: Trial
@@ -154,7 +154,8 @@ class _Known:
     camids: Tensor
 
     @classmethod
-    def of(cls, judge: FeatureExtractor, trial: Trial, ctx: RunContext) -> "_Known":
+    def of(cls, judge: FeatureExtractor, trial: Trial, ctx: RunContext) -> "Known":
+        """Return them for a trial, gallery and queries embedded once per run."""
         places = (trial.target.originals_of_gallery, trial.target.data.query)
         return cls(
             trial,

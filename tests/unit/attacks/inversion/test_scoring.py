@@ -8,7 +8,9 @@ import torch
 from attacks.inversion import agreement, scoring
 from attacks.inversion.reconstruction import judge_pictures
 from attacks.inversion.scoring import FALSE_MATCH_RATES, Trial, score_identity
+from auditor.metrics import retrieval
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.metrics.similarity import Similarities
 from tests import worlds
 
 
@@ -140,3 +142,19 @@ def test_attributes_are_read_off_perfect_reconstructions(trial, tmp_path, monkey
         torch.full_like(shown, 0.5), trial.chosen, leaky, worlds.context(tmp_path), distance
     )
     assert {m.metric: m for m in grey.measurements}["attribute_agreement"].value < 0.6
+
+
+def test_no_table_of_reconstructions_and_pictures_is_ever_whole(trial, tmp_path, monkeypatch):
+    seen = []
+    score = Similarities.__call__
+
+    def watched(self, block):
+        seen.append(len(self.query[block]))
+        return score(self, block)
+
+    monkeypatch.setattr(Similarities, "__call__", watched)
+    monkeypatch.setattr(retrieval, "FEWEST", 7)
+    monkeypatch.setattr(retrieval, "MOST", 7)
+    figures(trial, tmp_path)
+    assert sum(seen) > 3 * len(trial.chosen)
+    assert max(seen) <= 7 < len(trial.chosen)
