@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from auditor.artifacts.atomic import write
 from auditor.artifacts.manifest import MANIFEST, SIGNATURE
+from auditor.artifacts.regular_file import read_regular
 from auditor.errors import UsageError
 
 
@@ -69,7 +70,8 @@ def signed(folder: Path, key: Path) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        # a key may come through a pipe of the user's own; what lies in an audit's folder may not
+        return read_regular(path) if path.name in (MANIFEST, SIGNATURE) else path.read_bytes()
     except OSError as error:
         hint = "; sign it first: audit sign DIR --key FILE" if path.name == SIGNATURE else ""
         raise UsageError(f"cannot read {path}: {error.strerror}{hint}") from None

@@ -5,6 +5,8 @@ import os
 import stat
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from auditor.artifacts import purge
 from auditor.artifacts.atomic import TEMPORARY, write
@@ -141,6 +143,25 @@ def test_a_pipe_in_the_place_of_a_file_is_a_change(audit, tmp_path):
     code, out, _ = audit("verify", tmp_path)
     assert code == 3
     assert "changed: report.html" in out
+
+
+def test_a_pipe_in_the_place_of_a_signature_is_not_waited_for(audit, tmp_path):
+    (tmp_path / "report.json").write_text(dumps(records.example_record()))
+    seal(tmp_path, (), revealed=False)
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    pem = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pem").write_bytes(key.public_bytes(*pem))
+    os.mkfifo(tmp_path / "manifest.sig")
+    code, _, err = audit("verify", tmp_path, "--public-key", tmp_path / "key.pem")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_pipe_in_the_place_of_attributes_is_not_waited_for(audit, drawn_folder, tmp_path):
+    os.mkfifo(tmp_path / "market_attribute.mat")
+    given = ("--attributes", tmp_path / "market_attribute.mat")
+    code, _, err = audit("data", "check", drawn_folder, *given)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is not a file" in err
 
 
 def test_a_folder_from_before_marks_is_known_by_its_record(tmp_path):

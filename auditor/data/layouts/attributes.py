@@ -112,6 +112,8 @@ def _structure(file: Path, names: Sequence[str]) -> Mapping[str, Any]:
         size = file.stat().st_size
         if size > MAX_BYTES:
             raise DataError(f"{file} has {size} bytes, more than attributes take; {_expected()}")
+        if not file.is_file():  # a pipe would be waited for
+            raise DataError(f"{file} is not a file; {_expected()}")
         with file.open("rb"):
             pass  # so that a missing permission is told as one
     except OSError as error:
