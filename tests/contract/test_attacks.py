@@ -151,7 +151,7 @@ SHORT = {
     "attribute_logistic": "the same",
     "attribute_expansion": "the same",
     "distribution": "the same",
-    "alignment": "a crowd of two dozen has too little shape",
+    "alignment": "painted people are Gaussian, and such a crowd has no shape",
     "model_extraction": "what it sees without asking agrees with a painted code already",
     "distribution_bbse": "the same",
     "description": "the same",

@@ -11,7 +11,7 @@ from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
 from tests import worlds
 
-FAMILIES = ("search", "movement", "description", "distribution", "extraction")
+FAMILIES = ("search", "movement", "description", "distribution", "extraction", "alignment")
 SETTINGS = {**worlds.QUICK, "model_extraction": {"queries": 100}}
 
 
@@ -72,6 +72,8 @@ NEEDED = {
     ("two others", "description"): "no attribute is annotated with two values that 3 people carry",
     ("two others", "distribution"): "no attribute is annotated with two values that 5 people carry",
     ("two others", "movement_plda"): "how people differ is learned from four or more others",
+    ("two others", "alignment"): "pictures that are the adversary's own show 2 people",
+    ("features alone", "alignment"): "this needs pictures, and the features came without any",
     ("features alone", "extraction"): "the features came without it",
 }
 """(world, family or attack) -> why there is nothing to measure. Everything else is measured."""
