@@ -125,7 +125,8 @@ def _inputs(
     opened = {
         label: _open(judge, config.judges.get(label), place) for label, judge in judges.items()
     }
-    return session.Inputs(model=model, data=people, judges=opened)
+    inputs = session.Inputs(model=model, data=people, judges=opened)
+    return session.hasten_inputs(config, inputs)
 
 
 def _model_config(

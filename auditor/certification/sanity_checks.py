@@ -194,7 +194,8 @@ def _batch_invariant(extractor: FeatureExtractor, images: Tensor, ctx: RunContex
 
 def _tolerance(extractor: FeatureExtractor, ctx: RunContext) -> float:
     """Return the relative error that is no failure of a network which computes as this one does."""
-    kind = getattr(extractor, "dtype", torch.float32)
+    fast = getattr(extractor, "fast", False)
+    kind = torch.bfloat16 if fast else getattr(extractor, "dtype", torch.float32)
     rounding = torch.finfo(kind).eps if kind.is_floating_point else 0.0
     if ctx.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
         rounding = max(rounding, TF32)

@@ -76,6 +76,11 @@ Cache = Annotated[
     ),
 ]
 
+Fast = Annotated[
+    bool | None,
+    typer.Option("--fast", help="Compute features in bfloat16, where device and model can."),
+]
+
 Budget = Annotated[
     str | None,
     typer.Option(
@@ -177,6 +182,7 @@ def configure(
     budget: Budget = None,
     settings: Settings = None,
     cache: Cache = None,
+    fast: Fast = None,
 ) -> "AuditConfig":
     """Return the configuration that the options ask for.
 
@@ -206,6 +212,7 @@ def configure(
         "seed": seed,
         "budget": parse_fractions(budget),
         "cache": _text(cache),
+        "fast": fast,
     }
     return configuration.load(config, flags, settings or [])
 

@@ -243,6 +243,8 @@ class AuditConfig(_Strict):
         device: auto takes a GPU if there is one.
         deterministic: on a GPU, choose algorithms that repeat exactly, at some cost in time; torch
             warns by name of an operation that has none. A CPU always repeats.
+        fast: compute features in bfloat16, where device and model can: about three times as fast,
+            and off by a few thousandths of their length. Gradients stay exact.
     """
 
     model: ModelConfig | None = None
@@ -268,6 +270,7 @@ class AuditConfig(_Strict):
     seed: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     deterministic: bool = False
+    fast: bool = False
 
     @field_validator("attacks", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ class CardedExtractor(nn.Module):
         input_size: (height, width) of the card.
         differentiable: whether that run let a gradient through to the images.
         singly: whether the network takes one image at a time only.
+        fast: whether it computes in bfloat16 where no gradient is wanted; not at first.
 
     Raises:
         ModelError: if the network does not take such images, or gives no feature per image.
@@ -47,7 +49,7 @@ class CardedExtractor(nn.Module):
         self.network = network
         self.card = card
         self.input_size: tuple[int, int] = card.input_size
-        self.singly = False
+        self.singly = self.fast = False
         set_precision(network, card.precision)
         self.dtype = _dtype(network, card)
         unit = 255.0 if card.value_range == "0..255" else 1.0
@@ -102,11 +104,17 @@ class CardedExtractor(nn.Module):
         """Return whatever the network gives; a failure says on what."""
         sides = [torch.full(prepared.shape[:1], side) for side in self.card.side_inputs]
         try:
-            return self.network(prepared, *(side.to(prepared.device) for side in sides))
+            with self._precision():
+                return self.network(prepared, *(side.to(prepared.device) for side in sides))
         except ModelError:
             raise
         except Exception as error:  # a stranger's network may raise anything
             raise ModelError(failure(error, prepared)) from error
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if not self.fast or torch.is_grad_enabled():
+            return nullcontext()
+        return torch.autocast(self.gain.device.type, torch.bfloat16)
 
     def _pick(self, result: Any) -> Tensor:
         output = self.card.output

@@ -59,7 +59,9 @@ class LoadedModel:
 
     def with_card(self, card: Card) -> CardedExtractor:
         """Return the same network, its weights shared, fed in another way."""
-        return CardedExtractor(self.extractor.network, card, self.device)
+        extractor = CardedExtractor(self.extractor.network, card, self.device)
+        extractor.fast = self.extractor.fast
+        return extractor
 
 
 def open_model(

@@ -6,7 +6,7 @@ gets bytes, never a path that it could follow somewhere else.
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,17 +42,20 @@ class OnnxNetwork(ExportedNetwork):
         files: the model's.
         device: a CUDA device is used if onnxruntime was built for it, else the processor.
 
+    Attributes:
+        facts: parameters, and where the model runs.
+
     Raises:
         ModelError: if onnxruntime does not open it, or it is no model of images.
         ModelRefusedError: if its external data is a link or lies elsewhere.
     """
 
     kind = "ONNX"
+    facts: Mapping[str, Any]
 
     def __init__(self, files: ModelFiles, device: torch.device) -> None:
         super().__init__()
         path, model = files.path, _read(files)
-        self.parameter_count = sum(math.prod(t.dims) for t in model.graph.initializer)
         options = RUNTIME.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
@@ -68,6 +71,10 @@ class OnnxNetwork(ExportedNetwork):
         self.side_names = [side.name for side in self.sides]
         check_images(path, image.type, image.type in DTYPES, image.shape)
         self.input_name, self.shape, self.dtype = image.name, image.shape, DTYPES[image.type]
+        self.facts = {
+            "parameters": sum(math.prod(t.dims) for t in model.graph.initializer),
+            "runs_on": _runs_on(self.session.get_providers(), device),
+        }
 
     def infer(self, array: np.ndarray, sides: Sequence[int] = ()) -> list[np.ndarray]:
         """See `ExportedNetwork.infer`."""
@@ -127,6 +134,15 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
                 value if isinstance(value, (list, tuple)) or hasattr(value, "add") else [value]
             ):
                 yield from _tensors(item)
+
+
+def _runs_on(providers: Sequence[str], device: torch.device) -> str:
+    """Return what computes, as onnxruntime says: a provider that does not start is left out."""
+    if device.type != "cuda":
+        return "cpu"
+    if "CUDAExecutionProvider" in providers:
+        return "cuda"
+    return "cpu: onnxruntime has no CUDA here; install onnxruntime-gpu"
 
 
 def _providers(device: torch.device) -> list[str]:

@@ -45,7 +45,7 @@ def open_program(
         from auditor.models.onnx_network import OnnxNetwork
 
         onnx = OnnxNetwork(files, device)
-        return onnx, {"arch": "onnx", "parameters": onnx.parameter_count}
+        return onnx, {"arch": "onnx", **onnx.facts}
     if form == "openvino":
         from auditor.models.openvino_network import OpenVinoNetwork
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from auditor.errors import UsageError
 from auditor.feature_cache import FeatureCache
 from auditor.metrics.perceptual import find_backbone
 from auditor.models import LoadedModel
+from auditor.models.hastening import hasten
 from auditor.models.reference import WEIGHTS
 from auditor.models.service import Meter
 from auditor.pipeline import resume as resuming
@@ -122,11 +123,20 @@ def open_inputs(config: AuditConfig, out: Path, *, resume: bool = False) -> Inpu
     device = pick_device(config.device)
     for wanted in (config.model, *config.judges.values()):
         look_at(wanted)  # decoding all pictures takes longer than seeing that a model is not there
-    return Inputs(
+    inputs = Inputs(
         data=open_data(config.data),
         model=open_configured(config.model, device, spent.get("target", 0)),
         judges=_judges(config, device, spent),
     )
+    return hasten_inputs(config, inputs)
+
+
+def hasten_inputs(config: AuditConfig, inputs: Inputs) -> Inputs:
+    """Return the same with features in reduced precision, if the configuration asks for it."""
+    if not config.fast or not isinstance(inputs.model, LoadedModel):
+        return inputs
+    judges = {name: hasten(judge) for name, judge in inputs.judges.items()}
+    return replace(inputs, model=hasten(inputs.model), judges=judges)
 
 
 def _features(config: AuditConfig, features: FeaturesConfig, spent: Mapping[str, int]) -> Inputs:
@@ -164,7 +174,8 @@ def demo(config: AuditConfig, out: Path) -> AuditReport:
         arch="reference",
         card={"preset": "torchreid", "height": 128, "width": 64, "l2_norm": True},
     )
-    return run(config, out, Inputs(model=open_configured(shipped, device), data=data))
+    inputs = Inputs(model=open_configured(shipped, device), data=data)
+    return run(config, out, hasten_inputs(config, inputs))
 
 
 def _explain_copies(data: ReIDDataset) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from auditor.models.extractor import CardedExtractor
+from auditor.models.hastening import multiplies_bf16
 from auditor.training.learner import Learner
 from auditor.training.loop import Precision, fit
 from auditor.training.recipe import Recipe
@@ -127,17 +127,5 @@ def _loader(
 
 
 def _precision(recipe: Recipe, device: torch.device) -> Precision:
-    half = recipe.precision == "bf16" or (recipe.precision == "auto" and _multiplies_bf16(device))
+    half = recipe.precision == "bf16" or (recipe.precision == "auto" and multiplies_bf16(device))
     return "bf16-mixed" if half else "32-true"
-
-
-def _multiplies_bf16(device: torch.device) -> bool:
-    """Return whether the device computes in bfloat16 itself, instead of in float32 with detours."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
-        return False
-    capabilities: Mapping[str, Any] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # torch 2.10 cannot say
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

@@ -5,9 +5,11 @@ import torch
 
 from attacks.adaptive.mixing import Mixing
 from attacks.adaptive.restoring import learn_restoring
+from attacks.identity import IdentityLda, IdentityPlda, IdentityRetrieval
 from attacks.protocol.asking import ask_every_way, ways_of_asking
 from attacks.protocol.matching import worse
 from attacks.protocol.publication import held_pictures, own_pictures
+from auditor import embedding
 from auditor.embedding import features_of
 from auditor.errors import DataError
 from auditor.report import Measurement
@@ -49,6 +51,29 @@ class TestOwnPictures:
         assert first.clean is target.data.auxiliary
         ctx.cache.forget(target)
         assert len(ctx.cache) == 0
+
+    def test_all_attacks_of_a_scenario_share_what_is_published_and_embedded(
+        self, tmp_path, monkeypatch
+    ):
+        published, embedded = [], []
+
+        def counted(split, generator):
+            published.append(len(split))
+            return PERMUTED(split, generator)
+
+        def embedding_it(extractor, split, ctx):
+            embedded.append(len(split))
+            return embed_split(extractor, split, ctx)
+
+        embed_split = embedding._embed_split
+        monkeypatch.setattr(embedding, "_embed_split", embedding_it)
+        target = worlds.told(worlds.altered(worlds.leaky(), PERMUTED), counted)
+        ctx, data = RunContext(workdir=tmp_path), target.data
+        for attack in (IdentityLda(), IdentityRetrieval(), IdentityPlda()):
+            attack.run(target, ctx)
+        own, held = len(data.auxiliary), len(data.query)
+        assert sorted(published) == sorted([own, held])
+        assert sorted(embedded) == sorted([own, held, held, len(data.gallery)])
 
     def test_labels_stay_those_of_the_clean_pictures_and_features_are_the_gallery_s_kind(self):
         target, ctx = worlds.altered(worlds.leaky(), PERMUTED), RunContext()

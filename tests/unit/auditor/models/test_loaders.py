@@ -12,8 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from auditor.errors import ModelError, ModelRefusedError
+from auditor.models import onnx_network
 from auditor.models.card import PRESETS, Card, card_from
 from auditor.models.extractor import CardedExtractor
+from auditor.models.files import open_files
+from auditor.models.programs import open_program
 from tests.opening import open_model
 from tests.real import real_weights
 
@@ -453,6 +456,42 @@ def test_onnx_at_any_exported_batch_size(tmp_path, images, batch):
     torch.testing.assert_close(model.extractor(images), images.mean((2, 3)) @ weight.T)
     assert model.facts["differentiable"] is model.extractor.differentiable is False
     assert (model.facts["parameters"], model.facts["trust"]) == (12, "data")
+
+
+@pytest.mark.parametrize(
+    ("device", "offered", "started", "asked", "runs_on"),
+    [
+        ("cuda", ["CUDA", "CPU"], ["CUDA", "CPU"], ["CUDA", "CPU"], "cuda"),
+        ("cuda", ["CUDA", "CPU"], ["CPU"], ["CUDA", "CPU"], "cpu: onnxruntime has no CUDA here"),
+        ("cuda", ["Azure", "CPU"], ["CPU"], ["CPU"], "cpu: onnxruntime has no CUDA here"),
+        ("cpu", ["CUDA", "CPU"], ["CPU"], ["CPU"], "cpu"),
+    ],
+)
+def test_onnx_runs_on_cuda_where_that_is_and_says_where(
+    tmp_path, monkeypatch, device, offered, started, asked, runs_on
+):
+    path, wanted = written(tmp_path, onnx_model()), []
+    whole = onnx_network.RUNTIME.InferenceSession
+
+    def session(content, options, providers):
+        wanted.extend(name.removesuffix("ExecutionProvider") for name in providers)
+        opened = whole(content, options, providers=["CPUExecutionProvider"])
+        monkeypatch.setattr(
+            opened, "get_providers", lambda: [f"{name}ExecutionProvider" for name in started]
+        )
+        return opened
+
+    monkeypatch.setattr(onnx_network.RUNTIME, "InferenceSession", session)
+    monkeypatch.setattr(
+        onnx_network.RUNTIME,
+        "get_available_providers",
+        lambda: [f"{name}ExecutionProvider" for name in offered],
+    )
+    with open_files(path, "onnx") as files:
+        network, facts = open_program("onnx", files, torch.device(device))
+    assert (wanted, network.shape[1]) == (asked, 3)
+    assert facts["runs_on"].startswith(runs_on)
+    assert facts["parameters"] > 0
 
 
 def test_onnx_output_is_picked_by_the_card(tmp_path, images):
