@@ -144,16 +144,26 @@ class Matcher:
             constant of each clean row; the last column gives all entries one length.
         """
         guess = (clean.double() - self.mean) @ self.centre
+        asked = torch.cat([guess, guess.square(), torch.ones(len(guess), 1).double()], dim=1)
+        pairs = list(zip(split_rows(entries), split_rows(counts), strict=True))
+        # taking the mean away moves all entries of a query alike, and keeps digits
+        mean = torch.stack([self._expand(*pair).sum(0) for pair in pairs]).sum(0) / len(entries)
+        stored, squares = torch.empty(len(entries), len(mean) + 1), []
+        for pair, rows in zip(pairs, split_rows(stored), strict=True):
+            centred = self._expand(*pair) - mean
+            rows[:, :-1] = centred
+            squares.append(centred.square().sum(1))
+        length = torch.cat(squares)
+        stored[:, -1] = (length.max() - length).sqrt()
+        return F.pad(asked, (0, 1)).float(), stored
+
+    def _expand(self, entries: Tensor, counts: Tensor) -> Tensor:
+        """Return what of the ratio depends on each entry ``(N, 2D + 1)``, see `vectors`."""
         seen = (entries.double() - self.mean) @ self.axes
         alone = 1 / counts.double()[:, None]
         same, other = alone + self.left, alone + self.between
         bias = (seen.square() * (1 / other - 1 / same) + (other / same).log()).sum(1) / 2
-        rows = torch.cat([seen / same, -0.5 / same, bias[:, None]], dim=1)
-        rows = rows - rows.mean(0)  # moves all entries of a query alike, and keeps digits
-        squares = rows.square().sum(1)
-        rest = (squares.max() - squares).sqrt()[:, None]
-        asked = torch.cat([guess, guess.square(), torch.ones(len(guess), 1).double()], dim=1)
-        return F.pad(asked, (0, 1)).float(), torch.cat([rows, rest], dim=1).float()
+        return torch.cat([seen / same, -0.5 / same, bias[:, None]], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
