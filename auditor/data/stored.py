@@ -1,6 +1,5 @@
 """Stored galleries in files: the rows, and whose they are."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from auditor.data.features.files import DAMAGE
 from auditor.errors import DataError
 
 COLUMNS = {"features": "f", "pids": "i", "camids": "i"}
@@ -41,7 +41,7 @@ def read_gallery(path: Path) -> StoredGallery:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name]) for name in COLUMNS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise DataError(f"{path} is not a stored gallery: {error}") from None
     features, rows = found["features"], len(np.atleast_1d(found["features"]))
     for name, column in found.items():

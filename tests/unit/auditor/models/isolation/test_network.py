@@ -167,9 +167,9 @@ def test_noise_is_seen_as_noise_and_comes_again_with_the_seed(opened):
 
 
 def test_a_worker_that_was_stopped_is_started_anew(opened):
-    _, there = opened(Picky, Card(height=16, width=8), limits=Limits(seconds=3))
+    _, there = opened(Picky, Card(height=16, width=8), limits=Limits(seconds=6))
     dark = torch.full((2, 3, 16, 8), 0.0)
-    with pytest.raises(ModelError, match="no answer within 3 s"):
+    with pytest.raises(ModelError, match="no answer within 6 s"):
         embed(there, dark)
     assert embed(there, torch.ones(2, 3, 16, 8)).shape == (2, 3)
 
