@@ -188,21 +188,3 @@ def test_a_record_that_is_none(audit, tmp_path, content):
     code, _, stderr = audit("gate", path)
     assert code == 2
     assert "report.json" in one_line(stderr)
-
-
-TOO_LONG = "a" * 300
-"""A name that no file can have; asking whether there is one is an error of its own."""
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("inspect", "data check", "report", "gate", "status", "verify", "run --config"),
-        *("purge", f"compare {TOO_LONG}", "plan --config", "init"),
-        *(f"run --model {TOO_LONG} --data", "prior train --out p.safetensors --data"),
-    ],
-)
-def test_a_name_too_long_for_a_file(audit, command):
-    code, _, stderr = audit(*command.split(), TOO_LONG)
-    assert code == 2
-    assert "too long" in one_line(stderr)

@@ -1,7 +1,5 @@
 """Plug-ins and models that mean harm, and the command that meets them."""
 
-from collections import Counter
-
 import pytest
 
 from tests.integration.conftest import (
@@ -10,7 +8,7 @@ from tests.integration.conftest import (
     drawn_folder,
     write_config,
 )
-from tests.security.fault_table import FAULTS
+from tests.security.tables import TABLES, tally
 
 __all__ = ["audit", "audit_process", "drawn_folder", "write_config"]
 
@@ -35,28 +33,23 @@ def install(tmp_path, monkeypatch):
     return put
 
 
-@pytest.fixture
-def fault(record_property):
-    """Say which row of the fault table a test is of."""
-
-    def name(key):
-        record_property("fault", key)
-        return FAULTS[key]
-
-    return name
+def pytest_collection_modifyitems(items):
+    """Let each test's reports name the rows of the tables that it shows."""
+    for item in items:
+        shown = [key for mark in item.iter_markers("shows") for key in mark.args]
+        item.user_properties += [("shows", key) for key in shown]
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the fault table: how often each was tried, and contained."""
-    found = {"passed": Counter(), "failed": Counter()}
-    for outcome, counts in found.items():
-        for report in terminalreporter.stats.get(outcome, ()):
-            counts.update(value for key, value in report.user_properties if key == "fault")
-    if not (found["passed"] or found["failed"]):
+    """Print the tables: how often each row was tried, and contained."""
+    ended = (terminalreporter.stats.get(name, ()) for name in ("passed", "failed", "error"))
+    reports = (report for reports in ended for report in reports)
+    tried, contained = tally(one for one in reports if isinstance(one, pytest.TestReport))
+    if not tried:
         return
-    terminalreporter.section("faults")
-    terminalreporter.write_line(f"{'tried':>5} {'contained':>9} {'exit code':<20} fault")
-    for key, fault in FAULTS.items():
-        good, bad = found["passed"][key], found["failed"][key]
-        line = f"{good + bad:>5} {good:>9} {fault.codes:<20} {fault.tried}"
-        terminalreporter.write_line(line)
+    for (heading, *_), table in TABLES.items():
+        terminalreporter.section(f"{heading}s")
+        terminalreporter.write_line(f"{'tried':>5} {'contained':>9} {'exit code':<23} {heading}")
+        for key, row in table.items():
+            counts = f"{tried[key]:>5} {contained[key]:>9}"
+            terminalreporter.write_line(f"{counts} {row.codes:<23} {row.tried}")

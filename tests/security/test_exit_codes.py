@@ -67,6 +67,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.shows("ended")
 @pytest.mark.parametrize("body", ENDINGS)
 def test_the_code_is_what_was_said_at_the_end(start, body):
     process = start(body)
@@ -76,6 +77,7 @@ def test_the_code_is_what_was_said_at_the_end(start, body):
         assert words in os.read(process.stderr.fileno(), 10_000).decode()
 
 
+@pytest.mark.shows("deaf")
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -147,6 +149,7 @@ def test_only_a_signal_is_an_interruption():
     assert interrupted(KeyboardInterrupt())  # nobody watches here
 
 
+@pytest.mark.shows("reader")
 def test_a_reader_who_leaves_takes_no_verdict_away(audit, audit_process, tmp_path):
     path = tmp_path / "report.json"
     path.write_text(dumps(records.example_record()))
@@ -158,6 +161,7 @@ def test_a_reader_who_leaves_takes_no_verdict_away(audit, audit_process, tmp_pat
         assert "Traceback" not in said.read()
 
 
+@pytest.mark.shows("full output")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's")
 def test_output_on_a_full_disk_is_no_success():
     with Path("/dev/full").open("w") as full:

@@ -1,7 +1,7 @@
 """What breaks around an audit: kills, full disks, signals, models that go wrong midway.
 
 The quick tests meet a few moments of an audit, the slow ones all of them. Which fault comes to what
-is said in `tests.security.fault_table`, which the page on security prints.
+is said in `tests.security.tables`, which the page on security prints.
 """
 
 import errno
@@ -27,7 +27,6 @@ from auditor.data.synthetic.world import save_world
 from auditor.models.reference import WEIGHTS
 from tests.integration.conftest import CARD
 from tests.security import faults
-from tests.security.fault_table import rows
 from tests.security.faults import Touches, run_forked
 
 INCONCLUSIVE = 4
@@ -146,22 +145,35 @@ def kill_at(small, out, number):
         goes_on(small, out)
 
 
+@pytest.mark.shows("kill")
 @pytest.mark.parametrize("share", [0.1, 0.55, 0.97])
-def test_a_killed_audit_goes_on_to_the_same_bytes(small, tmp_path, fault, share):
-    fault("kill")
+def test_a_killed_audit_goes_on_to_the_same_bytes(small, tmp_path, share):
     kill_at(small, tmp_path / "out", at(small, share))
 
 
+@pytest.mark.shows("halfway")
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_an_audit_that_is_killed_in_mid_write_leaves_no_half_file(small, tmp_path, fault, share):
-    fault("halfway")
+def test_an_audit_that_is_killed_in_mid_write_leaves_no_half_file(small, tmp_path, share):
     out = tmp_path / "out"
     halfway = faults.at_the_nth_fsync(round(share * small.writes), faults.kill_halfway)
     assert small.run(out, halfway).code == -9
     goes_on(small, out)
 
 
+@pytest.mark.shows("own files")
+def test_a_step_that_became_a_pipe_is_run_again(small, tmp_path):
+    out = tmp_path / "out"
+    assert small.run(out, Touches(out, at=at(small, 0.9), act=faults.kill).install).code == -9
+    step, *_ = out.glob("steps/*.json")
+    step.unlink()
+    os.mkfifo(step)
+    again = small.run(out)
+    assert again.code == INCONCLUSIVE, again.said
+    assert reports_in(out) == small.reports
+
+
 @pytest.mark.slow
+@pytest.mark.shows("kill", "halfway")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_an_audit_that_is_killed_anywhere_goes_on_to_the_same_bytes(small, tmp_path, part):
     for number in range(1 + part, small.touches + 1, PARTS):
@@ -188,21 +200,22 @@ def full_at(small, out, number):
         goes_on(small, out)
 
 
+@pytest.mark.shows("full")
 @pytest.mark.parametrize("number", [1, 9, 30])
-def test_a_full_disk_costs_nothing_that_was_finished(small, tmp_path, fault, number):
-    fault("full")
+def test_a_full_disk_costs_nothing_that_was_finished(small, tmp_path, number):
     full_at(small, tmp_path / "out", number)
 
 
 @pytest.mark.slow
+@pytest.mark.shows("full")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_disk_may_be_full_at_any_writer(small, tmp_path, part):
     for number in range(1 + part, small.writes * 2, PARTS):
         full_at(small, tmp_path / f"out-{number}", number)
 
 
-def test_a_disk_that_notices_late_that_it_is_full(small, tmp_path, fault):
-    fault("full")
+@pytest.mark.shows("full")
+def test_a_disk_that_notices_late_that_it_is_full(small, tmp_path):
     out = tmp_path / "out"
     late = faults.at_the_nth_fsync(small.writes // 2, faults.no_space)
     ended = small.run(out, late)
@@ -211,18 +224,17 @@ def test_a_disk_that_notices_late_that_it_is_full(small, tmp_path, fault):
     goes_on(small, out)
 
 
-def test_an_audit_needs_no_space_in_the_temporary_folder(small, tmp_path, fault):
-    fault("tmpdir")
+@pytest.mark.shows("tmpdir")
+def test_an_audit_needs_no_space_in_the_temporary_folder(small, tmp_path):
     out = tmp_path / "out"
     full = Touches(out.with_suffix(".tmp"), at=1, act=faults.refuse, lasting=True)
     assert small.run(out, full.install).code == INCONCLUSIVE
 
 
+@pytest.mark.shows("shut")
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EDQUOT], ids=os.strerror)
 @pytest.mark.parametrize("first", [1, 20])
-def test_a_folder_that_may_not_be_written_to(small, tmp_path, fault, number, first):
-    fault("shut")
-
+def test_a_folder_that_may_not_be_written_to(small, tmp_path, number, first):
     def refuse(event, path):
         raise OSError(number, os.strerror(number), path)
 
@@ -239,11 +251,11 @@ class Plain(torch.nn.Module):
         return torch.nn.functional.adaptive_avg_pool2d(images, (8, 4)).flatten(1)
 
 
+@pytest.mark.shows("supervisor")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
-def test_a_killed_command_takes_its_processes_along_and_goes_on(small, tmp_path, fault):
-    fault("supervisor")
+def test_a_killed_command_takes_its_processes_along_and_goes_on(small, tmp_path):
     torch.jit.save(torch.jit.script(Plain()), tmp_path / "model.pt")  # runs in a worker
     config = yaml.safe_load(small.config.read_text())
     config["model"] = {"path": str(tmp_path / "model.pt"), "card": CARD}
@@ -267,9 +279,9 @@ def test_a_killed_command_takes_its_processes_along_and_goes_on(small, tmp_path,
     goes_on(replace(own, reports=reports_in(tmp_path / "whole")), tmp_path / "out")
 
 
+@pytest.mark.shows("sigterm")
 @pytest.mark.parametrize("share", [0.2, 0.93])
-def test_sigterm_leaves_what_is_finished(small, tmp_path, fault, share):
-    fault("sigterm")
+def test_sigterm_leaves_what_is_finished(small, tmp_path, share):
     out = tmp_path / "out"
     ended = small.run(out, Touches(out, at=at(small, share), act=faults.ask_to_stop).install)
     assert ended.code == 143, ended.said
@@ -278,8 +290,8 @@ def test_sigterm_leaves_what_is_finished(small, tmp_path, fault, share):
     goes_on(small, out)
 
 
-def test_a_second_writer_is_refused_and_changes_nothing(small, tmp_path, fault):
-    fault("writers")
+@pytest.mark.shows("writers")
+def test_a_second_writer_is_refused_and_changes_nothing(small, tmp_path):
     out = tmp_path / "out"
     with hold_folder(out):
         (out / "report.json").write_text("the first one's")
@@ -314,13 +326,12 @@ class Changing(torch.nn.Module):
 @pytest.mark.parametrize(
     ("kind", "until", "said"),
     [
-        ("nan", 3, "NaN or infinity for 1 of"),
-        ("nan", 12, "NaN or infinity for 1 of"),
-        ("shapes", 3, "5)"),
+        pytest.param("nan", 3, "NaN or infinity for 1 of", marks=pytest.mark.shows("nan")),
+        pytest.param("nan", 12, "NaN or infinity for 1 of", marks=pytest.mark.shows("nan")),
+        pytest.param("shapes", 3, "5)", marks=pytest.mark.shows("shapes")),
     ],
 )
-def test_a_model_that_changes_midway(small, tmp_path, fault, kind, until, said):
-    fault(kind)
+def test_a_model_that_changes_midway(small, tmp_path, kind, until, said):
     model = torch.jit.script(Changing(until, kind == "shapes"))
     torch.jit.save(model, tmp_path / "model.pt")
     config = yaml.safe_load(small.config.read_text())
@@ -345,8 +356,3 @@ def test_no_folder_for_temporary_files_is_one_line(monkeypatch, capsys):
     assert main.execute(["list"]) == 6
     said = capsys.readouterr().err
     assert said == "audit: cannot use: No usable temporary directory found in ['/tmp']\n"
-
-
-def test_the_page_on_security_has_this_table():
-    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
-    assert "\n".join(["| fault | comes to | exit code |", "|---|---|---|", *rows()]) in page

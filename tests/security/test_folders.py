@@ -1,7 +1,9 @@
 """What no audit made is not an audit's to touch, and one audit at a time is at work in a folder."""
 
+import json
 import multiprocessing
 import os
+import shlex
 import stat
 
 import pytest
@@ -10,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from auditor.artifacts import purge
 from auditor.artifacts.atomic import TEMPORARY, write
-from auditor.artifacts.manifest import seal
+from auditor.artifacts.manifest import MANIFEST, OCCASION, PROGRESS, seal
 from auditor.artifacts.ownership import MARK, check, hold_folder, sweep
+from auditor.artifacts.progress import Followed
+from auditor.console import Quiet
 from auditor.errors import UsageError
 from auditor.report import dumps
 from tests import records
@@ -34,6 +38,7 @@ def content(folder):
     }
 
 
+@pytest.mark.shows("strangers")
 @pytest.mark.parametrize("flag", [None, "--overwrite", "--resume"])
 @pytest.mark.parametrize("name", STRANGERS)
 def test_a_folder_of_somebodys_is_refused_and_untouched(audit, write_config, tmp_path, name, flag):
@@ -53,6 +58,7 @@ def test_a_folder_of_somebodys_is_refused_and_untouched(audit, write_config, tmp
     assert content(tmp_path / "project") == before
 
 
+@pytest.mark.shows("links")
 @pytest.mark.parametrize("name", ["personal", "steps"])
 def test_a_link_is_not_followed(audit, write_config, tmp_path, name):
     elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
@@ -86,6 +92,7 @@ def _hold(out, held, go):
         go.wait(30)
 
 
+@pytest.mark.shows("two audits")
 def test_two_audits_do_not_share_a_folder(tmp_path):
     context = multiprocessing.get_context("fork")
     held, go = context.Event(), context.Event()
@@ -102,6 +109,7 @@ def test_two_audits_do_not_share_a_folder(tmp_path):
         assert (tmp_path / "out" / MARK).is_file()
 
 
+@pytest.mark.shows("purge")
 @pytest.mark.parametrize("record", [None, "{", "[]"], ids=["none", "damaged", "another"])
 def test_people_can_be_purged_whatever_became_of_the_record(audit, tmp_path, record):
     out = tmp_path / "out"
@@ -117,6 +125,7 @@ def test_people_can_be_purged_whatever_became_of_the_record(audit, tmp_path, rec
     assert left <= {MARK, "purge.json", "report.json"}
 
 
+@pytest.mark.shows("purge")
 @pytest.mark.parametrize("manifest", ["{", "a pipe"])
 def test_people_can_be_purged_whatever_lies_among_them_and_in_the_manifests_place(
     audit, tmp_path, manifest
@@ -134,6 +143,62 @@ def test_people_can_be_purged_whatever_lies_among_them_and_in_the_manifests_plac
     assert {path.name for path in out.iterdir()} == {MARK, "manifest.json", "purge.json"}
 
 
+@pytest.fixture
+def begun(tmp_path):
+    """The folder of a run that was interrupted in its first step."""
+    out = tmp_path / "out"
+    with hold_folder(out):
+        save_occasion(out, "audit run --out out")
+        with Followed(Quiet(1), out, "digest", ("probe",)).step("probe"):
+            pass
+        (out / "steps").mkdir()
+    return out
+
+
+def save_occasion(out, command):
+    (out / OCCASION).write_text(json.dumps({"created": "2026-03-01", "command": command}))
+
+
+PLACED = {
+    "pipe": os.mkfifo,
+    "link": lambda path: path.symlink_to("/dev/zero"),
+    "folder": os.mkdir,
+    "deep": lambda path: path.write_text("[" * 100_000),
+}
+
+
+@pytest.mark.shows("own files")
+@pytest.mark.parametrize("kind", PLACED)
+@pytest.mark.parametrize("name", [OCCASION, PROGRESS, MANIFEST, "steps/probe.json"])
+def test_what_is_none_of_a_runs_files_is_not_read(audit, begun, name, kind):
+    (begun / name).unlink(missing_ok=True)
+    PLACED[kind](begun / name)
+    code, out, _ = audit("status", begun)
+    assert code == 130
+    assert "\ninterrupted" in out
+
+
+@pytest.mark.shows("stored command")
+@pytest.mark.parametrize(
+    ("command", "copied"),
+    [
+        ("audit run; touch canary", "audit run';' touch canary"),
+        ("audit run --out $(reboot)", "audit run --out '$(reboot)'"),
+        ("audit run 'unclosed", "the command that began it"),
+        ("rm -rf /", "the command that began it"),
+        (["audit"], "the command that began it"),
+        (None, "the command that began it"),
+    ],
+)
+def test_a_stored_command_is_quoted_or_not_shown(audit, begun, command, copied):
+    save_occasion(begun, command)
+    code, out, _ = audit("status", begun)
+    assert code == 130
+    said = out.splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(said) == shlex.split(copied)
+
+
+@pytest.mark.shows("sealed pipe")
 def test_a_pipe_in_the_place_of_a_file_is_a_change(audit, tmp_path):
     (tmp_path / "report.json").write_text(dumps(records.example_record()))
     (tmp_path / "report.html").write_text("")
@@ -145,6 +210,7 @@ def test_a_pipe_in_the_place_of_a_file_is_a_change(audit, tmp_path):
     assert "changed: report.html" in out
 
 
+@pytest.mark.shows("pipes")
 def test_a_pipe_in_the_place_of_a_signature_is_not_waited_for(audit, tmp_path):
     (tmp_path / "report.json").write_text(dumps(records.example_record()))
     seal(tmp_path, (), revealed=False)
@@ -156,6 +222,7 @@ def test_a_pipe_in_the_place_of_a_signature_is_not_waited_for(audit, tmp_path):
     assert (code, err.count("\n")) == (2, 1)
 
 
+@pytest.mark.shows("pipes")
 def test_a_pipe_in_the_place_of_attributes_is_not_waited_for(audit, drawn_folder, tmp_path):
     os.mkfifo(tmp_path / "market_attribute.mat")
     given = ("--attributes", tmp_path / "market_attribute.mat")

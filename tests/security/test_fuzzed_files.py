@@ -23,6 +23,8 @@ from tests.altering import ODD, altered
 from tests.integration.pages import ROOT
 from tests.records import detailed_record, example_record
 
+pytestmark = pytest.mark.shows("altered")
+
 SECONDS = 5
 """In which any small file is read or refused."""
 LONGEST = 2000

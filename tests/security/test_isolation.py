@@ -107,6 +107,7 @@ def scripted(path, module):
     return path
 
 
+@pytest.mark.shows("script reaches")
 def test_a_model_that_saves_a_file_cannot(tmp_path, walls):
     canary = tmp_path / "canary"
     path = scripted(tmp_path / "model.pt", Saves(str(canary)))
@@ -117,6 +118,7 @@ def test_a_model_that_saves_a_file_cannot(tmp_path, walls):
     assert canary.exists()
 
 
+@pytest.mark.shows("script reaches")
 def test_a_model_that_reads_a_file_cannot(tmp_path, walls):
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
@@ -127,6 +129,7 @@ def test_a_model_that_reads_a_file_cannot(tmp_path, walls):
     assert features.max() > 100  # what it would have got
 
 
+@pytest.mark.shows("model ends")
 def test_a_model_that_loops_is_stopped(tmp_path, walls):
     path = scripted(tmp_path / "model.pt", Loops())
     began = time.monotonic()
@@ -135,12 +138,14 @@ def test_a_model_that_loops_is_stopped(tmp_path, walls):
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.shows("model ends")
 def test_a_model_that_grows_is_stopped(tmp_path, walls):
     path = scripted(tmp_path / "model.pt", Grows())
     with pytest.raises(ModelError, match=r"more memory than the 2\.0 GiB.*model\.memory_gib"):
         opened(path, limits=Limits(seconds=60, memory=2**31))
 
 
+@pytest.mark.shows("script reaches")
 def test_what_a_model_prints_is_not_seen(tmp_path, walls, capfd):
     model = opened(scripted(tmp_path / "model.pt", Prints()))
     assert embed(model.extractor, IMAGES).shape == (4, 3)
@@ -177,6 +182,7 @@ class Evil:
         return os.system, (f"touch {self.canary}",)
 
 
+@pytest.mark.shows("pt2")
 @pytest.mark.parametrize("isolation", ["auto", "none"])
 def test_a_pt2_that_holds_a_pickle_is_refused(tmp_path, isolation):
     """torch itself falls back to full unpickling where its restricted reader refuses."""
@@ -304,6 +310,7 @@ def own_code(tmp_path_factory, monkeypatch, site):
     assert not canary.exists()
 
 
+@pytest.mark.shows("own code")
 @pytest.mark.parametrize("name", HELD)
 def test_what_own_code_cannot_do(own_code, walls, name):
     model = own_code(name)
@@ -311,6 +318,7 @@ def test_what_own_code_cannot_do(own_code, walls, name):
     torch.testing.assert_close(embed(model.extractor, IMAGES), IMAGES.mean((2, 3)))
 
 
+@pytest.mark.shows("model ends")
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -332,6 +340,7 @@ def test_own_code_that_ends_ends_itself_alone(own_code, walls, name, said):
 FED = {"preset": "torchreid", "height": 16, "width": 8}
 
 
+@pytest.mark.shows("model ends")
 def test_an_audit_whose_model_ends_itself_has_no_verdict(audit, write_config, own_code, tmp_path):
     weights = own_code.weights
     config = write_config(
@@ -436,6 +445,7 @@ def descendants(pid):
     return under - {pid}
 
 
+@pytest.mark.shows("killed")
 @pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps")
 @pytest.mark.parametrize("walls", ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)])
 def test_a_killed_audit_leaves_no_worker(tmp_path, walls):

@@ -1,4 +1,5 @@
-"""What a model file says about itself is data: it names known networks, and no code."""
+"""What a model file says about itself is data: it names known networks, no code, and no more
+numbers than it holds."""
 
 import json
 
@@ -35,6 +36,7 @@ def canary(tmp_path, monkeypatch):
 NAMES = ["sys:exit", "os:abort", "trap:make", "trap:make+groupnorm", "builtins:eval", "trap:"]
 
 
+@pytest.mark.shows("named code")
 @pytest.mark.parametrize(
     ("where", "arch"), [*(("model", name) for name in NAMES), ("judge", "trap:make")]
 )
@@ -50,6 +52,7 @@ def test_a_file_that_names_code_is_refused(audit, write_config, tmp_path, canary
     assert not canary.exists()
 
 
+@pytest.mark.shows("named code")
 @pytest.mark.parametrize("command", ["train", "defend"])
 def test_other_commands_refuse_it_too(audit, tmp_path, drawn_folder, canary, command):
     path = described_weights(tmp_path / "weights.safetensors", "trap:make")
@@ -69,6 +72,7 @@ def make():
 """
 
 
+@pytest.mark.shows("named code")
 def test_who_names_the_code_themselves_still_has_the_files_card(tmp_path, monkeypatch):
     from auditor.config import ModelConfig
     from auditor.pipeline.inputs import open_configured
@@ -83,6 +87,7 @@ def test_who_names_the_code_themselves_still_has_the_files_card(tmp_path, monkey
     assert model.facts["trust"] == "program"
 
 
+@pytest.mark.shows("metadata")
 @pytest.mark.parametrize("text", ["[" * 100_000, "nothing", "{}", '{"arch": 1}'], ids=len)
 def test_a_description_that_cannot_be_followed_is_said(audit, write_config, tmp_path, text):
     path = tmp_path / "weights.safetensors"
@@ -91,3 +96,28 @@ def test_a_description_that_cannot_be_followed_is_said(audit, write_config, tmp_
     assert code == 2
     assert "cannot be followed" in err
     assert len(err) < 1000
+
+
+def save_claim(path, shape):
+    """Safetensors of sixteen bytes, whatever their shape says."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 16]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+
+
+CLAIMS = {
+    "one number, repeated": lambda path: torch.save({"w": torch.zeros(1).expand(2**40)}, path),
+    "large": lambda path: save_claim(path, [2**62, 4]),
+    "negative": lambda path: save_claim(path, [-1, 4]),
+}
+
+
+@pytest.mark.shows("claims")
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_weights_that_claim_more_than_they_hold_are_refused(audit, write_config, tmp_path, claim):
+    path = tmp_path / "weights"
+    CLAIMS[claim](path)
+    model = {"path": str(path), "arch": "osnet_x0_25", "card": "torchreid"}
+    code, _, err = audit("run", "--config", write_config(model=model), "--out", tmp_path / "out")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert len(err) < 1000
+    assert not (tmp_path / "out" / "report.json").exists()

@@ -1,7 +1,9 @@
 """Labels, paths and archives that lead elsewhere; steps and words that are not what they were."""
 
+import io
 import json
 import sys
+import warnings
 import zipfile
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from PIL import Image
 
 from auditor import config
-from auditor.artifacts.manifest import seal
+from auditor.artifacts.manifest import MANIFEST, seal
 from auditor.data.layouts.table import read_table
 from auditor.errors import ModelRefusedError, UsageError
 from auditor.models.sniff import sniff
@@ -34,6 +36,7 @@ LABELS = [
 ]
 
 
+@pytest.mark.shows("labels")
 @pytest.mark.parametrize("kind", ["attacks", "defenses"])
 @pytest.mark.parametrize("label", LABELS, ids=repr)
 def test_a_label_that_is_no_folder_of_its_own_is_refused(
@@ -51,6 +54,7 @@ def test_other_labels_stay_allowed(label):
     assert config.is_label(label)
 
 
+@pytest.mark.shows("study")
 def test_a_study_stays_in_its_folder(audit, tmp_path):
     run, other = tmp_path / "run", tmp_path / "other"
     (other / "study").mkdir(parents=True)
@@ -67,6 +71,7 @@ def test_a_study_stays_in_its_folder(audit, tmp_path):
     assert not (tmp_path / "quiz").exists()
 
 
+@pytest.mark.shows("edited step")
 def test_a_step_that_was_edited_after_it_was_sealed_is_run_again(tmp_path):
     (tmp_path / "steps").mkdir()
     for name in ("01-probe", "02-none-utility"):
@@ -79,21 +84,34 @@ def test_a_step_that_was_edited_after_it_was_sealed_is_run_again(tmp_path):
     assert [path.name for path in (tmp_path / "steps").iterdir()] == ["01-probe.json"]
 
 
-@pytest.mark.parametrize("form", ["second table", "bytes behind", "bytes before"])
-def test_an_archive_with_two_tables_of_contents_is_refused(tmp_path, form):
+def bytes_of_zip(*members):
+    """An archive of members of one name."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the name is there already
+        for content in members:
+            archive.writestr("x/data.pkl", content)
+    return written.getvalue()
+
+
+@pytest.mark.shows("zip")
+@pytest.mark.parametrize(
+    "form", ["second table", "bytes behind", "bytes before", "compressed", "repeated"]
+)
+def test_an_archive_that_misleads_is_refused(tmp_path, form):
     good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
     torch.save({"w": torch.zeros(2)}, good)
     assert sniff(good) == "checkpoint"
     content = good.read_bytes()
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x/data.pkl", bytes(2**20))
-    bomb = (tmp_path / "bomb.zip").read_bytes()
+    bomb = bytes_of_zip(bytes(2**20))
     bad.write_bytes(
         {"second table": content + bomb, "bytes behind": content + b"\0" * 30,
-         "bytes before": b"PK\x03\x04" + content}[form]
+         "bytes before": b"PK\x03\x04" + content,
+         "compressed": bomb, "repeated": bytes_of_zip(b"a", b"b")}[form]
     )  # fmt: skip
-    with pytest.raises(ModelRefusedError):
+    with pytest.raises(ModelRefusedError) as refusal:
         sniff(bad)
+    assert refusal.value.exit_code == 5
 
 
 def test_a_run_is_kept_without_the_folders_it_was_called_with(monkeypatch):
@@ -146,6 +164,7 @@ def test_a_forged_line_in_a_message_is_indented():
 FORGED = "x\x1b[2J\nwhole: 9 files as they were\u202e.png"
 
 
+@pytest.mark.shows("forged lines")
 def test_names_of_files_forge_no_line_of_a_check(audit, tmp_path):
     for person in "abcd":
         (tmp_path / person).mkdir()
@@ -158,6 +177,7 @@ def test_names_of_files_forge_no_line_of_a_check(audit, tmp_path):
     assert not any(line.startswith("whole") for line in out.splitlines())
 
 
+@pytest.mark.shows("forged lines")
 def test_names_of_files_forge_no_line_of_a_verification(audit, tmp_path):
     (tmp_path / "report.json").write_text(dumps(records.example_record()))
     (tmp_path / "report.html").write_text("")
@@ -169,3 +189,38 @@ def test_names_of_files_forge_no_line_of_a_verification(audit, tmp_path):
     assert code == 3
     assert "changed: personal/x\ufffd[2J\ufffdwhole" in out
     assert not any(line.startswith("whole") for line in out.splitlines())
+
+
+@pytest.mark.shows("forged lines")
+def test_names_of_files_forge_no_line_of_a_purge(audit, tmp_path):
+    """A manifest may come from a stranger, and names what showed people."""
+    (tmp_path / "report.json").write_text(dumps(records.example_record()))
+    seal(tmp_path, (), revealed=False)
+    (tmp_path / f"report.{FORGED}").write_text("")
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, "revealed": [f"report.{FORGED}"]}))
+    code, out, _ = audit("purge", tmp_path)
+    assert code == 0
+    assert "report.x\ufffd[2J\ufffdwhole" in out
+    assert not any(line.startswith("whole") for line in out.splitlines())
+
+
+TOO_LONG = "a" * 300
+"""A name that no file can have; asking whether there is one is an error of its own."""
+
+
+@pytest.mark.shows("long names")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("inspect", "data check", "report", "gate", "status", "verify", "run --config"),
+        *("purge", f"compare {TOO_LONG}", "plan --config", "init"),
+        *(f"run --model {TOO_LONG} --data", "prior train --out p.safetensors --data"),
+    ],
+)
+def test_a_name_too_long_for_a_file(audit, command):
+    code, _, err = audit(*command.split(), TOO_LONG)
+    assert code == 2
+    (line,) = (line for line in err.splitlines() if line.startswith("audit:"))
+    assert err.endswith(f"{line}\n")
+    assert "too long" in line

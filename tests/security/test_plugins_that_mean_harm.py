@@ -186,12 +186,12 @@ def blocks(plugin, modes):
     return {f"{plugin} {mode}": {"use": plugin, "mode": mode} for mode in modes}
 
 
+@pytest.mark.shows("raises", "returns", "modifies", "world", "prints")
 @pytest.mark.usefixtures("mischief")
 def test_every_misbehaving_plugin_is_a_failed_finding_and_the_others_stay_right(
-    audit, write_config, tmp_path, fault
+    audit, write_config, tmp_path
 ):
     before = Path.cwd()
-    fault("prints")
     attacks = {**blocks("Evil", ["hands", "world", "prints", *FAILING]), "identity_retrieval": {}}
     config = write_config(attacks=attacks, defenses={}, controls=False, study=0)
     code, out, err = audit("run", "--config", config, "--out", tmp_path / "out")
@@ -221,6 +221,7 @@ def test_every_misbehaving_plugin_is_a_failed_finding_and_the_others_stay_right(
     assert found["identity_retrieval"].measurements == honest.measurements
 
 
+@pytest.mark.shows("defenses")
 @pytest.mark.usefixtures("mischief")
 def test_every_misbehaving_defense_is_a_failed_scenario(audit, write_config, tmp_path):
     config = write_config(
@@ -238,6 +239,7 @@ def test_every_misbehaving_defense_is_a_failed_scenario(audit, write_config, tmp
         assert reason in reasons[f"EvilDefense {mode}"], mode
 
 
+@pytest.mark.shows("raises")
 @pytest.mark.usefixtures("mischief")
 def test_a_control_or_budget_that_exits_leaves_the_attack_without_power(
     audit, write_config, tmp_path
@@ -260,6 +262,7 @@ def aab(report, verdicts, path, *, root, reveal):
 """
 
 
+@pytest.mark.shows("renderers")
 def test_renderers_that_fail_cost_no_other_report_and_turn_no_verdict(audit, install, tmp_path):
     path = tmp_path / "report.json"
     path.write_text(dumps(records.example_record()))
@@ -273,6 +276,7 @@ def test_renderers_that_fail_cost_no_other_report_and_turn_no_verdict(audit, ins
     assert "the renderer 'aab' failed: RuntimeError: broke" in err
 
 
+@pytest.mark.shows("imported")
 def test_a_plugin_that_exits_when_imported_is_a_usage_error(audit, install, write_config):
     install("import sys\nsys.exit(0)\n", attacks=["gone"])
     code, _, err = audit("run", "--config", write_config(attacks={"gone": {}}))

@@ -1,7 +1,8 @@
-"""YAML, JSON and pictures that mean harm: the right exit code, one line, and nothing silent."""
+"""YAML, JSON, arrays, pictures that mean harm: the right exit code, one line, nothing silent."""
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ CONFIGURATIONS = {
 }
 
 
+@pytest.mark.shows("yaml")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("kind", ["configuration", "policy"])
 def test_yaml_that_means_harm(audit, tmp_path, monkeypatch, name, kind):
@@ -65,6 +67,7 @@ GATES = [
 ]  # fmt: skip
 
 
+@pytest.mark.shows("records")
 @pytest.mark.parametrize("gates", GATES, ids=str)
 @pytest.mark.parametrize("command", ["gate", "report"])
 def test_gates_of_another_shape_are_refused(audit, tmp_path, gates, command):
@@ -80,6 +83,7 @@ def test_gates_of_another_shape_are_refused(audit, tmp_path, gates, command):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.shows("records")
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": ' + "1" * 5000 + "}", "{", "\x00", ""],
                          ids=["deep", "digits", "cut", "nul", "empty"])  # fmt: skip
 @pytest.mark.parametrize("command", ["gate", "report", "study"])
@@ -91,6 +95,7 @@ def test_records_that_are_none(audit, tmp_path, text, command):
     assert len(err) < 2500
 
 
+@pytest.mark.shows("pipes")
 @pytest.mark.parametrize("what", ["record", "model", "configuration", "policy"])
 def test_a_pipe_is_refused_at_once(audit, tmp_path, write_config, what):
     pipe, record = tmp_path / "pipe", tmp_path / "report.json"
@@ -106,6 +111,7 @@ def test_a_pipe_is_refused_at_once(audit, tmp_path, write_config, what):
     assert (code, err.count("\n")) == (2, 1)
 
 
+@pytest.mark.shows("limit")
 @pytest.mark.parametrize("limit", [5, 10, -0.1, 1.01])
 def test_a_limit_that_no_share_can_reach_passes_nothing(audit, tmp_path, limit):
     plain = json.loads(dumps(records.example_record()))
@@ -117,6 +123,7 @@ def test_a_limit_that_no_share_can_reach_passes_nothing(audit, tmp_path, limit):
     assert "is not possible for a share" in out
 
 
+@pytest.mark.shows("pictures")
 def test_pictures_of_more_than_eight_bits_are_not_read_as_white(tmp_path):
     ramp = np.linspace(0, 65535, 64 * 32).reshape(64, 32)
     Image.fromarray(ramp.astype("uint16")).save(tmp_path / "grey.png")
@@ -124,3 +131,42 @@ def test_pictures_of_more_than_eight_bits_are_not_read_as_white(tmp_path):
         decode(tmp_path / "grey.png")
     Image.fromarray((ramp / 257).astype("uint8")).save(tmp_path / "eight.png")
     assert decode(tmp_path / "eight.png").mode == "RGB"
+
+
+HEADERS = {
+    "deep": "(" * 5000,
+    "none": "1",
+    "no type": "{'descr': [[]], 'fortran_order': False, 'shape': (4,)}",
+    "code": "__import__('os').abort()",
+    "negative": "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 16)}",
+    "terabytes": "{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000, 10000)}",
+}
+
+
+@pytest.mark.shows("npz")
+@pytest.mark.parametrize("name", HEADERS)
+def test_arrays_whose_headers_mean_harm(audit, tmp_path, name):
+    header = HEADERS[name].encode() + b"\n"
+    magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive:
+        archive.writestr("features.npy", magic + header + bytes(6000))
+    code, _, err = audit("run", "--features", tmp_path / "rows.npz", "--out", tmp_path / "out")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "cannot be read" in err
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+@pytest.mark.shows("parameters")
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("kind", "name", "parameter"),
+    [("attacks", "identity", "lr"), ("attacks", "identity", "epochs"),
+     ("defenses", "dp_gallery", "epsilon"), ("defenses", "blur", "sigma")],
+)  # fmt: skip
+def test_a_parameter_that_is_no_number_is_refused(
+    audit, write_config, kind, name, parameter, number
+):
+    block = {name: {parameter: float(number)}}
+    code, _, err = audit("run", "--config", write_config(**{kind: block}))
+    assert (code, err.count("\n")) == (2, 1), err
+    assert parameter in err
