@@ -65,8 +65,8 @@ class Translation:
     hidden: PositiveInt = 512
     epochs: NonNegativeInt = 20
     image_size: tuple[int, int] = (64, 32)
-    pool: int = 16
-    per_person: int = 2
+    pool: NonNegativeInt = 16
+    per_person: PositiveInt = 2
 
     family: ClassVar[str] = "translation"
     adversary: ClassVar[Adversary] = threat_models.TRANSLATOR

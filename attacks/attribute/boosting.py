@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
@@ -40,12 +41,12 @@ class AttributeBoosting(Reading):
         min_people: an attribute value carried by fewer people on either side is not measured.
     """
 
-    components: int = 24
-    iterations: int = 15
-    leaves: int = 8
+    components: PositiveInt = 24
+    iterations: PositiveInt = 15
+    leaves: PositiveInt = 8
     lr: float = 0.2
     neighbours: int | None = None
-    min_people: int = MEASURABLE
+    min_people: PositiveInt = MEASURABLE
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -3,6 +3,7 @@
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
@@ -43,15 +44,15 @@ class AttributeClassifier(Reading):
         min_people: an attribute value carried by fewer people on either side is not measured.
     """
 
-    hidden: int = 256
+    hidden: PositiveInt = 256
     dropout: float = 0.6
     mixing: float = 0.4
-    epochs: int = 30
-    batch_size: int = 256
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 256
     lr: float = 3e-3
     weight_decay: float = 1e-2
     neighbours: int | None = None
-    min_people: int = MEASURABLE
+    min_people: PositiveInt = MEASURABLE
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor
 
 from attacks.attribute.labels import MEASURABLE
@@ -39,7 +40,7 @@ class AttributeExpansion(Reading):
         min_people: an attribute value carried by fewer people on either side is not measured.
     """
 
-    min_people: int = MEASURABLE
+    min_people: PositiveInt = MEASURABLE
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

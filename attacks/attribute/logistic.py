@@ -1,5 +1,7 @@
 """What are they like, with one linear boundary each: the rung below the attribute network."""
 
+from pydantic import PositiveInt
+
 from attacks.attribute.boundaries import learn_boundaries
 from attacks.attribute.labels import MEASURABLE
 from attacks.attribute.learning import Known, Reader, pool_entries, read_attributes
@@ -30,7 +32,7 @@ class AttributeLogistic(Reading):
 
     inverse_penalty: float = 0.3
     neighbours: int | None = None
-    min_people: int = MEASURABLE
+    min_people: PositiveInt = MEASURABLE
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
@@ -45,7 +46,7 @@ class Description:
     """
 
     neighbours: int | None = None
-    min_people: int = MEASURABLE
+    min_people: PositiveInt = MEASURABLE
 
     family: ClassVar[str] = "description"
     adversary: ClassVar[Adversary] = threat_models.DESCRIBER

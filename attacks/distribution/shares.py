@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from scipy.optimize import nnls
 from torch import Tensor
 
@@ -54,7 +55,7 @@ class Distribution:
     """
 
     galleries: Several = 10
-    min_people: int = MEASURABLE
+    min_people: PositiveInt = MEASURABLE
 
     family: ClassVar[str] = "distribution"
     adversary: ClassVar[Adversary] = threat_models.ANNOTATOR

@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
@@ -53,8 +54,8 @@ class IdentityClassifier(Naming):
         weight_decay: of AdamW; more where names put aside are then told better.
     """
 
-    epochs: int = 150
-    batch_size: int = 256
+    epochs: PositiveInt = 150
+    batch_size: PositiveInt = 256
     lr: float = 1e-2
     weight_decay: float = 1e-3
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from pydantic import PositiveInt
+
 from attacks.identity.naming import Naming
 from attacks.identity.plda import name_by_model
 from attacks.learners.metric import Contrast, learn_metric
@@ -35,7 +37,7 @@ class IdentityMetric(Naming):
         weight_decay: of AdamW.
     """
 
-    steps: int = 300
+    steps: PositiveInt = 300
     lr: float = 1e-3
     weight_decay: float = 0.05
 

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from pydantic import PositiveInt
 from torch import nn
 
 from attacks import threat_models
@@ -31,8 +32,8 @@ class IdentityLinear(Naming):
         weight_decay: of AdamW, at least.
     """
 
-    epochs: int = 40
-    batch_size: int = 256
+    epochs: PositiveInt = 40
+    batch_size: PositiveInt = 256
     lr: float = 1e-2
     weight_decay: float = 1e-2
 
@@ -68,10 +69,10 @@ class IdentityMlp(Naming):
         weight_decay: of AdamW, at least.
     """
 
-    hidden: int = 512
+    hidden: PositiveInt = 512
     dropout: float = 0.3
-    epochs: int = 60
-    batch_size: int = 256
+    epochs: PositiveInt = 60
+    batch_size: PositiveInt = 256
     lr: float = 5e-3
     weight_decay: float = 1e-2
 

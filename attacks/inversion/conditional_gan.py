@@ -74,8 +74,8 @@ class GanInversion:
     matching: float = 0.5
     adversarial: float = 0.02
     consistency: float = 0.5
-    consistency_every: int = 8
-    consistency_batch: int = 16
+    consistency_every: PositiveInt = 8
+    consistency_batch: PositiveInt = 16
     ema: float = 0.99
     pool: NonNegativeInt = 16
     per_person: PositiveInt = 2

@@ -71,10 +71,10 @@ class Diffusion:
     lr: Positive = 1e-3
     drop: float = 0.1
     ema: float = 0.99
-    steps: int = 12
+    steps: PositiveInt = 12
     strength: float = 0.6
     guidance: float = 1.5
-    samples: int = 4
+    samples: PositiveInt = 4
     pool: NonNegativeInt = 16
     per_person: PositiveInt = 1
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
@@ -46,12 +47,12 @@ class FullyConnectedGan:
         per_person: reconstructions per attacked person.
     """
 
-    hidden: int = 1024
-    critic_hidden: int = 256
-    epochs: int = 10
-    batch_size: int = 64
+    hidden: PositiveInt = 1024
+    critic_hidden: PositiveInt = 256
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 64
     lr: float = 2e-4
-    per_person: int = 2
+    per_person: PositiveInt = 2
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.DECODER

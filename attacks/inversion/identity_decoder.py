@@ -53,7 +53,7 @@ class IdentityDecoder:
     image_size: DoubledSize = (64, 32)
     width: PositiveInt = 24
     epochs: NonNegativeInt = 5
-    surrogate_epochs: int = 3
+    surrogate_epochs: PositiveInt = 3
     batch_size: PositiveInt = 64
     lr: Positive = 2e-3
     consistency: float = 1.0

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 from torchmetrics.functional.image import total_variation
 
@@ -58,12 +59,12 @@ class Optimization:
 
     image_size: tuple[int, int] = (64, 32)
     grid: tuple[int, int] = (16, 8)
-    iterations: int = 30
-    batch_size: int = 32
+    iterations: PositiveInt = 30
+    batch_size: PositiveInt = 32
     lr: float = 0.1
     total_variation: float = 0.1
-    pool: int = 16
-    per_person: int = 1
+    pool: NonNegativeInt = 16
+    per_person: PositiveInt = 1
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.WHITE_BOX

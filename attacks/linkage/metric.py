@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from pydantic import PositiveInt
+
 from attacks.learners.metric import Contrast, learn_metric
 from attacks.linkage.plda import LinkageByModel, link_by_model, own_people
 from auditor.embedding import stored_gallery
@@ -29,7 +31,7 @@ class LinkageMetric(LinkageByModel):
         weight_decay: of AdamW.
     """
 
-    steps: int = 300
+    steps: PositiveInt = 300
     lr: float = 1e-3
     weight_decay: float = 0.05
 

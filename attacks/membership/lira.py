@@ -54,7 +54,7 @@ class MembershipLira:
     epochs: NonNegativeInt = 20
     batch_size: PositiveInt = 64
     lr: Positive = 3e-3
-    width: int = 16
+    width: PositiveInt = 16
     image_size: tuple[int, int] = (64, 32)
     per_person: Several = 6
 

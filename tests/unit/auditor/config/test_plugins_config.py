@@ -75,6 +75,14 @@ class TestPlugins:
                     with pytest.raises(ValueError, match=r"finite|less than|greater than"):
                         registry.load(kind, name)(**{field.name: value})
 
+    @pytest.mark.parametrize("kind", ["attacks", "defenses"])
+    def test_no_plug_in_counts_below_zero(self, kind):
+        for name in registry.installed(kind):
+            for field in fields(registry.load(kind, name)):
+                if type(field.default) is int:
+                    with pytest.raises(UsageError, match=field.name):
+                        registry.build(kind, name, {field.name: -1})
+
     def test_what_a_plug_in_refuses_is_told(self):
         with pytest.raises(UsageError, match="31×16 is not 8×4 doubled"):
             plugins.build("attacks", "inversion", {"image_size": [31, 16]})
