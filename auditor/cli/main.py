@@ -164,6 +164,7 @@ def _with_value(arguments: list[str]) -> list[str]:
 
 def _command(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
+    aborted = False
     try:
         code = app(args=_with_value(given), standalone_mode=False)
     except CLICK_ERROR as error:
@@ -185,11 +186,11 @@ def _command(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort) as error:
         if not isinstance(error, typer.Abort) and not interrupted(error):
             raise
-        code = INTERRUPTED
+        code, aborted = INTERRUPTED, True
     except SystemExit as error:
         typer.echo(f"audit: some code in it ended the program ({error.code})", err=True)
         code = 1
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and (aborted or stopped_by()):  # `audit status` says it of another run
         typer.echo("audit: interrupted", err=True)
         code = 128 + stopped_by() if stopped_by() else code
     return code if isinstance(code, int) else 0
