@@ -151,7 +151,7 @@ class Watch:
             family = list(_family(process.pid))
             pages = [_pages(pid) for pid in family]
             mapped = sum(kinds["Pss"] for kinds in pages)
-            own = sum(kinds["Pss_Anon"] for kinds in pages) + sum(map(_kept, family))
+            own = sum(kinds["Pss_Anon"] for kinds in pages) + _kept(family)
             self.mapped, self.own = max(self.mapped, mapped), max(self.own, own)
             self.cpu, peak = max(self.cpu, sum(map(_seconds, family))), max(peak, own)
             steps = sorted((self.out / "steps").glob("*.json"))
@@ -182,13 +182,17 @@ def _pages(pid: int) -> Counter[str]:
     return Counter({line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines})
 
 
-def _kept(pid: int) -> int:
-    """Return the bytes of files in memory that a process holds, mapped at this moment or not."""
-    kept = 0
-    for file in Path(f"/proc/{pid}/fd").glob("*"):
+def _kept(family: list[int]) -> int:
+    """Return the bytes of files in memory that processes hold, mapped at this moment or not.
+
+    Each file counts once, however many descriptors there are: every mapping has one of its own.
+    """
+    kept = {}
+    for file in (file for pid in family for file in Path(f"/proc/{pid}/fd").glob("*")):
         with suppress(OSError):  # it has been closed meanwhile
-            kept += file.stat().st_blocks * 512 if "memfd" in str(file.readlink()) else 0
-    return kept
+            if "memfd" in str(file.readlink()):
+                kept[file.stat().st_ino] = file.stat().st_blocks * 512
+    return sum(kept.values())
 
 
 def _seconds(pid: int) -> float:
