@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,9 @@ from auditor.errors import DataError, UsageError
 if TYPE_CHECKING:
     from auditor.data.check import Check
     from auditor.data.rows import Rows
+
+NAMED = 50
+"""Broken pictures at most that are listed one by one."""
 
 app = typer.Typer(
     name="data",
@@ -199,8 +203,10 @@ def _describe(found: "Check") -> Iterator[str]:
         number, lost = found.queries["number"], found.queries["without_match"]
         yield f"queries: {number}, {lost} without a valid match in the gallery"
     yield f"broken pictures: {len(found.broken)}"
-    for path, reason in found.broken.items():
+    for path, reason in islice(found.broken.items(), NAMED):
         yield f"  {path}: {reason}"
+    if len(found.broken) > NAMED:
+        yield f"  and {len(found.broken) - NAMED} more; --json lists all of them"
     for notice in found.notices:
         yield f"notice: {notice}"
     if not found.faults:

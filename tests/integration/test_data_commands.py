@@ -127,6 +127,15 @@ class TestCheck:
         assert code == 0
         assert "broken pictures: 2" in out
 
+    def test_of_many_broken_pictures_some_are_listed(self, audit, staff, monkeypatch):
+        monkeypatch.setattr("auditor.cli.data.NAMED", 1)
+        for file in sorted(staff.rglob("*.png"))[:3]:
+            file.write_bytes(b"")
+        _, out, _ = audit("data", "check", staff)
+        assert "broken pictures: 3" in out
+        assert "  and 2 more; --json lists all of them" in out
+        assert out.count("is not a readable picture") == 1
+
     def test_one_camera(self, audit, tmp_path):
         root = tree(tmp_path, {p: ["x_c1.png", "y_c1.png"] for p in "abcd"})
         code, _, err = audit("data", "check", root)
