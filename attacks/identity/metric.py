@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt
 
 from attacks.identity.naming import Naming
 from attacks.identity.plda import name_by_model
@@ -37,7 +37,7 @@ class IdentityMetric(Naming):
         weight_decay: of AdamW.
     """
 
-    steps: PositiveInt = 300
+    steps: NonNegativeInt = 300
     lr: float = 1e-3
     weight_decay: float = 0.05
 

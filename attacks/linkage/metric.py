@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt
 
 from attacks.learners.metric import Contrast, learn_metric
 from attacks.linkage.plda import LinkageByModel, link_by_model, own_people
@@ -31,7 +31,7 @@ class LinkageMetric(LinkageByModel):
         weight_decay: of AdamW.
     """
 
-    steps: PositiveInt = 300
+    steps: NonNegativeInt = 300
     lr: float = 1e-3
     weight_decay: float = 0.05
 
