@@ -24,7 +24,7 @@ def restore_shared_state(data: ReIDDataset) -> Iterator[None]:
     """
     labels = [(tensor, tensor.clone()) for tensor in _labels(data)]
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, strict = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     place, mask = os.open(".", os.O_RDONLY), os.umask(0o077)
     os.umask(mask)
     try:
@@ -35,7 +35,7 @@ def restore_shared_state(data: ReIDDataset) -> Iterator[None]:
         os.close(place)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(gradients)
-        torch.use_deterministic_algorithms(strict)
+        torch.set_deterministic_debug_mode(strict)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         changed = [(tensor, was) for tensor, was in labels if not _same(tensor, was)]

@@ -12,6 +12,8 @@ from auditor.pipeline.environment import (
     save_queries,
     spent_queries,
 )
+from auditor.plugins.shared_state import restore_shared_state
+from tests import worlds
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -22,6 +24,16 @@ def test_determinism_is_asked_for_on_a_gpu_and_given_back_afterwards():
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_plug_in_leaves_an_operation_without_such_an_algorithm_a_warning():
+    with determinism(GPU, wanted=True), restore_shared_state(worlds.people()):
+        torch.use_deterministic_algorithms(False)
+    assert not torch.are_deterministic_algorithms_enabled()
+    with determinism(GPU, wanted=True):
+        with restore_shared_state(worlds.people()):
+            torch.use_deterministic_algorithms(False)
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def test_nothing_changes_on_a_cpu_or_where_it_is_not_wanted():
