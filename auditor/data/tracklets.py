@@ -95,45 +95,35 @@ def group_pictures(split: Split) -> list[list[int]]:
     return list(found.values())
 
 
-@dataclass(frozen=True, eq=False)
-class Behind:
-    """The pictures behind a split's rows.
-
-    Attributes:
-        source: the pictures.
-        groups: for each row the places of its pictures in ``source``, one or more.
-        pooling: how their features become one.
-    """
-
-    source: Images
-    groups: Sequence[Group]
-    pooling: Pooling
-
-
-def look_behind(images: Images) -> Behind | None:
-    """Return the pictures behind rows that are tracklets; None if each row is one picture."""
+def look_behind(images: Images) -> TrackletImages | None:
+    """Return the rows as tracklets, whatever they were taken from; None if each is one picture."""
     if isinstance(images, TrackletImages):
-        return Behind(images.source, images.groups, images.pooling)
+        return images
     if isinstance(images, Selection):
         whole = look_behind(images.source)
-        return whole and replace(whole, groups=[whole.groups[row] for row in images.rows])
+        if whole is None:
+            return None
+        return replace(whole, groups=[whole.groups[row] for row in images.rows])
     if isinstance(images, JoinedImages):
         sides = [look_behind(side) for side in (images.first, images.second)]
-        return _join(images, sides) if any(sides) else None
+        known = [side for side in sides if side is not None]
+        return _join(images, sides, known[0].pooling) if known else None
     return None
 
 
-def _join(images: JoinedImages, sides: Sequence[Behind | None]) -> Behind:
-    alone: list[Behind] = [
-        side or Behind(source, [[row] for row in range(len(source))], "mean")
+def _join(
+    images: JoinedImages, sides: Sequence[TrackletImages | None], pooling: Pooling
+) -> TrackletImages:
+    first, second = (
+        TrackletImages(source, [[row] for row in range(len(source))], pooling)
+        if side is None
+        else side
         for source, side in zip((images.first, images.second), sides, strict=True)
-    ]
-    first, second = alone
+    )
     border = len(first.source)
     later = [[border + row for row in group] for group in second.groups]
-    pooling = next(side.pooling for side in sides if side)
     source = JoinedImages(first.source, second.source)
-    return Behind(source, [*first.groups, *later], pooling)
+    return TrackletImages(source, [*first.groups, *later], pooling)
 
 
 def pictures_of(split: Split) -> Split:

@@ -98,9 +98,9 @@ def _make_dataset(
     numbering = _number(cells, config.gallery)
     table, rows = cells[cells["pid"] != JUNK].copy(), _join(sources)
     table["camid"], cameras = encode(table["camid"].tolist())
-    further = [name for name in cells if name not in LABELS]
-    codes, values, ignored = encode_attributes(table[further].map(_known))
-    tracks = read_tracks(table[further].map(_known))
+    told = table.drop(columns=list(LABELS), errors="ignore").map(_known)
+    codes, values, ignored = encode_attributes(told)
+    tracks = read_tracks(told)
     try:
         division = divide(table, config.cross_camera)
     except DataError as error:
