@@ -21,6 +21,17 @@ def open_regular(path: Path) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
+def is_regular(path: Path) -> bool:
+    """Return whether a regular file, or a link to one, is there; a name no file can have is none.
+
+    `Path.is_file` raises for such a name.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def read_regular(path: Path) -> bytes:
     """Return the content of a regular file; see `open_regular`."""
     with open_regular(path) as file:

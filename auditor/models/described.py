@@ -5,7 +5,6 @@ whoever audits the file the flags ``--arch`` and ``--card``, and the mistakes ma
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import safetensors.torch
 from torch import nn
 
 from auditor.artifacts.atomic import write
+from auditor.artifacts.regular_file import is_regular
 from auditor.console import printable
 from auditor.errors import ModelError, ModelRefusedError, UsageError
 from auditor.models.card import Card, card_from
@@ -87,7 +87,7 @@ def read_description(path: Path) -> Description | None:
     Raises:
         ModelError: if what it says cannot be followed.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 (it never raises)
+    if not is_regular(path):
         return None  # a pipe, for one, would never answer
     try:
         with safetensors.safe_open(path, "pt") as file:

@@ -13,7 +13,6 @@ with the auditor has seen synthetic people alone; `auditor.training.train_prior`
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from auditor.artifacts.atomic import write
+from auditor.artifacts.regular_file import is_regular
 from auditor.console import printable
 from auditor.errors import EnvironmentUnmetError, ModelError
 
@@ -166,7 +166,7 @@ def load_prior(path: Path = WEIGHTS) -> tuple[PicturePrior, Mapping[str, Any]]:
         EnvironmentUnmetError: if there is no such file.
         ModelError: if it holds no prior, or one that is not in `CATALOGUE`.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 (it never raises)
+    if not is_regular(path):
         raise EnvironmentUnmetError(
             f"{path}: there is no such prior; make one with audit prior train --data DIR --out FILE"
         )

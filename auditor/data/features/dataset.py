@@ -1,7 +1,6 @@
 """From files of features to a dataset: the same splits by the same rules as for pictures."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
+from auditor.artifacts.regular_file import is_regular
 from auditor.config import FeaturesConfig
 from auditor.data.dataset import (
     copied_queries,
@@ -192,7 +192,7 @@ def _find_pictures(table: FeatureTable, config: FeaturesConfig) -> Images | None
     found, outside = locate(root, paths, lambda row: f"{table.path}, row {row + 1}")
     if outside:
         raise DataError(outside.split("; ")[0] + "; name the folder with features.pictures")
-    absent = next((file for file in found if not os.path.isfile(file)), None)  # noqa: PTH113 (it never raises)
+    absent = next((file for file in found if not is_regular(file)), None)
     if absent is not None:
         raise DataError(
             f"{table.path}: there is no picture {absent}; name the folder that paths start at with "
