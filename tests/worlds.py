@@ -215,7 +215,7 @@ class Turned(torch.nn.Module):
 def turned() -> Target:
     """Fifty people and the shipped network's features, turned: only shapes can be compared."""
     data = make_world(identities=50, auxiliary=20, cameras=3, images_per_camera=4, seed=7)
-    return Target(Turned(shipped_network(plain_context())).to(DEVICE), data)
+    return Target(Turned(shipped_network(DEVICE)).to(DEVICE), data)
 
 
 @cache

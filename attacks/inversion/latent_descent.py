@@ -11,13 +11,12 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.inversion.appearance import Appearance
-from attacks.inversion.optimization import FlatNull, augment, embed_clean
+from attacks.inversion.optimization import FlatNull, augment, embed_clean, require_gradients
 from attacks.inversion.prior_inversion import PriorInversion
 from attacks.inversion.ranking import Ranker
 from attacks.inversion.samples import Painter, Sample
 from auditor.certification.controls import make_null_target
-from auditor.embedding import differentiable, embed_with_gradient
-from auditor.errors import UnsupportedTargetError
+from auditor.embedding import embed_with_gradient
 from auditor.plugins.declaring import Positive, Weight, checked_dataclass
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -56,11 +55,7 @@ class LatentDescent(PriorInversion):
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        if not differentiable(target.extractor):
-            raise UnsupportedTargetError(
-                "the extractor is a black box: it has no gradients to descend; "
-                "give the model as TorchScript or as weights with an architecture"
-            )
+        require_gradients(target)
         return super().run(target, ctx)
 
     def make_null(self, target: Target, ctx: RunContext) -> Target:

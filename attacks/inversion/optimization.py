@@ -73,11 +73,7 @@ class Optimization:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        if not differentiable(target.extractor):
-            raise UnsupportedTargetError(
-                "the extractor is a black box: it has no gradients to descend; "
-                "give the model as TorchScript or as weights with an architecture"
-            )
+        require_gradients(target)
         own = auxiliary_pairs(target, self.image_size, ctx)
         return ask_every_way(target, ctx, partial(self._optimize, target, own))
 
@@ -140,6 +136,19 @@ def embed_clean(entries: Tensor, own: OwnPairs, target: Target, ctx: RunContext)
     pairs = Pairs(*columns, views_of(target.data), target.release)
     maps = learn_maps(pairs, Refinement(epochs=0), ctx, "attacks.optimization.maps")
     return maps.closest(entries.cpu()).to(ctx.device)
+
+
+def require_gradients(target: Target) -> None:
+    """Refuse a model that has no gradients of its pictures.
+
+    Raises:
+        UnsupportedTargetError: if it is a black box.
+    """
+    if not differentiable(target.extractor):
+        raise UnsupportedTargetError(
+            "the extractor is a black box: it has no gradients to descend; "
+            "give the model as TorchScript or as weights with an architecture"
+        )
 
 
 class FlatNull(NullExtractor):

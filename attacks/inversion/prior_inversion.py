@@ -95,7 +95,7 @@ class PriorInversion:
         chosen = choose(target.data.gallery.pids, self.per_person, ctx)
         entries = pool_stored(target, chosen, self.pool, ctx).to(ctx.device)
         rankers = self._rankers(painter, entries, target, ctx)
-        best = self._best(painter, entries, own, rankers, target, ctx)
+        best = self._best(painter, entries, rankers, target, ctx)
         drawn = self._finish(best, painter, entries, rankers, target, ctx)
         judges = {name: j for name, j in ctx.judges.items() if name not in self.networks}
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
@@ -169,7 +169,7 @@ class PriorInversion:
             )
         if self.networks and set(self.networks) >= set(ctx.judges):
             raise UsageError("networks names every judge, so that none is left to judge")
-        return {"the shipped network": shipped_network(ctx)} | {
+        return {"the shipped network": shipped_network(ctx.device)} | {
             n: ctx.judges[n] for n in self.networks
         }
 
@@ -177,14 +177,14 @@ class PriorInversion:
         self,
         painter: Painter,
         entries: Tensor,
-        own: OwnPairs,
         rankers: Sequence[Ranker],
         target: Target,
         ctx: RunContext,
     ) -> Sample:
         """Find the highest-ranked sample of each entry."""
         pids = target.data.auxiliary.pids.to(ctx.device)
-        alike = candidates(F.normalize(entries, dim=1), own.seen, pids, max(1, self.samples)).T
+        unit, seen = F.normalize(entries, dim=1), painter.own.seen
+        alike = candidates(unit, seen, pids, max(1, self.samples)).T
         borrowed = [painter.borrow(rows, entries, self.correction) for rows in alike]
         borrowed = borrowed[: self.samples]
         samples = [painter.expect(entries), *borrowed]

@@ -20,10 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from attacks.membership.candidates import Candidates
+from attacks.protocol.own_network import shipped_network
 from auditor.metrics import roc
-from auditor.models.card import card_from
-from auditor.models.extractor import CardedExtractor
-from auditor.models.reference import ReferenceNet, load_reference
 from auditor.report import Curve, Measurement
 from auditor.statistics.intervals import proportion, resample
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -65,10 +63,7 @@ class Thumbnails(nn.Module):
 @cache
 def blind_extractors(device: torch.device) -> Mapping[str, FeatureExtractor]:
     """Extractors that saw neither side: trained on synthetic people alone, or not at all."""
-    size = {"height": ReferenceNet.input_size[0], "width": ReferenceNet.input_size[1]}
-    card = card_from("torchreid", {**size, "l2_norm": True})
-    reference = CardedExtractor(load_reference().to(device), card, device)
-    return {"reference": reference, "thumbnails": Thumbnails()}
+    return {"reference": shipped_network(device), "thumbnails": Thumbnails()}
 
 
 def compare_with_blind(

@@ -4,18 +4,14 @@ import torch
 
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError
-from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
-from auditor.models.reference import load_reference
+from auditor.models.reference import CARD, load_reference
 from auditor.types import FeatureExtractor, RunContext, Target
 
-SHIPPED = Card(height=128, width=64, l2_norm=True)
-"""How the shipped re-ID network is fed."""
 
-
-def shipped_network(ctx: RunContext) -> FeatureExtractor:
+def shipped_network(device: torch.device) -> FeatureExtractor:
     """Return the network that ships with the auditor, trained on synthetic people alone."""
-    return CardedExtractor(load_reference().to(ctx.device), SHIPPED, ctx.device)
+    return CardedExtractor(load_reference().to(device), CARD, device)
 
 
 def own_network(label: str, target: Target, ctx: RunContext) -> tuple[FeatureExtractor, str]:
@@ -36,7 +32,7 @@ def own_network(label: str, target: Target, ctx: RunContext) -> tuple[FeatureExt
         )
     if label and not _alike(ctx.judges[label], target, ctx):
         return ctx.judges[label], label
-    network = shipped_network(ctx)
+    network = shipped_network(ctx.device)
     if _alike(network, target, ctx):
         raise UnsupportedTargetError(
             "the audited model is the shipped network, which would be the adversary's own; name "

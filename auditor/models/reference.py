@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from auditor.errors import EnvironmentUnmetError, ModelError
 from auditor.models.architectures.branches import Branches
+from auditor.models.card import Card
 
 WEIGHTS = Path(__file__).with_name("reference.safetensors")
 """Shipped weights, float16."""
+CARD = Card(height=128, width=64, l2_norm=True)
+"""How it is fed."""
 
 
 class Residual(nn.Module):

@@ -16,18 +16,14 @@ import typer
 from auditor.data.synthetic import make_world
 from auditor.evaluation.utility import search
 from auditor.metrics.retrieval import Retrieval
-from auditor.models.card import Card
 from auditor.models.extractor import CardedExtractor
-from auditor.models.reference import WEIGHTS, ReferenceNet, load_reference, save_reference
+from auditor.models.reference import CARD, WEIGHTS, ReferenceNet, load_reference, save_reference
 from auditor.training.recipe import Recipe
 from auditor.training.reid import train_reid
 from auditor.types import ReIDDataset, RunContext, Target
 
 TRAIN_SEED, HELD_OUT_SEED = 90_001, 90_002
 """Worlds nobody draws by chance; demos and tests count from 0."""
-
-CARD = Card(height=128, width=64, l2_norm=True)
-"""How the shipped extractor is fed."""
 
 RECIPE = Recipe(epochs=16, steps=100, lr=2e-3, precision="bf16")
 """bfloat16: half the time where the processor multiplies it, and no less accurate here."""

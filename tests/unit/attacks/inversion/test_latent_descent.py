@@ -1,30 +1,14 @@
 """The white-box rung of the prior: where it moves a sample, and how far."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks.inversion import LatentDescent, PriorInversion
+from attacks.inversion import LatentDescent
 from attacks.inversion.latent_descent import _Wish
-from attacks.inversion.reconstruction import auxiliary_pairs
 from auditor.embedding import embed_pictures
 from auditor.errors import UnsupportedTargetError
-from auditor.models.prior import load_prior
 from tests import worlds
-
-
-@pytest.fixture(scope="module")
-def few():
-    return replace(worlds.trainable(), data=worlds.few())
-
-
-@pytest.fixture(scope="module")
-def painter(few):
-    prior, ctx = load_prior()[0].to(worlds.DEVICE), worlds.plain_context()
-    own = auxiliary_pairs(few, prior.shape.size, ctx)
-    return PriorInversion(epochs=0)._learn(prior, own, few, ctx)
 
 
 def descend(few, painter, **fields):

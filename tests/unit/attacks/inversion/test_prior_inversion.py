@@ -8,10 +8,8 @@ import torch
 from attacks.inversion import PriorInversion
 from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
 from attacks.inversion.ranking import Votes, trust_in
-from attacks.inversion.reconstruction import auxiliary_pairs
 from attacks.inversion.samples import Sample
 from auditor.errors import UsageError
-from auditor.models.prior import load_prior
 from auditor.types import RunContext, as_is
 from tests import worlds
 
@@ -82,18 +80,6 @@ class TestVotes:
         assert clear > faint + 1 > 1
         assert none < 0.3
         assert trust_in(noise[:1], noise[:1], pids[:1]) == 1.0
-
-
-@pytest.fixture(scope="module")
-def few():
-    return replace(worlds.trainable(), data=worlds.few())
-
-
-@pytest.fixture(scope="module")
-def painter(few):
-    prior, ctx = load_prior()[0].to(worlds.DEVICE), worlds.plain_context()
-    own = auxiliary_pairs(few, prior.shape.size, ctx)
-    return PriorInversion(epochs=0)._learn(prior, own, few, ctx)
 
 
 class TestSamples:
