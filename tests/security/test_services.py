@@ -1,16 +1,13 @@
 """A service that means harm: it is waited for as long as was said, and its answers are numbers."""
 
 import json
-import socket
-import threading
 import time
-from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
 
 from auditor.report import load
-from tests.service import Service, serve, thumbnail
+from tests.service import Service, dripping, serve, thumbnail
 
 CARD = {"height": 32, "width": 16, "mean": [0, 0, 0], "std": [1, 1, 1]}
 
@@ -32,29 +29,6 @@ def refuses(audit, write_config, tmp_path):
     return check
 
 
-@contextmanager
-def dripping(first, drop):
-    """A server whose every byte comes in time, and whose answer never does."""
-    ended = threading.Event()
-
-    def drip(server):
-        connection, _ = server.accept()
-        with connection, suppress(OSError):
-            connection.recv(2**16)
-            connection.sendall(first)
-            while not ended.wait(0.05):
-                connection.sendall(drop)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, args=(server,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}/v2/models/reid"
-        finally:
-            ended.set()
-            thread.join()
-
-
 @pytest.mark.shows("services")
 @pytest.mark.parametrize(
     ("first", "drop"),
@@ -67,7 +41,7 @@ def dripping(first, drop):
 def test_a_byte_now_and_then_is_no_answer(refuses, first, drop):
     with dripping(first, drop) as url:
         began = time.monotonic()
-        assert "takes longer than" in refuses(url)
+        assert "takes longer than" in refuses(f"{url}/v2/models/reid")
         assert time.monotonic() - began < 10
 
 

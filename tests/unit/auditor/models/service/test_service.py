@@ -1,9 +1,6 @@
 """A model that runs elsewhere: the same features, a budget that holds, and every failure said."""
 
-import contextlib
 import json
-import socket
-import threading
 import time
 from dataclasses import replace
 from typing import ClassVar
@@ -18,7 +15,7 @@ from auditor.models.service.client import Client
 from auditor.models.service.meter import Meter
 from auditor.models.service.network import ServiceNetwork, open_service
 from auditor.pipeline.inputs import meter_of, open_configured
-from tests.service import METADATA, Service, serve, thumbnail
+from tests.service import METADATA, Service, dripping, serve, thumbnail
 
 IMAGES = torch.rand(5, 3, 32, 16, generator=torch.Generator().manual_seed(0))
 CARD = {"height": 32, "width": 16, "mean": [0, 0, 0], "std": [1, 1, 1]}
@@ -192,29 +189,11 @@ DRIPPING = {
 @pytest.mark.parametrize("where", DRIPPING)
 def test_one_that_sends_a_byte_now_and_then_is_not_waited_for(where):
     """Each byte comes in time, and the answer never does."""
-    first, drop = DRIPPING[where]
-    ended = threading.Event()
-
-    def drip(server):
-        connection, _ = server.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(2**16)
-            connection.sendall(first)
-            while not ended.wait(0.05):
-                connection.sendall(drop)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, args=(server,))
-        thread.start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with dripping(*DRIPPING[where]) as url:
         client = Client(url=url, headers={}, seconds=0.3, retries=0, meter=Meter())
         began = time.monotonic()
-        try:
-            with pytest.raises(ModelError, match=r"longer than model\.service\.seconds allows"):
-                client.get(url)
-        finally:
-            ended.set()
-            thread.join()
+        with pytest.raises(ModelError, match=r"longer than model\.service\.seconds allows"):
+            client.get(url)
         assert time.monotonic() - began < 5
 
 
