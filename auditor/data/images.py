@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from auditor.data.decoding import decode as decode  # plug-ins know it by this module
 from auditor.data.kept_pictures import load_pictures
 from auditor.types import Images, Selection
 

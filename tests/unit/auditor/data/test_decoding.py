@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from auditor.data import decoding
+from auditor.data import decoding, images
 from auditor.data.decoding import batch_pictures, decode, read_pictures
 from auditor.errors import DataError
 from auditor.resizing import InputSize, Resizing, resize_picture, upsample, upsamples_exactly
@@ -139,3 +139,7 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path):
 
 def test_no_pictures_are_none():
     assert batch_pictures(read_pictures([], SIZE), SIZE).shape == (0, 3, *SIZE)
+
+
+def test_plug_ins_still_find_the_decoder_beside_the_images():
+    assert images.decode is decode
