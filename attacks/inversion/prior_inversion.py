@@ -23,12 +23,13 @@ from attacks.inversion.reference import draw_people
 from attacks.inversion.samples import Painter, Sample, coarse
 from attacks.inversion.scoring import CHUNK
 from attacks.protocol.asking import ways_of_asking
-from attacks.protocol.own_network import shipped_network
+from attacks.protocol.own_network import is_attacked, shipped_network
 from auditor.certification.planting import Planted
 from auditor.data.features.rows import StoredFeatures
 from auditor.embedding import embed_pictures, features_of
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
+from auditor.models.own import weights_digest
 from auditor.models.prior import WEIGHTS, PicturePrior, load_prior
 from auditor.plugins.declaring import Positive, Probability, Share, checked_dataclass
 from auditor.releasing import draw_release
@@ -65,7 +66,7 @@ class PriorInversion:
         epochs: passes of that network over the auxiliary people; 0: ridge regression alone.
         lr: its peak learning rate.
         networks: judges by their labels that are the adversary's own: they rank samples and judge
-            nothing. The shipped re-ID network ranks in any case.
+            nothing. The shipped re-ID network ranks in any case, unless it is the one attacked.
         pool: how many neighbours each stored entry is pooled with; see `attacks.inversion.pooling`.
         per_person: reconstructions per attacked person.
     """
@@ -125,7 +126,7 @@ class PriorInversion:
     ) -> Painter:
         """Learn what features say about codes, and what of a picture the prior leaves out."""
         pids, generator = target.data.auxiliary.pids, ctx.generator("attacks.prior_inversion")
-        codes = torch.cat([prior.encode(part.float() / 255) for part in own.pixels.split(CHUNK)])
+        codes = _encode(prior, own, target, ctx)
         refinement = Refinement(hidden=self.hidden, epochs=self.epochs, lr=self.lr)
         weights = prior.axes.square().sum(1)
         start = CodeMap(own.seen, codes, weights, pids, target.release, refinement, generator)
@@ -169,9 +170,9 @@ class PriorInversion:
             )
         if self.networks and set(self.networks) >= set(ctx.judges):
             raise UsageError("networks names every judge, so that none is left to judge")
-        return {"the shipped network": shipped_network(ctx.device)} | {
-            n: ctx.judges[n] for n in self.networks
-        }
+        shipped = shipped_network(ctx.device)
+        networks = {} if is_attacked(shipped, target, ctx) else {"the shipped network": shipped}
+        return networks | {n: ctx.judges[n] for n in self.networks}
 
     def _best(
         self,
@@ -225,3 +226,14 @@ class PriorInversion:
     def _parts(self) -> Sequence[tuple[float, float]]:
         """Where each part begins and ends, as shares of the height."""
         return list(pairwise((0.0, *sorted(self.cuts), 1.0)))
+
+
+def _encode(prior: PicturePrior, own: OwnPairs, target: Target, ctx: RunContext) -> Tensor:
+    """Return the codes ``(N, K)`` of own pictures, which are the same for every scenario."""
+
+    def encode() -> Tensor:
+        parts = own.pixels.split(CHUNK)
+        return torch.cat([prior.encode(part.float() / 255).cpu() for part in parts])
+
+    codes = ctx.cache.features(weights_digest(prior), target.data.auxiliary, encode)
+    return codes.to(ctx.device)

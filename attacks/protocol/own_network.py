@@ -1,5 +1,7 @@
 """A re-identification network of the adversary's own, which is not the audited one."""
 
+from functools import cache
+
 import torch
 
 from auditor.embedding import features_of
@@ -9,8 +11,12 @@ from auditor.models.reference import CARD, load_reference
 from auditor.types import FeatureExtractor, RunContext, Target
 
 
+@cache
 def shipped_network(device: torch.device) -> FeatureExtractor:
-    """Return the network that ships with the auditor, trained on synthetic people alone."""
+    """Return the network that ships with the auditor, trained on synthetic people alone.
+
+    It is one and the same for everybody, so that its features are computed once per run.
+    """
     return CardedExtractor(load_reference().to(device), CARD, device)
 
 
@@ -30,10 +36,10 @@ def own_network(label: str, target: Target, ctx: RunContext) -> tuple[FeatureExt
             f"own_model {label!r} is not a judge of this audit (known: {known}); add it under "
             "judges"
         )
-    if label and not _alike(ctx.judges[label], target, ctx):
+    if label and not is_attacked(ctx.judges[label], target, ctx):
         return ctx.judges[label], label
     network = shipped_network(ctx.device)
-    if _alike(network, target, ctx):
+    if is_attacked(network, target, ctx):
         raise UnsupportedTargetError(
             "the audited model is the shipped network, which would be the adversary's own; name "
             "another judge in own_model"
@@ -41,7 +47,7 @@ def own_network(label: str, target: Target, ctx: RunContext) -> tuple[FeatureExt
     return network, "the shipped network"
 
 
-def _alike(network: FeatureExtractor, target: Target, ctx: RunContext) -> bool:
+def is_attacked(network: FeatureExtractor, target: Target, ctx: RunContext) -> bool:
     """Return whether a network's features are the attacked model's, up to their lengths."""
     split = target.data.query
     ours, theirs = (features_of(one, split, ctx) for one in (network, target.extractor))

@@ -93,7 +93,7 @@ class ReferenceNet(nn.Module):
 
 
 def load_reference(path: Path = WEIGHTS) -> ReferenceNet:
-    """Return the shipped network, in evaluation mode.
+    """Return the shipped network, in evaluation mode, its weights laid out channels last.
 
     Raises:
         EnvironmentUnmetError: if the weights are not there.
@@ -112,7 +112,7 @@ def load_reference(path: Path = WEIGHTS) -> ReferenceNet:
         net.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{path} does not fit the reference network: {error}") from None
-    return net.eval()
+    return net.eval().to(memory_format=torch.channels_last)
 
 
 def save_reference(net: ReferenceNet, path: Path = WEIGHTS) -> None:

@@ -9,7 +9,10 @@ from attacks.inversion import PriorInversion
 from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
 from attacks.inversion.ranking import Votes, trust_in
 from attacks.inversion.samples import Sample
+from attacks.protocol.own_network import shipped_network
 from auditor.errors import UsageError
+from auditor.models.extractor import CardedExtractor
+from auditor.models.prior import PicturePrior
 from auditor.types import RunContext, as_is
 from tests import worlds
 
@@ -140,3 +143,37 @@ def test_networks_are_judges_and_leave_one(tmp_path, networks, message):
         PriorInversion(samples=0, rounds=0, epochs=0, networks=networks).run(
             worlds.trainable(), ctx
         )
+
+
+def test_codes_and_what_the_shipped_network_sees_are_computed_once_for_all_scenarios(
+    few, tmp_path, monkeypatch
+):
+    asked = {"encode": 0, "shipped": 0}
+    encode, forward = PicturePrior.encode, CardedExtractor.forward
+
+    def counted_encode(prior, images):
+        asked["encode"] += len(images)
+        return encode(prior, images)
+
+    def counted_forward(extractor, images):
+        asked["shipped"] += len(images) * (extractor is shipped_network(worlds.DEVICE))
+        return forward(extractor, images)
+
+    monkeypatch.setattr(PicturePrior, "encode", counted_encode)
+    monkeypatch.setattr(CardedExtractor, "forward", counted_forward)
+    attack, ctx = PriorInversion(samples=0, rounds=0, epochs=0), worlds.context(tmp_path)
+    attack.run(few, ctx)
+    first = dict(asked)
+    noisy = replace(few, release=lambda rows, generator: rows + 1e-3)
+    attack.run(noisy, ctx)
+    own = len(few.data.auxiliary)
+    assert first["encode"] == asked["encode"] == own
+    # the second time it looks at the one sample of each entry alone
+    assert asked["shipped"] - first["shipped"] == first["shipped"] - own - len(few.data.query)
+
+
+def test_the_shipped_network_does_not_rank_where_it_is_the_one_attacked(few, tmp_path):
+    target = replace(few, extractor=shipped_network(worlds.DEVICE))
+    result = PriorInversion(samples=1, rounds=0, epochs=0).run(target, worlds.context(tmp_path))
+    assert "ranked by the extractor (" in result.notes[-1]
+    assert "the shipped network" not in result.notes[-1]
