@@ -200,7 +200,7 @@ def _curve(points: list[tuple[int, Measurement]]) -> Curve:
         name="auxiliary_pictures",
         metric=Translation.headline,
         x="auxiliary pictures (pairs)",
-        points=tuple((float(x), m.value, m.low, m.high) for x, m in points),
+        points=tuple(found.at(x) for x, found in points),
         log_x=True,
         statement=saturation(points),
     )

@@ -197,6 +197,6 @@ def _curve(points: Sequence[tuple[int, Measurement]]) -> Curve:
         name="pairs",
         metric=f"{NAME}_rank1",
         x="known pairs",
-        points=tuple((float(count), m.value, m.low, m.high) for count, m in points),
+        points=tuple(found.at(count) for count, found in points),
         log_x=True,
     )

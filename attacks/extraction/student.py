@@ -234,5 +234,5 @@ def _rank(query: Tensor, gallery: Tensor) -> Tensor:
 
 
 def _curve(results: list[tuple[int, tuple[Measurement, ...]]]) -> Curve:
-    points = [(float(count), m.value, m.low, m.high) for count, (m, *_) in results]
-    return Curve(name="queries", metric="agreement", x="queries", points=tuple(points), log_x=True)
+    points = tuple(agreement.at(count) for count, (agreement, *_) in results)
+    return Curve(name="queries", metric="agreement", x="queries", points=points, log_x=True)

@@ -171,16 +171,14 @@ class Level:
     def curve(self) -> Curve:
         """TPR against FPR, from one non-member in all upwards."""
         grid = np.unique(np.append(np.geomspace(1 / self.others, 1, 16), [0.01, 0.1]))
-        points = []
-        for limit in grid[grid >= 1 / self.others]:
-            rate = self._rate(f"{self.name}_tpr", float(limit))
-            points.append((float(limit), rate.value, rate.low, rate.high))
+        limits = grid[grid >= 1 / self.others].tolist()
+        points = tuple(self._rate(f"{self.name}_tpr", limit).at(limit) for limit in limits)
         area, *blind = (float(self._value(s, roc.auc)) for s in (self.ours, *self.blind.values()))
         return Curve(
             name="roc",
             metric=f"{self.name}_tpr",
             x="false positive rate",
-            points=tuple(points),
+            points=points,
             log_x=True,
             statement=f"AUC {area:.3f}; of blind extractors at most {max(blind):.3f}.",
         )

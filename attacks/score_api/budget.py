@@ -23,6 +23,6 @@ def budget_curve(name: str, figures: Sequence[tuple[int, Measurement]]) -> Curve
         name=name,
         metric=figures[-1][1].metric,
         x="pictures submitted against each entry",
-        points=tuple((float(queries), m.value, m.low, m.high) for queries, m in figures),
+        points=tuple(found.at(queries) for queries, found in figures),
         log_x=True,
     )

@@ -85,7 +85,7 @@ def budget_curves(
         for amount in axis.amounts:
             try:
                 found = axis.attempt(amount, _share(ctx.progress, done, runs, axis.x))
-                points.append((float(amount), found.value, found.low, found.high))
+                points.append(found.at(amount))
                 metric = found.metric
             except Exception as error:
                 if not isinstance(error, AuditError):

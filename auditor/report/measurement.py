@@ -56,6 +56,10 @@ class Measurement:
         """The other end: the least that was shown."""
         return self.low if self.worse == "higher" else self.high
 
+    def at(self, x: float) -> tuple[float, float, float, float]:
+        """Return the point ``(x, value, low, high)`` of a curve that this was measured at."""
+        return float(x), self.value, self.low, self.high
+
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "fraction": (0.0, 1.0),
