@@ -108,6 +108,26 @@ class TestPlugins:
         monkeypatch.setattr(registry, "entry_points", lambda group: [entry, entry])
         assert list(plugins.installed("attacks")) == ["identity"]
 
+    def test_what_is_installed_is_read_once_until_a_folder_of_the_path_changes(
+        self, monkeypatch, tmp_path
+    ):
+        read, times = registry.entry_points, []
+        monkeypatch.setattr(
+            registry, "entry_points", lambda group: times.append(0) or read(group=group)
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        before = plugins.installed("attacks")
+        assert plugins.installed("attacks") == before
+        assert len(times) == 1
+        info = tmp_path / "new.dist-info"
+        made = tmp_path.parent / "made"
+        made.mkdir()
+        (made / "METADATA").write_text("Metadata-Version: 2.1\nName: new\nVersion: 1\n")
+        (made / "entry_points.txt").write_text("[auditor.attacks]\nnew = new:Attack\n")
+        made.rename(info)
+        assert plugins.installed("attacks").keys() == {*before, "new"}
+        assert len(times) == 2
+
     def test_a_plug_in_that_does_not_import_is_named(self, monkeypatch):
         entry = EntryPoint("broken", "no_such_package_here:Attack", "auditor.attacks")
         monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
