@@ -67,7 +67,7 @@ def test_renderers_see_the_record_and_the_verdicts_alone():
 
 
 FLOORS = (
-    {"errors", "resizing", "row_blocks"},
+    {"allocator", "errors", "resizing", "row_blocks"},
     {"lazy_copies", "report", "releasing"},
     {"feature_cache"},
     {"statistics", "types"},

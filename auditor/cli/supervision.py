@@ -5,7 +5,6 @@ back. So the exit code is what the child says on a pipe at its very end; a child
 other way has failed. This module imports nothing that takes time: the fork comes first.
 """
 
-import ctypes
 import os
 import select
 import signal
@@ -17,6 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
+from auditor.allocator import keep_freed_memory
 from auditor.models.isolation.parent import die_with
 
 FAILED = 1
@@ -34,12 +34,6 @@ PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_
 a thread's spinning keeps the one that it waits for from running.
 """
 
-KEPT = {-3: 2**25, -1: 2**27}
-"""What glibc's allocator is told (``malloc.h``; M_MMAP_THRESHOLD, M_TRIM_THRESHOLD): keep blocks up
-to 32 MiB, and 128 MiB of what was freed. By default each activation of a network is given back to
-the kernel and cleared by it again, which takes up to a sixth of the time of an audit.
-"""
-
 
 def entry() -> NoReturn:
     """Run the command `audit`."""
@@ -53,15 +47,8 @@ def entry() -> NoReturn:
 def _command(heard: Callable[[], None]) -> int:
     from auditor.cli.main import execute  # everything that takes time to import starts here
 
-    _keep_freed_memory()
+    keep_freed_memory()
     return execute(heard=heard)
-
-
-def _keep_freed_memory() -> None:
-    with suppress(AttributeError):  # other libraries of C have no such function
-        tell = ctypes.CDLL(None).mallopt
-        for option, value in KEPT.items():
-            tell(option, value)
 
 
 def supervise(work: Callable[[Callable[[], None]], int]) -> int:

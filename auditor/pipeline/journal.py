@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.allocator import return_freed_memory
 from auditor.artifacts.atomic import write
 from auditor.artifacts.regular_file import read_regular
 from auditor.certification.proving import Controls
@@ -209,6 +210,7 @@ def work(step: Step, progress: Progress) -> Entry:
     began = time.monotonic()
     result = step.work(progress)
     seconds = time.monotonic() - began
+    return_freed_memory()
     return Entry(step=step.name, inputs=step.depends_on(), seconds=seconds, result=result)
 
 
