@@ -1,39 +1,33 @@
 """Can the model be copied by asking it? A student learns from a black box's answers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks import threat_models
+from attacks.extraction.agreement import mean_agreement, measure_student
+from attacks.extraction.queries import LEAST, Queries, ask, plan_queries
+from attacks.extraction.views import look
 from attacks.learners.standardising import Standardise
 from attacks.protocol.publication import by_single_pictures
 from auditor.certification.planting import Planted
-from auditor.data.features.rows import StoredFeatures
-from auditor.embedding import BATCH, embed_rows, features_of
-from auditor.errors import UnsupportedTargetError
-from auditor.metrics import measure
-from auditor.metrics.retrieval import evaluate
-from auditor.metrics.similarity import Truth
-from auditor.models.reference import ReferenceNet, load_reference
+from auditor.embedding import features_of
 from auditor.plugins.declaring import checked_dataclass
 from auditor.report import Adversary, Curve, Measurement
-from auditor.row_blocks import BLOCK, fit_block
-from auditor.types import AttackResult, Images, RunContext, Split, Target
+from auditor.types import AttackResult, RunContext, Split, Target
 
-THUMBNAIL = (32, 16)
-STRIPES = 4
 PENALTIES = (1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)
 """Tried ridge penalties on standardised inputs."""
-LEAST = 100
-"""Queries at which the curve begins; it goes on by powers of ten."""
-CROP = 0.9
-"""A changed copy shows this share of the picture's height and width."""
+MOST = 20_000
+"""Answers that the closed form learns from, at most: it holds what is seen of all of them."""
+SCALE = 0.1
+"""Views are multiplied by this, so that a learning rate for a network suits their weights too."""
 
 
 @checked_dataclass
@@ -43,11 +37,12 @@ class ModelExtraction:
     Threat model: may send pictures to the extractor and sees the features it returns, without
     weights or gradients; has own pictures of other people, which are sent as they are and, where
     more queries are allowed than there are pictures, mirrored and cropped. Never sees the gallery.
+    Where a service's query budget is smaller, that is what is spent.
 
     Source: knockoff nets (Orekondy et al., CVPR 2019), with features as answers. Differences: the
     student is a linear map of what any adversary has, thumbnails and the activations of the shipped
-    re-ID network (trained on synthetic people), fitted in closed form. A network trained for hours
-    copies more; what this finds is a lower bound.
+    re-ID network (trained on synthetic people), fitted in closed form. `model_extraction_network`
+    trains the network on.
 
     Attributes:
         queries: pictures that may be sent.
@@ -61,29 +56,48 @@ class ModelExtraction:
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
-        if isinstance(target.extractor, StoredFeatures):
-            raise UnsupportedTargetError("this asks the model, and the features came without it")
         target = by_single_pictures(target, ctx)
-        own = target.data.auxiliary
-        if len(own) < 2:
-            raise UnsupportedTargetError("the adversary has no auxiliary pictures to send")
-        seen, answers = self._ask(target, ctx)
+        queries = plan_queries(target.data.auxiliary, self.queries, ctx)
         judged = [target.data.query, target.originals_of_gallery]
-        views = [look(split.images, ctx) for split in judged]
         truth = [features_of(target.extractor, split, ctx) for split in judged]
-        blind = [Standardise(seen)(view) for view in views]
-        before = mean_agreement(blind, truth)
-        results = []
-        for count in budgets(len(seen)):
-            student = learn_student(seen[:count], answers[:count])
-            copies = [student(view) for view in views]
-            results.append((count, measure_student(copies, truth, before, target)))
-        agreed = results[-1][1]
+        answers = ask(target, queries, ctx)
+        asked = queries.part(0, len(answers))
+        lesson = Lesson(asked, answers, look(asked.part(0, MOST).images, ctx))
+        views = [look(split.images, ctx) for split in judged]
+        before = mean_agreement([Standardise(lesson.seen)(view) for view in views], truth)
+        copies_after = self._learner(lesson, views, judged, ctx)
+        results = [
+            (count, measure_student(copies_after(count), truth, before, target))
+            for count in budgets(len(answers))
+        ]
         note = (
-            f"{len(seen)} queries were answered; without any, the student's inputs agree with the "
-            f"model by {before:.3f}, which counts as chance"
+            f"{len(answers)} queries were answered; without any, what the student sees agrees with "
+            f"the model by {before:.3f}, which counts as chance"
         )
-        return AttackResult(agreed, notes=(note,), curves=(_curve(results),))
+        return AttackResult(results[-1][1], notes=(note,), curves=(_curve(results),))
+
+    def _learner(
+        self,
+        lesson: "Lesson",
+        views: Sequence[Tensor],
+        judged: Sequence[Split],
+        ctx: RunContext,
+    ) -> Callable[[int], list[Tensor]]:
+        """Return how the student of so many answers sees each of ``judged``.
+
+        Args:
+            lesson: all answers.
+            views: what is seen of the pictures of each split, ``(N, E)``.
+            judged: the splits.
+            ctx: the run.
+        """
+
+        def copies_after(count: int) -> list[Tensor]:
+            readout = lesson.first(count).readout()
+            with torch.no_grad():
+                return [readout(view) for view in views]
+
+        return copies_after
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
         """Have the model itself."""
@@ -91,70 +105,6 @@ class ModelExtraction:
         judged = [target.data.query, target.originals_of_gallery]
         truth = [features_of(target.extractor, split, ctx) for split in judged]
         return AttackResult(measure_student(truth, truth, 0.0, target))
-
-    def _ask(self, target: Target, ctx: RunContext) -> tuple[Tensor, Tensor]:
-        """Return what the student sees of each query ``(N, E)``, and the answers ``(N, D)``."""
-        own = target.data.auxiliary
-        order = torch.randperm(len(own), generator=ctx.generator("attacks.extraction.order"))
-        own = own.take(order[: self.queries])
-        seen, answers = [look(own.images, ctx)], [features_of(target.extractor, own, ctx)]
-        left, generator = self.queries - len(own), ctx.generator("attacks.extraction.copies")
-        while left > 0:
-            some = own.take(torch.arange(min(left, len(own))))
-            change = draw_change(generator)
-            seen.append(look(some.images, ctx, change))
-            answers.append(_embed_changed(target, some, change, ctx))
-            left -= len(some)
-        return torch.cat(seen), torch.cat(answers)
-
-
-Change = Callable[[Tensor], Tensor]
-"""Pictures ``(B, 3, H, W)`` to changed copies of the same size."""
-
-
-def keep(images: Tensor) -> Tensor:
-    """Leave pictures as they are."""
-    return images
-
-
-def draw_change(generator: torch.Generator) -> Change:
-    """Draw a way to change pictures: a crop of most of them, and mirrored half of the time."""
-    top, left, flip = torch.rand(3, generator=generator).tolist()
-
-    def change(images: Tensor) -> Tensor:
-        height, width = images.shape[2:]
-        rows, columns = int(CROP * height), int(CROP * width)
-        y, x = int(top * (height - rows + 1)), int(left * (width - columns + 1))
-        part = images[:, :, y : y + rows, x : x + columns]
-        part = F.interpolate(part, (height, width), mode="bilinear", antialias=True)
-        return part.flip(3) if flip < 0.5 else part
-
-    return change
-
-
-def _embed_changed(target: Target, split: Split, change: Change, ctx: RunContext) -> Tensor:
-    def load(rows: slice) -> Tensor:
-        places = range(rows.start, rows.stop)
-        return change(split.images.load(places, target.extractor.input_size))
-
-    return embed_rows(target.extractor, len(split), load, ctx)
-
-
-def look(images: Images, ctx: RunContext, change: Change = keep) -> Tensor:
-    """Compute what any adversary sees of pictures ``(N, E)``: thumbnails and public activations."""
-    net = load_reference().to(ctx.device).eval()
-    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-    std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    rows = []
-    for part in torch.arange(len(images)).split(BATCH):
-        pictures = change(images.load(part.tolist(), ReferenceNet.input_size))
-        thumbnails = F.adaptive_avg_pool2d(pictures, THUMBNAIL).flatten(1)
-        with torch.no_grad():
-            stages = net.stages(((pictures - mean) / std).to(ctx.device))
-        pooled = [F.adaptive_avg_pool2d(stage, (STRIPES, 1)).flatten(1).cpu() for stage in stages]
-        rows.append(torch.cat([thumbnails, *pooled], dim=1))
-        ctx.progress(int(part[-1]) / len(images), "looking at pictures")
-    return torch.cat(rows)
 
 
 def budgets(queries: int) -> list[int]:
@@ -170,67 +120,56 @@ def budgets(queries: int) -> list[int]:
     return [*counts, queries]
 
 
-def learn_student(seen: Tensor, answers: Tensor) -> Callable[[Tensor], Tensor]:
-    """Fit unit answers ``(N, D)`` by a linear map of what is seen ``(N, E)``, penalty held out."""
-    scale = Standardise(seen)
-    ridge = RidgeCV(alphas=PENALTIES).fit(scale(seen).numpy(), F.normalize(answers, dim=1).numpy())
-    return lambda rows: torch.from_numpy(ridge.predict(scale(rows).numpy())).float()
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a student learns from.
+
+    Attributes:
+        queries: what was sent.
+        answers: ``(N, D)``.
+        seen: views ``(M, E)`` of the first M ≤ `MOST` queries.
+    """
+
+    queries: Queries
+    answers: Tensor
+    seen: Tensor
+
+    def first(self, count: int) -> "Lesson":
+        """Return its beginning."""
+        return Lesson(self.queries.part(0, count), self.answers[:count], self.seen[:count])
+
+    def where(self, chosen: Tensor) -> "Lesson":
+        """Return those answers for which ``chosen (N,)`` is true."""
+        seen = self.seen[chosen[: len(self.seen)]]
+        return Lesson(self.queries.where(chosen), self.answers[chosen], seen)
+
+    def readout(self) -> "Readout":
+        """Fit unit answers by a linear map of what is seen, penalty held out."""
+        scale = Standardise(self.seen)
+        unit = F.normalize(self.answers[: len(self.seen)], dim=1)
+        ridge = RidgeCV(alphas=PENALTIES).fit(scale(self.seen).numpy(), unit.numpy())
+        return Readout(scale, torch.from_numpy(ridge.coef_), torch.from_numpy(ridge.intercept_))
 
 
-def measure_student(
-    copies: Sequence[Tensor], truth: Sequence[Tensor], before: float, target: Target
-) -> tuple[Measurement, ...]:
-    """Measure agreement with the model, and how well the student itself re-identifies.
+class Readout(nn.Module):
+    """A linear map of views ``(B, E)`` to what the model would answer ``(B, D)``.
 
     Args:
-        copies: the student's features of queries ``(Q, D)`` and gallery ``(G, D)``.
-        truth: the model's.
-        before: the agreement without any answer.
-        target: whose people they are.
+        scale: of the views.
+        weight: ``(D, E)`` of what is on that scale.
+        bias: ``(D,)``.
     """
-    data = target.data
-    pids = data.query.pids
-    agreement = measure.mean(
-        "agreement",
-        rank_agreement(copies, truth),
-        pids,
-        chance=before,
-        note="rank correlation of a query's similarities to the gallery, at least 0",
-    )
-    who = Truth.of(data.query, data.gallery, cross_camera=data.cross_camera)
-    found, real = (evaluate(query, gallery, who) for query, gallery in (copies, truth))
-    rank1 = measure.rate(
-        "student_rank1",
-        found.hit(1),
-        pids[found.query_index],
-        note=f"the model's own is {real.cmc(1):.3f}",
-    )
-    return agreement, rank1
 
+    def __init__(self, scale: Standardise, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.scale = scale
+        self.map = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight))
+        self.map.weight.data, self.map.bias.data = weight.float() / SCALE, bias.float()
 
-def mean_agreement(copies: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
-    """Return the mean of `rank_agreement` over queries."""
-    return float(rank_agreement(copies, truth).mean())
-
-
-def rank_agreement(copies: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
-    """Compute Spearman's correlation ``(Q,)`` of similarities to the gallery; 0 if negative."""
-    galleries = [F.normalize(gallery, dim=1) for _, gallery in (copies, truth)]
-    blocks = torch.arange(len(truth[0])).split(fit_block(len(galleries[0]), BLOCK))
-
-    def correlate(rows: Tensor) -> Tensor:
-        queries = (copies[0][rows], truth[0][rows])
-        ranks = [_rank(*pair) for pair in zip(queries, galleries, strict=True)]
-        return (ranks[0] * ranks[1]).sum(1).clamp(0, 1)
-
-    return torch.cat([correlate(rows) for rows in blocks])
-
-
-def _rank(query: Tensor, gallery: Tensor) -> Tensor:
-    """Return for each query the standardised ranks ``(Q, G)`` of its cosines with unit rows."""
-    cosines = F.normalize(query, dim=1) @ gallery.T
-    rows = torch.from_numpy(rankdata(cosines.numpy(), axis=1))
-    return F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
+    def forward(self, views: Tensor) -> Tensor:
+        """See the class."""
+        answers: Tensor = self.map(SCALE * self.scale(views))
+        return answers
 
 
 def _curve(results: list[tuple[int, tuple[Measurement, ...]]]) -> Curve:

@@ -153,6 +153,7 @@ SHORT = {
     "distribution": "the same",
     "alignment": "painted people are Gaussian, and such a crowd has no shape",
     "model_extraction": "what it sees without asking agrees with a painted code already",
+    "model_extraction_network": "the same",
     "distribution_bbse": "the same",
     "description": "the same",
     "description_gaussian": "the same",

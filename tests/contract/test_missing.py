@@ -12,7 +12,12 @@ from auditor.errors import UnsupportedTargetError
 from tests import worlds
 
 FAMILIES = ("search", "movement", "description", "distribution", "extraction", "alignment")
-SETTINGS = {**worlds.QUICK, "model_extraction": {"queries": 100}}
+FEWEST = {"queries": 100}
+SETTINGS = {
+    **worlds.QUICK,
+    "model_extraction": FEWEST,
+    "model_extraction_network": {**FEWEST, "epochs": 1, "steps": 1},
+}
 
 
 def build(name):
