@@ -111,9 +111,12 @@ Address = Annotated[
     ),
 ]
 GpusPerStep = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--gpus-per-step", min=0.01, max=8, help="Share of a GPU that Ray gives to each step."
+        "--gpus-per-step",
+        min=0.01,
+        max=8,
+        help="Share of a GPU that Ray gives to each step (default: 1).",
     ),
 ]
 
@@ -243,6 +246,21 @@ def goes_on(*, overwrite: bool, resume: str | None) -> bool:
     if resume == "auto" and overwrite:
         raise UsageError("--resume auto keeps what --overwrite throws away; pass one of them")
     return resume != "never" and not overwrite
+
+
+def check_engine(
+    engine: str, workers: int | None, address: str | None, gpus_per_step: float | None
+) -> None:
+    """Refuse options of another engine than the one that is asked for.
+
+    Raises:
+        UsageError: if one would be ignored.
+    """
+    if engine == "local" and workers:
+        raise UsageError("--workers goes with --engine processes or ray")
+    if engine != "ray" and (address or gpus_per_step):
+        option = "--address" if address else "--gpus-per-step"
+        raise UsageError(f"{option} is of a Ray cluster; pass --engine ray, or leave it out")
 
 
 def parse_fractions(text: str | None) -> list[str] | None:

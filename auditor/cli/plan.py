@@ -13,6 +13,7 @@ from auditor.cli.options import (
     Out,
     Resume,
     Workers,
+    check_engine,
     configured,
     goes_on,
 )
@@ -34,22 +35,31 @@ def plan(
     engine: EngineOption = "local",
     workers: Workers = None,
     address: Address = None,
-    gpus_per_step: GpusPerStep = 1.0,
+    gpus_per_step: GpusPerStep = None,
 ) -> None:
     """List the steps of an `audit run` with these options, those already done, and an estimate.
 
     The model is tried on a few pictures, for seconds; nothing is run and nothing is written. Times
-    are ranges, for an estimate can be off by a factor of three.
+    are ranges, for an estimate can be off by a factor of three. A cluster is not asked how many
+    steps it takes at a time; --workers says so.
     """
     from auditor.api.folder import check_free
     from auditor.artifacts.ownership import check
 
     going_on = goes_on(overwrite=overwrite, resume=resume)
+    check_engine(engine, workers, address, gpus_per_step)
     check(out)
     check_free(out, overwrite=overwrite, resume=going_on)
     from auditor.pipeline import session
 
-    typer.echo(_text(session.plan(config, out, resume=going_on), out))
+    at_once = None
+    if engine != "local":
+        from auditor.pipeline.engines import count_workers
+
+        at_once = count_workers(engine, workers, address)
+    typer.echo(_text(session.plan(config, out, resume=going_on, workers=at_once), out))
+    if reveal:
+        typer.echo("the reports will show real people's names and unblurred pictures")
 
 
 def _text(found: "Forecast", out: Path) -> str:

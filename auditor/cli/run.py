@@ -23,12 +23,12 @@ from auditor.cli.options import (
     Seed,
     Settings,
     Workers,
+    check_engine,
     configured,
     goes_on,
     parse_fractions,
 )
 from auditor.cli.report import Reveal, render
-from auditor.errors import UsageError
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
@@ -45,7 +45,7 @@ def run(
     engine: EngineOption = "local",
     workers: Workers = None,
     address: Address = None,
-    gpus_per_step: GpusPerStep = 1.0,
+    gpus_per_step: GpusPerStep = None,
 ) -> None:
     """Audit a model: attack it, defend it, attack again, judge, report.
 
@@ -53,8 +53,7 @@ def run(
     interrupted, failed, added or changed are run. A run of something else is refused.
     """
     going_on = goes_on(overwrite=overwrite, resume=resume)
-    if engine == "local" and (workers or address):
-        raise UsageError("--workers and --address go with --engine processes or ray")
+    check_engine(engine, workers, address, gpus_per_step)
     from auditor.api.folder import prepare
     from auditor.artifacts.ownership import hold_folder
 
@@ -63,7 +62,7 @@ def run(
             return session.audit(config, out, resume=going_on)  # type: ignore[no-any-return]
         from auditor.pipeline.engines import open_engine
 
-        with closing(open_engine(engine, workers, address, gpus_per_step)) as opened:
+        with closing(open_engine(engine, workers, address, gpus_per_step or 1.0)) as opened:
             return session.audit(config, out, resume=going_on, engine=opened)  # type: ignore[no-any-return]
 
     with hold_folder(out):

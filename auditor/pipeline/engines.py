@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from auditor.console import printable
-from auditor.errors import EnvironmentUnmetError, UsageError
+from auditor.errors import EnvironmentUnmetError
 from auditor.models.isolation.parent import die_with
 from auditor.pipeline.fanout import AuditJob, Engine, LostWorkerError, StepOutcome
 from auditor.pipeline.worker import work_on
@@ -33,14 +33,24 @@ def open_engine(name: EngineName, workers: int | None, address: str | None, gpus
         gpus: share of a GPU that a step takes where the audit is on one.
 
     Raises:
-        UsageError: if ``address`` is given and the engine is none of Ray.
         EnvironmentUnmetError: if Ray is not installed, or does not answer.
     """
     if name == "ray":
         return Ray(workers, address, gpus)
-    if address is not None:
-        raise UsageError("--address is of a Ray cluster; pass --engine ray, or leave it out")
     return Processes(workers or _cores())
+
+
+def count_workers(name: EngineName, workers: int | None, address: str | None) -> int:
+    """Return how many steps an engine works on at a time, without starting it.
+
+    A cluster that has an address is not asked; it counts for one step.
+
+    Raises:
+        EnvironmentUnmetError: if Ray is not installed.
+    """
+    if name == "ray":
+        _import_ray()
+    return workers or (1 if address else _cores())
 
 
 def _cores() -> int:
@@ -106,17 +116,21 @@ def _prepare(parent: int, scratch: str) -> None:
     tempfile.tempdir = scratch
 
 
+def _import_ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise EnvironmentUnmetError(
+            "--engine ray: Ray is not installed; pip install 'reid-privacy-auditor[cluster]', "
+            "or pass --engine processes"
+        ) from None
+
+
 class Ray:
     """Tasks of a Ray cluster, whose machines see the model and the people under the same paths."""
 
     def __init__(self, workers: int | None, address: str | None, gpus: float) -> None:
-        try:
-            ray: Any = importlib.import_module("ray")
-        except ImportError:
-            raise EnvironmentUnmetError(
-                "--engine ray: Ray is not installed; pip install 'reid-privacy-auditor[cluster]', "
-                "or pass --engine processes"
-            ) from None
+        ray = _import_ray()
         threads = torch.get_num_threads()
         own = {} if address else {"num_cpus": threads * (workers or _cores())}
         own |= {} if address else {"include_dashboard": False}

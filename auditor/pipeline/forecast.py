@@ -23,6 +23,7 @@ from auditor.config import BARE
 from auditor.data.features.rows import StoredFeatures
 from auditor.data.tracklets import pictures_of
 from auditor.pipeline.calibration import Speed, calibrate
+from auditor.pipeline.fanout import Engine
 from auditor.pipeline.journal import Step, kept_steps
 from auditor.pipeline.steps import World
 from auditor.types import Split
@@ -32,6 +33,7 @@ SPREAD = 3.0
 GROWTH = {
     **dict.fromkeys(("epochs", "steps", "iterations", "queries", "releases", "rounds"), 1),
     **dict.fromkeys(("candidates", "samples", "shadows", "image_size"), 1),
+    **dict.fromkeys(("images", "people", "restarts"), 1),
     "width": 2,
 }
 """Hyper-parameters with which an attack or defense takes longer, and to which power."""
@@ -54,11 +56,15 @@ class PlannedStep:
     """One step of a run.
 
     Attributes:
+        scenario: whose step it is; all others of a scenario wait for its utility.
+        kind: of work.
         kept: whether its result is there already.
         seconds: that it took, or about that it will take; None if nobody knows.
     """
 
     name: str
+    scenario: str
+    kind: str
     kept: bool
     seconds: float | None
 
@@ -87,7 +93,8 @@ class Forecast:
         features: of the bare scenario, by split.
         unknown: plug-ins without a figure.
         speed: of this machine.
-        memory: bytes, at least and at most.
+        memory: bytes, at least and at most, of all workers.
+        workers: how many steps are worked on at a time.
     """
 
     title: str
@@ -96,12 +103,20 @@ class Forecast:
     unknown: tuple[str, ...]
     speed: Speed
     memory: tuple[int, int]
+    workers: int = 1
 
     @property
     def seconds(self) -> float:
-        """About how long what is left takes."""
-        left = [step.seconds or 0.0 for step in self.steps if not step.kept]
-        return sum(left) + sum(embedding.seconds for embedding in self.features if left)
+        """About how long what is left takes; each worker computes the features it needs."""
+        left = [step for step in self.steps if not step.kept]
+        if not left:
+            return 0.0
+        took = [step.seconds or 0.0 for step in left]
+        first = {step.scenario: step.seconds or 0.0 for step in left if step.kind == "utility"}
+        waits = [0.0 if step.kind == "utility" else first.get(step.scenario, 0.0) for step in left]
+        longest = max(wait + own for wait, own in zip(waits, took, strict=True))
+        embedding = sum(features.seconds for features in self.features)
+        return embedding + max(sum(took) / self.workers, longest)
 
     @property
     def kept(self) -> int:
@@ -116,8 +131,10 @@ class Forecast:
         low, high = (f"{part / 2**30:.1f}" for part in self.memory)
         missing = f", without {', '.join(self.unknown)} (no figure)" if self.unknown else ""
         left = len(self.steps) - self.kept
+        at_once = f", {self.workers} at a time" if self.workers > 1 else ""
         return (
-            f"{left} of {len(self.steps)} steps to do: about {span(self.seconds)}{missing}; "
+            f"{left} of {len(self.steps)} steps to do{at_once}: "
+            f"about {span(self.seconds)}{missing}; "
             f"{low} to {high} GB of memory"
         )
 
@@ -137,7 +154,12 @@ def span(seconds: float) -> str:
 
 
 def foresee(
-    world: World, steps: Sequence[Step], folder: Path | None, speed: Speed | None = None
+    world: World,
+    steps: Sequence[Step],
+    folder: Path | None,
+    speed: Speed | None = None,
+    *,
+    workers: int = 1,
 ) -> Forecast:
     """Return what the run of ``steps`` has before it.
 
@@ -146,12 +168,15 @@ def foresee(
         steps: all of them.
         folder: of the journal that is gone on with; None: there is none.
         speed: of this machine, as `calibrate` finds it; None: it is tried.
+        workers: how many steps are worked on at a time.
     """
     speed = measure_speed(world) if speed is None else speed
     took = {} if folder is None else kept_steps(steps, folder)
     planned = tuple(
         PlannedStep(
             name=step.name,
+            scenario=step.scenario,
+            kind=step.kind,
             kept=step.name in took,
             seconds=took.get(step.name, _estimate(world, step, speed)),
         )
@@ -163,17 +188,20 @@ def foresee(
         features=tuple(_embeddings(world, speed)),
         unknown=_unknown(world),
         speed=speed,
-        memory=_memory(world, speed),
+        memory=_memory(world, speed, workers),
+        workers=workers,
     )
 
 
-def warn_of_length(world: World, steps: Sequence[Step], folder: Path | None) -> str:
+def warn_of_length(
+    world: World, steps: Sequence[Step], folder: Path | None, engine: Engine | None = None
+) -> str:
     """Return the estimate in a line if the run will be long; an empty string if it will not."""
     usual = Speed(pictures=_costs()["rate"], gflops=_costs()["gflops"], memory=0)
     # trying the machine takes seconds, which a short run has better use for
     if sum(_estimate(world, step, usual) or 0.0 for step in steps) < LONG:
         return ""
-    found = foresee(world, steps, folder)
+    found = foresee(world, steps, folder, workers=engine.workers if engine else 1)
     return found.summary if found.seconds >= LONG else ""
 
 
@@ -223,9 +251,9 @@ def _estimate(world: World, step: Step, speed: Speed) -> float | None:
     if step.kind == "budget":
         return 2 * sum(world.config.budget) * whole
     size = SMALL if plugins.describe(attack).slow else FULL
-    plant = size.pictures * (size.attacked + size.auxiliary)
-    # a plant is no larger than the people; the null is as large, and is tried once
-    return whole * (min(1.0, plant / max(1, pictures)) + (step.scenario == BARE))
+    plant = min(pictures, size.pictures * (size.attacked + size.auxiliary))
+    # the null is as large as the people, and is tried once
+    return (_cost("attacks", attack, plant, speed) or 0.0) + whole * (step.scenario == BARE)
 
 
 def _utility(world: World, scenario: str, pictures: int, speed: Speed) -> float | None:
@@ -247,8 +275,9 @@ def _cost(kind: plugins.Kind, plugin: object, pictures: int, speed: Speed) -> fl
     faster = min(AT_MOST, speed.gflops / costs["gflops"])
     asking = measured["asked"] / speed.pictures if speed.pictures else 0.0
     before = plugins.build(kind, name, measured["params"])
-    growth = pictures / costs["pictures"] * _growth(before, plugin)
-    return growth * (measured["seconds"] / faster + asking)  # type: ignore[no-any-return]
+    # what an attack does may be set by its parameters, however many people there are
+    people = 1.0 if measured.get("fixed") else pictures / costs["pictures"]
+    return people * _growth(before, plugin) * (measured["seconds"] / faster + asking)  # type: ignore[no-any-return]
 
 
 def _growth(before: object, now: object) -> float:
@@ -278,11 +307,11 @@ def _unknown(world: World) -> tuple[str, ...]:
     return (*missing, *(["the service's answers"] if world.metered else []))
 
 
-def _memory(world: World, speed: Speed) -> tuple[int, int]:
+def _memory(world: World, speed: Speed, workers: int) -> tuple[int, int]:
     splits = _splits(world).values()
     rows = sum(map(len, splits))
     features = 4 * rows * world.target.extractor.feature_dim
     sizes = [_amount(getattr(a, "image_size", None)) for a in world.config.attacks.values()]
     pictures = int(4 * 3 * rows * max(sizes, default=0))
     low, high = (speed.memory + copies * features for copies in COPIES)
-    return low, high + 2 * pictures + WORKING
+    return workers * low, workers * (high + 2 * pictures + WORKING)

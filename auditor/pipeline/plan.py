@@ -66,7 +66,7 @@ def run_audit(
     steps = plan_steps(world)
     display = display(len(steps)) if isinstance(display, type) else display
     out = world.ctx.workdir
-    if said := warn_of_length(world, steps, out / STEPS if resume else None):
+    if said := warn_of_length(world, steps, out / STEPS if resume else None, engine):
         display.tell(said)
     head = replace(
         world.head,

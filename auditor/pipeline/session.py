@@ -77,30 +77,44 @@ def audit(
             ``out`` is of something else.
     """
     inputs = open_inputs(config, out, resume=resume)
-    if engine is not None and (_meters(inputs) or isinstance(inputs.model, Store)):
-        what = "a service is asked by one process, which counts its questions"
-        if isinstance(inputs.model, Store):
-            what = "which attacks suit features that came alone is found out one after the other"
-        raise UsageError(f"{what}; leave out --engine")
+    if engine is not None:
+        _check_divisible(inputs)
     return run(config, out, inputs, resume=resume, engine=engine)
 
 
-def plan(config: AuditConfig, out: Path, *, resume: bool = False) -> Forecast:
+def _check_divisible(inputs: Inputs) -> None:
+    """Refuse what only one process can work on."""
+    if isinstance(inputs.model, Store):
+        what = "which attacks suit features that came alone is found out one after the other"
+    elif _meters(inputs):
+        what = "a service is asked by one process, which counts its questions"
+    else:
+        return
+    raise UsageError(f"{what}; leave out --engine")
+
+
+def plan(
+    config: AuditConfig, out: Path, *, resume: bool = False, workers: int | None = None
+) -> Forecast:
     """Return what `audit` would have before it; nothing is written.
 
     Args:
         config: what to do.
         out: folder for the record.
         resume: whether the run in ``out`` would be gone on with, if there is one.
+        workers: of an engine, how many steps it would work on at a time; None: there is none.
 
     Raises:
         AuditError: if anything named cannot be opened, or the run in ``out`` is of something else.
     """
     inputs = open_inputs(config, out, resume=resume)
+    if workers is not None:
+        _check_divisible(inputs)
     there = config.cache is not None and (config.cache / TAG).exists()
     world = make_world(config, out, inputs, open_cache(config, inputs) if there else None)
     going_on = resume and resuming.can_resume(out, world.head)
-    return foresee(world, plan_steps(world), out / STEPS if going_on else None)
+    folder = out / STEPS if going_on else None
+    return foresee(world, plan_steps(world), folder, workers=workers or 1)
 
 
 def open_inputs(config: AuditConfig, out: Path, *, resume: bool = False) -> Inputs:

@@ -148,14 +148,14 @@ def command(pid):
 
 def test_without_ray_the_way_out_is_told(audit, write_config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    code, _, stderr = audit(
-        "run", "--config", write_config(), "--out", tmp_path / "out", "--engine", "ray"
-    )
-    assert code == 6
-    assert stderr == (
-        "audit: --engine ray: Ray is not installed; pip install 'reid-privacy-auditor[cluster]', "
-        "or pass --engine processes\n"
-    )
+    path, out = write_config(), tmp_path / "out"
+    for command in ("run", "plan"):
+        code, _, stderr = audit(command, "--config", path, "--out", out, "--engine", "ray")
+        assert code == 6
+        assert stderr == (
+            "audit: --engine ray: Ray is not installed; pip install "
+            "'reid-privacy-auditor[cluster]', or pass --engine processes\n"
+        )
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,15 @@ def test_without_ray_the_way_out_is_told(audit, write_config, tmp_path, monkeypa
     [
         ("--workers", "2"),
         ("--address", "auto"),
+        ("--gpus-per-step", "0.5"),
         ("--engine", "processes", "--address", "auto"),
+        ("--engine", "processes", "--gpus-per-step", "0.5"),
         ("--engine", "threads"),
     ],
 )
 def test_options_that_do_not_go_together(audit, write_config, tmp_path, options):
     path, out = write_config(), tmp_path / "out"
-    code, _, stderr = audit("run", "--config", path, "--out", out, *options)
-    assert code == 2
-    assert "--address" in stderr or "--engine" in stderr
+    for command in ("run", "plan"):
+        code, _, stderr = audit(command, "--config", path, "--out", out, *options)
+        assert code == 2
+        assert "--engine" in stderr

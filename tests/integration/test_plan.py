@@ -32,6 +32,11 @@ def test_a_plan_before_and_after_the_run_it_is_of(audit, write_config, tmp_path)
     assert "  to do  dp_gallery/identity/controls " in said
     assert audit("plan", *options, "--overwrite")[1].count("  to do ") == 4
 
+    whole = (*options, "--overwrite", "--engine", "processes", "--workers", "3", "--reveal")
+    _, said, _ = audit("plan", *whole)
+    assert "4 of 4 steps to do, 3 at a time: about " in said
+    assert "will show real people's names" in said.splitlines()[-1]
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auditor.config import preset_defaults
+from auditor import plugins
 from auditor.console import Quiet
 from auditor.pipeline import forecast, journal
 from auditor.pipeline.calibration import Speed, calibrate
@@ -119,10 +119,38 @@ def test_only_a_long_run_says_beforehand_how_long_it_takes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("preset", ["quick", "demo"])
-def test_the_presets_for_a_processor_have_figures(preset):
-    for kind in ("attacks", "defenses"):
-        blocks = preset_defaults(preset)[kind]
-        used = {(block or {}).get("use", label) for label, block in blocks.items()}
-        missing = used - forecast._costs()[kind].keys()
-        assert not missing, f"python benchmarks/costs.py --only {' '.join(missing)}"
+@pytest.mark.parametrize("kind", ["attacks", "defenses"])
+def test_every_plug_in_that_ships_has_a_figure(kind):
+    missing = plugins.installed(kind).keys() - forecast._costs()[kind].keys()
+    assert not missing, f"python benchmarks/costs.py --only {' '.join(sorted(missing))}"
+
+
+def test_what_an_attack_does_whoever_is_there_takes_no_longer_with_more_people(tmp_path):
+    def took(people, name):
+        few = world(tmp_path, attacks={name: {}}, defenses={}, controls=False)
+        data = few.target.data
+        rows = torch.arange(len(data.auxiliary)).repeat(people)
+        more = replace(data, auxiliary=data.auxiliary.take(rows))
+        return seconds(replace(few, target=replace(few.target, data=more)), f"none/{name}")
+
+    assert took(5, "gradient_inversion") == took(1, "gradient_inversion")
+    assert took(5, "linkage") > 2 * took(1, "linkage")
+
+
+def test_workers_share_the_time_but_no_step_and_multiply_the_memory(tmp_path):
+    audited = world(tmp_path)
+    steps = plan_steps(audited)
+
+    def foreseen(workers):
+        return foresee(audited, steps, None, SPEED, workers=workers)
+
+    alone, two, many = foreseen(1), foreseen(2), foreseen(100)
+    features = sum(embedding.seconds for embedding in alone.features)
+    assert two.seconds - features == pytest.approx((alone.seconds - features) / 2)
+    utility = {step.scenario: step.seconds for step in alone.steps if step.kind == "utility"}
+    others = [step for step in alone.steps if step.scenario and step.kind != "utility"]
+    longest = max(utility[step.scenario] + step.seconds for step in others)
+    assert many.seconds - features == pytest.approx(longest)
+    assert many.memory == tuple(100 * part for part in alone.memory)
+    assert "7 steps to do, 100 at a time" in many.summary
+    assert "at a time" not in alone.summary
