@@ -68,6 +68,10 @@ QUICK = {
     "diffusion": {"image_size": (32, 16), "width": 8, "epochs": 4, "steps": 4, "samples": 2},
     "prior_inversion": {"samples": 4, "rounds": 0, "epochs": 2},
     "latent_descent": {"samples": 4, "rounds": 0, "epochs": 2, "steps": 4},
+    "latent_descent_copy": {
+        **{"samples": 4, "rounds": 0, "epochs": 2, "steps": 4},
+        **{"queries": 200, "copy_epochs": 1, "copy_steps": 1},
+    },
     "unshift": {"keys": 2, "epochs": 2},
     "translation": {"epochs": 3, "image_size": (32, 16)},
     "mse_decoder": {"image_size": (32, 16), "width": 32, "epochs": 25, "batch_size": 32},

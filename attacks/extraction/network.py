@@ -12,14 +12,15 @@ from torch import Tensor
 
 from attacks.extraction.agreement import mean_agreement
 from attacks.extraction.queries import look_through
-from attacks.extraction.student import Lesson, ModelExtraction
+from attacks.extraction.student import Lesson, ModelExtraction, take_lesson
 from attacks.extraction.views import Views
+from attacks.protocol.publication import by_single_pictures
 from auditor.data.images import load_pixels
 from auditor.embedding import embed_rows, features_of
 from auditor.feature_cache import FeatureCache
 from auditor.plugins.declaring import Positive, checked_dataclass
 from auditor.training import Batches, fit, one_cycle
-from auditor.types import RunContext, Split
+from auditor.types import RunContext, Split, Target
 
 HELD_OUT = 5
 """One in so many people chooses between what was trained and where it started."""
@@ -56,6 +57,11 @@ class ModelExtractionNetwork(ModelExtraction):
 
     slow: ClassVar[bool] = True
 
+    def copy(self, target: Target, ctx: RunContext) -> "Student":
+        """Return a copy of the extractor, for attacks that need its gradients."""
+        lesson = take_lesson(by_single_pictures(target, ctx), self.queries, ctx)
+        return self._teach(lesson, load_pixels(lesson.queries.own.images, Student.input_size), ctx)
+
     def _learner(
         self,
         lesson: Lesson,
@@ -67,16 +73,20 @@ class ModelExtractionNetwork(ModelExtraction):
         pixels = load_pixels(lesson.queries.own.images, Student.input_size)
 
         def copies_after(count: int) -> list[Tensor]:
-            student = self._train(lesson.first(count), pixels, ctx)
-            student.to(ctx.device).eval().requires_grad_(False)
+            student = self._teach(lesson.first(count), pixels, ctx)
             # nobody asks for this student's features again
             once = replace(ctx, cache=FeatureCache())
             return [features_of(student, split, once) for split in judged]
 
         return copies_after
 
-    def _train(self, lesson: Lesson, pixels: Tensor, ctx: RunContext) -> "Student":
+    def _teach(self, lesson: Lesson, pixels: Tensor, ctx: RunContext) -> "Student":
         """Return a student of the ``lesson``, of which ``pixels`` are the adversary's pictures."""
+        student = self._train(lesson, pixels, ctx).to(ctx.device)
+        return student.eval().requires_grad_(False)
+
+    def _train(self, lesson: Lesson, pixels: Tensor, ctx: RunContext) -> "Student":
+        """Train a student, and return it or the one it started as."""
         learned, kept = divide_people(lesson)
         if len(kept.queries) < 2:
             return Student(lesson, pixels, self.lr)

@@ -24,8 +24,8 @@ from auditor.types import AttackResult, RunContext, Split, Target
 
 PENALTIES = (1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)
 """Tried ridge penalties on standardised inputs."""
-MOST = 20_000
-"""Answers that the closed form learns from, at most: it holds what is seen of all of them."""
+MOST = 10_000
+"""Answers that the closed form learns from, at most: it takes 2 GB for so many."""
 SCALE = 0.1
 """Views are multiplied by this, so that a learning rate for a network suits their weights too."""
 
@@ -57,22 +57,19 @@ class ModelExtraction:
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
         target = by_single_pictures(target, ctx)
-        queries = plan_queries(target.data.auxiliary, self.queries, ctx)
         judged = [target.data.query, target.originals_of_gallery]
         truth = [features_of(target.extractor, split, ctx) for split in judged]
-        answers = ask(target, queries, ctx)
-        asked = queries.part(0, len(answers))
-        lesson = Lesson(asked, answers, look(asked.part(0, MOST).images, ctx))
+        lesson = take_lesson(target, self.queries, ctx)
         views = [look(split.images, ctx) for split in judged]
         before = mean_agreement([Standardise(lesson.seen)(view) for view in views], truth)
         copies_after = self._learner(lesson, views, judged, ctx)
         results = [
             (count, measure_student(copies_after(count), truth, before, target))
-            for count in budgets(len(answers))
+            for count in budgets(len(lesson.answers))
         ]
         note = (
-            f"{len(answers)} queries were answered; without any, what the student sees agrees with "
-            f"the model by {before:.3f}, which counts as chance"
+            f"{len(lesson.answers)} queries were answered; without any, what the student sees "
+            f"agrees with the model by {before:.3f}, which counts as chance"
         )
         return AttackResult(results[-1][1], notes=(note,), curves=(_curve(results),))
 
@@ -149,6 +146,18 @@ class Lesson:
         unit = F.normalize(self.answers[: len(self.seen)], dim=1)
         ridge = RidgeCV(alphas=PENALTIES).fit(scale(self.seen).numpy(), unit.numpy())
         return Readout(scale, torch.from_numpy(ridge.coef_), torch.from_numpy(ridge.intercept_))
+
+
+def take_lesson(target: Target, count: int, ctx: RunContext) -> Lesson:
+    """Ask the extractor about up to ``count`` pictures.
+
+    Raises:
+        UnsupportedTargetError: if there are no pictures, or too few answers.
+    """
+    queries = plan_queries(target.data.auxiliary, count, ctx)
+    answers = ask(target, queries, ctx)
+    asked = queries.part(0, len(answers))
+    return Lesson(asked, answers, look(asked.part(0, MOST).images, ctx))
 
 
 class Readout(nn.Module):

@@ -2,6 +2,7 @@
 
 from attacks.inversion.composite import Composite
 from attacks.inversion.conditional_gan import GanInversion
+from attacks.inversion.copied_descent import CopiedDescent
 from attacks.inversion.diffusion import Diffusion
 from attacks.inversion.fully_connected import FullyConnectedGan
 from attacks.inversion.identity_decoder import IdentityDecoder
@@ -12,6 +13,7 @@ from attacks.inversion.prior_inversion import PriorInversion
 
 __all__ = [
     "Composite",
+    "CopiedDescent",
     "Diffusion",
     "FullyConnectedGan",
     "GanInversion",

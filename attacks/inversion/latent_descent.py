@@ -62,6 +62,10 @@ class LatentDescent(PriorInversion):
         """Return the null control with a gradient, which is zero: see `auditor.types.Attack`."""
         return replace(make_null_target(target.data), extractor=FlatNull())
 
+    def _descended(self, target: Target, ctx: RunContext) -> FeatureExtractor:
+        """Return the extractor with gradients."""
+        return target.extractor
+
     def _own_networks(
         self, painter: Painter, target: Target, ctx: RunContext
     ) -> dict[str, FeatureExtractor]:
@@ -84,7 +88,7 @@ class LatentDescent(PriorInversion):
         wanted = entries
         if target.publish is not None:
             wanted = embed_clean(entries, painter.own, target, ctx)
-        wishes = [_Wish(target.extractor, wanted, rankers[0].trust)]
+        wishes = [_Wish(self._descended(target, ctx), wanted, rankers[0].trust)]
         wishes += [_Wish(r.network, r.wanted, r.trust) for r in rankers if r.network is not None]
         total = max(sum(wish.weight for wish in wishes), 1e-6)
         generator, drawn = ctx.generator("attacks.latent_descent"), []

@@ -159,7 +159,7 @@ def taught(**fields):
     queries = plan_queries(target.data.auxiliary, 400, ctx)
     known = Lesson(queries, ask(target, queries, ctx), look(queries.images, ctx))
     pixels = load_pixels(queries.own.images, Student.input_size)
-    trained = ModelExtractionNetwork(**fields)._train(known, pixels, ctx)
+    trained = ModelExtractionNetwork(**fields)._teach(known, pixels, ctx)
     return [
         mean_agreement([features_of(copy.eval(), split, ctx) for split in judged], truth)
         for copy in (Student(known, pixels, 1.0), trained)
