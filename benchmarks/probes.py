@@ -36,7 +36,8 @@ def real(data: Path, features: Path) -> tuple[Known, Tensor, Tensor]:
         own, stored = (torch.from_numpy(kept[name]) for name in ("auxiliary", "gallery"))
     sizes = tuple(map(len, codes.values()))
     known = Known(own, recode(auxiliary, codes), auxiliary.pids, sizes)
-    known, stored, _ = pool_entries(None)(known, stored, RunContext())
+    everything = torch.arange(len(stored))
+    known, stored, _ = pool_entries(None)(known, stored, everything, RunContext())
     return known, stored, recode(gallery, codes)
 
 

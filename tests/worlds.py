@@ -56,7 +56,7 @@ QUICK = {
     "watch_list_normalised": {"fpir": 0.05},
     "watch_list_plda": {"fpir": 0.05},
     "identity_mlp": {"epochs": 60},
-    "attribute": {"epochs": 25, "batch_size": 64, "min_people": 5},
+    "attribute": {"epochs": 10, "batch_size": 64, "min_people": 5},
     "attribute_logistic": {"min_people": 5},
     "attribute_expansion": {"min_people": 5},
     "attribute_boosting": {"iterations": 20, "neighbours": 0, "min_people": 5},
@@ -65,7 +65,7 @@ QUICK = {
     "composite": {"image_size": (32, 16)},
     "identity_decoder": {"image_size": (32, 16), "width": 8, "epochs": 1, "surrogate_epochs": 1},
     "optimization": {"image_size": (32, 16), "grid": (32, 16), "iterations": 40},
-    "diffusion": {"image_size": (32, 16), "width": 8, "epochs": 4, "steps": 4, "samples": 2},
+    "diffusion": {"image_size": (32, 16), "width": 8, "epochs": 2, "steps": 3, "samples": 2},
     "prior_inversion": {"samples": 4, "rounds": 0, "epochs": 2},
     "latent_descent": {"samples": 4, "rounds": 0, "epochs": 2, "steps": 4},
     "latent_descent_copy": {
@@ -74,7 +74,13 @@ QUICK = {
     },
     "unshift": {"keys": 2, "epochs": 2},
     "translation": {"epochs": 3, "image_size": (32, 16)},
-    "mse_decoder": {"image_size": (32, 16), "width": 32, "epochs": 25, "batch_size": 32},
+    "mse_decoder": {
+        "image_size": (32, 16),
+        "width": 16,
+        "epochs": 16,
+        "batch_size": 32,
+        "lr": 4e-3,
+    },
     "score_api": {
         "people": 8,
         "queries": 600,

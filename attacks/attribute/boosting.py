@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -15,6 +16,9 @@ from attacks.attribute.reference import Reading
 from attacks.attribute.sklearn_learners import one_each
 from auditor.plugins.declaring import checked_dataclass
 from auditor.types import AttackResult, RunContext, Target
+
+BINS = 255
+"""Into which trees sort the values of a column; scikit-learn takes no more."""
 
 
 @checked_dataclass
@@ -70,8 +74,24 @@ class AttributeBoosting(Reading):
         )
         mean = known.rows.mean(0)
         axes = _telling_axes(known, self.components)
-        read = one_each(replace(known, rows=(known.rows - mean) @ axes), make)
-        return lambda rows: read((rows - mean) @ axes)
+        edges = _edges((known.rows - mean) @ axes)
+
+        def place(rows: Tensor) -> Tensor:
+            turned = ((rows - mean) @ axes).T.contiguous()
+            return torch.searchsorted(edges, turned).T.float()
+
+        read = one_each(replace(known, rows=place(known.rows)), make)
+        return lambda rows: read(place(rows))
+
+
+def _edges(rows: Tensor) -> Tensor:
+    """Return ``(D, BINS - 1)`` quantiles of each column of ``rows (N, D)``.
+
+    Between which two a value lies is all that trees ask. Found once for all attributes, this takes
+    a small part of the time that scikit-learn takes for weighted quantiles of its own.
+    """
+    shares = np.linspace(0, 1, BINS + 1)[1:-1]
+    return torch.from_numpy(np.quantile(rows.numpy(), shares, axis=0)).T.contiguous().float()
 
 
 def _telling_axes(known: Known, count: int) -> Tensor:
