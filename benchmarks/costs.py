@@ -43,7 +43,7 @@ SHORT, SLOW = 4, 10
 """By which trainings are divided, and those of plug-ins that say they are slow."""
 ITERATING = ("gradient",)
 """Families of attacks that take long and train no network, which is what `slow` says."""
-BESIDE = ("joint_epochs", "rounds")
+BESIDE = ("joint_epochs", "rounds", "queries")
 """What is divided beside the first of `COSTS` that a plug-in has."""
 OTHER = "other"
 """Judge that is the own network of an adversary who must not have the audited one."""

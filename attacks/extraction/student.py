@@ -71,7 +71,7 @@ class ModelExtraction:
             f"{len(lesson.answers)} queries were answered; without any, what the student sees "
             f"agrees with the model by {before:.3f}, which counts as chance"
         )
-        return AttackResult(results[-1][1], notes=(note,), curves=(_curve(results),))
+        return AttackResult(results[-1][1], notes=(note,), curves=_curves(results))
 
     def _learner(
         self,
@@ -181,6 +181,12 @@ class Readout(nn.Module):
         return answers
 
 
-def _curve(results: list[tuple[int, tuple[Measurement, ...]]]) -> Curve:
-    points = tuple(agreement.at(count) for count, (agreement, *_) in results)
-    return Curve(name="queries", metric="agreement", x="queries", points=points, log_x=True)
+def _curves(results: Sequence[tuple[int, tuple[Measurement, ...]]]) -> tuple[Curve, ...]:
+    """Draw each figure against the queries it took."""
+
+    def draw(name: str, place: int) -> Curve:
+        points = tuple(figures[place].at(count) for count, figures in results)
+        metric = results[0][1][place].metric
+        return Curve(name=name, metric=metric, x="queries", points=points, log_x=True)
+
+    return draw("queries", 0), draw("queries_rank1", 1)

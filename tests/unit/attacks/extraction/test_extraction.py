@@ -50,12 +50,13 @@ def test_a_student_learns_a_linear_map():
 def test_more_queries_agree_more_and_begin_above_nothing():
     target = worlds.trainable()
     result = ModelExtraction(queries=600).run(target, RunContext())
-    (agreement, rank1), (curve,) = result.measurements, result.curves
+    (agreement, rank1), (curve, other) = result.measurements, result.curves
     assert [point[0] for point in curve.points] == [100, 600]
     assert curve.points[-1][1:] == (agreement.value, agreement.low, agreement.high)
     assert curve.points[0][1] < agreement.value
     assert agreement.value > agreement.chance
     assert rank1.n == 24
+    assert other.points[-1][1:] == (rank1.value, rank1.low, rank1.high)
 
 
 def test_every_picture_is_sent_once_before_any_is_changed():
