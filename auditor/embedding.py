@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from auditor.data.features.rows import StoredFeatures
+from auditor.data.images import are_files
+from auditor.data.loading_ahead import LoadingAhead, worth_it
 from auditor.data.records import records_of
 from auditor.data.tracklets import look_behind, pictures_of, pool_rows
 from auditor.errors import ModelError, UnsupportedTargetError
@@ -142,7 +144,10 @@ def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> 
     def tell(fraction: float) -> None:
         ctx.progress(fraction, "embedding")
 
-    return embed_rows(extractor, len(split), load, ctx, tell=tell)
+    if not (are_files(split.images) and worth_it(ctx.device)):
+        return embed_rows(extractor, len(split), load, ctx, tell=tell)
+    with LoadingAhead(load, len(split), pinned=True) as ahead:
+        return embed_rows(extractor, len(split), ahead, ctx, tell=tell)
 
 
 def embed_rows(
@@ -169,7 +174,7 @@ def embed_rows(
     while start < count:
         rows = slice(start, min(start + size, count))
         try:
-            features[rows] = embed(extractor, load(rows).to(ctx.device)).cpu()
+            features[rows] = embed(extractor, load(rows).to(ctx.device, non_blocking=True)).cpu()
         except (ModelError, torch.OutOfMemoryError) as error:
             if size == 1 or not _out_of_memory(error):
                 raise

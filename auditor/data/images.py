@@ -58,6 +58,13 @@ class FileImages:
         return pixels.float().div_(255)
 
 
+def are_files(images: Images) -> bool:
+    """Return whether pictures are decoded as they lie in their files, all or some of them."""
+    while isinstance(images, Selection):
+        images = images.source
+    return isinstance(images, FileImages)
+
+
 @dataclass(frozen=True)
 class JoinedImages:
     """Two sources' pictures, the second's after the first's."""
