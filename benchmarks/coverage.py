@@ -29,6 +29,8 @@ from auditor.report import Measurement
 from auditor.statistics.intervals import exceeds, proportion, rate_interval
 from auditor.statistics.multiplicity import ALPHA, widen
 from auditor.statistics.paired import paired_interval
+from benchmarks import crowds
+from benchmarks.crowds import Draw
 
 Array = NDArray[np.float64]
 
@@ -170,10 +172,6 @@ def _missed(gains: Array, people: Array, unseen: Array) -> NDArray[np.bool_]:
 
 def _persons(hits: Array, counts: Array) -> dict[str, tuple[float, float]]:
     return {str(n): (float(h), float(c)) for n, (h, c) in enumerate(zip(hits, counts, strict=True))}
-
-
-Draw = Callable[[np.random.Generator], tuple[float, float, float]]
-"""A sample's (low, high, truth)."""
 
 
 def repeat(
@@ -482,6 +480,34 @@ def _harmonic_means() -> Iterator[Setting]:
         yield people, 5, truth, "moderate", harmonic_mean(people, used, leaked)
 
 
+def _searches() -> Iterator[Setting]:
+    grid = ((50, 0.01), (150, 0.01), (400, 0.001))
+    for (people, limit), distance, doubles in product(grid, (1.0, 3.0), (False, True)):
+        truth, draw = crowds.searches(people, limit, distance, doubles=doubles)
+        kind = f"FPIR {limit:.1%}, {'some have a double' if doubles else 'normal scores'}"
+        yield people, crowds.PICTURES, truth, kind, draw
+
+
+def _anonymity() -> Iterator[Setting]:
+    quantiles = (("median", 0.5), ("q05", 0.05))
+    for people, (name, share), usual in product((2, 5, 20, 100), quantiles, (1.5, 5, 50)):
+        draw = crowds.anonymity(people, name, share, usual)
+        yield people, 1, share, f"quantile of sets of {usual:g} on average", draw
+
+
+def _clusters(metric: str) -> Iterator[Setting]:
+    for people, (taken, each) in product((20, 100), ((0.0, 1), (0.5, 1), (0.5, 3), (1.0, 5))):
+        draw = crowds.clusters(metric, people, people // each, taken)
+        kind = f"{taken:.0%} taken for others, {each} of a kind"
+        yield people, crowds.CAMERAS, taken, kind, draw
+
+
+def _shares(metric: str) -> Iterator[Setting]:
+    for people, attributes, distance in product((40, 150), (1, 3), (1.0, 3.0)):
+        draw = crowds.shares(metric, people, attributes, distance)
+        yield people, crowds.PICTURES, 0.5, f"{attributes} of distance {distance:g}", draw
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """The cells of one estimator.
@@ -513,6 +539,12 @@ PARTS = {
     "urr1": Part(settings=_ratios),
     "ladder": Part(settings=_ladders),
     "d_sys": Part(settings=_links),
+    "tpir": Part(settings=_searches),
+    "anonymity": Part(settings=_anonymity),
+    "pairwise_f1": Part(settings=lambda: _clusters("pairwise_f1")),
+    "bcubed_f1": Part(settings=lambda: _clusters("bcubed_f1")),
+    "shares_explained": Part(settings=lambda: _shares("shares_explained")),
+    "share_error": Part(settings=lambda: _shares("share_error")),
 }
 
 

@@ -91,13 +91,14 @@ def score_descriptions(
     rank1, precision = (float(chance.mean()) for chance in (blind.rank1, blind.precision))
     sets = count_fitting(score, described, pids)
     unread = count_fitting(_guess(described, pids), described, pids)
+    most = len(pids[pids > 0].unique()) + int((pids <= 0).sum())
     figures = [
         measure.rate("described_rank1", found.hit(1), described.pids, chance=rank1),
         measure.mean("described_map", found.average_precision, described.pids, chance=precision),
-        *_measure_sets(sets, unread, ""),
+        *measure_sets(sets, unread, most, ""),
     ]
     if groups:
-        figures += _measure_groups(sets, unread, described, data)
+        figures += _measure_groups(sets, unread, most, described, data)
     notes = (
         f"{len(described.pids)} people were each described by {len(described.codes)} attributes; "
         "whoever could read these off every entry would reach rank-1 "
@@ -143,10 +144,11 @@ def _count_entries(described: Described, pids: Tensor) -> Tensor:
     return entries.double()
 
 
-def _measure_sets(sets: Tensor, unread: Tensor, group: str) -> Iterator[Measurement]:
+def measure_sets(sets: Tensor, unread: Tensor, most: int, group: str) -> Iterator[Measurement]:
     """Yield median and 5 % quantile of anonymity sets ``(P,)``, with exact intervals over people.
 
-    Chance is that of sets ``unread``, of entries that are ranked at random.
+    Chance is that of sets ``unread``, of entries that are ranked at random. ``most`` people can be
+    in a set: the end of an interval that too few people leave open.
     """
     sizes = sets.numpy()
     for name, share in QUANTILES.items():
@@ -159,7 +161,7 @@ def _measure_sets(sets: Tensor, unread: Tensor, group: str) -> Iterator[Measurem
             value=value,
             n=len(sizes),
             low=1.0 if np.isnan(low) else min(float(low), value),
-            high=float(sizes.max()) if np.isnan(high) else max(float(high), value),
+            high=float(most) if np.isnan(high) else max(float(high), value),
             chance=chance,
             worse="lower",
             unit="people",
@@ -167,7 +169,7 @@ def _measure_sets(sets: Tensor, unread: Tensor, group: str) -> Iterator[Measurem
 
 
 def _measure_groups(
-    sets: Tensor, unread: Tensor, described: Described, data: ReIDDataset
+    sets: Tensor, unread: Tensor, most: int, described: Described, data: ReIDDataset
 ) -> Iterator[Measurement]:
     """Yield the same among the people of each attribute value that enough of them share."""
     for column, (name, codes) in enumerate(described.codes.items()):
@@ -177,7 +179,7 @@ def _measure_groups(
         for place, code in enumerate(codes):
             if counts[str(place)] and str(place) not in hidden:
                 group = f"@{name}={data.attribute_values[name][code]}"
-                yield from _measure_sets(sets[label == place], unread, group)
+                yield from measure_sets(sets[label == place], unread, most, group)
 
 
 def _find_ceiling(described: Described, pids: Tensor) -> float:

@@ -111,14 +111,31 @@ def _mean_errors(each: Sequence[Errors]) -> Errors:
 
 def _explained(made: Sequence[Errors], galleries: int, people: int) -> Measurement:
     found, blind = (errors.mean(1) for errors in _mean_errors(made))
+    left = found / blind.clamp_min(1e-12)
+    # how far it hangs on which galleries were made
+    gaps = torch.stack([mine[0] - left[0] * theirs[0] for mine, theirs in made])
+    drawn = (gaps.var(1).sum() / galleries).sqrt() / (len(made) * blind[0]).clamp_min(1e-12)
     return _measured(
         "shares_explained",
-        (1 - found / blind.clamp_min(1e-12)).clamp(0, 1),
+        (1 - left).clamp(0, 1),
         people,
         chance=0.0,
+        reach=_log_reach(left, float(drawn)),
         note=f"over {galleries} galleries of other shares for each attribute: 1 less the mean "
         "error of the estimate over that of the best constant guess",
     )
+
+
+def _log_reach(left: Tensor, drawn: float) -> tuple[float, float]:
+    """Return how far below and above ``1 − left (1 + G,)`` the truth may lie.
+
+    Shares of an error are as often halved as doubled, so the jackknife is of their logarithms.
+    """
+    logs = left.clamp_min(1e-12).log()
+    error = np.hypot(_jackknife(logs), drawn / float(left[0].clamp_min(1e-12)))
+    factor = np.exp(min(_quantile(len(left) - 1) * error, 50.0))
+    share = float(left[0])
+    return share * (factor - 1), share * (1 - 1 / factor)
 
 
 def _error(metric: str, errors: Errors, people: int, note: str = "") -> Measurement:
@@ -166,26 +183,36 @@ def _measured(
     *,
     chance: float,
     worse: Literal["higher", "lower"] = "higher",
+    reach: tuple[float, float] | None = None,
     note: str = "",
 ) -> Measurement:
     """Measure ``values (1 + G,)``, the first of everybody, by a delete-a-group jackknife.
 
     Where groups agree, what is compatible with none and with all of so many people stays open.
     """
-    value, left = float(values[0]), values[1:].numpy()
-    error = float(np.sqrt((len(left) - 1) * np.var(left)))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(left) - 1)) * error
+    value = float(values[0])
+    below, above = reach or (_quantile(len(values) - 1) * _jackknife(values),) * 2
     least, most = proportion(people, people)[0], proportion(0, people)[1]
     return Measurement(
         metric=metric,
         value=value,
         n=people,
-        low=max(0.0, min(value - reach, least)),
-        high=min(1.0, max(value + reach, most)),
+        low=max(0.0, min(value - below, least)),
+        high=min(1.0, max(value + above, most)),
         chance=chance,
         worse=worse,
         note=note,
     )
+
+
+def _jackknife(values: Tensor) -> float:
+    """Return the standard error of the first of ``values (1 + G,)``, by those without a group."""
+    left = values[1:].numpy()
+    return float(np.sqrt((len(left) - 1) * np.var(left)))
+
+
+def _quantile(groups: int) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1))
 
 
 def _tell_shares(each: Property, pids: Tensor) -> str:

@@ -262,5 +262,5 @@ def choose_height(rows: Tensor, own: Sightings, clock: Clock) -> float:
     """Return the height at which a tree of own ``rows (N, E)`` links pairs of two cameras best."""
     tree = grow_tree(rows, own, clock)
     heights = np.unique(np.quantile(tree[:, 2], np.linspace(0.0, 1.0, CUTS)))
-    reached = [pairwise_f1(cut_tree(tree, h), own.pids, own.camids) for h in heights]
+    reached = [pairwise_f1(cut_tree(tree, h), own) for h in heights]
     return float(heights[int(np.argmax(reached))])

@@ -2,16 +2,12 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from attacks.learners.people import sum_groups
+from attacks.movement.links import BCubedF1, PairwiseF1
 from attacks.movement.sightings import Sightings
 from auditor.metrics import measure
 from auditor.report import Measurement
-from auditor.statistics.intervals import unseen_images
-
-Array = NDArray[np.float64]
 
 
 def score_clusters(clusters: Tensor, stored: Sightings) -> tuple[Measurement, ...]:
@@ -22,43 +18,47 @@ def score_clusters(clusters: Tensor, stored: Sightings) -> tuple[Measurement, ..
     paths = _paths if stored.times is None else _ordered_paths
     return (
         score_pairs(clusters, stored),
-        _bcubed(clusters, stored.pids),
+        score_entries(clusters, stored),
         paths(clusters, stored),
         _purity(clusters, stored.pids),
     )
 
 
-def pairwise_f1(clusters: Tensor, pids: Tensor, camids: Tensor) -> float:
+def pairwise_f1(clusters: Tensor, stored: Sightings) -> float:
     """F1 of linking pairs of entries by two cameras; 0 where there is none to link."""
-    return float(_f1(_pair_table(clusters, pids, camids).sum(0)))
+    return _value(PairwiseF1.of(clusters, stored))
 
 
 def score_pairs(clusters: Tensor, stored: Sightings) -> Measurement:
     """Return how well pairs of entries by two cameras are linked."""
-    pids, camids = stored.pids, stored.camids
-    table = _pair_table(clusters, pids, camids)
-    everything = _pair_table(torch.zeros_like(clusters), pids, camids)
-    size = unseen_images(table[:, 2])
-    unseen = np.array([[0.0, size, size]]), np.array([[size, size, size]])
-    return measure.statistic(
+    figure = PairwiseF1.of(clusters, stored)
+    return measure.weighed(
         "pairwise_f1",
-        table,
-        _f1,
-        unseen,
-        chance=float(_f1(everything.sum(0))),
+        figure.ends,
+        figure.people,
+        value=_value(figure),
+        chance=pairwise_f1(torch.zeros_like(clusters), stored),
         note="pairs of entries by two cameras; chance puts all entries into one cluster",
     )
 
 
-def _pair_table(clusters: Tensor, pids: Tensor, camids: Tensor) -> Array:
-    """Each person's pairs ``(P, 3)`` by two cameras: rightly linked, linked, and to be linked."""
-    same = [_mates(columns, camids) for columns in ((clusters, pids), (clusters,), (pids,))]
-    return _by_person(torch.stack(same, dim=1), pids)
+def score_entries(clusters: Tensor, stored: Sightings) -> Measurement:
+    """Return how well the entries that each entry is with are its person's, by B-cubed F1."""
+    pids = stored.pids
+    figure = BCubedF1.of(clusters, pids)
+    blind = (torch.zeros_like(clusters), torch.arange(len(clusters)))
+    return measure.weighed(
+        "bcubed_f1",
+        figure.ends,
+        figure.people,
+        value=_value(figure),
+        chance=max(_value(BCubedF1.of(guess, pids)) for guess in blind),
+        note="over all entries; chance is the better of one cluster and of no links at all",
+    )
 
 
-def _mates(columns: tuple[Tensor, ...], camids: Tensor) -> Tensor:
-    """Return for each entry ``(N,)`` how many by other cameras agree with it in all columns."""
-    return _alike(*columns) - _alike(*columns, camids)
+def _value(figure: PairwiseF1 | BCubedF1) -> float:
+    return float(figure(np.ones(figure.people)))
 
 
 def _alike(*columns: Tensor) -> Tensor:
@@ -66,49 +66,6 @@ def _alike(*columns: Tensor) -> Tensor:
     _, group, counts = torch.stack(columns).unique(dim=1, return_inverse=True, return_counts=True)
     alike: Tensor = counts[group].double()
     return alike
-
-
-def _by_person(values: Tensor, pids: Tensor) -> Array:
-    """Return sums ``(P, columns)`` over the entries of each person; distractors are left out."""
-    people, person = pids[pids > 0].unique(return_inverse=True)
-    table: Array = sum_groups(values[pids > 0], person, len(people)).numpy()
-    return table
-
-
-def _f1(sums: Array) -> Array:
-    """2·hits / (linked + to be linked) of ``sums (…, 3)``."""
-    total = sums[..., 1] + sums[..., 2]
-    return np.asarray(np.where(total > 0, 2 * sums[..., 0] / np.maximum(total, 1e-12), 0.0))
-
-
-def _bcubed(clusters: Tensor, pids: Tensor) -> Measurement:
-    table = _bcubed_table(clusters, pids)
-    blind = (torch.zeros_like(clusters), torch.arange(len(clusters)))
-    chance = max(float(_harmonic(_bcubed_table(guess, pids).sum(0))) for guess in blind)
-    size = unseen_images(table[:, 2])
-    unseen = np.array([[0.0, 0.0, size]]), np.array([[size, size, size]])
-    return measure.statistic(
-        "bcubed_f1",
-        table,
-        _harmonic,
-        unseen,
-        chance=chance,
-        note="over all entries; chance is the better of one cluster and of no links at all",
-    )
-
-
-def _bcubed_table(clusters: Tensor, pids: Tensor) -> Array:
-    """Each person's sums ``(P, 3)`` of precision, recall and entries (Bagga and Baldwin, 1998)."""
-    right, linked, wanted = _alike(clusters, pids), _alike(clusters), _alike(pids)
-    ones = torch.ones_like(right)
-    return _by_person(torch.stack([right / linked, right / wanted, ones], dim=1), pids)
-
-
-def _harmonic(sums: Array) -> Array:
-    """Return the harmonic mean of precision and recall of ``sums (…, 3)``."""
-    total = sums[..., 0] + sums[..., 1]
-    product = 2 * sums[..., 0] * sums[..., 1]
-    return np.asarray(product / np.maximum(total * sums[..., 2], 1e-12))
 
 
 def _ordered_paths(clusters: Tensor, stored: Sightings) -> Measurement:

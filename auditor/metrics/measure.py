@@ -79,11 +79,35 @@ def statistic(
 
 def area(metric: str, areas: Areas, *, chance: float, note: str = "") -> Measurement:
     """Return an area under the ROC curve, over people; higher is worse."""
-    value = float(areas(np.ones(areas.people)))
-    people = areas.people + areas.classes
-    drawn = intervals.simulate(people, areas.ends, intervals.FEWER_DRAWS)
-    ends = intervals.low_end(drawn[..., 0]), intervals.high_end(drawn[..., 1])
-    return _around(metric, value, areas.people, ends, chance, note)
+    value, unseen = float(areas(np.ones(areas.people))), areas.classes
+    return weighed(metric, areas.ends, areas.people, unseen, value=value, chance=chance, note=note)
+
+
+def weighed(
+    metric: str,
+    ends: Callable[[np.ndarray], np.ndarray],
+    people: int,
+    unseen: int = 1,
+    *,
+    value: float,
+    chance: float,
+    note: str = "",
+) -> Measurement:
+    """Return a figure that is no function of sums over people; higher is worse.
+
+    Args:
+        metric: its name.
+        ends: from how much people weigh, ``(…, people + unseen)`` with the unseen last, to the
+            least and the largest value ``(…, 2)`` with those.
+        people: of whom the figure is.
+        unseen: how many more are imagined.
+        value: of these people alone.
+        chance: see `Measurement`, likewise the note.
+        note: one sentence.
+    """
+    drawn = intervals.simulate(people + unseen, ends, intervals.FEWER_DRAWS)
+    found = intervals.low_end(drawn[..., 0]), intervals.high_end(drawn[..., 1])
+    return _around(metric, value, people, found, chance, note)
 
 
 def _around(

@@ -153,26 +153,34 @@ def identification_rates(
 ) -> list[tuple[float, float, float]]:
     """TPIR at each rate of false alarms, with its 95 % interval over people.
 
-    People weigh at random with all their searches, so that threshold and hits move together; one
-    more, whom nobody has seen, is found in no search for the lower end, and in all for the upper.
+    People weigh at random with all their searches, so that threshold and hits move together. For
+    the lower end, one more search for somebody absent passes whatever threshold, because the
+    largest of a few scores is not the largest there can be, and one more person is found in no
+    search; for the upper end, in all.
     """
     people, person = found.pids.unique(return_inverse=True)
     owner, member = person.numpy(), found.listed.numpy()
     scores = found.score.numpy()
-    counts = np.bincount(owner, member, minlength=len(people)).astype(np.float64)
+    counts, absent = (
+        np.bincount(owner, side, minlength=len(people)).astype(np.float64)
+        for side in (member, ~member)
+    )
     size = unseen_images(counts[counts > 0])
 
-    def rates(weights: Array) -> Array:
+    def rates(weights: Array, alarms: Array) -> Array:
+        """TPIR ``(A, …, limits)`` where one more search, of weight ``alarms (A, …)``, passes."""
         fpir, tpir = roc.points(scores, member, weights[..., owner])
+        alarm, searches = alarms[..., None], (weights @ absent)[..., None]
+        fpir = (fpir * searches + alarm) / (searches + alarm)
         return np.stack([roc.tpr_at_fpr(fpir, tpir, limit) for limit in limits], axis=-1)
 
     def ends(weights: Array) -> Array:
-        seen, unseen = weights[..., :-1], size * weights[..., -1:]
-        images = (seen @ counts)[..., None]
-        hits = np.nan_to_num(rates(seen)) * images
-        return np.stack([hits, hits + unseen], axis=-1) / (images + unseen)[..., None]
+        seen, unseen = weights[..., :-1], weights[..., -1]
+        images, more = (seen @ counts)[..., None], size * unseen[..., None]
+        fewest, most = np.nan_to_num(rates(seen, np.stack([unseen, 0 * unseen]))) * images
+        return np.stack([fewest, most + more], axis=-1) / (images + more)[..., None]
 
-    values = rates(np.ones(len(people)))
+    values = rates(np.ones(len(people)), np.zeros(1))[0]
     drawn = simulate(len(people) + 1, ends, FEWER_DRAWS)
     return [
         (

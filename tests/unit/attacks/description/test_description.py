@@ -12,6 +12,7 @@ from attacks.description.scoring import (
     Described,
     count_fitting,
     describe_people,
+    measure_sets,
     score_descriptions,
 )
 from attacks.description.search import Words, compute_posteriors, encode_values
@@ -39,6 +40,13 @@ def test_an_anonymity_set_counts_people_by_their_best_entry():
         dtype=torch.float64,
     )
     assert count_fitting(scores.__getitem__, described, pids).tolist() == [2, 5, 1]
+
+
+def test_an_end_that_few_people_leave_open_is_as_far_as_it_can_be():
+    median, _ = measure_sets(torch.tensor([3, 4]), torch.ones(1), 70, "")
+    assert (median.low, median.value, median.high) == (1, 3, 70)
+    many, _ = measure_sets(torch.arange(1, 41), torch.ones(1), 70, "")
+    assert 10 < many.low < many.value == 20 < many.high < 30
 
 
 def test_anonymity_sets_of_many_are_counted_block_by_block(monkeypatch):

@@ -111,6 +111,15 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     assert max(below, above) <= 6
 
 
+def test_that_nobody_raised_an_alarm_is_no_proof_that_nobody_does():
+    listed = torch.arange(240) < 120
+    scores = 9.0 * listed.double()
+    found = Searches(torch.arange(240) % 40, listed, scores, listed.double(), listed * 0.1)
+    (value, low, high), (_, likely, _) = identification_rates(found, [0.01, 0.1])
+    assert (value, low, high) == (1.0, 0.0, 1.0), "one search in 120 more is beyond one in 100"
+    assert likely > 0.9
+
+
 def test_the_det_curve_ascends_in_false_alarms_and_falls_in_misses():
     generator = torch.Generator().manual_seed(1)
     listed = torch.arange(400) < 200
