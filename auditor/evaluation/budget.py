@@ -126,8 +126,8 @@ def _axes(
         )
 
 
-def cost_of(attack: Attack) -> str:
-    """Return the attack's field that says how long it trains, or an empty string."""
+def cost_of(attack: object) -> str:
+    """Return the attack's or defense's field that says how long it trains, or an empty string."""
     if not is_dataclass(attack):
         return ""
     names = {field.name for field in fields(attack)}

@@ -22,6 +22,7 @@ from auditor.certification.proving import FULL, SMALL
 from auditor.config import BARE
 from auditor.data.features.rows import StoredFeatures
 from auditor.data.tracklets import pictures_of
+from auditor.evaluation.budget import cost_of
 from auditor.pipeline.calibration import Speed, calibrate
 from auditor.pipeline.fanout import Engine
 from auditor.pipeline.journal import Step, kept_steps
@@ -272,20 +273,36 @@ def _cost(kind: plugins.Kind, plugin: object, pictures: int, speed: Speed) -> fl
     measured = costs[kind].get(name)
     if measured is None:
         return None
-    faster = min(AT_MOST, speed.gflops / costs["gflops"])
-    asking = measured["asked"] / speed.pictures if speed.pictures else 0.0
     before = plugins.build(kind, name, measured["params"])
+    training = cost_of(plugin)
+    work = _growth(before, plugin)
+    # of what it took, so much does not come again with each pass of its training
+    rest = work / _growth(before, plugin, only=training) if training else work
+    once = measured.get("once", {})
     # what an attack does may be set by its parameters, however many people there are
     people = 1.0 if measured.get("fixed") else pictures / costs["pictures"]
-    return people * _growth(before, plugin) * (measured["seconds"] / faster + asking)  # type: ignore[no-any-return]
+
+    def grow(part: str) -> float:
+        whole, single = float(measured[part]), float(once.get(part, 0))
+        return people * (work * (whole - single) + rest * single)
+
+    asking = grow("asked") / speed.pictures if speed.pictures else 0.0
+    faster: float = min(AT_MOST, speed.gflops / costs["gflops"])
+    return grow("seconds") / faster + asking
 
 
-def _growth(before: object, now: object) -> float:
-    """Return by how much more a plug-in works than one of the same kind, by its parameters."""
+def _growth(before: object, now: object, only: str = "") -> float:
+    """Return by how much more a plug-in works than one of the same kind, by its parameters.
+
+    Args:
+        before: the plug-in that was measured.
+        now: the one that will run.
+        only: by this parameter alone; empty: by all of `GROWTH`.
+    """
     factor = 1.0
     for name, power in GROWTH.items():
         small, large = (_amount(getattr(plugin, name, None)) for plugin in (before, now))
-        if small and large:
+        if small and large and only in ("", name):
             factor *= (large / small) ** power
     return factor
 

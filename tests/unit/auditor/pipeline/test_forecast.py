@@ -77,6 +77,18 @@ def test_more_training_more_asking_and_a_slower_machine_take_longer(tmp_path):
     assert seconds(asking, "none/composite", slow) > seconds(asking, "none/composite")
 
 
+def test_what_training_does_not_repeat_takes_as_long_with_more_of_it(tmp_path, monkeypatch):
+    figure = {"seconds": 3.0, "asked": 0, "params": {"epochs": 10}, "once": {"seconds": 2.0}}
+    costs = {**forecast._costs(), "attacks": {"identity": figure}}
+    monkeypatch.setattr(forecast, "_costs", lambda: costs)
+
+    def took(epochs):
+        attacks = {"identity": {"epochs": epochs}}
+        return seconds(world(tmp_path, attacks=attacks, defenses={}), "none/identity")
+
+    assert took(100) == pytest.approx(12 / 3 * took(10))
+
+
 def test_a_plug_in_without_a_figure_is_named_and_not_guessed(tmp_path, monkeypatch):
     costs = {**forecast._costs(), "attacks": {}}
     monkeypatch.setattr(forecast, "_costs", lambda: costs)
