@@ -85,7 +85,7 @@ def test_a_run_with_a_budget_says_what_more_of_it_would_do(tmp_path):
     assert (people.metric, people.x) == ("mean_balanced_accuracy", "auxiliary people")
     assert [point[0] for point in people.points] == [20, 100]
     assert people.points[-1][1] == attribute.measurements[0].value
-    assert training.points[0][0] == 5
+    assert training.points[0][0] == 0.2 * attacks["attribute"]["epochs"]
     assert all(curve.statement for curve in (people, training))
     assert list((tmp_path / "personal" / "none").iterdir())
     assert sorted(p.name for p in (tmp_path / "personal").iterdir()) == ["none", "pseudonyms.csv"]
