@@ -88,7 +88,7 @@ def settings(kind: plugins.Kind, name: str) -> dict[str, Any]:
     given = dict(preset_defaults("quick")[kind].get(name, {}))
     if name == "deployed":
         return {"folder": "defended"}
-    if name == "alignment":
+    if name.startswith("alignment"):
         given["own_model"] = OTHER
     plugin = plugins.build(kind, name, given)
     slow = kind == "defenses" or plugins.describe(plugin).slow

@@ -47,6 +47,7 @@ QUICK = {
     "linkage_metric": {"steps": 10},
     "model_extraction": {"queries": 600},
     "alignment": {"curve": (), "min_people": 5},
+    "alignment_composite": {"image_size": (32, 16), "candidates": 8},
     "model_extraction_network": {"queries": 600, "epochs": 1, "steps": 1},
     "distribution": {"min_people": 5},
     "distribution_bbse": {"min_people": 5},

@@ -26,8 +26,12 @@ MIXED = {"unshift"}
 """Attacks whose own planted world is protected already: they undo this protection instead."""
 
 
-TURNED = {"alignment"}
+TURNED = {"alignment", "alignment_composite"}
 """Attacks that compare shapes of crowds, and so need a larger one, in a space like their own."""
+
+
+ASTRAY = {"alignment_composite": 0.1}
+"""What is asked of those whose own network, too, is at a loss where colours are not people's."""
 
 
 def build(name):
@@ -52,7 +56,8 @@ def run(name, target, tmp_path, seed=0):
     attack = build(name)
     ctx = worlds.context(tmp_path, seed)
     # the null features cannot judge a picture; the question is whether anybody is recognised
-    ctx = dataclasses.replace(ctx, judges={"target": worlds.leaky().extractor})
+    judge = (worlds.turned() if name in TURNED else worlds.leaky()).extractor
+    ctx = dataclasses.replace(ctx, judges={"target": judge})
     return attack.run(target, ctx)
 
 
@@ -124,7 +129,7 @@ def test_a_protection_of_pictures_that_hides_nothing_protects_against_nobody(
     target = worlds.altered(bare, worlds.INVERTIBLE["permuted channels"])
     found = headline(name, run(name, target, tmp_path, seed=3))
     clean = headline(name, first_run(name)[0])
-    assert found.value > found.chance + 0.3, attack
+    assert found.value > found.chance + ASTRAY.get(name, 0.3), attack
     # networks of one kind are both at a loss where colours are not people's
     assert found.high >= clean.low or name in TURNED, (found, clean)
 
@@ -152,6 +157,7 @@ SHORT = {
     "attribute_expansion": "the same",
     "distribution": "the same",
     "alignment": "painted people are Gaussian, and such a crowd has no shape",
+    "alignment_composite": "the same",
     "model_extraction": "what it sees without asking agrees with a painted code already",
     "model_extraction_network": "the same",
     "distribution_bbse": "the same",
