@@ -154,7 +154,10 @@ def parameters(kind: plugins.Kind) -> str:
 
 
 def _plugin(name: str, plugin: Any) -> str:
-    told = _attributes(inspect.getdoc(plugin) or "")
+    # a base class tells of the parameters that it passes on
+    told: dict[str, str] = {}
+    for kind in reversed(plugin.__mro__ if inspect.isclass(plugin) else [plugin]):
+        told |= _attributes(inspect.cleandoc(kind.__doc__ or ""))
     rows = [
         f"| `{field.name}` | {_cell(told.get(field.name, ''))} | `{_default(field)}` |"
         for field in dataclasses.fields(plugin)
