@@ -59,6 +59,10 @@ class Anchors:
     def __len__(self) -> int:
         return len(self.own)
 
+    def first(self, count: int) -> "Anchors":
+        """Return the first ``count`` of them."""
+        return Anchors(self.own[:count], self.stored[:count])
+
 
 def align(
     own: Crowd, stored: Crowd, anchors: Anchors, starts: int, generator: torch.Generator

@@ -64,7 +64,7 @@ class AlignedComposite(Aligner):
             for kind, split in held_pictures_shown(target, ctx).items()
         }
         how = "the spaces were aligned by clean and by protected pictures"
-        result = worse_result(results, how) if len(results) > 1 else results["clean"]
+        result = worse_result(results, how)
         return replace(result, notes=(*result.notes, tell_network(called)))
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
@@ -81,7 +81,7 @@ class AlignedComposite(Aligner):
     ) -> AttackResult:
         """Assemble pictures after an alignment by the pictures held."""
         known = self.known(spaces, features_of(network, held, ctx), held.pids)
-        turn = self.turn(spaces, known, self.pairs, target, ctx)
+        turn = self.turn(spaces, known, self.anchors(spaces, self.pairs, target, ctx), ctx)
         # whoever asks this target asks the own network, about vectors that were stolen
         aligned = replace(
             target,

@@ -99,11 +99,8 @@ class Aligner:
             return spaces.own
         return know_people(held, pids, spaces.own.whiten, self.people)
 
-    def turn(
-        self, spaces: Spaces, known: Crowd, count: int, target: Target, ctx: RunContext
-    ) -> Tensor:
-        """Return the orthogonal map ``(E, F)`` to the stolen space, by ``count`` known pairs."""
-        anchors = self._anchors(spaces, count, target, ctx)
+    def turn(self, spaces: Spaces, known: Crowd, anchors: Anchors, ctx: RunContext) -> Tensor:
+        """Return the orthogonal map ``(E, F)`` to the stolen space."""
         generator = ctx.generator("attacks.alignment.starts")
         return align(known, spaces.theirs, anchors, self.starts, generator)
 
@@ -113,7 +110,7 @@ class Aligner:
         pairs = f" and {pluralize(self.pairs, 'known pair')}" if self.pairs else ", no known pair"
         return f"aligned by {len(known.people)} {who}{pairs}"
 
-    def _anchors(self, spaces: Spaces, count: int, target: Target, ctx: RunContext) -> Anchors:
+    def anchors(self, spaces: Spaces, count: int, target: Target, ctx: RunContext) -> Anchors:
         """Return ``count`` own pictures with their stored vectors; without any, none is asked."""
         if not count:
             return Anchors(spaces.learned[:0], spaces.entries[:0])

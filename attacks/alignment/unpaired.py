@@ -65,8 +65,6 @@ class Alignment(Aligner):
         results = {
             kind: replace(r, notes=(*r.notes, tell_network(called))) for kind, r in results.items()
         }
-        if len(results) == 1:
-            return results["clean"]
         return worse_result(results, "people were looked for by clean and by protected pictures")
 
     def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
@@ -79,11 +77,13 @@ class Alignment(Aligner):
         """Search with features ``(Q, D)`` of pictures held, by the own network."""
         data, whiten = target.data, spaces.own.whiten
         known = self.known(spaces, held, data.query.pids)
+        counts = sorted({count for count in self.curve if count <= len(spaces.learned)})
+        anchors = self.anchors(spaces, max(self.pairs, *counts, 0), target, ctx)
 
         def find(turn: Tensor) -> tuple[Measurement, Measurement]:
             return score_search(NAME, whiten(held) @ turn, spaces.entries, data)
 
-        turn = self.turn(spaces, known, self.pairs, target, ctx)
+        turn = self.turn(spaces, known, anchors.first(self.pairs), ctx)
         read = read_aligned(
             f"{NAME}_attributes",
             spaces.learned @ turn,
@@ -92,11 +92,10 @@ class Alignment(Aligner):
             self.min_people,
             ctx,
         )
-        counts = sorted({count for count in self.curve if count <= len(spaces.learned)})
         points = []
         for done, count in enumerate(counts):
             ctx.progress(done / len(counts), "aligning by known pairs")
-            points.append((count, find(self.turn(spaces, known, count, target, ctx))[0]))
+            points.append((count, find(self.turn(spaces, known, anchors.first(count), ctx))[0]))
         curves = (_curve(points),) if points else ()
         return AttackResult((*find(turn), *read), notes=(self.note(known),), curves=curves)
 

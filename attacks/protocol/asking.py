@@ -76,7 +76,7 @@ def ask_every_way(
     Exhibits, notes and curves are those of the way whose headline is worse.
     """
     ways = ways_of_asking(target, ctx)
-    if len(ways) == 1:
+    if len(ways) == 1:  # whose files need no folder of their own
         return attack(ways[0], ctx)
     results = {}
     for way in ways:
@@ -89,8 +89,10 @@ def ask_every_way(
 def worse_result(results: Mapping[str, AttackResult], how: str) -> AttackResult:
     """Return every figure where it is worse.
 
-    The rest as where the headline is, which a note says.
+    The rest as where the headline is, which a note says. A single result is returned as it is.
     """
+    if len(results) == 1:
+        return next(iter(results.values()))
     figures: dict[str, tuple[Measurement, ...]] = {
         kind: result.measurements for kind, result in results.items()
     }

@@ -49,9 +49,9 @@ def own_network(label: str, target: Target, ctx: RunContext) -> tuple[FeatureExt
 
 def is_attacked(network: FeatureExtractor, target: Target, ctx: RunContext) -> bool:
     """Return whether a network's features are the attacked model's, up to their lengths."""
+    if network.feature_dim != target.extractor.feature_dim:
+        return False
     split = target.data.query
     ours, theirs = (features_of(one, split, ctx) for one in (network, target.extractor))
-    if ours.shape != theirs.shape:
-        return False
     alike = torch.nn.functional.cosine_similarity(ours, theirs, dim=1)
     return bool((alike > 0.999).all())
