@@ -17,7 +17,7 @@ import torch
 from auditor import __version__
 from auditor.artifacts.atomic import json_bytes, write
 from auditor.artifacts.regular_file import read_regular
-from auditor.console import pathless
+from auditor.console import pathless, printable
 from auditor.errors import EnvironmentUnmetError
 
 PACKAGES = (
@@ -51,6 +51,26 @@ def pick_device(wanted: str) -> torch.device:
         # without it some products of cuBLAS do not repeat; it is read when the first is computed
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return torch.device(wanted)
+
+
+def require_device(device: torch.device) -> None:
+    """Make sure that a GPU still answers: after some errors it does not, until the process ends.
+
+    Raises:
+        EnvironmentUnmetError: if it does not.
+    """
+    if device.type == "cpu":
+        return
+    try:
+        torch.ones(1, device=device).item()
+    except torch.OutOfMemoryError:
+        return  # others may have taken all of its memory
+    except RuntimeError as error:
+        first, _, _ = str(error).partition("\n")
+        raise EnvironmentUnmetError(
+            f"{device} does not answer any more ({printable(first, 80)}); "
+            "what is finished is kept, and the same command continues from there"
+        ) from error
 
 
 @contextmanager

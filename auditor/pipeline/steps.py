@@ -23,6 +23,7 @@ from auditor.evaluation.subgroups import gaps, subgroups
 from auditor.evaluation.utility import Utility, utility
 from auditor.metrics.similarity import Distance
 from auditor.pipeline.assemble import blank_finding
+from auditor.pipeline.environment import require_device
 from auditor.pipeline.journal import Result
 from auditor.pipeline.retrained import Shelf, key_of
 from auditor.plugins.containment import contain
@@ -138,12 +139,17 @@ class World:
 
 
 def without_names(world: World, rename: personal.Rename, work: Work, progress: Progress) -> Result:
-    """Return what a step came to, under pseudonyms; what it drew is locked away."""
+    """Return what a step came to, under pseudonyms; what it drew is locked away.
+
+    Raises:
+        EnvironmentUnmetError: if the GPU was lost: no failure from then on is the attack's.
+    """
     try:
         with contain():
             return personal.rename_people(work(progress), rename)
     finally:
         personal.lock(world.ctx.workdir)
+        require_device(world.ctx.device)
 
 
 def ask(world: World, progress: Progress) -> tuple[ProbeCheck, ...]:

@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
+from auditor.errors import EnvironmentUnmetError
 from auditor.pipeline.environment import (
     describe,
     determinism,
+    require_device,
     save_occasion,
     save_queries,
     spent_queries,
@@ -40,6 +42,20 @@ def test_nothing_changes_on_a_cpu_or_where_it_is_not_wanted():
     for device, wanted in ((CPU, True), (GPU, False)):
         with determinism(device, wanted=wanted):
             assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_device_that_does_not_answer_any_more_ends_the_command_with_a_line():
+    require_device(CPU)
+    with pytest.raises(EnvironmentUnmetError, match=r"^meta does not answer any more \(.*the same"):
+        require_device(torch.device("meta"))
+
+
+def test_a_device_whose_memory_others_have_taken_is_not_lost(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "ones", full)
+    require_device(GPU)
 
 
 def test_the_record_says_whether_a_repetition_comes_to_the_same_figures():

@@ -9,7 +9,7 @@ import pytest
 from auditor import plugins
 from auditor.artifacts import personal
 from auditor.config import AuditConfig
-from auditor.errors import AuditError, ModelError
+from auditor.errors import AuditError, EnvironmentUnmetError, ModelError
 from auditor.gates import Gate, check, overall
 from auditor.pipeline import steps
 from auditor.pipeline.assemble import assemble
@@ -29,6 +29,9 @@ class Silent:
     @contextmanager
     def step(self, name):
         yield lambda fraction, detail="": None
+
+    def keep(self, name):
+        pass
 
 
 def world(tmp_path, probe=GOOD, **config):
@@ -129,6 +132,29 @@ def test_a_model_that_fails_the_probe_is_not_attacked(tmp_path):
     assert not (tmp_path / "report.json").exists()
     forced = run_audit(world(tmp_path, BAD, force=True, defenses={}), Silent())
     assert forced.probe[0].outcome == "fail"
+
+
+def test_no_step_after_a_lost_gpu_is_taken_for_an_attack_that_failed(tmp_path, monkeypatch):
+    audited = world(tmp_path, controls=False, defenses={})
+    lost = []
+
+    def crash(*_):
+        lost.append(True)
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    def require_device(device):
+        if lost:
+            raise EnvironmentUnmetError(f"{device} does not answer any more")
+
+    monkeypatch.setattr(steps, "run_contained", crash)
+    monkeypatch.setattr(steps, "require_device", require_device)
+    with pytest.raises(EnvironmentUnmetError, match="cpu does not answer"):
+        run_audit(audited, Silent())
+    kept = {path.stem for path in (tmp_path / "steps").iterdir()}
+    assert len(kept) == 2
+    lost.clear()
+    monkeypatch.undo()
+    assert run_audit(audited, Silent(), resume=True).complete
 
 
 def test_a_whole_run_scores_the_defense_against_the_bare_target(tmp_path):
