@@ -164,7 +164,7 @@ class Level:
         missing = [limit for limit in LIMITS.values() if self.others < 1 / limit]
         if not missing:
             return ""
-        rates = " and ".join(f"{100 * limit:g} %" for limit in missing)
+        rates = " and ".join(f"{100 * limit:g}%" for limit in missing)
         unit = "non-members" if self.name == "identity" else "pictures of non-members"
         return f"no TPR at {rates} FPR by {self.name}: {self.others} {unit} are too few to count it"
 

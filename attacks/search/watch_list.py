@@ -190,7 +190,7 @@ def score_searches(scores: Scores, fpir: float, data: ReIDDataset) -> AttackResu
         f"{int(mated.sum())} searches for people who are in the gallery, {found.absent} for people "
         "who are not, or whose entries were taken out",
         *(
-            f"no FNIR at FPIR {100 * limit:g} %: too few searches for absent people to count it"
+            f"no FNIR at FPIR {100 * limit:g}%: too few searches for absent people to count it"
             for limit in open_set.LIMITS.values()
             if found.absent < 1 / limit
         ),
@@ -209,7 +209,7 @@ def check_searches(found: Searches, fpir: float) -> None:
     if found.absent < 1 / fpir:
         raise UnsupportedTargetError(
             f"{found.absent} searches are for people who are absent; a false-positive rate of "
-            f"{100 * fpir:g} % needs {round(1 / fpir)} of them, so give more queries, or set fpir "
+            f"{100 * fpir:g}% needs {round(1 / fpir)} of them, so give more queries, or set fpir "
             "higher"
         )
     if not found.listed.any():

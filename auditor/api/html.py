@@ -54,7 +54,7 @@ def _frame(page: str, height: int) -> str:
 def summary(record: AuditReport, verdict: str) -> tuple[str, int]:
     """Return the figures that an audit is about, as HTML, and how many rows they take."""
     rows = [row for scenario in record.scenarios for row in _rows(scenario)]
-    head = ("scenario", "attack", "figure", "value", "95 % interval", "chance", "people", "control")
+    head = ("scenario", "attack", "figure", "value", "95% interval", "chance", "people", "control")
     table = _table(head, rows)
     return f"<p><b>{escape(record.title)}</b></p><p>{escape(verdict)}</p>{table}", len(rows) + 4
 
@@ -78,7 +78,7 @@ def _finding(scenario: str, finding: Finding) -> Sequence[Any]:
 
 
 def _cells(m: Measurement) -> Sequence[str]:
-    scale, sign = (100.0, " %") if m.unit == "fraction" else (1.0, "")
+    scale, sign = (100.0, "%") if m.unit == "fraction" else (1.0, "")
     chance = "" if m.chance is None else f"{scale * m.chance:.1f}{sign}"
     interval = f"{scale * m.low:.1f}–{scale * m.high:.1f}{sign}"
     return m.metric, f"{scale * m.value:.1f}{sign}", interval, chance, str(m.n)

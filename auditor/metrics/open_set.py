@@ -129,7 +129,7 @@ def identification_rate(found: Searches, limit: float, metric: str) -> Measureme
         high=high,
         chance=_chance(found, limit),
         persons=intervals.by_person((found.score[mated] > level).double(), found.pids[mated]),
-        note=f"threshold form, at FPIR {100 * limit:g} % over {found.absent} searches for people "
+        note=f"threshold form, at FPIR {100 * limit:g}% over {found.absent} searches for people "
         "who are not there",
     )
 
@@ -204,10 +204,10 @@ def det_curve(found: Searches) -> Curve:
     return Curve(
         name="det",
         metric="fnir",
-        x="false-positive identification rate",
+        x="FPIR",
         points=tuple(points),
         log_x=True,
-        statement=f"Of searches for people who are there, {100 * points[0][1]:.1f} % miss them "
+        statement=f"Of searches for people who are there, {100 * points[0][1]:.1f}% miss them "
         f"where one false alarm in {found.absent} is borne.",
     )
 

@@ -28,7 +28,7 @@ def _lines(made: Comparison) -> Iterator[str]:
     yield f"{code(made.before)} → {code(made.after)}. {escape(made.reason)}".strip()
     rows = [_row(difference) for difference in made.differences[:MOST]]
     if rows:
-        yield from table(["figure", "before", "after", "difference (95 %)", "", "how"], rows)
+        yield from table(["figure", "before", "after", "difference (95%)", "", "how"], rows)
     if not made.named_alike:
         yield "\nThe records name people differently, so nothing is paired."
     if len(made.differences) > MOST:

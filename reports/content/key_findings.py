@@ -27,7 +27,8 @@ STATEMENTS: Mapping[str, str] = MappingProxyType(
         "pairwise_f1": "Whoever clusters this gallery follows people over cameras with an F1 of "
         "{value}",
         "described_rank1": "A description in words finds {value} of the people in this gallery",
-        "shares_explained": "Estimates of who is in this crowd are {value} better than guesses",
+        "shares_explained": "What crowds of these people are made of is estimated with {value} "
+        "less error than by guessing",
         "aligned_rank1": "Whoever steals the vectors alone, without the model, finds {value} of "
         "the people in this gallery by pictures of them",
         "agreement": "A copy of the model made of its answers agrees with it by {value}",
@@ -239,10 +240,18 @@ def _tell_found(reading: Reading) -> str:
     text = f"{_meaning(m)}{chance}"
     if reading.attack == "utility":
         return f"{text}, which is overestimated" if reading.evidence != "certified" else text
+    if _reaches_chance(m):
+        text = f"{text}; the 95% interval reaches chance"
     if reading.evidence == "certified":
         return text
     doubt = f"the attack {reading.attack} did not pass its controls and may miss a larger leak"
     return f"{text}, but {doubt}"
+
+
+def _reaches_chance(m: Measurement) -> bool:
+    if m.chance is None:
+        return False
+    return m.low <= m.chance if m.worse == "higher" else m.high >= m.chance
 
 
 def _meaning(m: Measurement) -> str:

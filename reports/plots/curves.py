@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DET = "det"
 RATES = {"roc": "true-positive rate", DET: "FNIR"}
 """Curves of one error rate against another, and what their vertical axis is called."""
+TITLES = {"roc": "ROC curve", DET: "DET curve"}
+LONGEST_AXIS = 40
+"""As many characters of an axis's name fit below a drawing."""
 FEW = 6
 """As many places on an axis may each have a tick, and be named one by one in words."""
 SIZE = (3.6, 2.5)
@@ -52,6 +55,8 @@ def _drawing(
     unit = _unit(finding, curve)
     title = f"{label(curve.metric)} against {curve.x}"
     title = title[:1].upper() + title[1:]
+    if curve.name in TITLES:
+        title = f"{TITLES[curve.name]}: {title}"
     chance = next((m.chance for m in finding.measurements if m.metric == curve.metric), None)
     return Drawing(
         title=title,
@@ -115,7 +120,9 @@ def _draw(
         axes.plot(xs, shown, marker=marker, color=ACCENT, markersize=5, clip_on=False)
         axes.set_xlabel("name0!", color=SOFT)
 
-    return svg(draw, salt, [curve.x], SIZE, title=title, description=description)
+    return svg(
+        draw, salt, [curve.x], SIZE, title=title, description=description, longest=LONGEST_AXIS
+    )
 
 
 def _rates(axes: "Axes", xs: Sequence[float], values: Sequence[float], name: str) -> float:

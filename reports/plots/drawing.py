@@ -71,6 +71,7 @@ def svg(
     *,
     title: str,
     description: str,
+    longest: int = LONGEST_NAME,
 ) -> str:
     """Return what ``draw`` puts on one pair of axes, without scripts, styles or addresses.
 
@@ -82,6 +83,7 @@ def svg(
         size: in inches, of which the page keeps the proportion.
         title: read out by who cannot see it.
         description: read out after it.
+        longest: characters of each of ``names`` that are shown.
     """
     # imported here: most commands draw nothing, and this takes most of a second
     from matplotlib import style
@@ -94,7 +96,8 @@ def svg(
         buffer = io.StringIO()
         left_out = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=left_out)
-    return _adapt(buffer.getvalue(), names, _said(salt, title, description))
+    shown = [escape(clean(name, longest)) for name in names]
+    return _adapt(buffer.getvalue(), shown, _said(salt, title, description))
 
 
 def hide_name(text: "Annotation") -> None:
@@ -133,7 +136,7 @@ def _said(salt: str, title: str, description: str) -> tuple[str, str]:
     return names, "".join(said)
 
 
-def _adapt(drawn: str, names: Sequence[str], said: tuple[str, str]) -> str:
+def _adapt(drawn: str, shown: Sequence[str], said: tuple[str, str]) -> str:
     """Strip a drawing to its own names, with styles as attributes and colours as classes."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawn, flags=re.S)
@@ -143,7 +146,6 @@ def _adapt(drawn: str, names: Sequence[str], said: tuple[str, str]) -> str:
     rest = re.sub(r"\s*\n\s*", " ", rest)
     rest = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), rest)
     # stand-ins give way last: a stranger's text is no markup to adapt
-    shown = [escape(clean(name, LONGEST_NAME)) for name in names]
     rest = re.sub(r"name(\d+)!", lambda match: shown[int(match[1])], rest)
     return f"<svg {_frame(head)} {said[0]}>{said[1]}{rest}"
 

@@ -13,7 +13,7 @@ from reports.plots.curves import curve_plots
 from reports.plots.drawing import Drawing
 
 FOLDED = 8
-"""Metrics of one attack beyond which those of single attributes fold away."""
+"""Metrics of one attack beyond which those of single attributes or groups of people fold away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class AttackPart:
         certificates: of its headline.
         others: certificates of its other metrics.
         shown: its metrics.
-        single: the metrics of single attributes that fold away, where there are many.
+        single: the metrics of single attributes or groups that fold away, where there are many.
         curves: drawings.
         exhibits: (scenario, picture).
         params: its hyper-parameters.
@@ -136,9 +136,9 @@ def _rows(members: Sequence[tuple[str, Finding]], metric: str) -> MetricRows:
 
 
 def fold(measurements: Sequence[Measurement]) -> tuple[list[str], list[str]]:
-    """Metric names to show at once, and, if there are many, those of single attributes to fold."""
+    """Metric names to show at once, and those of an attribute or group that fold, if many."""
     names = list(dict.fromkeys(m.metric for m in measurements))
     if len(names) <= FOLDED:
         return names, []
-    single = [n for n in names if "." in n and not n.startswith("reid_")]
+    single = [n for n in names if "@" in n or ("." in n and not n.startswith("reid_"))]
     return [n for n in names if n not in single], single

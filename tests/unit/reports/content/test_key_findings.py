@@ -47,6 +47,12 @@ class TestSentences:
         )
         assert singled.statements[0].before.attack == "identity"
 
+    def test_a_figure_that_is_not_told_from_chance_says_so(self):
+        clear, lucky = identity(0.9, 0.97), identity(0.05, 0.1)
+        assert "reaches chance" not in text(found(with_findings(clear, lucky))["Singling out"])
+        said = text(found(with_findings(lucky, lucky))["Singling out"])
+        assert "names 5.0% of its entries (chance 1.2%); the 95% interval reaches chance" in said
+
     def test_a_defense_whose_interval_overlaps_shows_no_reduction(self):
         overlapping = with_findings(identity(0.90, 0.97), identity(0.87, 0.95))
         assert "so this shows no reduction" in text(found(overlapping)["Singling out"])

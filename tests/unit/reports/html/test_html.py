@@ -21,6 +21,7 @@ from auditor.gates import Gate, check
 from auditor.report import Adversary, AuditReport, dumps
 from reports.html import page, render
 from reports.html.exhibits import BLURRED
+from reports.html.sections.results import fold
 from reports.plots import projection
 from tests.records import (
     HOSTILE,
@@ -596,6 +597,17 @@ class TestContent:
         shown = assert_inert(show(AuditReport(title="nothing", config={}))).text
         assert "Inconclusive" in shown
         assert "No scenario was measured." in shown
+
+
+class TestFolding:
+    def test_of_many_metrics_those_of_attributes_and_groups_fold_away(self):
+        headline = ["described_rank1", "anonymity_median", "reid_rank1.osnet"]
+        groups = [f"anonymity_median@hat={value}" for value in ("yes", "no")]
+        single = [f"{name}.share_error" for name in "abcd"]
+        few = [measured(name, 0.5, 0.1, 0.1) for name in (*headline, *groups)]
+        many = [measured(name, 0.5, 0.1, 0.1) for name in (*headline, *groups, *single)]
+        assert fold(few) == ([*headline, *groups], [])
+        assert fold(many) == (headline, [*groups, *single])
 
 
 class TestAccess:

@@ -206,6 +206,17 @@ class TestErrorTradeOff:
         assert ">FNIR<" in drawing.svg
         assert {f">{tick}<" in drawing.svg for tick in ("0.1%", "1%", "10%", "100%")} == {True}
         assert drawing.rows[0] == ("0.001", "60.0%", "50.0% to 70.0%")
+        assert drawing.title == "DET curve: FNIR against FPIR"
+
+
+class TestAxes:
+    def test_the_name_of_an_axis_is_whole(self):
+        name = "pictures submitted against each entry"
+        points = ((1.0, 0.1, 0.0, 0.2), (10.0, 0.3, 0.2, 0.4))
+        curve = Curve(name="budget", metric="top1", x=name, points=points, log_x=True)
+        finding = replace(pictured_record().scenarios[0].findings[0], curves=(curve,))
+        (drawing,) = curve_plots([("none", finding)], "budget")
+        assert f">{name}<" in drawing.svg
 
 
 class TestManyScenarios:
