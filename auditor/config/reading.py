@@ -20,6 +20,13 @@ from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
 
+WANTED = {
+    "dict_type": "must be a mapping, such as {NAME: {}}",
+    "model_type": "must be a mapping, such as {KEY: VALUE}",
+    "list_type": "must be a list, such as [FIRST, SECOND]",
+}
+"""What is said of a value of a wrong shape, by pydantic's name for the error."""
+
 
 def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = ()) -> AuditConfig:
     """Preset, then file, then ``KEY.PATH=VALUE`` settings, then flags; later ones win.
@@ -215,7 +222,7 @@ def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
             choices = re.findall("'([^']+)'", first["ctx"]["expected"])
             close = get_close_matches(str(first["input"]), choices, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        said = printable(f"{place}: {first['msg']}", 400)
+        said = printable(f"{place}: {WANTED.get(first['type'], first['msg'])}", 400)
         raise UsageError(f"{source}: {said}{hint}") from None
 
 

@@ -318,6 +318,19 @@ class TestRefusals:
         with pytest.raises(UsageError, match=message):
             config.load(write(tmp_path, text), {})
 
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("attacks: [identity]", "attacks: must be a mapping, such as {NAME: {}}"),
+            ("defenses: blur", "defenses: must be a mapping, such as {NAME: {}}"),
+            ("judges: {a: 3}", "judges.a: must be a mapping, such as {KEY: VALUE}"),
+            ("budget: 3", r"budget: must be a list, such as \[FIRST, SECOND\]"),
+        ],
+    )
+    def test_the_shape_that_is_expected_is_shown(self, tmp_path, text, message):
+        with pytest.raises(UsageError, match=message):
+            config.load(write(tmp_path, text), {})
+
     @pytest.mark.parametrize("text", ["model: 3", "model: [a]"])
     def test_flags_win_over_a_scalar(self, tmp_path, text):
         path = write(tmp_path, text)
