@@ -1,8 +1,9 @@
 """A device without hardware: it computes on the CPU and refuses what a GPU refuses.
 
 Tensors of two devices in one operation are an error, and so is a CPU generator for what is made on
-the device. Values that the host reads are counted; on a GPU each makes it wait. Torch's own
-support for backends written in Python does the rest.
+the device. What the host reads is counted; on a GPU each time makes it wait, so a training step
+that reads anything is an error, too. Torch's own support for backends written in Python does the
+rest.
 """
 
 from collections.abc import Iterator
@@ -64,11 +65,12 @@ class Simulation(TorchDispatchMode):
 
     Attributes:
         reads: how many values the host has read.
+        taken: how many tensors it has taken from the device.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.reads = 0
+        self.reads = self.taken = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -76,12 +78,21 @@ class Simulation(TorchDispatchMode):
         if not any(isinstance(leaf, SimulatedTensor) for leaf in leaves) and not _asked(kwargs):
             return func(*args, **kwargs)
         self.reads += func is aten._local_scalar_dense.default
+        self.taken += _leaves(func, args, kwargs)
         return compute(func, args, kwargs)
 
 
 def _asked(kwargs: dict[str, Any]) -> bool:
     device = kwargs.get("device")
     return device is not None and torch.device(device).type == DEVICE.type
+
+
+def _leaves(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Return whether an operation carries a tensor from the device to the CPU."""
+    if func is aten.copy_.default:
+        target, source = args[:2]
+        return isinstance(source, SimulatedTensor) and not isinstance(target, SimulatedTensor)
+    return func is aten._to_copy.default and kwargs.get("device") is not None and not _asked(kwargs)
 
 
 def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -169,7 +180,24 @@ class SimulatedAccelerator(CPUAccelerator):
         """There is nothing to set up."""
 
 
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Inside, the host neither reads values nor takes tensors from the device."""
+    with Simulation() as running:
+        yield
+    assert not running.reads + running.taken, "the host waited for the device"
+
+
+class SimulatedStrategy(SingleDeviceStrategy):
+    """Lightning's own, with steps that never make the host wait."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with without_waiting():
+            return super().training_step(*args, **kwargs)
+
+
 def hardware(device: torch.device, devices: int, num_nodes: int) -> dict[str, Any]:
     """What a Lightning Trainer needs in order to train there; as `auditor.training.loop` has it."""
-    strategy = SingleDeviceStrategy(device=device, accelerator=SimulatedAccelerator())
+    strategy = SimulatedStrategy(device=device, accelerator=SimulatedAccelerator())
     return {"strategy": strategy, "devices": 1}

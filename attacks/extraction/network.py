@@ -90,9 +90,10 @@ class ModelExtractionNetwork(ModelExtraction):
         learned, kept = divide_people(lesson)
         if len(kept.queries) < 2:
             return Student(lesson, pixels, self.lr)
-        student = Student(learned, pixels, self.lr)
+        student = Student(learned, pixels.to(ctx.device), self.lr)
         before = agree_on(student, kept, ctx)
-        columns = (learned.queries.rows, learned.queries.windows, learned.answers)
+        queries = learned.queries
+        columns = [x.to(ctx.device) for x in (queries.rows, queries.windows, learned.answers)]
         batches = Batches(columns, self.batch_size, ctx.generator("attacks.extraction.batches"))
         epochs = max(self.epochs, -(-self.steps // len(batches)))
         with ctx.randomness("attacks.extraction.network"):
@@ -126,7 +127,7 @@ class Student(pl.LightningModule):
 
     Args:
         lesson: what it starts from.
-        pixels: uint8 ``(N, 3, 128, 64)``, the adversary's pictures.
+        pixels: uint8 ``(N, 3, 128, 64)``, the adversary's pictures, on the device of the training.
         lr: peak learning rate.
     """
 
@@ -149,8 +150,7 @@ class Student(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
         """One minus the cosine to the answers about their mean; every other batch is mirrored."""
         rows, windows, answers = batch
-        images = self._pixels[0][rows.cpu()].to(answers.device).float().div(255)
-        images = look_through(images, windows)
+        images = look_through(self._pixels[0][rows].float().div(255), windows)
         copied = self(images.flip(3) if index % 2 else images)
         return 1 - F.cosine_similarity(self._about_mean(copied), self._about_mean(answers)).mean()
 

@@ -13,9 +13,14 @@ import pytest
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from attacks.extraction.network import Student
+from attacks.extraction.queries import plan_queries
+from attacks.extraction.student import Lesson
+from attacks.extraction.views import look
 from attacks.inversion.averaging import Averaged
 from auditor import plugins
 from auditor.certification import controls
+from auditor.data.images import load_pixels
 from auditor.training import loop
 from auditor.types import RunContext
 from tests import worlds
@@ -62,6 +67,19 @@ def test_values_that_the_host_reads_are_counted(simulation):
 
 
 @inside
+def test_the_host_can_be_kept_from_waiting(simulation):
+    there = torch.ones(3, device=simulated.DEVICE)
+    with simulated.without_waiting():
+        there[torch.tensor([0, 2])].add(1)
+    for wait in (torch.Tensor.cpu, lambda x: float(x.sum()), torch.zeros(3).copy_):
+        with (
+            pytest.raises(AssertionError, match="the host waited"),
+            simulated.without_waiting(),
+        ):
+            wait(there)
+
+
+@inside
 def test_a_network_is_trained_there_and_comes_back(simulation):
     torch.manual_seed(0)
     network = torch.nn.Linear(3, 1).to(simulated.DEVICE)
@@ -100,6 +118,20 @@ def test_training_reads_two_values_per_epoch_however_many_steps_it_has(simulatio
         loop.fit(_Classifier(), batches, epochs=epochs, ctx=ctx, detail="a classifier")
         reads.append(simulation.reads - before)
     assert reads[0] == reads[1] <= 2 * epochs + 4
+
+
+@inside
+def test_a_student_never_makes_the_host_wait(simulation):
+    """Its pictures are no part of a batch, which names their rows."""
+    own = worlds.few().auxiliary
+    queries = plan_queries(own, 8, RunContext())
+    lesson = Lesson(queries, torch.randn(8, 3), look(queries.images, RunContext()))
+    pixels = load_pixels(own.images, Student.input_size)
+    student = Student(lesson, pixels.to(simulated.DEVICE), 1e-3).to(simulated.DEVICE)
+    columns = (queries.rows, queries.windows, lesson.answers)
+    batch = tuple(column.to(simulated.DEVICE) for column in columns)
+    with simulated.without_waiting():
+        student.training_step(batch, 0).backward()
 
 
 @inside
