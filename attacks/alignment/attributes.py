@@ -2,22 +2,19 @@
 
 from dataclasses import replace
 
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from attacks.attribute.labels import attackable, recode
-from attacks.attribute.learning import FOLDS, Known, Reader, calibrate_learner
+from attacks.attribute.learning import FOLDS, Known, calibrate_learner
+from attacks.attribute.logistic import AttributeLogistic
 from attacks.attribute.pooling import folds, pool_neighbours
 from attacks.attribute.scoring import score_attributes
-from attacks.attribute.sklearn_learners import one_each
 from auditor.errors import UnsupportedTargetError
 from auditor.report import Measurement
 from auditor.types import ReIDDataset, RunContext
 
 NEIGHBOURS = 8
 """Of an entry or an own picture, which are mostly of the same person: they are read together."""
-INVERSE_PENALTY = 0.3
-"""scikit-learn's C on unit rows, as for `attribute_logistic`."""
 
 
 def read_aligned(
@@ -42,10 +39,8 @@ def read_aligned(
     sizes = tuple(map(len, codes.values()))
     known = Known(rows, recode(auxiliary, codes), auxiliary.pids, sizes)
     held_out = folds(known.pids, FOLDS, ctx.generator("attacks.alignment.folds"))
-    scores = calibrate_learner(_learn, known, held_out, pool_neighbours(entries, NEIGHBOURS))
+    scores = calibrate_learner(
+        AttributeLogistic().learn, known, held_out, pool_neighbours(entries, NEIGHBOURS)
+    )
     found = score_attributes(scores, gallery, codes, set(codes)).measurements[0]
     return [replace(found, metric=name)]
-
-
-def _learn(known: Known) -> Reader:
-    return one_each(known, lambda: LogisticRegression(C=INVERSE_PENALTY, max_iter=500))

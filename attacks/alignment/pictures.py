@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import ClassVar
 
-from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from attacks import threat_models
@@ -11,11 +10,9 @@ from attacks.alignment.spaces import Aligner, Spaces, tell_network
 from attacks.attribute.pooling import Whitening
 from attacks.inversion.composite import Composite
 from attacks.inversion.reconstruction import why_undrawn
-from attacks.inversion.reference import draw_people
 from attacks.protocol.asking import worse_result
 from attacks.protocol.own_network import own_network
 from attacks.protocol.publication import held_pictures_shown
-from auditor.certification.planting import Planted
 from auditor.embedding import embed, features_of, stored_gallery
 from auditor.errors import UnsupportedTargetError
 from auditor.plugins.declaring import checked_dataclass
@@ -25,7 +22,7 @@ from auditor.types import AttackResult, FeatureExtractor, RunContext, Split, Tar
 
 
 @checked_dataclass
-class AlignedComposite(Aligner):
+class AlignedComposite(Aligner, Composite):
     """Assembles people's pictures from stolen vectors without the model that made them.
 
     Threat model: that of `alignment`: has the stored gallery without names, clean pictures of many
@@ -35,22 +32,9 @@ class AlignedComposite(Aligner):
 
     Source: `alignment`, and then `composite`, for which the adversary's own network, turned into
     the stolen space, takes the place of the audited one.
-
-    Attributes:
-        image_size: (height, width) of the pictures.
-        candidates: people whose parts are tried for each entry, the most alike first.
-        pool: how many neighbours each stored entry is pooled with; 0 for none.
-        per_person: stored entries tried per attacked person.
     """
 
-    image_size: tuple[int, int] = (64, 32)
-    candidates: PositiveInt = 16
-    pool: NonNegativeInt = 16
-    per_person: PositiveInt = 1
-
-    family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.STRANGER
-    headline: ClassVar[str] = Composite.headline
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""
@@ -60,18 +44,14 @@ class AlignedComposite(Aligner):
         judged = replace(ctx, judges=_judges(network, called, target, ctx))
         spaces = self.study(network, stored_gallery(target, ctx), target, ctx)
         results = {
-            kind: self._compose(network, spaces, split, target, judged)
+            kind: self._assemble(network, spaces, split, target, judged)
             for kind, split in held_pictures_shown(target, ctx).items()
         }
         how = "the spaces were aligned by clean and by protected pictures"
         result = worse_result(results, how)
         return replace(result, notes=(*result.notes, tell_network(called)))
 
-    def reference(self, planted: Planted, ctx: RunContext) -> AttackResult:
-        """Paint the expected code behind each pooled entry."""
-        return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
-
-    def _compose(
+    def _assemble(
         self,
         network: FeatureExtractor,
         spaces: Spaces,
@@ -91,17 +71,8 @@ class AlignedComposite(Aligner):
         )
         own = replace(ctx, cache=ctx.cache.branch())
         own.cache.stored_gallery(aligned, lambda: spaces.entries)
-        result = self._composite.run(aligned, own)
+        result = super().run(aligned, own)
         return replace(result, notes=(*result.notes, self.note(known)))
-
-    @property
-    def _composite(self) -> Composite:
-        return Composite(
-            image_size=self.image_size,
-            candidates=self.candidates,
-            pool=self.pool,
-            per_person=self.per_person,
-        )
 
 
 def _judges(
