@@ -6,6 +6,7 @@ released once per target, so that every attack, and utility, meet the same noise
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import torch
@@ -146,7 +147,7 @@ def _embed_split(extractor: FeatureExtractor, split: Split, ctx: RunContext) -> 
 
     if not (are_files(split.images) and worth_it(ctx.device)):
         return embed_rows(extractor, len(split), load, ctx, tell=tell)
-    with LoadingAhead(load, len(split), pinned=True) as ahead:
+    with closing(LoadingAhead(load, len(split), pinned=True)) as ahead:
         return embed_rows(extractor, len(split), ahead, ctx, tell=tell)
 
 

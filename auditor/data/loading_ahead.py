@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -37,15 +35,8 @@ class LoadingAhead:
         # from pinned memory a copy to the GPU runs beside what the GPU computes
         return images.pin_memory() if self._pinned else images
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the thread; what waits is forgotten."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 

@@ -1,6 +1,7 @@
 """A batch is loaded while the one before it is worked on; everything else is as without."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Event, current_thread, main_thread
 
 import pytest
@@ -19,7 +20,7 @@ ROWS = torch.arange(10.0)[:, None, None, None].expand(-1, 3, 2, 2)
 
 
 def test_rows_come_in_order_whatever_is_asked_for():
-    with LoadingAhead(lambda rows: ROWS[rows], len(ROWS), pinned=False) as ahead:
+    with closing(LoadingAhead(lambda rows: ROWS[rows], len(ROWS), pinned=False)) as ahead:
         for rows in (slice(0, 4), slice(4, 8), slice(8, 10), slice(2, 3), slice(3, 5)):
             assert torch.equal(ahead(rows), ROWS[rows])
 
@@ -33,7 +34,7 @@ def test_the_next_batch_is_begun_before_it_is_asked_for_and_no_other():
             begun.set()
         return ROWS[rows]
 
-    with LoadingAhead(load, len(ROWS), pinned=False) as ahead:
+    with closing(LoadingAhead(load, len(ROWS), pinned=False)) as ahead:
         ahead(slice(0, 4))
         assert begun.wait(30)
         assert asked == [(slice(0, 4), True), (slice(4, 8), False)]
@@ -45,7 +46,7 @@ def test_an_error_is_raised_when_its_rows_are_asked_for():
             raise DataError("a broken picture")
         return ROWS[rows]
 
-    with LoadingAhead(load, len(ROWS), pinned=False) as ahead:
+    with closing(LoadingAhead(load, len(ROWS), pinned=False)) as ahead:
         ahead(slice(0, 4))
         with pytest.raises(DataError, match="a broken picture"):
             ahead(slice(4, 8))
@@ -59,7 +60,8 @@ def test_a_thread_ends_with_whoever_asked(monkeypatch):
         "shutdown",
         lambda pool, **how: ended.append(how) or shutdown(pool, **how),
     )
-    with pytest.raises(ValueError, match="stop"), LoadingAhead(ROWS.__getitem__, 10, pinned=False):
+    ahead = LoadingAhead(ROWS.__getitem__, 10, pinned=False)
+    with pytest.raises(ValueError, match="stop"), closing(ahead):
         raise ValueError("stop")
     assert ended == [{"wait": True, "cancel_futures": True}]
 
