@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from auditor import plugins
 from auditor.artifacts import personal
 from auditor.artifacts.atomic import write
 from auditor.artifacts.manifest import STEPS, now
@@ -102,12 +103,14 @@ def plan_steps(world: World) -> list[Step]:
     steps = [Step("probe", partial(ask, world))]
     for scenario in (BARE, *world.config.defenses):
         defended = {"defense": settings["defenses"].get(scenario)}
+        defended |= _files("defense", world.config.defenses.get(scenario, ()))
         learned = partial(world.learned, scenario)
         measure = partial(measure_utility, world, scenario)
         inputs = defended | ranked
         steps.append(Step(f"{scenario}/utility", measure, inputs, learned, "utility", scenario))
         for attack in world.config.attacks:
             attacked = {"attack": settings["attacks"][attack]}
+            attacked |= _files("attack", [world.config.attacks[attack]])
             both = defended | attacked
             name = f"{scenario}/{attack}"
             work = partial(run_attack, world, scenario, attack)
@@ -120,6 +123,12 @@ def plan_steps(world: World) -> list[Step]:
                 steps.append(Step(name, repeat, inputs, learned, "budget", scenario, attack))
     rename = personal.under(world.pseudonyms)
     return [replace(step, work=partial(without_names, world, rename, step.work)) for step in steps]
+
+
+def _files(kind: str, chain: Sequence[object]) -> dict[str, Any]:
+    """Return what the files contain that plug-ins name, if any does."""
+    named = [plugins.named_files(plugin) for plugin in chain]
+    return {f"{kind}_files": named} if any(named) else {}
 
 
 def _controls(world: World, scenario: str, attack: str, settings: Mapping[str, Any]) -> list[Step]:

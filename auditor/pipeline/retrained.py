@@ -156,13 +156,15 @@ class Shelf:
 def key_of(chain: Sequence[Defense]) -> str:
     """Return a text that is the same for chains that do the same, and for no others.
 
-    What is no plain value, a network in a field for one, counts as itself alone.
+    Files count by their content. What is no plain value, a network in a field for one, counts as
+    itself alone.
     """
     links = []
     for defense in chain:
         plain = plugins.parameters(defense)
         own = {name: getattr(defense, name) for name in plain}
-        links.append([plugins.name_of("defenses", defense), own if plain else repr(defense)])
+        link = [plugins.name_of("defenses", defense), own if plain else repr(defense)]
+        links.append([*link, *filter(None, [plugins.named_files(defense)])])
     return json.dumps(to_jsonable_python(links, fallback=_itself), sort_keys=True)
 
 

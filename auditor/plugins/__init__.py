@@ -4,6 +4,7 @@ What is imported here needs no torch; `results` and `shared_state` do.
 """
 
 from auditor.plugins.description import AttackInfo, describe
+from auditor.plugins.named_files import named_files
 from auditor.plugins.registry import (
     Kind,
     build,
@@ -28,6 +29,7 @@ __all__ = [
     "installed",
     "load",
     "name_of",
+    "named_files",
     "parameters",
     "render",
     "summary",

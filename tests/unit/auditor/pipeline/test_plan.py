@@ -66,6 +66,31 @@ def test_the_plan_probes_first_and_certifies_before_it_attacks(tmp_path):
     assert "controls/identity" not in [step.name for step in bare]
 
 
+def test_steps_depend_on_what_the_files_contain_that_their_plug_ins_name(tmp_path):
+    prior, points = tmp_path / "prior.safetensors", tmp_path / "points.csv"
+    prior.write_text("one")
+    points.write_text("one")
+    audited = world(
+        tmp_path,
+        attacks={"prior_inversion": {"prior": str(prior)}, "identity_lda": {}},
+        defenses={"head": {"use": "remove_head", "keypoints": str(points)}},
+    )
+
+    def depend():
+        return {step.name: step.depends_on() for step in plan_steps(audited)}
+
+    before = depend()
+    prior.write_text("the other")
+    assert {name for name, now in depend().items() if now != before[name]} == {
+        *("controls/prior_inversion", "none/prior_inversion"),
+        *("head/prior_inversion/controls", "head/prior_inversion"),
+    }
+    before = depend()
+    points.write_text("the other")
+    changed = {name for name, now in depend().items() if now != before[name]}
+    assert changed == {name for name in before if name.startswith("head/")}
+
+
 def test_budget_curves_follow_their_attack_on_the_scenarios_that_were_named(tmp_path):
     settings = {"budget": [0.5], "budget_scenarios": ["dp_gallery"]}
     names = [step.name for step in plan_steps(world(tmp_path, **settings))]

@@ -10,9 +10,9 @@ from auditor.evaluation.claims import apply_defense
 from auditor.models.extractor import CardedExtractor
 from auditor.pipeline import steps
 from auditor.pipeline.plan import run_audit
-from auditor.pipeline.retrained import Shelf
+from auditor.pipeline.retrained import Shelf, key_of
 from auditor.types import MemoryImages
-from defenses.image_deid import Blur
+from defenses.image_deid import Blur, RemoveHead
 from defenses.retrain import Retrain
 from tests import worlds
 from tests.unit import coloured
@@ -126,6 +126,16 @@ def test_results_of_pictures_that_came_out_otherwise_are_not_kept(tmp_path, monk
     run(tmp_path, {"blur": {}}, display := Killed(), resume=True)
     assert drawn == ["Blur"] * 2
     assert display.ran == ["blur/attribute", "blur/utility", "blur/identity"]
+
+
+def test_a_network_is_not_recalled_where_a_file_says_otherwise(tmp_path):
+    points = tmp_path / "points.csv"
+    points.write_text("one")
+    chain = [RemoveHead(keypoints=str(points)), Retrain()]
+    before = key_of(chain)
+    assert key_of(chain) == before
+    points.write_text("the other")
+    assert key_of(chain) != before
 
 
 @pytest.mark.parametrize("name", ["retrain", "dp_sgd", "federated"])
