@@ -42,7 +42,6 @@ DEVICE = torch.device(WANTED)
 
 QUICK = {
     "identity": {"epochs": 15},
-    "identity_linear": {"epochs": 15},
     "identity_metric": {"steps": 10},
     "linkage_metric": {"steps": 10},
     "model_extraction": {"queries": 600},

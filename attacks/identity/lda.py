@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.identity.naming import Naming
-from attacks.learners.people import PersonMeans, covariance_within
+from attacks.learners.people import PersonMeans, round_axes
 from attacks.protocol.closed_set import score_naming, split_gallery
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
@@ -43,7 +43,7 @@ class IdentityLda(Naming):
         own = own_pictures(target, ctx).features
         released = target.release(own, ctx.generator("attacks.identity_lda"))
         named = (stored[known], pids[known])
-        axes = _axes([named, (released, data.auxiliary.pids)], self.shrinkage)
+        axes = round_axes([named, (released, data.auxiliary.pids)], self.shrinkage)
         means = PersonMeans.of(*named, torch.float64)
         centre = means.rows.mean(0)
         clouds = F.normalize((means.rows - centre) @ axes)
@@ -52,13 +52,3 @@ class IdentityLda(Naming):
             return F.normalize((stored[rows].double() - centre) @ axes) @ clouds.T
 
         return score_naming(score, asked, means.people, pids[asked], self.split)
-
-
-def _axes(shapes: list[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
-    """Axes ``(D, D)`` in which the pooled spread about people's means is a ball."""
-    within = covariance_within(shapes)
-    # without any spread a ball is all that is left
-    ball = within.diagonal().mean().clamp_min(1e-12) * torch.eye(len(within), dtype=within.dtype)
-    variances, columns = torch.linalg.eigh((1 - shrinkage) * within + shrinkage * ball)
-    axes: Tensor = columns * variances.clamp_min(1e-18).rsqrt()
-    return axes

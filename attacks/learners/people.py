@@ -77,3 +77,18 @@ def covariance_within(crowds: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
             steps = block.double() - means.rows[person]
             scatter = scatter + steps.T @ steps
     return scatter / max(1, freedom)
+
+
+def round_axes(crowds: Sequence[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
+    """Axes ``(D, D)`` float64 in which the spread about people's means is a ball.
+
+    Args:
+        crowds: see `covariance_within`.
+        shrinkage: weight of a ball in that spread, which rests on few rows for each person.
+    """
+    within = covariance_within(crowds)
+    # without any spread a ball is all that is left
+    ball = within.diagonal().mean().clamp_min(1e-12) * torch.eye(len(within), dtype=within.dtype)
+    variances, columns = torch.linalg.eigh((1 - shrinkage) * within + shrinkage * ball)
+    axes: Tensor = columns * variances.clamp_min(1e-18).rsqrt()
+    return axes

@@ -146,7 +146,6 @@ def test_no_known_mechanism_that_can_be_undone_protects(name, mechanism, first_r
 SHORT = {
     "composite": "it can only put together parts of other people's pictures",
     "fully_connected_gan": "kept for the record; its loss never rewards the right picture",
-    "identity_linear": "a softmax on few entries of many people",
     "identity_transductive": "believing oneself goes astray among few people",
     "diffusion": "few epochs on few pictures",
     "mse_decoder": "few epochs on few pictures, and no closed form to start from",

@@ -4,7 +4,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from attacks.learners.people import PersonMeans, covariance_within, group_rows, sum_groups
+from attacks.learners.people import (
+    PersonMeans,
+    covariance_within,
+    group_rows,
+    round_axes,
+    sum_groups,
+)
 from auditor.row_blocks import BLOCK
 
 DRAW = torch.Generator().manual_seed(3)
@@ -43,6 +49,15 @@ def test_people_of_two_crowds_are_different_people():
 
 def test_one_row_each_spreads_nowhere():
     assert not covariance_within([(ROWS, torch.arange(6))]).any()
+
+
+def test_along_round_axes_people_spread_as_a_ball_as_far_as_it_is_not_assumed():
+    rows = torch.randn(400, 3, generator=DRAW).double() * torch.tensor([9.0, 1.0, 0.1])
+    pids = torch.arange(400) // 4
+    axes = round_axes([(rows, pids)], 0.0)
+    assert np.allclose(covariance_within([(rows @ axes, pids)]), np.eye(3))
+    lengths = round_axes([(rows, pids)], 1.0).norm(dim=0)
+    assert torch.allclose(lengths, lengths[0])
 
 
 def test_many_rows_are_added_up_in_double_precision_block_by_block():
