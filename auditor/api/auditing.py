@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 from types import MappingProxyType
@@ -44,6 +45,7 @@ def audit(
     device: str = "auto",
     out: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     settings: Mapping[str, Any] = NOTHING,
     progress: bool = True,
 ) -> Report:
@@ -70,6 +72,9 @@ def audit(
         out: folder for the record and its pictures. None: a temporary folder, which is removed
             together with the report.
         overwrite: whether an earlier audit in ``out`` is replaced.
+        resume: whether an audit in ``out`` of the same model, people and seed is continued, as
+            ``--resume auto`` does: what is finished is kept. What a network or plug-in computes is
+            known by its class, weights and fields, so start anew once its code has changed.
         settings: any other key of the configuration, such as ``{"force": True}``.
         progress: whether the steps are shown.
 
@@ -105,12 +110,45 @@ def audit(
     if both := sorted(settings.keys() & chosen.keys()):
         raise UsageError(f"settings: {both[0]!r} is a separate argument; give it there")
     config = configuration.resolve({**chosen, **settings}, "auditor.audit")
+    if resume:
+        _check_resumable(config, data, out, overwrite=overwrite)
     opened = _open(model, config.model, device, arch=arch, card=card)
     inputs = _inputs(opened, data, judges, config)
-    with _folder(out, overwrite=overwrite) as folder:
-        display = Display if progress else Quiet
-        record = session.run(config, folder, inputs, display=display, command="auditor.audit(…)")
+    with _folder(out, overwrite=overwrite, resume=resume) as folder:
+        record = session.run(
+            config,
+            folder,
+            inputs,
+            resume=resume,
+            display=Display if progress else Quiet,
+            command="auditor.audit(…)",
+        )
         return Report(record, folder, temporary=out is None)
+
+
+def _check_resumable(
+    config: AuditConfig,
+    data: str | Path | ReIDDataset,
+    out: str | Path | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Refuse to go on where nothing was kept, or where nobody can tell that it is the same."""
+    if out is None:
+        raise UsageError("resume: there is nothing to continue without out")
+    if overwrite:
+        raise UsageError("resume keeps what overwrite throws away; give one of them")
+    if isinstance(data, ReIDDataset) and "pictures_sha256" not in data.facts:
+        raise UsageError(
+            "resume: people in memory cannot be told from others; give the folder or manifest.csv "
+            "of the data set, or what open_dataset made of it"
+        )
+    for plugin in (*config.attacks.values(), *chain.from_iterable(config.defenses.values())):
+        if not plugins.is_plain(plugin):
+            raise UsageError(
+                f"resume: {plugins.class_path(plugin)} cannot be told from another of its class; "
+                "make it a dataclass whose fields are plain values"
+            )
 
 
 def _inputs(
@@ -182,11 +220,11 @@ def label_of(attack: Attack) -> str:
 
 
 @contextmanager
-def _folder(out: str | Path | None, *, overwrite: bool) -> Iterator[Path]:
+def _folder(out: str | Path | None, *, overwrite: bool, resume: bool) -> Iterator[Path]:
     """Yield the folder to audit in; a temporary one is removed after an error."""
     if out is not None:
         with ownership.hold_folder(Path(out)):
-            prepare(Path(out), overwrite=overwrite)
+            prepare(Path(out), overwrite=overwrite, resume=resume)
             yield Path(out)
         return
     folder = Path(mkdtemp(prefix="audit-"))

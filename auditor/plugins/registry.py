@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
@@ -171,6 +171,17 @@ def parameters(plugin: object) -> dict[str, Any]:
     values = {field.name: getattr(plugin, field.name) for field in fields(plugin)}
     plain: dict[str, Any] = to_jsonable_python(values, fallback=class_path)
     return plain
+
+
+def is_plain(plugin: object) -> bool:
+    """Return whether all that a built plug-in contains is plain data in fields."""
+    if not is_dataclass(plugin):
+        return not getattr(plugin, "__dict__", {})
+    try:
+        to_jsonable_python([getattr(plugin, field.name) for field in fields(plugin)])
+    except PydanticSerializationError:
+        return False
+    return True
 
 
 def fresh(plugin: _Plugin) -> _Plugin:

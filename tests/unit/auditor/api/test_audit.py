@@ -268,6 +268,52 @@ def test_what_was_finished_before_an_interruption_is_kept(tmp_path):
     assert kept.judge([]).outcome == "inconclusive"
 
 
+def test_an_interrupted_audit_is_continued_when_asked(tmp_path):
+    save_world(worlds.few(), tmp_path / "people")
+    people, cut = auditor.open_dataset(tmp_path / "people"), tmp_path / "cut"
+    given = {"controls": False, "seed": 3, "out": cut, "resume": True, **QUIET}
+    attacks = {"a": NearestPicture(), "b": Interrupting()}
+    with pytest.raises(KeyboardInterrupt):
+        auditor.audit(Net(), people, attacks=attacks, **given)
+    (first,) = (cut / "steps").glob("*none-a.json")
+    written = first.stat().st_mtime_ns
+    attacks["b"] = NearestPicture(cosine=False)
+    resumed = auditor.audit(Net(), people, attacks=attacks, **given)
+    assert first.stat().st_mtime_ns == written
+    anew = {**given, "out": tmp_path / "whole", "resume": False}
+    assert dumps(auditor.audit(Net(), people, attacks=attacks, **anew).record) == dumps(
+        resumed.record
+    )
+    with pytest.raises(UsageError, match="seed was 3 and is 4"):
+        auditor.audit(Net(), people, attacks=attacks, **{**given, "seed": 4})
+
+
+class Undeclared:
+    """An attack whose settings are not in fields."""
+
+    def __init__(self, setting=1):
+        self.setting = setting
+
+    def run(self, target, ctx):
+        """See `auditor.types.Attack`."""
+
+
+UNRECOGNISED = [
+    ({"out": None}, "nothing to continue"),
+    ({"overwrite": True}, "give one of them"),
+    ({"data": worlds.few()}, "people in memory"),
+    ({"attacks": {"a": Undeclared()}}, "Undeclared cannot be told from another"),
+    ({"defenses": {"scaled": Scaled(network=Net())}}, "Scaled cannot be told from another"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), UNRECOGNISED)
+def test_what_cannot_be_recognised_is_not_continued(changed, message, tmp_path):
+    given = {"data": tmp_path, "attacks": [NearestPicture()], "out": tmp_path / "out", **QUIET}
+    with pytest.raises(UsageError, match=message):
+        auditor.audit(Net(), resume=True, **{**given, **changed})
+
+
 def test_an_attack_that_cannot_be_copied_is_refused():
     @dataclass(frozen=True)
     class Open:
