@@ -61,7 +61,8 @@ class AlignedComposite(Aligner, Composite):
     ) -> AttackResult:
         """Assemble pictures after an alignment by the pictures held."""
         known = self.known(spaces, features_of(network, held, ctx), held.pids)
-        turn = self.turn(spaces, known, self.anchors(spaces, self.pairs, target, ctx), ctx)
+        anchors = self.anchors(spaces, self.pairs, target, ctx)
+        turn = self.turn(spaces, known, anchors, ctx)
         # whoever asks this target asks the own network, about vectors that were stolen
         aligned = replace(
             target,
@@ -72,7 +73,7 @@ class AlignedComposite(Aligner, Composite):
         own = replace(ctx, cache=ctx.cache.branch())
         own.cache.stored_gallery(aligned, lambda: spaces.entries)
         result = super().run(aligned, own)
-        return replace(result, notes=(*result.notes, self.note(known)))
+        return replace(result, notes=(*result.notes, self.note(known, len(anchors))))
 
 
 def _judges(

@@ -13,7 +13,7 @@ from attacks.attribute.pooling import fit_whitening
 from attacks.protocol.publication import own_pictures, own_pictures_shown
 from auditor.embedding import features_of
 from auditor.errors import UnsupportedTargetError, UsageError
-from auditor.plugins.declaring import checked_dataclass
+from auditor.plugins.declaring import JudgeLabel, checked_dataclass
 from auditor.report import pluralize
 from auditor.types import FeatureExtractor, RunContext, Target
 
@@ -50,7 +50,7 @@ class Aligner:
         entries: as many stored vectors are grouped at most; memory grows with the square of it.
     """
 
-    own_model: str = ""
+    own_model: JudgeLabel = ""
     together: bool = True
     pairs: NonNegativeInt = 0
     starts: PositiveInt = 4
@@ -104,14 +104,14 @@ class Aligner:
         generator = ctx.generator("attacks.alignment.starts")
         return align(known, spaces.theirs, anchors, self.starts, generator)
 
-    def note(self, known: Crowd) -> str:
-        """Say by whom the spaces are aligned."""
+    def note(self, known: Crowd, pairs: int) -> str:
+        """Say by whom the spaces are aligned, with so many known pairs."""
         who = "people whose pictures are held" if self.together else "other people"
-        pairs = f" and {pluralize(self.pairs, 'known pair')}" if self.pairs else ", no known pair"
-        return f"aligned by {len(known.people)} {who}{pairs}"
+        told = f" and {pluralize(pairs, 'known pair')}" if pairs else ", no known pair"
+        return f"aligned by {len(known.people)} {who}{told}"
 
     def anchors(self, spaces: Spaces, count: int, target: Target, ctx: RunContext) -> Anchors:
-        """Return ``count`` own pictures with their stored vectors; without any, none is asked."""
+        """Return up to ``count`` own pictures with their stored vectors; of 0, none is asked."""
         if not count:
             return Anchors(spaces.learned[:0], spaces.entries[:0])
         shuffled = ctx.generator("attacks.alignment.pairs")

@@ -19,7 +19,7 @@ from attacks.protocol.reference import find_people
 from auditor.certification.planting import Planted
 from auditor.embedding import features_of, stored_gallery
 from auditor.plugins.declaring import checked_dataclass
-from auditor.report import Adversary, Curve, Measurement
+from auditor.report import Adversary, Curve, Measurement, pluralize
 from auditor.types import AttackResult, RunContext, Target
 
 NAME = "aligned"
@@ -97,7 +97,13 @@ class Alignment(Aligner):
             ctx.progress(done / len(counts), "aligning by known pairs")
             points.append((count, find(self.turn(spaces, known, anchors.first(count), ctx))[0]))
         curves = (_curve(points),) if points else ()
-        return AttackResult((*find(turn), *read), notes=(self.note(known),), curves=curves)
+        notes = [self.note(known, len(anchors.first(self.pairs)))]
+        if left_out := sorted(set(self.curve) - set(counts)):
+            notes.append(
+                f"no search with {', '.join(map(str, left_out))} known pairs: there are "
+                f"{pluralize(len(spaces.learned), 'own picture')}"
+            )
+        return AttackResult((*find(turn), *read), notes=tuple(notes), curves=curves)
 
 
 def _curve(points: Sequence[tuple[int, Measurement]]) -> Curve:

@@ -30,8 +30,15 @@ from auditor.embedding import embed_pictures, features_of
 from auditor.errors import UsageError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.models.own import weights_digest
-from auditor.models.prior import WEIGHTS, PicturePrior, load_prior
-from auditor.plugins.declaring import Positive, Probability, Share, checked_dataclass
+from auditor.models.prior import WEIGHTS, PicturePrior, load_prior, read_preset
+from auditor.plugins.declaring import (
+    JudgeLabels,
+    OwnFile,
+    Positive,
+    Probability,
+    Share,
+    checked_dataclass,
+)
 from auditor.releasing import draw_release
 from auditor.report import Adversary
 from auditor.types import AttackResult, FeatureExtractor, RunContext, Target
@@ -71,7 +78,7 @@ class PriorInversion:
         per_person: reconstructions per attacked person.
     """
 
-    prior: str = ""
+    prior: OwnFile = ""
     samples: NonNegativeInt = 12
     cuts: tuple[Probability, ...] = (0.25, 0.5)
     rounds: NonNegativeInt = 1
@@ -79,13 +86,17 @@ class PriorInversion:
     hidden: PositiveInt = 256
     epochs: NonNegativeInt = 10
     lr: Positive = 1e-3
-    networks: tuple[str, ...] = ()
+    networks: JudgeLabels = ()
     pool: NonNegativeInt = 16
     per_person: PositiveInt = 1
 
     family: ClassVar[str] = "inversion"
     adversary: ClassVar[Adversary] = threat_models.DECODER
     headline: ClassVar[str] = "reid_rank1"
+
+    def __post_init__(self) -> None:
+        if self.prior:
+            read_preset(self._file)  # or end here, rather than in the middle of an audit
 
     def run(self, target: Target, ctx: RunContext) -> AttackResult:
         """See `auditor.types.Attack`."""

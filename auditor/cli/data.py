@@ -198,6 +198,9 @@ def _describe(found: "Check") -> Iterator[str]:
     yield f"cameras: {len(found.cameras)} ({_counts(found.cameras) or 'none'})"
     for name, values in found.attributes.items():
         yield f"attribute {name}: {_counts(values)} people"
+    pictures = sum(found.cameras.values())
+    for name, known in found.tracks.items():
+        yield f"{name}: known for {known} of {pictures} pictures"
     yield from _describe_sides(found)
     if found.queries is not None:
         number, lost = found.queries["number"], found.queries["without_match"]

@@ -70,7 +70,7 @@ def _check(kind: str, method: str, label: str, given: Any) -> Any:
 def attack_block(label: str, attack: "Attack") -> dict[str, Any]:
     """Return the block that says ``attack``; an own one is named by its class."""
     name = plugins.name_of("attacks", attack)
-    return ({} if name == label else {"use": name}) | plugins.parameters(attack)
+    return ({} if name == label else {"use": name}) | plugins.recorded(attack)
 
 
 def defense_block(label: str, defenses: "Sequence[Defense]") -> dict[str, Any]:

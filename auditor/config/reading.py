@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from auditor.config.blocks import BARE, CHAIN, plugin_of
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
+from auditor.plugins.declaring import Role, values_of
 
 WANTED = {
     "dict_type": "must be a mapping, such as {NAME: {}}",
@@ -237,6 +238,8 @@ def _check_plan(config: AuditConfig) -> None:
         )
     if "target" in config.judges:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
+    for label, attack in config.attacks.items():
+        _check_judges(label, attack, config.judges)
     for scenario in config.budget_scenarios:
         if scenario not in (known := [BARE, *config.defenses]):
             hint = did_you_mean(scenario, known, f"there are {', '.join(known)}")
@@ -246,3 +249,15 @@ def _check_plan(config: AuditConfig) -> None:
             raise UsageError(f"gate {gate.address!r}: the limit {gate.limit} is not a number")
         if reason := unmatched(gate, [BARE, *config.defenses], list(config.attacks)):
             raise UsageError(reason)
+
+
+def _check_judges(label: str, attack: object, judges: Collection[str]) -> None:
+    """Refuse an attack that counts on a judge whom nobody has named."""
+    for field, named in values_of(attack, Role.JUDGES).items():
+        for judge in [named] if isinstance(named, str) else named:
+            if judge and judge not in judges:
+                known = f"there are {', '.join(judges)}" if judges else "there is none"
+                raise UsageError(
+                    f"attack {label!r}: {field} names {judge!r}, which is not under judges; "
+                    + did_you_mean(judge, list(judges), known)
+                )

@@ -16,8 +16,9 @@ from auditor.data.dataset import (
     too_many_broken,
 )
 from auditor.data.duplicates import copies_across
-from auditor.data.rows import DISTRACTOR, JUNK, Rows, encode, in_order
+from auditor.data.rows import DISTRACTOR, JUNK, KEPT, Rows, encode, in_order
 from auditor.data.splits import Division, count_lost
+from auditor.data.tracks import read_tracks
 from auditor.errors import DataError
 
 ATTACKED = ("query", "gallery", "")
@@ -34,6 +35,7 @@ class Check:
             where no decision is possible. Without ``train``, the auxiliary people are it.
         cameras: camera -> readable pictures.
         attributes: attribute -> value -> people.
+        tracks: ``tracklet`` and ``time`` -> pictures for which it is known, as far as any is.
         disjoint: numbers of people attacked, auxiliary and on both sides, and the first of those.
         queries: number, and how many find no match in the gallery; None without a decision.
         near_duplicates: the adversary's pictures that are copies of attacked ones; None if the
@@ -47,6 +49,7 @@ class Check:
     splits: Mapping[str, Mapping[str, int]]
     cameras: Mapping[str, int]
     attributes: Mapping[str, Mapping[str, int]]
+    tracks: Mapping[str, int]
     disjoint: Mapping[str, Any]
     queries: Mapping[str, int] | None
     near_duplicates: Sequence[Mapping[str, Any]] | None
@@ -76,12 +79,16 @@ def check(rows: Rows, *, cross_camera: bool = True, max_broken: float = 0.01) ->
         faults.append(str(error))
     copies = copies_across(division, looks.prints, rows.files) if division else None
     paths = rows.table["path"]
-    _, _, ignored = encode_attributes(rows.attributes.loc[table.index])
+    texts = rows.attributes.loc[table.index]
+    _, _, ignored = encode_attributes(texts)
+    beside = [name for name in texts if str(name).lower() in KEPT]
+    tracks = read_tracks(texts)
     return Check(
         layout=rows.layout,
         splits=count_splits(rows, division.parts if division else split_table(table)),
         cameras=_count_cameras(table),
-        attributes=_count_values(table, rows.attributes.drop(columns=list(ignored))),
+        attributes=_count_values(table, texts.drop(columns=[*ignored, *beside])),
+        tracks={str(name): int(known.sum()) for name, known in tracks.known().items()},
         disjoint=_compare_sides(division.parts if division else split_table(table)),
         queries=_count_queries(division) if division else None,
         near_duplicates=None
@@ -91,7 +98,7 @@ def check(rows: Rows, *, cross_camera: bool = True, max_broken: float = 0.01) ->
             for copy in copies
         ],
         broken=dict(looks.broken),
-        notices=[*rows.notices, *_odd(division, looks), *ignored.values()],
+        notices=[*rows.notices, *_odd(division, looks), *ignored.values(), *tracks.notices],
         faults=[fault for fault in faults if fault],
     )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from auditor.data.rows import encode
+from auditor.types import MISSING
 
 TRACKLET = ("tracklet", "track", "trackid")
 TIME = ("time", "timestamp")
@@ -33,6 +34,10 @@ class Tracks:
         """Return the columns of some rows, by the names that they have in a `Split`."""
         some = self.columns.loc[rows]
         return {f"{name}s": torch.tensor(some[name].to_numpy()) for name in some}
+
+    def known(self) -> pd.DataFrame:
+        """Return for each column and row whether it says something."""
+        return self.columns.notna() & (self.columns != MISSING)
 
 
 def read_tracks(texts: pd.DataFrame) -> Tracks:

@@ -166,10 +166,7 @@ def load_prior(path: Path = WEIGHTS) -> tuple[PicturePrior, Mapping[str, Any]]:
         EnvironmentUnmetError: if there is no such file.
         ModelError: if it holds no prior, or one that is not in `CATALOGUE`.
     """
-    if not is_regular(path):
-        raise EnvironmentUnmetError(
-            f"{path}: there is no such prior; make one with audit prior train --data DIR --out FILE"
-        )
+    read_preset(path)
     said = _read_facts(path)
     # whoever audits with it must not see torch's generator move
     with torch.random.fork_rng(devices=[]):
@@ -184,6 +181,20 @@ def load_prior(path: Path = WEIGHTS) -> tuple[PicturePrior, Mapping[str, Any]]:
     if not all(torch.isfinite(w).all() for w in state.values()):
         raise ModelError(f"{path} contains weights that are no numbers; train the prior again")
     return prior.eval().requires_grad_(False), said["facts"]
+
+
+def read_preset(path: Path) -> str:
+    """Return the name in `CATALOGUE` of a prior's shape; its weights are not read.
+
+    Raises:
+        EnvironmentUnmetError: if there is no such file.
+        ModelError: if it holds no prior, or one that is not in `CATALOGUE`.
+    """
+    if not is_regular(path):
+        raise EnvironmentUnmetError(
+            f"{path}: there is no such prior; make one with audit prior train --data DIR --out FILE"
+        )
+    return str(_read_facts(path)["preset"])
 
 
 def _read_facts(path: Path) -> dict[str, Any]:

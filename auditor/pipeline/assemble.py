@@ -157,7 +157,7 @@ def blank_finding(label: str, attack: Attack, **fields: Any) -> Finding:
         summary=plugins.summary(attack),
         threat_model=plugins.threat_model(attack),
         adversary=info.adversary,
-        params=plugins.parameters(attack),
+        params=plugins.recorded(attack),
         **fields,
     )
 

@@ -4,7 +4,7 @@ What is imported here needs no torch; `results` and `shared_state` do.
 """
 
 from auditor.plugins.description import AttackInfo, describe
-from auditor.plugins.named_files import named_files
+from auditor.plugins.named_files import named_files, recorded
 from auditor.plugins.registry import (
     Kind,
     build,
@@ -33,6 +33,7 @@ __all__ = [
     "name_of",
     "named_files",
     "parameters",
+    "recorded",
     "render",
     "summary",
     "threat_model",

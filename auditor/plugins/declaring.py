@@ -3,7 +3,8 @@
 Whoever writes a plug-in of their own may do the same or use the standard library's dataclass.
 """
 
-from typing import Annotated, TypeVar, cast, dataclass_transform
+from enum import Enum, auto
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field
@@ -16,6 +17,26 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 """Neither impossible nor certain."""
 Several = Annotated[int, Field(ge=2)]
+
+
+class Role(Enum):
+    """What a text stands for that the configuration or the disk has to have."""
+
+    FILE = auto()
+    JUDGES = auto()
+
+
+OwnFile = Annotated[str, Role.FILE]
+"""Path of a file of the plug-in's own; a record names it without its folder, with its hash."""
+JudgeLabel = Annotated[str, Role.JUDGES]
+"""Label of one of the audit's judges; empty for none."""
+JudgeLabels = Annotated[tuple[str, ...], Role.JUDGES]
+
+
+def values_of(plugin: object, role: Role) -> dict[str, Any]:
+    """Return the fields of a plug-in that have that role, with their values."""
+    declared = getattr(type(plugin), "__pydantic_fields__", {})
+    return {name: getattr(plugin, name) for name, f in declared.items() if role in f.metadata}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -3,7 +3,9 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from auditor.plugins.declaring import Role, values_of
 from auditor.plugins.registry import parameters
 
 
@@ -18,6 +20,16 @@ def named_files(plugin: object) -> dict[str, str]:
         if isinstance(value, str) and value and (digest := _digest(Path(value))):
             found[option] = digest
     return found
+
+
+def recorded(plugin: object) -> dict[str, Any]:
+    """Return hyper-parameters for a record, which travels: files by name and content, no folder."""
+    plain = parameters(plugin)
+    for option, path in values_of(plugin, Role.FILE).items():
+        if path:
+            digest = _digest(Path(path))
+            plain[option] = Path(path).name + (f" (sha256 {digest[:12]})" if digest else "")
+    return plain
 
 
 def _digest(path: Path) -> str:

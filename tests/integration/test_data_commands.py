@@ -1,6 +1,7 @@
 """`audit data check | convert | split` through the real command: output, files, exit codes."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -92,6 +93,19 @@ class TestCheck:
         root = tree(tmp_path / "market", MARKET)
         _, out, _ = audit("data", "check", root, "--attributes", mat(tmp_path / "a.mat"))
         assert "attribute gender: female: 3, male: 1 people" in out
+
+    def test_tracklets_and_times_are_no_attributes(self, audit, tmp_path):
+        world = make_world(
+            identities=3, auxiliary=3, cameras=2, images_per_camera=2, size=(32, 16), walks=True
+        )
+        manifest = save_world(world, tmp_path / "walks")
+        _, out, _ = audit("data", "check", manifest.parent)
+        assert "tracklet: known for 24 of 24 pictures\ntime: known for 24 of 24 pictures\n" in out
+        assert "attribute time" not in out
+        manifest.write_text(re.sub(r"\d+\.\d+$", "noon", manifest.read_text(), flags=re.M))
+        _, out, _ = audit("data", "check", manifest.parent)
+        assert "time: known" not in out
+        assert "notice: The column 'time' is not used" in out
 
     def test_somebody_on_both_sides(self, audit, tmp_path):
         root = tree(tmp_path, MARKET)

@@ -136,3 +136,11 @@ def test_three_people_are_no_crowd():
     few = data.query.take((data.query.pids <= 3).nonzero().flatten())
     with pytest.raises(UnsupportedTargetError, match="show 3 people"):
         Alignment().run(replace(worlds.leaky(), data=replace(data, query=few)), RunContext())
+
+
+def test_no_more_known_pairs_are_told_of_than_there_are_own_pictures():
+    attack = Alignment(pairs=9999, starts=1, curve=(5, 9999), min_people=5)
+    result = attack.run(worlds.turned(), RunContext())
+    assert "and 240 known pairs" in result.notes[0]
+    assert result.notes[1] == "no search with 9999 known pairs: there are 240 own pictures"
+    assert [point[0] for point in result.curves[0].points] == [5]

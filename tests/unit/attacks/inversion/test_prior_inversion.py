@@ -150,13 +150,14 @@ def test_codes_and_what_the_shipped_network_sees_are_computed_once_for_all_scena
 ):
     asked = {"encode": 0, "shipped": 0}
     encode, forward = PicturePrior.encode, CardedExtractor.forward
+    shipped = shipped_network(worlds.DEVICE)  # made here, because making it runs it
 
     def counted_encode(prior, images):
         asked["encode"] += len(images)
         return encode(prior, images)
 
     def counted_forward(extractor, images):
-        asked["shipped"] += len(images) * (extractor is shipped_network(worlds.DEVICE))
+        asked["shipped"] += len(images) * (extractor is shipped)
         return forward(extractor, images)
 
     monkeypatch.setattr(PicturePrior, "encode", counted_encode)

@@ -12,8 +12,9 @@ import pytest
 from attacks.identity import IdentityClassifier
 from auditor import config, plugins
 from auditor.config import AuditConfig
-from auditor.errors import UsageError
+from auditor.errors import EnvironmentUnmetError, ModelError, UsageError
 from auditor.gates import Gate
+from auditor.models.prior import WEIGHTS
 from auditor.plugins import registry
 
 
@@ -41,6 +42,37 @@ class TestPlugins:
             32,
             16,
         )
+
+    def test_a_file_is_told_by_its_name_and_content(self, tmp_path):
+        file = tmp_path / "mine.safetensors"
+        file.write_bytes(WEIGHTS.read_bytes())
+        attack = plugins.build("attacks", "prior_inversion", {"prior": str(file)})
+        assert plugins.parameters(attack)["prior"] == str(file)
+        before = plugins.recorded(attack)["prior"]
+        assert re.fullmatch(r"mine\.safetensors \(sha256 [0-9a-f]{12}\)", before)
+        file.write_bytes(WEIGHTS.read_bytes() + b" ")
+        assert plugins.recorded(attack)["prior"] != before
+        file.unlink()
+        assert plugins.recorded(attack)["prior"] == "mine.safetensors"
+
+    def test_a_prior_is_looked_at_before_an_audit_begins(self, tmp_path):
+        with pytest.raises(EnvironmentUnmetError, match="there is no such prior"):
+            plugins.build("attacks", "latent_descent", {"prior": str(tmp_path / "none")})
+        cut = tmp_path / "cut.safetensors"
+        cut.write_bytes(WEIGHTS.read_bytes()[:99_999])
+        with pytest.raises(ModelError, match="contains no prior"):
+            plugins.build("attacks", "prior_inversion", {"prior": str(cut)})
+
+    @pytest.mark.parametrize(
+        "block", ["alignment: {own_model: osnt}", "prior_inversion: {networks: [osnt]}"]
+    )
+    def test_a_judge_that_nobody_named_is_refused_before_an_audit_begins(self, block):
+        judge = "judges={osnet: {path: osnet.pth}}"
+        with pytest.raises(UsageError, match=r"'osnt', which is not under judges; there is none"):
+            config.load(None, {}, [f"attacks={{{block}}}"])
+        with pytest.raises(UsageError, match=r"not under judges; did you mean 'osnet'\?"):
+            config.load(None, {}, [f"attacks={{{block}}}", judge])
+        assert config.load(None, {}, [f"attacks={{{block.replace('osnt', 'osnet')}}}", judge])
 
     def test_unknown_names_get_a_hint(self):
         with pytest.raises(UsageError, match=r"no attack named 'identty'; did you mean 'identity'"):

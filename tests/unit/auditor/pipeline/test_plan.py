@@ -11,6 +11,7 @@ from auditor.artifacts import personal
 from auditor.config import AuditConfig
 from auditor.errors import AuditError, EnvironmentUnmetError, ModelError
 from auditor.gates import Gate, check, overall
+from auditor.models.prior import WEIGHTS
 from auditor.pipeline import steps
 from auditor.pipeline.assemble import assemble
 from auditor.pipeline.plan import plan_steps, run_audit
@@ -68,7 +69,7 @@ def test_the_plan_probes_first_and_certifies_before_it_attacks(tmp_path):
 
 def test_steps_depend_on_what_the_files_contain_that_their_plug_ins_name(tmp_path):
     prior, points = tmp_path / "prior.safetensors", tmp_path / "points.csv"
-    prior.write_text("one")
+    prior.write_bytes(WEIGHTS.read_bytes())
     points.write_text("one")
     audited = world(
         tmp_path,
@@ -80,7 +81,7 @@ def test_steps_depend_on_what_the_files_contain_that_their_plug_ins_name(tmp_pat
         return {step.name: step.depends_on() for step in plan_steps(audited)}
 
     before = depend()
-    prior.write_text("the other")
+    prior.write_bytes(WEIGHTS.read_bytes() + b"another")
     assert {name for name, now in depend().items() if now != before[name]} == {
         *("controls/prior_inversion", "none/prior_inversion"),
         *("head/prior_inversion/controls", "head/prior_inversion"),
