@@ -8,6 +8,10 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "adversary": (
             "The attacker. A threat model states what they know, may access, own and spend."
         ),
+        "anonymity set": (
+            "How many people in the gallery fit a person's description at least as well as they "
+            "do, themselves included."
+        ),
         "attack, family, rung, ladder": (
             "An attack recovers one thing from what a deployment releases. Attacks that "
             "recover the same thing form a family. Each of them is a rung of the family's "
@@ -33,6 +37,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
             "A change to the model, to the pictures or to the stored features that is meant "
             "to reduce leakage."
         ),
+        "DET curve": "Detection error trade-off: FNIR against FPIR, for every threshold.",
         "efficiency": (
             "The share of the reference adversary's excess over chance that an attack "
             "recovers from a plant. 0.8 is required."
@@ -40,6 +45,11 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "exposure": (
             "How many of a person's pictures an attack succeeds on; a person is fully exposed "
             "if it succeeds on all of them."
+        ),
+        "FPIR, FNIR, TPIR": (
+            "Error rates of a search with a threshold. FPIR: share of searches for people who are "
+            "not in the gallery that find somebody. FNIR: share of searches for people who are in "
+            "it that miss them; TPIR is the rest."
         ),
         "gallery, query": (
             "The gallery is what the system stores: a feature and a camera for every picture. "
