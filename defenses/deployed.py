@@ -16,7 +16,7 @@ from auditor.data.stored import read_gallery
 from auditor.deployment.handover import CLAIMS, GALLERY, ROWS, key_folder
 from auditor.errors import DataError, UsageError
 from auditor.evaluation.claims import apply_defense
-from auditor.plugins.declaring import checked_dataclass
+from auditor.plugins.declaring import OwnFile, checked_dataclass
 from auditor.releasing import Written
 from auditor.types import RunContext, Split, Target
 
@@ -34,7 +34,7 @@ class Deployed:
         folder: what `audit defend` wrote; its key lies beside it, as it was made.
     """
 
-    folder: str
+    folder: OwnFile
 
     def apply(self, target: Target, ctx: RunContext) -> Target:
         """See `auditor.types.Defense`.

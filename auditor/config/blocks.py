@@ -76,7 +76,7 @@ def attack_block(label: str, attack: "Attack") -> dict[str, Any]:
 def defense_block(label: str, defenses: "Sequence[Defense]") -> dict[str, Any]:
     """Return the block that says these defenses, one after the other."""
     blocks = [
-        {"use": plugins.name_of("defenses", defense), **plugins.parameters(defense)}
+        {"use": plugins.name_of("defenses", defense), **plugins.recorded(defense)}
         for defense in defenses
     ]
     if len(blocks) > 1:

@@ -19,8 +19,9 @@ from auditor.config.blocks import BARE, CHAIN, plugin_of
 from auditor.console import printable
 from auditor.errors import UsageError, did_you_mean
 from auditor.gates import Gate, unmatched
-from auditor.plugins.declaring import Role, values_of
+from auditor.plugins.declaring import Role, path_options, values_of
 
+_KINDS: tuple[plugins.Kind, ...] = ("attacks", "defenses")
 WANTED = {
     "dict_type": "must be a mapping, such as {NAME: {}}",
     "model_type": "must be a mapping, such as {KEY: VALUE}",
@@ -40,7 +41,7 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
     Raises:
         UsageError: for a file that cannot be followed, an unknown key, or a value of a wrong type.
     """
-    given = _read(path) if path else {}
+    given = _from_folder(_read(path), path.parent) if path else {}
     for setting in settings:
         put(given, setting)
     given = _overlay(given, _with_card(given, flags))
@@ -126,8 +127,41 @@ def _read(path: Path) -> dict[str, Any]:
     for block in blocks:
         for key in (*PATHS, "weights", "cache"):
             if isinstance(block, dict) and isinstance(block.get(key), str):
-                block[key] = str(path.parent / Path(block[key]).expanduser())
+                block[key] = _start_at(path.parent, block[key])
     return loaded
+
+
+def _from_folder(loaded: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the data with the paths in plug-ins' blocks starting at ``folder``.
+
+    What is no block is left as it is, for it is refused later.
+    """
+    moved = dict(loaded)
+    for kind in _KINDS:
+        if isinstance(blocks := loaded.get(kind), dict):
+            moved[kind] = {
+                label: _move_block(kind, label, block, folder) for label, block in blocks.items()
+            }
+    return moved
+
+
+def _move_block(kind: plugins.Kind, label: Any, block: Any, folder: Path) -> Any:
+    if not isinstance(block, dict):
+        return block
+    if isinstance(links := block.get(CHAIN), list):
+        return {**block, CHAIN: [_move_block(kind, "", link, folder) for link in links]}
+    name = plugin_of(str(label), block)[0]
+    paths = path_options(plugins.load(kind, name)) if name in plugins.installed(kind) else {}
+    return {
+        key: _start_at(folder, value)
+        if key in paths and isinstance(value, str) and value and value not in paths[key]
+        else value
+        for key, value in block.items()
+    }
+
+
+def _start_at(folder: Path, path: str) -> str:
+    return str(folder / Path(path).expanduser())
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -176,7 +210,7 @@ def _under_preset(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
     merged = {"budget": defaults.get("budget") or [], **given}
     if not {"attacks", "defenses", "gates"} & given.keys():
         merged["gates"] = defaults.get("gates") or []  # they speak of the preset's own plug-ins
-    for kind in ("attacks", "defenses"):
+    for kind in _KINDS:
         preset = defaults.get(kind) or {}
         blocks = merged.get(kind)
         if blocks is None:

@@ -115,7 +115,7 @@ def _powers(label: str, attack: str, results: Mapping[str, Result]) -> tuple[Pow
 def _describe(defenses: Sequence[Defense]) -> tuple[str, str, dict[str, Any]]:
     """Name, summary and hyper-parameters of a defense, or of a chain of them."""
     summary = " ".join(plugins.summary(defense) for defense in defenses)
-    named = [(plugins.name_of("defenses", d), plugins.parameters(d)) for d in defenses]
+    named = [(plugins.name_of("defenses", d), plugins.recorded(d)) for d in defenses]
     if len(named) == 1:
         return named[0][0], summary, named[0][1]
     chain = [{"use": name, **params} for name, params in named]

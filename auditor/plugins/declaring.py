@@ -3,8 +3,11 @@
 Whoever writes a plug-in of their own may do the same or use the standard library's dataclass.
 """
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from enum import Enum, auto
-from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args, get_type_hints
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field
@@ -27,7 +30,10 @@ class Role(Enum):
 
 
 OwnFile = Annotated[str, Role.FILE]
-"""Path of a file of the plug-in's own; a record names it without its folder, with its hash."""
+"""Path of a file or folder of the plug-in's own; ``pathlib.Path`` stands for the same.
+
+In a configuration file it starts at that file's folder; a record names it without its folder, with
+its hash."""
 JudgeLabel = Annotated[str, Role.JUDGES]
 """Label of one of the audit's judges; empty for none."""
 JudgeLabels = Annotated[tuple[str, ...], Role.JUDGES]
@@ -37,6 +43,40 @@ def values_of(plugin: object, role: Role) -> dict[str, Any]:
     """Return the fields of a plug-in that have that role, with their values."""
     declared = getattr(type(plugin), "__pydantic_fields__", {})
     return {name: getattr(plugin, name) for name, f in declared.items() if role in f.metadata}
+
+
+def path_options(plugin: type) -> dict[str, frozenset[str]]:
+    """Return the options of a plug-in that are paths, with the words that are none.
+
+    >>> from dataclasses import dataclass
+    >>> from typing import Literal
+    >>> @dataclass
+    ... class Mixing:
+    ...     partners: Literal["inside"] | OwnFile = "inside"
+    ...     epochs: int = 3
+    >>> path_options(Mixing)
+    {'partners': frozenset({'inside'})}
+    """
+    if not is_dataclass(plugin):
+        return {}
+    try:
+        hints = get_type_hints(plugin, include_extras=True)
+    except Exception:  # a stranger's annotation may name anything; building it tells of that
+        return {}
+    parts = {field.name: set(_parts(hints[field.name])) for field in fields(plugin)}
+    return {
+        name: frozenset(part for part in of if isinstance(part, str))
+        for name, of in parts.items()
+        if of & {Role.FILE, Path}
+    }
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """Yield a type and what it is made of, as far as that matters for paths."""
+    for part in get_args(hint):
+        yield from _parts(part)
+    if isinstance(hint, type | str | Role):
+        yield hint
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from auditor.plugins.declaring import Role, values_of
+from auditor.plugins.declaring import path_options
 from auditor.plugins.registry import parameters
 
 
@@ -25,8 +25,9 @@ def named_files(plugin: object) -> dict[str, str]:
 def recorded(plugin: object) -> dict[str, Any]:
     """Return hyper-parameters for a record, which travels: files by name and content, no folder."""
     plain = parameters(plugin)
-    for option, path in values_of(plugin, Role.FILE).items():
-        if path:
+    for option, words in path_options(type(plugin)).items():
+        path = plain[option]
+        if isinstance(path, str) and path and path not in words:
             digest = _digest(Path(path))
             plain[option] = Path(path).name + (f" (sha256 {digest[:12]})" if digest else "")
     return plain

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from auditor.plugins.declaring import Share, checked_dataclass
+from auditor.plugins.declaring import OwnFile, Share, checked_dataclass
 from auditor.types import Images, RunContext, Target
 from defenses.image_deid.changing import Changed, Exported, Size
 from defenses.publish.keypoints import Keypoints, shoulder_line
@@ -28,7 +28,7 @@ class _Removal(Exported):
     """
 
     head: Share = 0.2
-    keypoints: str | None = None
+    keypoints: OwnFile | None = None
     image_size: Size = (128, 64)
 
     def apply(self, target: Target, ctx: RunContext) -> Target:

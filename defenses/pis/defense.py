@@ -11,7 +11,7 @@ from auditor import plugins
 from auditor.data import open_dataset
 from auditor.data.joining import join_splits
 from auditor.errors import UnsupportedTargetError, UsageError
-from auditor.plugins.declaring import Positive, Share, Weight, checked_dataclass
+from auditor.plugins.declaring import OwnFile, Positive, Share, Weight, checked_dataclass
 from auditor.types import ReIDDataset, RunContext, Split, Target
 from defenses.pis.export import export_more, export_shifted
 from defenses.pis.keeping import KeptShift
@@ -72,10 +72,10 @@ class IdentityShift:
 
     weights: tuple[float, ...] = (0.5, 0.5)
     bound: float = 0.6
-    partners: str = "inside"
+    partners: Literal["inside", "train"] | OwnFile = "inside"
     noise: Literal["partners", "laplace"] = "partners"
     pose: Source = "auto"
-    keypoints: str | None = None
+    keypoints: OwnFile | None = None
     image_size: tuple[int, int] = (64, 32)
     width: PositiveInt = 24
     blocks: PositiveInt = 2

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -280,6 +281,42 @@ class TestLayers:
         assert loaded.weights == Path("/opt/w")
         assert config.load(path, {"model": {"path": "here.pt"}}).model.path == Path("here.pt")
 
+    def test_paths_in_blocks_of_plug_ins_start_at_the_file_too(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "train").mkdir()  # which the word is not
+        path = write(
+            tmp_path / "deep",
+            "attacks: {identity_lda: {}, pictures: {use: composite}}\n"
+            "defenses:\n"
+            "  heads: {use: remove_head, keypoints: points.csv}\n"
+            "  deployed: {folder: ../out}\n"
+            "  pis: {partners: train, keypoints: /opt/points.csv}\n"
+            "  both: {chain: [blur, {use: pis, partners: other, epochs: 1}]}\n",
+        )
+        defenses = config.load(path, {}).defenses
+        here = tmp_path / "deep"
+        assert defenses["heads"][0].keypoints == str(here / "points.csv")
+        assert Path(defenses["deployed"][0].folder).resolve() == tmp_path / "out"
+        assert defenses["pis"][0].partners == "train"
+        assert defenses["pis"][0].keypoints == "/opt/points.csv"
+        assert defenses["both"][1].partners == str(here / "other")
+        settings = ["defenses.heads.keypoints=here.csv"]
+        assert config.load(path, {}, settings).defenses["heads"][0].keypoints == "here.csv"
+
+    def test_a_prior_lies_beside_the_file_that_names_it(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        path = write(
+            tmp_path / "deep",
+            "attacks: {prior_inversion: {prior: my.safetensors}, "
+            "copied: {use: latent_descent, prior: my.safetensors}, "
+            "shipped: {use: prior_inversion, prior: ''}}\n",
+        )
+        shutil.copy(WEIGHTS, path.parent / "my.safetensors")
+        attacks = config.load(path, {}).attacks
+        for label in ("prior_inversion", "copied"):
+            assert attacks[label].prior == str(path.parent / "my.safetensors")
+        assert attacks["shipped"].prior == ""
+
     def test_weights_from_the_environment_yield_to_the_file(self, tmp_path, monkeypatch):
         monkeypatch.setenv("AUDIT_WEIGHTS", "/from/environment")
         assert config.load(None, {}).weights == Path("/from/environment")
@@ -413,6 +450,9 @@ class TestRecord:
             tmp_path,
             "model: {path: secret/m.pt}\ndata: {path: /home/ann/market}\nweights: w\n"
             "judges: {osnet: {path: j.pth}}\n"
+            "attacks: {identity: {}}\n"
+            "defenses: {blur: {}, heads: {use: remove_head, keypoints: secret/points.csv}, "
+            "both: {chain: [blur, {use: pis, partners: secret/them}]}}\n"
             "gates: [{address: none/identity/top1, limit: 0.1, level: warn}]\n",
         )
         plain = config.load(path, {}).to_record()
@@ -422,6 +462,8 @@ class TestRecord:
         assert "secret" not in text
         assert (plain["model"]["path"], plain["data"]["path"]) == ("m.pt", "market")
         assert (plain["judges"]["osnet"]["path"], plain["weights"]) == ("j.pth", "w")
+        assert plain["defenses"]["heads"]["keypoints"] == "points.csv"
+        assert plain["defenses"]["both"]["chain"][1]["partners"] == "them"
         assert Gate(**plain["gates"][0]) == Gate(
             address="none/identity/top1", limit=0.1, level="warn"
         )
