@@ -11,7 +11,7 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
 from attacks import threat_models
-from attacks.extraction.agreement import mean_agreement, measure_student
+from attacks.extraction.agreement import Before, compare_views, measure_student
 from attacks.extraction.queries import LEAST, Queries, ask, plan_queries
 from attacks.extraction.views import look
 from attacks.learners.standardising import Standardise
@@ -61,7 +61,8 @@ class ModelExtraction:
         truth = [features_of(target.extractor, split, ctx) for split in judged]
         lesson = take_lesson(target, self.queries, ctx)
         views = [look(split.images, ctx) for split in judged]
-        before = mean_agreement([Standardise(lesson.seen)(view) for view in views], truth)
+        scaled = [Standardise(lesson.seen)(view) for view in views]
+        before = compare_views(scaled, truth, target)
         copies_after = self._learner(lesson, views, judged, ctx)
         results = [
             (count, measure_student(copies_after(count), truth, before, target))
@@ -69,7 +70,8 @@ class ModelExtraction:
         ]
         note = (
             f"{len(lesson.answers)} queries were answered; without any, what the student sees "
-            f"agrees with the model by {before:.3f}, which counts as chance"
+            f"agrees with the model by {before.agreement:.3f} and finds {before.rank1:.3f} of the "
+            f"people at rank 1, which count as chance"
         )
         return AttackResult(results[-1][1], notes=(note,), curves=_curves(results))
 
@@ -101,7 +103,7 @@ class ModelExtraction:
         target = planted.target
         judged = [target.data.query, target.originals_of_gallery]
         truth = [features_of(target.extractor, split, ctx) for split in judged]
-        return AttackResult(measure_student(truth, truth, 0.0, target))
+        return AttackResult(measure_student(truth, truth, Before(0.0, 0.0), target))
 
 
 def budgets(queries: int) -> list[int]:

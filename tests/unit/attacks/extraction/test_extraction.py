@@ -12,9 +12,12 @@ from attacks.extraction.network import Student, divide_people
 from attacks.extraction.queries import ask, draw_windows, look_through, plan_queries
 from attacks.extraction.student import Lesson
 from attacks.extraction.views import look
+from attacks.learners.standardising import Standardise
 from auditor.data.images import load_pixels
 from auditor.embedding import features_of
 from auditor.errors import BudgetSpentError, UnsupportedTargetError
+from auditor.metrics.retrieval import evaluate
+from auditor.metrics.similarity import Truth
 from auditor.types import RunContext, Target
 from tests import worlds
 
@@ -56,6 +59,14 @@ def test_more_queries_agree_more_and_begin_above_nothing():
     assert curve.points[0][1] < agreement.value
     assert agreement.value > agreement.chance
     assert rank1.n == 24
+    # what is seen without asking: the views on the scale of those that were sent
+    own, ctx = target.data.auxiliary, RunContext()
+    scale = Standardise(look(plan_queries(own, 600, ctx).images, ctx))
+    data = target.data
+    views = [scale(look(split.images, ctx)) for split in (data.query, data.gallery)]
+    seen = evaluate(*views, Truth.of(data.query, data.gallery, cross_camera=data.cross_camera))
+    assert rank1.chance == pytest.approx(seen.cmc(1))
+    assert 0 < rank1.chance < 1
     assert other.points[-1][1:] == (rank1.value, rank1.low, rank1.high)
 
 
