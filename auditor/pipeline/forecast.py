@@ -135,18 +135,32 @@ class Forecast:
         at_once = f", {self.workers} at a time" if self.workers > 1 else ""
         return (
             f"{left} of {len(self.steps)} steps to do{at_once}: "
-            f"about {span(self.seconds)}{missing}; "
+            f"{about(self.seconds)}{missing}; "
             f"{low} to {high} GB of memory"
         )
+
+
+def about(seconds: float) -> str:
+    """Return an estimate for a sentence.
+
+    >>> about(600.0), about(0.2)
+    ('about 3 to 30 minutes', 'under a second')
+    """
+    said = span(seconds)
+    return f"about {said}" if said[0].isdigit() else said
 
 
 def span(seconds: float) -> str:
     """Return an estimate as the range it stands for.
 
-    >>> span(600.0), span(30.0), span(40_000.0)
-    ('3 to 30 minutes', '10 to 90 seconds', '3.7 to 33 hours')
+    >>> span(600.0), span(30.0), span(40_000.0), span(1.0), span(0.2)
+    ('3 to 30 minutes', '10 to 90 seconds', '3.7 to 33 hours', 'up to 3 seconds', 'under a second')
     """
     low, high = seconds / SPREAD, seconds * SPREAD
+    if high < 1:
+        return "under a second"
+    if low < 0.5:
+        return f"up to {high:.0f} seconds"
     for unit, name, above in ((3600, "hours", 4 * 3600), (60, "minutes", 120), (1, "seconds", 0)):
         if high >= above:
             digits = 1 if unit > 60 and low < 10 * unit else 0

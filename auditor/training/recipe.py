@@ -1,5 +1,6 @@
 """How a re-ID network is trained, in one object a record can keep."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,7 +15,7 @@ from pydantic import (
     with_config,
 )
 
-from auditor.errors import UsageError
+from auditor.errors import UsageError, did_you_mean
 from auditor.plugins.declaring import Positive, Several, Share, Weight
 
 AnyRecipe = TypeVar("AnyRecipe")
@@ -85,6 +86,11 @@ def recipe_from(kind: type[AnyRecipe], settings: Mapping[str, Any], where: str) 
     Raises:
         UsageError: for an unknown field, or a value that does not fit.
     """
+    known = list(inspect.signature(kind).parameters)
+    for key in settings:
+        if key not in known:
+            hint = did_you_mean(key, known, f"there are {', '.join(known)}")
+            raise UsageError(f"{where}: no setting named {key!r}; {hint}")
     try:
         return TypeAdapter(kind).validate_python(dict(settings))
     except ValidationError as error:

@@ -78,7 +78,7 @@ def test_fine_tuning_says_what_it_began_with(audit, trained, drawn_folder, tmp_p
     [
         (("--arch", "osnet_x0_26"), "did you mean 'osnet_x0_25'"),
         ((), "give --arch"),
-        (("--arch", "reference", "--set", "epoch=3"), "training: epoch"),
+        (("--arch", "reference", "--set", "epoch=3"), "did you mean 'epochs'?"),
         (("--arch", "reference", "--set", "margin"), "key.path=value"),
         (("--arch", "reference", "--set", "margin=["), "not YAML"),
         (("--arch", "reference", "--size", "64"), "HEIGHTxWIDTH"),

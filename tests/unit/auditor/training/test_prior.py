@@ -84,7 +84,8 @@ def test_the_command_writes_a_prior_that_says_what_it_is_of(tmp_path, monkeypatc
         (["--data", ".", "--synthetic", 2], "give --data DIR, or --synthetic N"),
         (["--synthetic", 2, "--resume"], "leave --resume out to begin"),
         (["--synthetic", 2, "--set", "lr=-1"], "the prior: lr"),
-        (["--synthetic", 2, "--set", "speed=1"], "the prior: speed"),
+        (["--synthetic", 2, "--set", "speed=1"], "the prior: no setting named 'speed'; there are"),
+        (["--synthetic", 2, "--set", "epoch=1"], "'epoch'; did you mean 'epochs'?"),
     ],
 )
 def test_the_command_says_what_it_needs(tmp_path, arguments, message):
