@@ -255,7 +255,18 @@ def collect(
         for m in finding.measurements
         if m.metric == metric
     ]
-    return found, list(dict.fromkeys(m.note for _, m in found if m.note))
+    return found, _say_once([m.note for _, m in found])
+
+
+def _say_once(notes: Sequence[str]) -> list[str]:
+    """Return the notes without the clauses that an earlier one has, such as of another scenario."""
+    said: set[str] = set()
+    told = []
+    for note in notes:
+        clauses = [clause for clause in note.split("; ") if clause and clause not in said]
+        said.update(clauses)
+        told.append("; ".join(clauses))
+    return list(filter(None, told))
 
 
 ATTRIBUTE_METRICS = {
