@@ -116,7 +116,7 @@ def _outcome(
         return "self-deceived", deceived
     if not _telling(reference, chance):
         # without a defense that is a control too small to show anything by this figure
-        return "weak" if null is not None else "nothing-to-find", (
+        return "small-control" if null is not None else "nothing-to-find", (
             f"even the reference adversary finds next to nothing of the planted leak here: "
             f"{reference.value:.3f} where chance is {chance:.3f}"
         )
@@ -212,7 +212,8 @@ def behind(powers: Sequence[Power], bare: Sequence[Power]) -> tuple[Power, ...]:
 
     Self-deception is tried once: a null leak has nothing to do with people, whatever is done to its
     pictures and features afterwards. And where a mechanism leaves even the reference nothing,
-    an attack that was weak without it stays weak: it might miss a stronger leak than the plant.
+    an attack that was weak without it stays weak: it might miss a stronger leak than the plant; a
+    control that was too small stays so.
     """
     known = {power.metric: power for power in bare}
     return tuple(_complete(p, known[p.metric]) for p in powers if p.metric in known)
@@ -236,5 +237,6 @@ def _complete(power: Power, bare: Power) -> Power:
         return replace(power, outcome="self-deceived", reason=bare.reason)
     if power.outcome == "nothing-to-find" and not bare.shown:
         reason = f"{power.reason}; and without a defense {bare.reason}"
-        return replace(power, outcome="weak", reason=reason)
+        small = bare.outcome == "small-control"
+        return replace(power, outcome="small-control" if small else "weak", reason=reason)
     return power

@@ -72,6 +72,8 @@ def doubts(finding: Finding, metric: str = "") -> Doubts:
         return void(f"the attack reports success where there is nothing to find: {power.reason}")
     if power.outcome == "nothing-to-find":
         return Doubts(remark=power.reason)
+    if power.outcome == "small-control":
+        return Doubts(passing=f"the attack's control is too small: {power.reason}")
     if not power.shown:
         return Doubts(passing=f"the attack did not pass its controls: {power.reason}")
     return NONE

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from auditor.report.measurement import Curve, Measurement
 
-PowerOutcome = Literal["shown", "weak", "self-deceived", "nothing-to-find", "not-run"]
+PowerOutcome = Literal[
+    "shown", "weak", "small-control", "self-deceived", "nothing-to-find", "not-run"
+]
 """It finds the leak; too little of it; it claims one where there is none; not even the reference
 finds any through this release; the controls gave no figure."""
 
@@ -31,9 +33,10 @@ class Power:
             known.
         adversary: who the reference adversary is, in a few words.
         required: the efficiency that is asked for.
-        outcome: ``shown``; ``weak``, so that low figures prove nothing; ``self-deceived``, so that
-            no figure proves anything; ``nothing-to-find``, where the reference itself is at
-            chance; ``not-run``.
+        outcome: ``shown``; ``weak``, so that low figures prove nothing; ``small-control``, so that
+            they prove nothing either, for even without a defense the reference itself is near
+            chance; ``self-deceived``, so that no figure proves anything; ``nothing-to-find``, where
+            a defense leaves the reference near chance; ``not-run``.
         reason: one sentence, for every outcome.
     """
 
@@ -54,7 +57,7 @@ class Power:
     @property
     def efficiency(self) -> float | None:
         """The share of the reference's excess over chance that is recovered; None without any."""
-        nothing = self.outcome == "nothing-to-find"
+        nothing = self.outcome in ("nothing-to-find", "small-control")
         if self.planted is None or self.reference is None or nothing:
             return None
         chance = self.planted.chance or 0.0

@@ -20,6 +20,7 @@ from auditor.reproduction.scene import RowResult, Scene
 
 UNSHOWN: Mapping[PowerOutcome, str] = {
     "weak": "did not pass its controls",
+    "small-control": "was tried on too small a control",
     "self-deceived": "fools itself",
     "nothing-to-find": "has nothing to find",
     "not-run": "was not tried on its controls",

@@ -103,6 +103,8 @@ def _shortfall(finding: Finding) -> str:
     return {
         "shown": "",
         "weak": f"did not pass its controls, so a low figure proves nothing ({power.reason})",
+        "small-control": f"was tried on too small a control, so a low figure proves nothing "
+        f"({power.reason})",
         "not-run": f"did not pass its controls, so a low figure proves nothing ({power.reason})",
         "self-deceived": f"failed its null control, so its figures prove nothing ({power.reason})",
         "nothing-to-find": f"had nothing to find through this release ({power.reason})",

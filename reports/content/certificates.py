@@ -11,6 +11,7 @@ Members = Sequence[tuple[str, Finding]]
 HEADINGS = {
     "shown": ("pass", "controls passed"),
     "weak": ("fail", "planted leak missed"),
+    "small-control": ("inconclusive", "control too small"),
     "self-deceived": ("fail", "null control failed"),
     "nothing-to-find": ("inconclusive", "nothing to find"),
     "not-run": ("inconclusive", "controls not run"),

@@ -53,7 +53,8 @@ class TestOutcomes:
         assert power.outcome == "nothing-to-find"
         assert "0.140 where chance is 0.100" in power.reason
         # without a defense in the way it is the control that shows too little
-        assert certify(measured(0.12, 0.1, 0.2), BLIND, nobody).outcome == "weak"
+        bare = certify(measured(0.12, 0.1, 0.2), BLIND, nobody)
+        assert (bare.outcome, bare.efficiency) == ("small-control", None)
 
     def test_smaller_is_better_for_a_distance(self):
         best = measured(0.2, 0.15, 0.25, 0.8, worse="lower", unit="distance")
@@ -147,7 +148,7 @@ class TestBehindADefense:
         assert power.outcome == "weak"
         assert "0.33" in power.reason
         (power,) = behind(hidden, self.powers(self.NOBODY, self.NOBODY, BLIND))
-        assert power.outcome == "weak", "a control that shows nothing vouches for nothing"
+        assert power.outcome == "small-control", "it shows nothing and vouches for nothing"
 
     def test_what_did_not_run_says_so(self):
         crashed = (not_run("top1", "out of memory"),)
