@@ -107,7 +107,7 @@ def standing_in(shared):
 
     def demo(settings, out):
         if not set(settings.attacks) & set(SHARED):
-            return demo_for_real(settings, out)
+            return demo_for_real(_brief(settings), out)
         return _write(settings, out, (bare, defended), "synthetic people")
 
     def _write(settings, out, scenarios, title):
