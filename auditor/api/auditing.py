@@ -109,7 +109,7 @@ def audit(
     }
     if both := sorted(settings.keys() & chosen.keys()):
         raise UsageError(f"settings: {both[0]!r} is a separate argument; give it there")
-    config = configuration.resolve({**chosen, **settings}, "auditor.audit")
+    config = configuration.resolve({**chosen, **settings}, "auditor.audit", judges)
     if resume:
         _check_resumable(config, data, out, overwrite=overwrite)
     opened = _open(model, config.model, device, arch=arch, card=card)

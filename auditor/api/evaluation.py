@@ -57,7 +57,7 @@ def evaluate(
     """
     label = label_of(attack)
     given = {"attacks": {label: attack}, "required_efficiency": required_efficiency, "seed": seed}
-    config = configuration.resolve(given, "auditor.evaluate")
+    config = configuration.resolve(given, "auditor.evaluate", judges or {})
     with TemporaryDirectory(prefix="audit-") as temporary:
         folder = Path(temporary if out is None else out)
         folder.mkdir(parents=True, exist_ok=True)

@@ -52,12 +52,13 @@ def load(path: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = 
     return resolve(merged, str(path or "the command line"))
 
 
-def resolve(merged: Mapping[str, Any], source: str) -> AuditConfig:
+def resolve(merged: Mapping[str, Any], source: str, judges: Collection[str] = ()) -> AuditConfig:
     """Return the configuration of nested data, with all that it takes from elsewhere.
 
     Args:
         merged: as in a file; attacks and defenses may also be given as they are.
         source: where it comes from, for messages.
+        judges: labels of judges that are in memory, which no configuration can name.
 
     Raises:
         UsageError: for an unknown key, a value of a wrong type, or a plan that cannot be followed.
@@ -65,7 +66,7 @@ def resolve(merged: Mapping[str, Any], source: str) -> AuditConfig:
     if "weights" not in merged and (folder := os.environ.get("AUDIT_WEIGHTS")):
         merged = {**merged, "weights": folder}
     config = _validate(merged, source)
-    _check_plan(config)
+    _check_plan(config, {*config.judges, *judges})
     return config
 
 
@@ -261,7 +262,7 @@ def _validate(merged: Mapping[str, Any], source: str) -> AuditConfig:
         raise UsageError(f"{source}: {said}{hint}") from None
 
 
-def _check_plan(config: AuditConfig) -> None:
+def _check_plan(config: AuditConfig, judges: Collection[str]) -> None:
     """Refuse what can be seen to fail before any model is opened."""
     if not config.attacks:
         raise UsageError("no attacks are configured; an audit without attacks shows nothing")
@@ -273,7 +274,7 @@ def _check_plan(config: AuditConfig) -> None:
     if "target" in config.judges:
         raise UsageError("judges: the label 'target' is taken by the audited model itself")
     for label, attack in config.attacks.items():
-        _check_judges(label, attack, config.judges)
+        _check_judges(label, attack, sorted(judges))
     for scenario in config.budget_scenarios:
         if scenario not in (known := [BARE, *config.defenses]):
             hint = did_you_mean(scenario, known, f"there are {', '.join(known)}")
@@ -285,7 +286,7 @@ def _check_plan(config: AuditConfig) -> None:
             raise UsageError(reason)
 
 
-def _check_judges(label: str, attack: object, judges: Collection[str]) -> None:
+def _check_judges(label: str, attack: object, judges: Sequence[str]) -> None:
     """Refuse an attack that counts on a judge whom nobody has named."""
     for field, named in values_of(attack, Role.JUDGES).items():
         for judge in [named] if isinstance(named, str) else named:
@@ -293,5 +294,5 @@ def _check_judges(label: str, attack: object, judges: Collection[str]) -> None:
                 known = f"there are {', '.join(judges)}" if judges else "there is none"
                 raise UsageError(
                     f"attack {label!r}: {field} names {judge!r}, which is not under judges; "
-                    + did_you_mean(judge, list(judges), known)
+                    + did_you_mean(judge, judges, known)
                 )

@@ -13,10 +13,13 @@ import auditor
 from attacks.identity import IdentityLda
 from auditor import config as configuration
 from auditor.data.synthetic.world import save_world
+from auditor.embedding import features_of
 from auditor.errors import DataError, EnvironmentUnmetError, ModelError, UsageError
+from auditor.metrics import measure
 from auditor.models.extractor import CardedExtractor
 from auditor.models.reference import WEIGHTS
 from auditor.pipeline import session
+from auditor.plugins.declaring import JudgeLabel, checked_dataclass
 from auditor.report import dumps
 from auditor.types import AttackResult
 from defenses.dp_gallery import GalleryNoise
@@ -312,6 +315,30 @@ def test_what_cannot_be_recognised_is_not_continued(changed, message, tmp_path):
     given = {"data": tmp_path, "attacks": [NearestPicture()], "out": tmp_path / "out", **QUIET}
     with pytest.raises(UsageError, match=message):
         auditor.audit(Net(), resume=True, **{**given, **changed})
+
+
+@checked_dataclass
+class JudgesAnswer:
+    """Measures how far a judge's features reach."""
+
+    judge: JudgeLabel
+
+    def run(self, target, ctx):
+        """See `auditor.types.Attack`."""
+        query = target.data.query
+        there = features_of(ctx.judges[self.judge], query, ctx).isfinite().all(1)
+        return AttackResult((measure.rate("answered", there, query.pids, chance=0.0),))
+
+
+def test_an_attack_may_count_on_a_judge_in_memory():
+    given = {"attacks": {"a": JudgesAnswer(judge="mine")}, "controls": False, **QUIET}
+    record = auditor.audit(Net(), worlds.few(), judges={"mine": Net()}, **given).record
+    assert record.scenarios[0].findings[0].measurements[0].value == 1
+    with pytest.raises(UsageError, match="'mine', which is not under judges; did you mean 'mind'"):
+        auditor.audit(Net(), worlds.few(), judges={"mind": Net()}, **given)
+    target = auditor.Target(auditor.open_model(Net(), card=CARD).extractor, worlds.few())
+    attack, judges = given["attacks"]["a"], {"mine": target.extractor}
+    assert auditor.evaluate(attack, target, judges=judges, progress=False).status == "done"
 
 
 def test_an_attack_that_cannot_be_copied_is_refused():
