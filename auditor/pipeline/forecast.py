@@ -38,6 +38,8 @@ GROWTH = {
     "width": 2,
 }
 """Hyper-parameters with which an attack or defense takes longer, and to which power."""
+COPYING = {"queries": 1, "copy_epochs": 1}
+"""Those with which an attack that begins with a copy of the model takes longer to make it."""
 UTILITY = 2.0
 """Seconds of a scenario's utility beside the ranking."""
 RANKINGS = 3
@@ -288,35 +290,38 @@ def _cost(kind: plugins.Kind, plugin: object, pictures: int, speed: Speed) -> fl
     if measured is None:
         return None
     before = plugins.build(kind, name, measured["params"])
-    training = cost_of(plugin)
-    work = _growth(before, plugin)
+    training, copy = cost_of(plugin), measured.get("copy", {})
+    apart = COPYING if copy else {}
+    work = _growth(before, plugin, {k: v for k, v in GROWTH.items() if k not in apart})
     # of what it took, so much does not come again with each pass of its training
-    rest = work / _growth(before, plugin, only=training) if training else work
+    rest = work / _growth(before, plugin, {training: 1}) if training else work
     once = measured.get("once", {})
+    copying = _growth(before, plugin, apart)
     # what an attack does may be set by its parameters, however many people there are
     people = 1.0 if measured.get("fixed") else pictures / costs["pictures"]
 
     def grow(part: str) -> float:
         whole, single = float(measured[part]), float(once.get(part, 0))
-        return people * (work * (whole - single) + rest * single)
+        copied = copying * float(copy.get(part, 0))
+        return people * (work * (whole - single) + rest * single) + copied
 
     asking = grow("asked") / speed.pictures if speed.pictures else 0.0
     faster: float = min(AT_MOST, speed.gflops / costs["gflops"])
     return grow("seconds") / faster + asking
 
 
-def _growth(before: object, now: object, only: str = "") -> float:
+def _growth(before: object, now: object, powers: Mapping[str, int]) -> float:
     """Return by how much more a plug-in works than one of the same kind, by its parameters.
 
     Args:
         before: the plug-in that was measured.
         now: the one that will run.
-        only: by this parameter alone; empty: by all of `GROWTH`.
+        powers: hyper-parameters, and to which power work grows with them.
     """
     factor = 1.0
-    for name, power in GROWTH.items():
+    for name, power in powers.items():
         small, large = (_amount(getattr(plugin, name, None)) for plugin in (before, now))
-        if small and large and only in ("", name):
+        if small and large:
             factor *= (large / small) ** power
     return factor
 

@@ -89,6 +89,34 @@ def test_what_training_does_not_repeat_takes_as_long_with_more_of_it(tmp_path, m
     assert took(100) == pytest.approx(12 / 3 * took(10))
 
 
+def test_a_copy_of_the_model_takes_longer_with_more_answers_and_not_with_more_people(
+    tmp_path, monkeypatch
+):
+    figure = {"seconds": 0.0, "asked": 0, "params": {"queries": 1000, "copy_epochs": 2}}
+    figures = ({**figure, "copy": {"seconds": 8.0, "asked": 0}}, {**figure, "seconds": 3.0})
+    audited = world(
+        tmp_path,
+        attacks={"latent_descent_copy": {"queries": 5000, "copy_epochs": 4}},
+        defenses={},
+        controls=False,
+    )
+
+    def took(figure):
+        costs = {**forecast._costs(), "attacks": {"latent_descent_copy": figure}}
+        monkeypatch.setattr(forecast, "_costs", lambda: costs)
+        return seconds(audited, "none/latent_descent_copy")
+
+    faster = SPEED.gflops / forecast._costs()["gflops"]
+    copy, rest = (took(figure) for figure in figures)
+    assert copy == pytest.approx(8.0 * 5 * 2 / faster)
+    pictures = sum(map(len, forecast._splits(audited).values()))
+    people = pictures / forecast._costs()["pictures"]
+    # without a figure for the copy, all of it grows with the answers and with the people
+    assert rest == pytest.approx(3.0 * 5 * people / faster)
+    with_both = took({**figures[0], "seconds": 3.0})
+    assert with_both == pytest.approx(copy + 3.0 * people / faster)
+
+
 def test_a_plug_in_without_a_figure_is_named_and_not_guessed(tmp_path, monkeypatch):
     costs = {**forecast._costs(), "attacks": {}}
     monkeypatch.setattr(forecast, "_costs", lambda: costs)
