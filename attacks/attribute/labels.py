@@ -18,8 +18,13 @@ def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, l
     Raises:
         UnsupportedTargetError: if no attribute is left.
     """
+    annotated = sorted(set(auxiliary.attributes) & set(gallery.attributes))
+    if not annotated:
+        raise UnsupportedTargetError(
+            "no attribute is annotated on both sides; add columns to the manifest"
+        )
     codes = {}
-    for name in sorted(set(auxiliary.attributes) & set(gallery.attributes)):
+    for name in annotated:
         sides = [_find_common(split, name, min_people) for split in (auxiliary, gallery)]
         common = sorted(sides[0] & sides[1])
         if len(common) >= 2:
@@ -27,7 +32,7 @@ def attackable(auxiliary: Split, gallery: Split, min_people: int) -> dict[str, l
     if not codes:
         raise UnsupportedTargetError(
             f"no attribute is annotated with two values that {min_people} people carry "
-            "on both sides; add columns to the manifest"
+            "on both sides; give more people, or set min_people lower"
         )
     return codes
 

@@ -71,8 +71,8 @@ WORLDS = {
     "features alone": features_alone,
 }
 NEEDED = {
-    ("no attributes", "description"): "no attribute is annotated",
-    ("no attributes", "distribution"): "no attribute is annotated",
+    ("no attributes", "description"): "no attribute is annotated on both sides; add",
+    ("no attributes", "distribution"): "no attribute is annotated on both sides; add",
     ("one camera", "movement"): "0 people were seen by two known cameras",
     ("no cameras", "movement"): "0 people were seen by two known cameras",
     ("few searches", "search"): "8 searches are for people who are absent",

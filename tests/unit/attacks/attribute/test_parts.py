@@ -69,6 +69,8 @@ class TestLabels:
     def test_without_attributes_the_way_out_is_named(self):
         with pytest.raises(UnsupportedTargetError, match="add columns"):
             attackable(split([1]), split([2]), 1)
+        with pytest.raises(UnsupportedTargetError, match="set min_people lower"):
+            attackable(*[split([1, 2, 3, 4], hat=[0, 1, 0, 1])] * 2, 3)
 
 
 class TestRareValues:
