@@ -32,8 +32,8 @@ class Role(Enum):
 OwnFile = Annotated[str, Role.FILE]
 """Path of a file or folder of the plug-in's own; ``pathlib.Path`` stands for the same.
 
-In a configuration file it starts at that file's folder; a record names it without its folder, with
-its hash."""
+In a configuration file it starts at that file's folder; a record has its last part only, and the
+hash of a file."""
 JudgeLabel = Annotated[str, Role.JUDGES]
 """Label of one of the audit's judges; empty for none."""
 JudgeLabels = Annotated[tuple[str, ...], Role.JUDGES]
@@ -57,18 +57,37 @@ def path_options(plugin: type) -> dict[str, frozenset[str]]:
     >>> path_options(Mixing)
     {'partners': frozenset({'inside'})}
     """
+    words = words_of(plugin)
+    paths = {Role.FILE, Path}
+    return {name: words[name] for name, parts in _made_of(plugin).items() if parts & paths}
+
+
+def words_of(plugin: type) -> dict[str, frozenset[str]]:
+    """Return the options of a plug-in with the fixed words that each may be.
+
+    >>> from dataclasses import dataclass
+    >>> from typing import Literal
+    >>> @dataclass
+    ... class Split:
+    ...     by: Literal["image", "camera"] = "image"
+    >>> sorted(words_of(Split)["by"])
+    ['camera', 'image']
+    """
+    return {
+        name: frozenset(part for part in parts if isinstance(part, str))
+        for name, parts in _made_of(plugin).items()
+    }
+
+
+def _made_of(plugin: type) -> dict[str, set[Any]]:
+    """Return the options of a plug-in, with what their types are made of."""
     if not is_dataclass(plugin):
         return {}
     try:
         hints = get_type_hints(plugin, include_extras=True)
     except Exception:  # a stranger's annotation may name anything; building it tells of that
         return {}
-    parts = {field.name: set(_parts(hints[field.name])) for field in fields(plugin)}
-    return {
-        name: frozenset(part for part in of if isinstance(part, str))
-        for name, of in parts.items()
-        if of & {Role.FILE, Path}
-    }
+    return {field.name: set(_parts(hints[field.name])) for field in fields(plugin)}
 
 
 def _parts(hint: Any) -> Iterator[Any]:

@@ -176,7 +176,7 @@ def parameters(plugin: object) -> dict[str, Any]:
 def is_plain(plugin: object) -> bool:
     """Return whether all that a built plug-in contains is plain data in fields."""
     if not is_dataclass(plugin):
-        return not getattr(plugin, "__dict__", {})
+        return not object.__getstate__(plugin)
     try:
         to_jsonable_python([getattr(plugin, field.name) for field in fields(plugin)])
     except PydanticSerializationError:
