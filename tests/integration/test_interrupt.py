@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+import time
 
 import pytest
 
@@ -125,3 +126,22 @@ def test_keeping_and_throwing_away_do_not_go_together(audit, write_config, tmp_p
 def run_through(process):
     process.communicate()
     return process.returncode
+
+
+@pytest.mark.slow
+def test_a_killed_training_of_a_prior_goes_on_to_the_same_bytes(audit, audit_process, tmp_path):
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    training = ("prior", "train", "--synthetic", 4, "--epochs", 5, "--device", "cpu", "--out")
+    assert audit(*training, whole)[0] == 0
+    process = audit_process(*training, cut)
+    checkpoint = cut.with_suffix(".ckpt")
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert (checkpoint.exists(), cut.exists()) == (True, False)
+    code, _, stderr = audit(*training, cut, "--resume")
+    assert code == 0, stderr
+    assert cut.read_bytes() == whole.read_bytes()
+    assert not checkpoint.exists()

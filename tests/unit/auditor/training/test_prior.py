@@ -10,6 +10,7 @@ from auditor.cli.main import app
 from auditor.errors import UsageError
 from auditor.models.prior import load_prior
 from auditor.training import prior_job
+from auditor.training import train_prior as script
 from auditor.training.prior import PriorRecipe, train_prior
 from auditor.types import RunContext
 from tests import worlds
@@ -75,6 +76,19 @@ def test_the_command_writes_a_prior_that_says_what_it_is_of(tmp_path, monkeypatc
         addresses.append(facts["address"])
     assert addresses[0] == addresses[1] != addresses[2]
     assert "pass --overwrite" in str(invoke("--synthetic", 8, "--out", out).exception)
+
+
+def test_the_script_of_the_shipped_prior_writes_one_like_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(prior_job, "CAMERAS", 1)
+    out = tmp_path / "shipped.safetensors"
+    options = ["--out", str(out), "--epochs", "1", "--people", "8"]
+    done = CliRunner().invoke(script.app, options)
+    assert done.exit_code == 0, done.output
+    facts, shipped = load_prior(out)[1], load_prior()[1]
+    assert facts["people"] == 8
+    assert {k: facts[k] for k in ("data", "preset", "seed")} == {
+        k: shipped[k] for k in ("data", "preset", "seed")
+    }
 
 
 @pytest.mark.parametrize(
