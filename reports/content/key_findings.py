@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from auditor.gates import Verdict
+from auditor.gates.comparison import shows_less
 from auditor.gates.evidence import doubts, doubts_on, family_of
 from auditor.report import AuditReport, Measurement, Scenario
 from reports.content.risks import MEANINGS, Risk, risks
@@ -279,13 +280,9 @@ def _tell_left(report: AuditReport, before: Reading | None, after: Reading) -> s
     others = sum(scenario.defense != BARE for scenario in report.scenarios)
     best = f"of {others} defenses, " if others > 1 else ""
     text = f"{best}{phrase} leaves {value}"
-    if before and before.evidence != "void" and _overlap(before.measurement, m):
-        return f"{text}; the 95% intervals overlap, so this shows no reduction"
+    if before and before.evidence != "void" and not shows_less(before.measurement, m, others):
+        return f"{text}; the difference may be due to chance, so this shows no reduction"
     return text
-
-
-def _overlap(before: Measurement, after: Measurement) -> bool:
-    return before.low <= after.high and after.low <= before.high
 
 
 def _stronger(shown: Reading, family: str) -> str:
