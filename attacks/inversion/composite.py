@@ -77,7 +77,7 @@ class Composite:
         entries = F.normalize(pool_stored(target, chosen, self.pool, ctx).to(ctx.device), dim=1)
         pids = target.data.auxiliary.pids.to(ctx.device)
         library = candidates(entries, asking.own.to(ctx.device), pids, self.candidates)
-        best, reached = self._search(asking, entries, pixels, library, ctx)
+        best, reached = self.search(asking, entries, pixels, library, ctx)
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         result = judge_pictures(best.cpu(), chosen, target, ctx, distance)
         queries = 1 + self.rounds * (len(self.cuts) + 1) * library.shape[1]
@@ -91,7 +91,7 @@ class Composite:
         """Return the expected code behind each pooled entry, painted."""
         return draw_people(planted, ctx, size=self.image_size, per_person=self.per_person)
 
-    def _search(
+    def search(
         self,
         asking: Asking,
         entries: Tensor,
@@ -99,7 +99,15 @@ class Composite:
         library: Tensor,
         ctx: RunContext,
     ) -> tuple[Tensor, Tensor]:
-        """Return the best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries."""
+        """Return the best pictures ``(M, 3, H, W)`` and their cosines ``(M,)`` to the entries.
+
+        Args:
+            asking: how pictures are embedded.
+            entries: ``(M, D)`` of unit length.
+            pixels: uint8 ``(N, 3, H, W)``, own pictures.
+            library: ``(M, K)`` which of them are tried; see `candidates`.
+            ctx: the run.
+        """
 
         def likeness(pictures: Tensor) -> Tensor:
             return F.cosine_similarity(asking.embed(pictures).to(ctx.device), entries, dim=1)

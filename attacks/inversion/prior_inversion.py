@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attacks import threat_models
 from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
-from attacks.inversion.composite import candidates
+from attacks.inversion.composite import Composite, candidates
 from attacks.inversion.linear import LinearMap
 from attacks.inversion.pooling import pool_stored
 from attacks.inversion.ranking import Ranker, Votes, trust_in
@@ -27,7 +27,7 @@ from attacks.protocol.own_network import is_attacked, shipped_network
 from auditor.certification.planting import Planted
 from auditor.data.features.rows import StoredFeatures
 from auditor.embedding import embed_pictures, features_of
-from auditor.errors import UsageError
+from auditor.errors import UnsupportedTargetError, UsageError
 from auditor.metrics.perceptual import PerceptualDistance
 from auditor.models.own import weights_digest
 from auditor.models.prior import WEIGHTS, PicturePrior, load_prior, read_preset
@@ -64,6 +64,8 @@ class PriorInversion:
     Attributes:
         prior: file of a prior; empty: the shipped one, of synthetic people.
         samples: pictures tried per entry, beside the expected one.
+        start: what these are: ``lookalikes``, own pictures that embed alike; or with them the
+            ``composite`` that the attack of this name makes by asking the extractor.
         cuts: where the parts of a picture meet, as shares of the height.
         rounds: passes over the parts, in which each part of the best sample is tried with those of
             the other samples, between latents so that no seam shows.
@@ -80,6 +82,7 @@ class PriorInversion:
 
     prior: OwnFile = ""
     samples: NonNegativeInt = 12
+    start: Literal["lookalikes", "composite"] = "lookalikes"
     cuts: tuple[Probability, ...] = (0.25, 0.5)
     rounds: NonNegativeInt = 1
     correction: Share = 0.5
@@ -113,9 +116,10 @@ class PriorInversion:
         distance = PerceptualDistance(ctx.weights).to(ctx.device)
         result = judge_pictures(drawn, chosen, target, replace(ctx, judges=judges), distance)
         names = ", ".join(f"{ranker.name} ({ranker.trust:.1f})" for ranker in rankers)
+        among = ", a composite among them" if self.start == "composite" else ""
         note = (
             f"the prior is of {facts.get('data', 'unknown people')}; {self._tried} pictures per "
-            f"entry were ranked by {names}"
+            f"entry were ranked by {names}{among}"
         )
         return replace(result, notes=(*result.notes, note))
 
@@ -126,7 +130,8 @@ class PriorInversion:
 
     @property
     def _tried(self) -> int:
-        return 1 + self.samples * (1 + self.rounds * (len(self.cuts) + 1))
+        handed = self.start == "composite"
+        return 1 + handed + self.samples * (1 + self.rounds * (len(self.cuts) + 1))
 
     @property
     def _file(self) -> Path:
@@ -200,6 +205,8 @@ class PriorInversion:
         borrowed = [painter.borrow(rows, entries, self.correction) for rows in alike]
         borrowed = borrowed[: self.samples]
         samples = [painter.expect(entries), *borrowed]
+        if self.start == "composite":
+            samples.append(painter.encode(compose(painter.own.pixels, unit, target, ctx)))
         # the expected picture is a blurred one: parts of it would please a network and nobody else
         moves = [(cut, part) for cut in self._parts for part in borrowed] * self.rounds
         total = len(samples) + len(moves)
@@ -237,6 +244,23 @@ class PriorInversion:
     def _parts(self) -> Sequence[tuple[float, float]]:
         """Where each part begins and ends, as shares of the height."""
         return list(pairwise((0.0, *sorted(self.cuts), 1.0)))
+
+
+def compose(pixels: Tensor, entries: Tensor, target: Target, ctx: RunContext) -> Tensor:
+    """Return the composites ``(M, 3, H, W)`` of own pictures that embed most like ``entries``.
+
+    Raises:
+        UnsupportedTargetError: if there is no model to ask.
+    """
+    if isinstance(target.extractor, StoredFeatures):
+        raise UnsupportedTargetError(
+            "composites are made by asking the model, and the features came without it; set start: "
+            "lookalikes"
+        )
+    composite = Composite(image_size=(pixels.shape[2], pixels.shape[3]))
+    way, pids = ways_of_asking(target, ctx)[-1], target.data.auxiliary.pids.to(ctx.device)
+    library = candidates(entries, way.own.to(ctx.device), pids, composite.candidates)
+    return composite.search(way, entries, pixels, library, ctx)[0]
 
 
 def _encode(prior: PicturePrior, own: OwnPairs, target: Target, ctx: RunContext) -> Tensor:

@@ -86,6 +86,12 @@ class Painter:
         """Paint what stored ``entries (M, D)`` are expected to show."""
         return Sample(self.prior.grids(self.codes_of(entries)), self._tints(entries))
 
+    def encode(self, pictures: Tensor) -> Sample:
+        """Return a sample that shows ``pictures (M, 3, H, W)``."""
+        codes = torch.cat([self.prior.encode(part) for part in pictures.split(CHUNK)])
+        shown = torch.cat([self.prior.decode(part) for part in codes.split(CHUNK)])
+        return Sample(self.prior.grids(codes), pictures - shown)
+
     def borrow(self, rows: Tensor, entries: Tensor, correction: float) -> Sample:
         """Take own pictures ``rows (M,)``, moved towards what ``entries (M, D)`` should show."""
         lent = self.own.seen[rows]

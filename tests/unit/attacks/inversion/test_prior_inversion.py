@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from attacks.inversion import PriorInversion
+from attacks.inversion import LatentDescent, PriorInversion
 from attacks.inversion.code_map import CodeMap, Refinement, learn_codes
+from attacks.inversion.prior_inversion import compose
 from attacks.inversion.ranking import Votes, trust_in
 from attacks.inversion.samples import Sample
 from attacks.protocol.own_network import shipped_network
-from auditor.errors import UsageError
+from auditor.data.features import StoredFeatures
+from auditor.embedding import embed, stored_gallery
+from auditor.errors import UnsupportedTargetError, UsageError
 from auditor.models.extractor import CardedExtractor
 from auditor.models.prior import PicturePrior
 from auditor.types import RunContext, as_is
@@ -92,6 +96,11 @@ class TestSamples:
         borrowed = painter.borrow(lent, own.seen[lent.flip(0)], 0.0).painted(painter.prior)
         assert torch.allclose(borrowed, own.pixels[:6].cpu().float() / 255, atol=1e-4)
 
+    def test_a_picture_that_is_handed_over_is_shown_as_it_is(self, painter):
+        pictures = painter.own.pixels[:5].float() / 255
+        shown = painter.encode(pictures).painted(painter.prior)
+        assert torch.allclose(shown, pictures.cpu(), atol=1e-4)
+
     def test_correction_moves_it_towards_what_the_entry_should_show(self, painter):
         lent = torch.arange(40, device=worlds.DEVICE)
         entries = painter.own.seen[lent + 60]
@@ -120,6 +129,33 @@ def test_the_note_says_what_was_tried(few, tmp_path):
     attack = PriorInversion(samples=2, rounds=2, epochs=0)
     result = attack.run(few, worlds.context(tmp_path))
     assert "15 pictures per entry were ranked by the extractor (" in result.notes[-1]
+
+
+@pytest.mark.parametrize("attack", [PriorInversion, LatentDescent])
+def test_a_composite_is_one_of_the_samples(few, tmp_path, attack):
+    settings = {"samples": 2, "rounds": 1, "epochs": 0, "start": "composite"}
+    brief = {"steps": 2} if attack is LatentDescent else {}
+    result = attack(**settings, **brief).run(few, worlds.context(tmp_path))
+    assert result.measurements[0].metric == "reid_rank1"
+    notes = " ".join(result.notes)
+    assert "10 pictures per entry were ranked by the extractor (" in notes
+    assert "a composite among them" in notes
+
+
+def test_a_composite_embeds_more_like_the_entry_than_any_lookalike(few, painter):
+    entries = F.normalize(stored_gallery(few, worlds.plain_context())[:6], dim=1)
+    own = painter.own
+    made = compose(own.pixels, entries, few, worlds.plain_context())
+    cosines = F.cosine_similarity(embed(few.extractor, made).to(entries), entries)
+    nearest = (entries @ F.normalize(own.seen, dim=1).T.to(entries)).max(1).values
+    assert bool((cosines > nearest - 1e-3).all())
+    assert float(cosines.mean()) > float(nearest.mean()) + 0.01
+
+
+def test_there_is_no_composite_without_a_model_to_ask(few, painter):
+    alone = replace(few, extractor=StoredFeatures(few.extractor.feature_dim))
+    with pytest.raises(UnsupportedTargetError, match="set start: lookalikes"):
+        compose(painter.own.pixels, painter.own.seen[:2], alone, worlds.plain_context())
 
 
 def test_a_judge_that_is_the_adversarys_own_ranks_and_judges_nothing(few, tmp_path):
