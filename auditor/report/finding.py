@@ -9,8 +9,8 @@ from auditor.report.measurement import Curve, Measurement
 PowerOutcome = Literal[
     "shown", "weak", "small-control", "self-deceived", "nothing-to-find", "not-run"
 ]
-"""It finds the leak; too little of it; it claims one where there is none; not even the reference
-finds any through this release; the controls gave no figure."""
+"""It finds the leak; too little of it; the leak is too faint for the reference, too; it claims one
+where there is none; not even the reference finds any through this release; no figure was had."""
 
 
 AFRESH = "_fresh"
