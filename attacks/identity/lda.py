@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.identity.naming import Naming
-from attacks.learners.people import PersonMeans, round_axes
+from attacks.learners.people import PersonMeans, whitening_axes
 from attacks.protocol.closed_set import score_naming, split_gallery
 from attacks.protocol.publication import own_pictures
 from auditor.embedding import stored_gallery
@@ -43,7 +43,7 @@ class IdentityLda(Naming):
         own = own_pictures(target, ctx).features
         released = target.release(own, ctx.generator("attacks.identity_lda"))
         named = (stored[known], pids[known])
-        axes = round_axes([named, (released, data.auxiliary.pids)], self.shrinkage)
+        axes = whitening_axes([named, (released, data.auxiliary.pids)], self.shrinkage)
         means = PersonMeans.of(*named, torch.float64)
         centre = means.rows.mean(0)
         clouds = F.normalize((means.rows - centre) @ axes)

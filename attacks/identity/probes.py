@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from attacks import threat_models
 from attacks.identity.classifier import train_and_name
 from attacks.identity.naming import Naming
-from attacks.learners.people import round_axes
+from attacks.learners.people import whitening_axes
 from attacks.learners.softmax import learn_softmax
 from attacks.learners.standardising import Standardise
 from attacks.protocol.closed_set import learn_some, score_naming, split_gallery
@@ -19,7 +19,7 @@ from auditor.report import Adversary
 from auditor.types import AttackResult, RunContext, Target
 
 TINY = 1e-12
-"""The length of rows that have none."""
+"""What rows of no length are divided by."""
 
 
 @checked_dataclass
@@ -31,7 +31,7 @@ class IdentityLinear(Naming):
 
     Source: the linear probe (Alain and Bengio, 2016): multinomial logistic regression on
     standardised features, plain logits where `identity` has scaled cosines. Differences: the
-    penalty is on directions where the spread within people is nearly a ball (Fisher, 1936), so
+    penalty is on directions after the spread within people was partly whitened (Fisher, 1936), so
     that directions in which a person's entries differ count for less.
 
     Attributes:
@@ -67,7 +67,7 @@ class IdentityLinear(Naming):
 
     def _learn(self, rows: Tensor, labels: Tensor, ctx: RunContext) -> Tensor:
         """Return one direction ``(P, D)`` for each label of the rows ``(N, D)``."""
-        axes = round_axes([(rows, labels)], self.shrinkage).to(rows)
+        axes = whitening_axes([(rows, labels)], self.shrinkage).to(rows)
         turned = rows @ axes
         length = turned.square().sum(1).mean().sqrt().clamp_min(TINY)
         directions = learn_softmax(

@@ -79,12 +79,12 @@ def covariance_within(crowds: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     return scatter / max(1, freedom)
 
 
-def round_axes(crowds: Sequence[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
-    """Axes ``(D, D)`` float64 in which the spread about people's means is a ball.
+def whitening_axes(crowds: Sequence[tuple[Tensor, Tensor]], shrinkage: float) -> Tensor:
+    """Return axes ``(D, D)`` float64 along which the spread about people's means is a ball.
 
     Args:
         crowds: see `covariance_within`.
-        shrinkage: weight of a ball in that spread, which rests on few rows for each person.
+        shrinkage: weight of a ball that is mixed into that spread, which is of few rows per person.
     """
     within = covariance_within(crowds)
     # without any spread a ball is all that is left

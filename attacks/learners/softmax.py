@@ -1,4 +1,4 @@
-"""Softmax regression: whose a row is, by one direction for each person.
+"""Softmax regression: whose row it is, by one direction for each person.
 
 Its loss is convex, so a quasi-Newton method finds the one minimum in a dozen passes over all rows,
 and there is neither a schedule nor an order of batches that a result could depend on.
@@ -15,11 +15,12 @@ from attacks.learners.people import PersonMeans
 from auditor.row_blocks import fit_block
 
 BLOCK = 4096
-"""Rows whose chances are held at a time, at most."""
+"""Rows whose probabilities are held at a time, at most."""
 START = 24.0
-"""The directions to begin with are those of people's means, so long: rows have length one."""
+"""Length, in those of people's means, of the directions to begin with; rows have length one."""
 FLAT = 0.1
-"""No entry of a gradient is larger where a regression is done, on a scale where a row counts 1."""
+"""No entry of a gradient is larger where a regression is done, in units of what all rows of one
+person can add to it, about."""
 HISTORY = 5
 
 
@@ -32,14 +33,14 @@ def learn_softmax(
     flat: float = FLAT,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Tensor:
-    """Return one direction ``(P, D)`` for each label, by whose products rows are told apart.
+    """Return one direction for each label, ``(P, D)``; a row is of the label it agrees with most.
 
     They are those of scikit-learn's ``LogisticRegression(C=inverse_penalty, fit_intercept=False)``.
 
     Args:
         rows: ``(N, D)``, of a mean square length of one.
         labels: ``(N,)``, each of 0 to P − 1 at least once.
-        inverse_penalty: how little long directions cost.
+        inverse_penalty: scikit-learn's C; the larger, the longer directions become.
         iterations: of L-BFGS, at most.
         flat: iterations end sooner where the gradient has come down to this.
         progress: told the share of iterations done.

@@ -8,8 +8,8 @@ from attacks.learners.people import (
     PersonMeans,
     covariance_within,
     group_rows,
-    round_axes,
     sum_groups,
+    whitening_axes,
 )
 from auditor.row_blocks import BLOCK
 
@@ -51,12 +51,12 @@ def test_one_row_each_spreads_nowhere():
     assert not covariance_within([(ROWS, torch.arange(6))]).any()
 
 
-def test_along_round_axes_people_spread_as_a_ball_as_far_as_it_is_not_assumed():
+def test_along_whitening_axes_people_spread_as_a_ball_and_under_full_shrinkage_as_before():
     rows = torch.randn(400, 3, generator=DRAW).double() * torch.tensor([9.0, 1.0, 0.1])
     pids = torch.arange(400) // 4
-    axes = round_axes([(rows, pids)], 0.0)
+    axes = whitening_axes([(rows, pids)], 0.0)
     assert np.allclose(covariance_within([(rows @ axes, pids)]), np.eye(3))
-    lengths = round_axes([(rows, pids)], 1.0).norm(dim=0)
+    lengths = whitening_axes([(rows, pids)], 1.0).norm(dim=0)
     assert torch.allclose(lengths, lengths[0])
 
 

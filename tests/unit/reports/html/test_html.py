@@ -610,6 +610,10 @@ class TestFolding:
         assert fold(many) == (headline, [*groups, *single])
 
 
+def _with(finding, more):
+    return replace(finding, measurements=(*finding.measurements, *more))
+
+
 class TestAccess:
     @pytest.mark.parametrize("make", RECORDS)
     def test_tables_have_captions_and_scopes(self, make):
@@ -634,6 +638,23 @@ class TestAccess:
         targets = [a["href"] for _, a in reader.tags if (a.get("href") or "").startswith("#")]
         labels = [a["aria-labelledby"] for _, a in reader.tags if a.get("aria-labelledby")]
         assert {target[1:] for target in targets} | set(labels) <= set(names)
+
+    def test_each_table_that_scrolls_has_a_name_of_its_own(self):
+        groups = [measured(f"top1@hat={name}", 0.5, 0.1, 0.1) for name in range(9)]
+        crowded = [
+            replace(
+                scenario, findings=tuple(_with(finding, groups) for finding in scenario.findings)
+            )
+            for scenario in example_record().scenarios
+        ]
+        reader = read(replace(example_record(), scenarios=tuple(crowded)))
+        regions = [
+            a["aria-label"]
+            for _, a in reader.tags
+            if a.get("role") == "region" and "aria-label" in a
+        ]
+        assert sum("groups" in name for name in regions) > 1
+        assert len(regions) == len(set(regions))
 
     def test_bars_are_hidden_and_drawings_are_read_out(self):
         reader = read(pictured_record())
