@@ -138,7 +138,7 @@ def _check_resumable(
         raise UsageError("resume: there is nothing to continue without out")
     if overwrite:
         raise UsageError("resume keeps what overwrite throws away; give one of them")
-    if isinstance(data, ReIDDataset) and "pictures_sha256" not in data.facts:
+    if isinstance(data, ReIDDataset) and not data.facts.get("pictures_sha256"):
         raise UsageError(
             "resume: people in memory cannot be told from others; give the folder or manifest.csv "
             "of the data set, or what open_dataset made of it"

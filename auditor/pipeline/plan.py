@@ -5,6 +5,7 @@ scratch; before an attack runs, its controls; after it, its budget curves if any
 Where features came alone, the controls follow the attack, and are run only if it applies.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,7 +37,7 @@ from auditor.pipeline.steps import (
     without_names,
 )
 from auditor.report import AuditReport, dumps
-from auditor.types import as_is
+from auditor.types import ReIDDataset, as_is
 
 
 def run_audit(
@@ -122,7 +123,26 @@ def plan_steps(world: World) -> list[Step]:
                 inputs = both | {"budget": settings["budget"]}
                 steps.append(Step(name, repeat, inputs, learned, "budget", scenario, attack))
     rename = personal.under(world.pseudonyms)
-    return [replace(step, work=partial(without_names, world, rename, step.work)) for step in steps]
+    people = {"people": _hash_labels(world.target.data)}
+    return [
+        replace(
+            step,
+            work=partial(without_names, world, rename, step.work),
+            inputs={**step.inputs, **people},
+        )
+        for step in steps
+    ]
+
+
+def _hash_labels(data: ReIDDataset) -> str:
+    """Return the SHA-256 of all that is known of the pictures, which have hashes of their own."""
+    rest = (sorted(data.attribute_values.items()), data.cross_camera)
+    digest = hashlib.sha256(repr(rest).encode())
+    for split in (data.train, data.query, data.gallery, data.auxiliary):
+        for name, column in sorted(split.columns().items()):
+            digest.update(f"{name} {len(column)} ".encode())
+            digest.update(column.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _files(kind: str, chain: Sequence[object]) -> dict[str, Any]:

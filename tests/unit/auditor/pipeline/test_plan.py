@@ -3,8 +3,10 @@
 import dataclasses
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+import torch
 
 from auditor import plugins
 from auditor.artifacts import personal
@@ -90,6 +92,25 @@ def test_steps_depend_on_what_the_files_contain_that_their_plug_ins_name(tmp_pat
     points.write_text("the other")
     changed = {name for name, now in depend().items() if now != before[name]}
     assert changed == {name for name in before if name.startswith("head/")}
+
+
+@pytest.mark.parametrize("column", ["pids", "sleeves", "times"])
+def test_every_step_depends_on_what_is_known_of_the_pictures(column, tmp_path):
+    audited = world(tmp_path)
+    query = audited.target.data.query
+    if column == "sleeves":
+        other = replace(query, attributes=query.attributes | {column: query.attributes[column] * 0})
+    elif column == "times":
+        other = replace(query, times=torch.arange(len(query)).double())
+    else:
+        other = replace(query, pids=query.pids.flip(0))
+    data = replace(audited.target.data, query=other)
+    relabelled = replace(audited, target=replace(audited.target, data=data))
+    before, now = (plan_steps(one) for one in (audited, relabelled))
+    kept = [a.name for a, b in zip(before, now, strict=True) if a.depends_on() == b.depends_on()]
+    assert kept == []
+    again = zip(before, plan_steps(audited), strict=True)
+    assert all(a.depends_on() == b.depends_on() for a, b in again)
 
 
 def test_budget_curves_follow_their_attack_on_the_scenarios_that_were_named(tmp_path):
@@ -221,9 +242,7 @@ def test_nobody_is_named_outside_the_personal_folder(tmp_path):
 def test_pseudonyms_repeat_under_a_seed_and_differ_under_another(tmp_path):
     tables = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        audited = dataclasses.replace(
-            world(tmp_path / name), ctx=worlds.context(tmp_path / name, seed)
-        )
+        audited = replace(world(tmp_path / name), ctx=worlds.context(tmp_path / name, seed))
         tables.append(audited.pseudonyms)
     assert tables[0] == tables[1] != tables[2]
     assert len(tables[0]) == 124
