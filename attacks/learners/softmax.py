@@ -83,9 +83,9 @@ class _Regression:
         gradient = self.penalty * directions
         size = fit_block(len(directions), BLOCK)
         for rows, labels in zip(self.rows.split(size), self.labels.split(size), strict=True):
-            chances = (rows @ directions.T).log_softmax(1)
+            logs = (rows @ directions.T).log_softmax(1)
             own = labels[:, None]
-            value = value - share * chances.gather(1, own).sum()
-            errors = chances.exp_().scatter_add_(1, own, chances.new_full(own.shape, -1))
+            value = value - share * logs.gather(1, own).sum()
+            errors = logs.exp_().scatter_add_(1, own, logs.new_full(own.shape, -1))
             gradient.addmm_(errors.T, rows, alpha=share)
         return value.reshape(1), gradient.view(1, -1)

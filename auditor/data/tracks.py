@@ -37,7 +37,10 @@ class Tracks:
 
     def known(self) -> pd.DataFrame:
         """Return for each column and row whether it says something."""
-        return self.columns.notna() & (self.columns != MISSING)
+        known = self.columns.notna()
+        if "tracklet" in known:
+            known["tracklet"] = self.columns["tracklet"] != MISSING
+        return known
 
 
 def read_tracks(texts: pd.DataFrame) -> Tracks:

@@ -146,7 +146,7 @@ def _hash_labels(data: ReIDDataset) -> str:
 
 
 def _files(kind: str, chain: Sequence[object]) -> dict[str, Any]:
-    """Return what the files contain that plug-ins name, if any does."""
+    """Return hashes of the files that plug-ins name, if they name any."""
     named = [plugins.named_files(plugin) for plugin in chain]
     return {f"{kind}_files": named} if any(named) else {}
 

@@ -1,4 +1,4 @@
-"""What files contain that plug-ins name: what a result depends on beside the settings."""
+"""Hashes of the files that options of plug-ins name: results depend on them, too."""
 
 import hashlib
 import os

@@ -207,3 +207,10 @@ def test_a_defense_that_protects_one_picture_of_each_tracklet_is_refused(walking
     assert has_tracklets(protected.data.gallery)
     with pytest.raises(UnsupportedTargetError, match="one picture of each tracklet"):
         apply_defense(Middle(), target, RunContext())
+
+
+def test_a_second_before_the_first_is_a_time_that_is_known():
+    texts = pd.DataFrame({"tracklet": ["a", "", "b"], "time": ["-1", "0", ""]})
+    known = read_tracks(texts).known()
+    assert known["tracklet"].tolist() == [True, False, True]
+    assert known["time"].tolist() == [True, True, False]
