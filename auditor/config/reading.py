@@ -154,11 +154,18 @@ def _move_block(kind: plugins.Kind, label: Any, block: Any, folder: Path) -> Any
     name = plugin_of(str(label), block)[0]
     paths = path_options(plugins.load(kind, name)) if name in plugins.installed(kind) else {}
     return {
-        key: _start_at(folder, value)
-        if key in paths and isinstance(value, str) and value and value not in paths[key]
-        else value
+        key: _move(value, paths[key], folder) if key in paths else value
         for key, value in block.items()
     }
+
+
+def _move(value: Any, words: Collection[str], folder: Path) -> Any:
+    """Return a path, or several, starting at ``folder``; ``words`` are none."""
+    if isinstance(value, list):
+        return [_move(one, words, folder) if isinstance(one, str) else one for one in value]
+    if not isinstance(value, str) or not value or value in words:
+        return value
+    return _start_at(folder, value)
 
 
 def _start_at(folder: Path, path: str) -> str:

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from auditor.plugins.declaring import path_options, words_of
+from auditor.plugins.declaring import Role, path_options, values_of, words_of
 from auditor.plugins.registry import parameters
 
 
@@ -15,16 +15,19 @@ def named_files(plugin: object) -> dict[str, str]:
     """Return the option -> SHA-256 of what it names, for each option that names a file or folder.
 
     Of a folder, which may contain a whole data set, the names, sizes and times of its files count.
-    What cannot be read is left for the plug-in to complain about. A word that the plug-in declares
-    names nothing, whatever the working directory contains.
+    What cannot be read is left for the plug-in to complain about. A word or a judge's label that
+    the plug-in declares names no file, whatever the working directory contains.
     """
-    words = words_of(type(plugin))
+    words, labels = words_of(type(plugin)), values_of(plugin, Role.JUDGES)
     named = {
-        option: Path(value)
+        option: [Path(text) for text in _texts(value) if text not in words.get(option, ())]
         for option, value in parameters(plugin).items()
-        if isinstance(value, str) and value and value not in words.get(option, ())
+        if option not in labels
     }
-    hashes = {option: _hash_file(path) or _hash_listing(path) for option, path in named.items()}
+    hashes = {
+        option: " ".join(filter(None, (_hash_file(path) or _hash_listing(path) for path in paths)))
+        for option, paths in named.items()
+    }
     return {option: digest for option, digest in hashes.items() if digest}
 
 
@@ -36,11 +39,24 @@ def recorded(plugin: object) -> dict[str, Any]:
     """
     plain = parameters(plugin)
     for option, words in path_options(type(plugin)).items():
-        path = plain[option]
-        if isinstance(path, str) and path and path not in words:
-            digest = _hash_file(Path(path))
-            plain[option] = Path(path).name + (f" (sha256 {digest[:12]})" if digest else "")
+        plain[option] = _recorded(plain[option], words)
     return plain
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of a value that may be one or several."""
+    several = value if isinstance(value, list) else [value]
+    return [text for text in several if isinstance(text, str) and text]
+
+
+def _recorded(value: Any, words: Collection[str]) -> Any:
+    """Return the last part of a path, or of several, each with the hash of a file."""
+    if isinstance(value, list):
+        return [_recorded(one, words) for one in value]
+    if not isinstance(value, str) or not value or value in words:
+        return value
+    digest = _hash_file(Path(value))
+    return Path(value).name + (f" (sha256 {digest[:12]})" if digest else "")
 
 
 def _hash_file(path: Path) -> str:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from auditor.errors import EnvironmentUnmetError, ModelError, UsageError
 from auditor.gates import Gate
 from auditor.models.prior import WEIGHTS
 from auditor.plugins import registry
+from auditor.plugins.declaring import checked_dataclass
 
 
 def write(folder, text, name="audit.yaml"):
@@ -302,6 +304,20 @@ class TestLayers:
         assert defenses["both"][1].partners == str(here / "other")
         settings = ["defenses.heads.keypoints=here.csv"]
         assert config.load(path, {}, settings).defenses["heads"][0].keypoints == "here.csv"
+
+    def test_each_of_several_paths_starts_at_the_file(self, tmp_path, monkeypatch):
+        @checked_dataclass
+        class Several:
+            files: tuple[Path, ...] = ()
+
+            def run(self, target, ctx):
+                """See `auditor.types.Attack`."""
+
+        entry = SimpleNamespace(load=lambda: Several, attr="Several")
+        monkeypatch.setattr(registry, "installed", lambda kind: {"several": entry})
+        monkeypatch.setattr(plugins, "installed", registry.installed)
+        path = write(tmp_path, "attacks: {several: {files: [a, /opt/b]}}\ndefenses: {}\n")
+        assert config.load(path, {}).attacks["several"].files == (tmp_path / "a", Path("/opt/b"))
 
     def test_a_prior_lies_beside_the_file_that_names_it(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

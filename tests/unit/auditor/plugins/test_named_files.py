@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from auditor.plugins import is_plain, named_files, recorded
+from auditor.plugins import build, is_plain, named_files, recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,7 @@ class Stranger:
 
     prior: str = ""
     folder: Path | None = None
+    files: tuple[Path, ...] = ()
     split: Literal["image", "camera"] = "image"
     steps: int = 3
 
@@ -67,6 +68,26 @@ def test_folders_that_a_folder_links_to_count_once(tmp_path):
     before = named_files(Stranger(folder=data))
     (elsewhere / "picture.png").write_bytes(b"1")
     assert named_files(Stranger(folder=data)) != before
+
+
+def test_each_of_several_files_counts(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("one")
+    second.write_text("two")
+    both, swapped = Stranger(files=(first, second)), Stranger(files=(second, first))
+    assert named_files(both)["files"] != named_files(swapped)["files"]
+    told = recorded(both)["files"]
+    assert [text.partition(" (sha256 ")[0] for text in told] == ["first", "second"]
+
+
+def test_the_label_of_a_judge_is_no_file(tmp_path, monkeypatch):
+    (tmp_path / "osnet").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name, named in (
+        ("alignment", {"own_model": "osnet"}),
+        ("prior_inversion", {"networks": ["osnet"]}),
+    ):
+        assert named_files(build("attacks", name, named)) == {}
 
 
 def test_a_record_of_a_copied_folder_is_the_same(tmp_path):
