@@ -1,7 +1,7 @@
 """How often the intervals that gates read miss the truth, on either side: simulated people.
 
 ``python benchmarks/coverage.py [estimator …]`` brings ``coverage.csv`` and ``coverage.md`` beside
-it up to date: the named estimators, or all in half an hour of one CPU. 2.5 % are promised on either
+it up to date: the named estimators, or all in half an hour of one CPU. 2.5% are promised on either
 side, whatever people are like: pictures of one person that agree not at all (independent), by half
 (moderate, a beta distribution), or entirely (all or nothing), or a few people fully exposed among
 others who are hit now and then (few exposed).
@@ -206,7 +206,7 @@ def average(people: int, rate: float) -> Draw:
 
 
 def tail_mean(people: int, rate: float, kind: str) -> Draw:
-    """Return the mean over the worst 5 %; the truth is that of a million people."""
+    """Return the mean over the worst 5%; the truth is that of a million people."""
     counts = np.full(1_000_000, 5)
     worst = np.sort(sample(np.random.default_rng(1), rate, kind, counts) / 5)
     truth = float(worst[-int(WORST * len(worst)) :].mean())
@@ -289,7 +289,7 @@ def difference(people: int, before: float, after: float, kind: str) -> Draw:
 
 
 def ratio_of_scores(people: int, before: float, after: float) -> Draw:
-    """URR-1 of a defense that keeps utility at 0.8 and reversal, over floors of 5 %.
+    """URR-1 of a defense that keeps utility at 0.8 and reversal, over floors of 5%.
 
     As defined, reversal counts for no less than so few people could show.
     """
@@ -588,10 +588,10 @@ def markdown(cells: dict[str, list[Cell]]) -> Iterator[str]:
     yield "# How often intervals miss the truth"
     yield ""
     yield "Written by `python benchmarks/coverage.py`; all cells are in `coverage.csv`. The"
-    yield "promise is 2.5 % on either side."
+    yield "promise is 2.5% on either side."
     missing = sum(not cell.honest for cell in every)
     yield f"Of {len(every)} cells {missing} miss more"
-    yield "often than 2.5 % and chance allow, where one cell in ten thousand would:"
+    yield "often than 2.5% and chance allow, where one cell in ten thousand would:"
     limits = [(tolerated(n) / n, n) for n in (REPETITIONS, SIMULATED_REPETITIONS)]
     yield " and ".join(f"more than {share:.2%} of {n} samples" for share, n in limits) + "."
     yield ""

@@ -5,7 +5,7 @@
 people with each defense, and lets each judge, an exported extractor at 256×128, search: with clean
 queries, which is leakage, and with queries protected under the gallery's key, which is what a
 deployment is left with. A person has at most three queries and six gallery pictures. All
-pictures are published at 64×32. Prints one row per defense and judge; brackets are 95 % intervals
+pictures are published at 64×32. Prints one row per defense and judge; brackets are 95% intervals
 over people. Nothing is written.
 """
 

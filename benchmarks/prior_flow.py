@@ -116,7 +116,7 @@ def judge(velocity: nn.Module | Normal, latents: Tensor) -> np.ndarray:
 
 
 def gain(pids: np.ndarray, normal: np.ndarray, flow: np.ndarray) -> tuple[float, float, float]:
-    """Return what share of the error the flow takes away, with its 95 % interval over people."""
+    """Return what share of the error the flow takes away, with its 95% interval over people."""
     _, person = np.unique(pids, return_inverse=True)
     sums = np.stack([np.bincount(person, errors) for errors in (normal, flow)])
 

@@ -2,7 +2,7 @@
 
 `python benchmarks/rungs.py --data DIR --model FILE --features FILE.npz [--epsilon 300 100]
 [--rungs identity_lda identity_plda …]` embeds once into FILE.npz, or reads it back, and prints one
-row for each rung. Beside the headline stands its 95 % interval. `--synthetic 80` takes the shipped
+row for each rung. Beside the headline stands its 95% interval. `--synthetic 80` takes the shipped
 extractor and so many attacked synthetic people instead, by three cameras with four pictures each.
 """
 

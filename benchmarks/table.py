@@ -34,7 +34,7 @@ ROWS = (
     ("composite", "reid_rank1", "composite: re-identified, rank-1, by the model itself"),
     ("composite", "reid_rank1.osnet_x0_25", "composite: rank-1, independent judge (OSNet x0.25)"),
     ("composite", "reid_rank1.retail_0287", "composite: rank-1, judge of the same maker (0287)"),
-    ("composite", "sar_type2_fmr1", "composite: passes for the person at FMR 1 %"),
+    ("composite", "sar_type2_fmr1", "composite: passes for the person at FMR 1%"),
     ("composite", "attribute_agreement", "composite: attributes read off the picture"),
     ("inversion", "reid_rank1", "GAN: re-identified, rank-1, by the model itself"),
     ("inversion", "reid_rank1.osnet_x0_25", "GAN: rank-1, independent judge (OSNet x0.25)"),

@@ -145,7 +145,7 @@ def _count_entries(described: Described, pids: Tensor) -> Tensor:
 
 
 def measure_sets(sets: Tensor, unread: Tensor, most: int, group: str) -> Iterator[Measurement]:
-    """Yield median and 5 % quantile of anonymity sets ``(P,)``, with exact intervals over people.
+    """Yield median and 5% quantile of anonymity sets ``(P,)``, with exact intervals over people.
 
     Chance is that of sets ``unread``, of entries that are ranked at random. ``most`` people can be
     in a set: the end of an interval that too few people leave open.

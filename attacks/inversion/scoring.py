@@ -62,7 +62,7 @@ def score_identity(
     Type II asks for the person in other pictures (other cameras, where the dataset is judged so),
     type I for the very picture that was embedded (Mai et al., TPAMI 2018, §4). Rank-1 and mAP rank
     all real pictures of the attacked people; the success attack rate counts pairs whose cosine
-    passes a threshold that 1 % or 0.1 % of pairs of two people pass.
+    passes a threshold that 1% or 0.1% of pairs of two people pass.
 
     Returns the figures with the feature-blind floor as chance, and a sentence with the ceiling.
     """

@@ -1,4 +1,4 @@
-"""Where did each person go? Clustering of a gallery's entries over cameras."""
+"""Where did each person go? Clustering of a gallery's entries across cameras."""
 
 from attacks.movement.clustering import Movement, MovementPlda
 

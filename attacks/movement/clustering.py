@@ -1,4 +1,4 @@
-"""Where did each person go? Entries of one person are linked over cameras, without names."""
+"""Where did each person go? Entries of one person are linked across cameras, without names."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ CUTS = 60
 
 @checked_dataclass
 class Movement:
-    """Recovers people's paths over cameras by clustering a gallery without names.
+    """Recovers people's paths across cameras by clustering a gallery without names.
 
     Threat model: has the stored gallery and the camera of each entry, and its time where the data
     set has times, without names, and own pictures of other people by the same cameras; may query
@@ -134,7 +134,7 @@ class Movement:
 
 @checked_dataclass
 class MovementPlda(Movement):
-    """Recovers people's paths over cameras in the directions in which people differ.
+    """Recovers people's paths across cameras in the directions in which people differ.
 
     Threat model: as for `movement`: the stored gallery with cameras and without names, own pictures
     of other people by the same cameras, the extractor as a black box, and how pictures are

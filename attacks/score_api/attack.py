@@ -157,7 +157,7 @@ class ScoreClimbing:
 
 
 def _curves(kept: list[Snapshot], service: Verification) -> tuple[Curve, Curve]:
-    """Who is recognised, and who passes at FMR 1 %, against the number of submitted pictures."""
+    """Who is recognised, and who passes at FMR 1%, against the number of submitted pictures."""
     target, ctx = service.target, service.ctx
     judge = ctx.judges.get("target", target.extractor)
     size = (kept[0].pictures.shape[-2], kept[0].pictures.shape[-1])

@@ -291,7 +291,7 @@ def clearly_more(found: Tensor, given: Tensor, *, comparisons: int = 1) -> bool:
     """Return whether ``found`` ``(P,)`` beats ``given`` ``(P,)`` beyond chance, paired by person.
 
     McNemar's exact test: of the people only one of the two finds, the lower end of the share that
-    ``found`` finds is above one half, at 95 % over all ``comparisons`` together.
+    ``found`` finds is above one half, at 95% over all ``comparisons`` together.
     """
     gained, lost = int((found & ~given).sum()), int((given & ~found).sum())
     if gained + lost == 0:

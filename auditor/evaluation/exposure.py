@@ -18,7 +18,7 @@ LONGEST_LIST = 20
 
 
 def worst_case(headline: Measurement) -> tuple[Measurement, ...]:
-    """Share of people hit on every image, and mean over the most exposed 5 %; none without persons.
+    """Share of people hit on every image, and mean over the most exposed 5%; none without persons.
 
     The second is a tail mean (CVaR; Rockafellar and Uryasev, 2000). Its people are picked by their
     own outcome, so it lies above what the same people would show a second time.

@@ -36,7 +36,7 @@ class Difference:
         address: of the figure.
         before: in the first record.
         after: in the second record.
-        low: lower end of the 95 % interval of the difference, after minus before.
+        low: lower end of the 95% interval of the difference, after minus before.
         high: its upper end.
         how: ``paired`` over ``people``; ``unpaired``; or ``identical``, where nothing behind the
             figure changed, so that it was computed twice.
@@ -290,7 +290,7 @@ def _check_margin(margin: float, compared: Sequence[Measurement]) -> None:
     shares = any(measurement.unit == "fraction" for measurement in compared)
     if not math.isfinite(margin) or margin < 0 or (shares and margin >= 1):
         raise UsageError(
-            f"the margin {margin:g} lets every share get worse as far as it can; write 0.02 for 2 %"
+            f"the margin {margin:g} lets every share get worse as far as it can; write 0.02 for 2%"
         )
 
 

@@ -32,7 +32,7 @@ class Gate:
         level: an ``error`` gate decides the exit code, a ``warn`` gate only shows.
         judge: ``pessimistic`` wants the whole interval on the good side; ``value`` looks at the
             point estimate alone and says so in the verdict.
-        adjust: ``holm`` keeps the chance that any of the gate's failures is false at 2.5 %, however
+        adjust: ``holm`` keeps the chance that any of the gate's failures is false at 2.5%, however
             many figures its pattern matches; ``none`` judges each figure as if it were the only
             one. Passes need no correction, because every figure has to pass.
         cites: why the limit is where it is: who decided it, or which text asks for it; printed

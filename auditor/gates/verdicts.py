@@ -1,6 +1,6 @@
 """Judges a record against limits; three outcomes, and what was not shown never passes.
 
-A gate passes only if the whole 95 % interval lies on the good side of the limit and, for a leakage
+A gate passes only if the whole 95% interval lies on the good side of the limit and, for a leakage
 figure, only if a certificate vouches for it. It fails if the whole interval lies on the bad side:
 a high figure is its own proof. All else is `inconclusive`. A gate on several figures fails by no
 more of them than Holm's correction leaves standing.
@@ -109,7 +109,7 @@ def _judge(gate: Gate, measurement: Measurement) -> tuple[Outcome, str]:
     if not _can_be(gate.limit, measurement):
         return "inconclusive", (
             f"the limit {limit_text(gate.limit)} is not possible for a share, which lies between 0 "
-            "and 1; write 0.05 for 5 %"
+            "and 1; write 0.05 for 5%"
         )
     sign = 1.0 if measurement.worse == "higher" else -1.0
     within, beyond = ("at most", "above") if sign > 0 else ("at least", "below")

@@ -151,7 +151,7 @@ def miss_rate(found: Searches, limit: float, metric: str) -> Measurement:
 def identification_rates(
     found: Searches, limits: Sequence[float]
 ) -> list[tuple[float, float, float]]:
-    """TPIR at each rate of false alarms, with its 95 % interval over people.
+    """TPIR at each rate of false alarms, with its 95% interval over people.
 
     People weigh at random with all their searches, so that threshold and hits move together. For
     the lower end, one more search for somebody absent passes whatever threshold, because the

@@ -25,7 +25,7 @@ Persons = Mapping[str, tuple[float, float]]
 PU_FORMULA = "2 / (I_u / utility + I_p / (1 − leakage)), I_u = I_p = 1"
 URR1_FORMULA = (
     "(U / U₀) / max(ρ, ρ_min), ρ = max(0, R − floor) / (R₀ − floor₀); "
-    "ρ_min is the upper 95 % bound of zero successes among n people, on the same scale, at most 1"
+    "ρ_min is the upper 95% bound of zero successes among n people, on the same scale, at most 1"
 )
 URR2_FORMULA = "∫₀¹ max{ U/U₀ : scenarios with excess reversibility ≤ ρ } dρ"
 

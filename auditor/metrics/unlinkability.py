@@ -54,7 +54,7 @@ def d_sys_interval(
     non_mated_persons: Labels,
     prior_ratio: float = 1.0,
 ) -> tuple[float, float]:
-    """95 % interval of `d_sys` over people, by the delete-a-group jackknife.
+    """95% interval of `d_sys` over people, by the delete-a-group jackknife.
 
     A bootstrap would add to the upward bias near 0; the jackknife does not. It is never narrower
     towards 0 or 1 than what as many people leave open if all of them agree (the rule of three). It

@@ -148,7 +148,7 @@ class Finding:
         measurements: the first one is the headline.
         curves: the figures against budget or threshold.
         worst_case: the headline for whom it is worst: the share of people whose every image was
-            hit, and the mean over the most exposed 5 %; empty where people cannot be told apart.
+            hit, and the mean over the most exposed 5%; empty where people cannot be told apart.
         subgroups: the headline by attribute value.
         gaps: the widest difference per attribute, the surest first.
         powers: one certificate per metric that the controls measured, the headline's first; none

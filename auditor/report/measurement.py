@@ -14,8 +14,8 @@ class Measurement:
         metric: name within its finding, such as ``top1`` or ``gender.balanced_accuracy``.
         value: in ``unit``; rates are fractions.
         n: independent samples, which are identities, never images.
-        low: lower end of the 95 % interval over identities.
-        high: upper end of the 95 % interval over identities.
+        low: lower end of the 95% interval over identities.
+        high: upper end of the 95% interval over identities.
         chance: what an adversary without access reaches; None where the question has no answer.
         worse: the direction in which privacy (or utility) gets worse.
         unit: ``fraction``, ``dB``, ``distance``, ``ratio``, or ``people`` for a count of them.
@@ -81,7 +81,7 @@ class Curve:
         name: unique within its finding, such as ``auxiliary_people``, ``queries`` or ``roc``.
         metric: the figure on the vertical axis; a measurement's metric where there is one.
         x: what the horizontal axis shows, with its unit, in words.
-        points: ``(x, value, low, high)`` in ascending x, with 95 % intervals over people.
+        points: ``(x, value, low, high)`` in ascending x, with 95% intervals over people.
         log_x: whether the horizontal axis is logarithmic.
         statement: what the curve says, in one sentence (whether it is saturated, for one).
 

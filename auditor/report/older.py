@@ -8,7 +8,7 @@ CERTAINTY = 1.0
 SHARE = 0.5
 """The efficiency that schema 1 asked for."""
 WIDEN = 3.29 / 1.96
-"""From a 95 % to a 99.9 % half-width: schema 1 forgave a null control so much bad luck."""
+"""From a 95% to a 99.9% half-width: schema 1 forgave a null control so much bad luck."""
 
 
 def upgrade(plain: Any) -> Any:

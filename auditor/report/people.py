@@ -35,7 +35,7 @@ class Exposure:
         attacks: those whose headline counts images of single people.
         people: how many people they were tried on.
         fully: share of people whose every image was hit by at least one of the attacks.
-        most: the most exposed 1 %, at least one and at most twenty.
+        most: the most exposed 1%, at least one and at most twenty.
         tied: how many people are exposed as much as the last of them.
     """
 
@@ -79,7 +79,7 @@ class RankList:
         rank: of the first right match, ties counted as their mean.
         matches: the nearest first, `LISTED` at most.
         picture: path of a strip of `LISTED` + 1 cells of equal width, the query's first, relative
-            to the report; each cell is a picture within a margin of 4 % of the cell's width.
+            to the report; each cell is a picture within a margin of 4% of the cell's width.
     """
 
     query_id: str

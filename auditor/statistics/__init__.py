@@ -1,1 +1,1 @@
-"""What a sample of people says about everybody: 95 % intervals over identities, and many claims."""
+"""What a sample of people says about everybody: 95% intervals over identities, and many claims."""

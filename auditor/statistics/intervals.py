@@ -1,4 +1,4 @@
-"""95 % intervals over identities: images of one person are not independent.
+"""95% intervals over identities: images of one person are not independent.
 
 Every interval asks what one more person, whom nobody has seen, could change. People are weighed by
 exponential draws (the Bayesian bootstrap of Rubin, Annals of Statistics 9, 1981), the unseen one

@@ -1,6 +1,6 @@
-"""Several claims at once: Holm's step-down, and evidence read off a 95 % interval. Plain Python.
+"""Several claims at once: Holm's step-down, and evidence read off a 95% interval. Plain Python.
 
-Whoever asks twenty questions at 2.5 % is told one falsehood every other time. Holm (Scandinavian
+Whoever asks twenty questions at 2.5% is told one falsehood every other time. Holm (Scandinavian
 Journal of Statistics 6, 1979) keeps the chance of *any* false claim at the level of one.
 """
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 ALPHA = 0.025
-"""One side of a 95 % interval."""
+"""One side of a 95% interval."""
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

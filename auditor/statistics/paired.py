@@ -1,4 +1,4 @@
-"""95 % intervals of the difference between two measurements, after minus before. Needs no torch.
+"""95% intervals of the difference between two measurements, after minus before. Needs no torch.
 
 The same people seen twice are compared person by person: weighing people at random, and taking both
 figures under the same weights, leaves out what the two have in common (Rubin's Bayesian bootstrap,

@@ -21,7 +21,7 @@ class Result:
 
     Attributes:
         accuracy: share of right answers.
-        low: lower end of its 95 % interval.
+        low: lower end of its 95% interval.
         high: upper end.
         chance: what guessing comes to.
         p: how often guessing comes to as many right answers, one-sided.

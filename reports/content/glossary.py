@@ -66,7 +66,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
             "One person in a data set. Intervals are taken over identities, not over pictures."
         ),
         "interval": (
-            "The range that contains the true figure with 95 % confidence if other people of "
+            "The range that contains the true figure with 95% confidence if other people of "
             "the same kind were attacked. Its pessimistic end is the worse one for privacy "
             "(or for utility); gates judge that end. An interval that straddles a limit "
             "decides nothing."

@@ -25,7 +25,7 @@ USEFULNESS = "Usefulness"
 STATEMENTS: Mapping[str, str] = MappingProxyType(
     {
         "top1": "Whoever steals this gallery names {value} of its entries",
-        "pairwise_f1": "Whoever clusters this gallery follows people over cameras with an F1 of "
+        "pairwise_f1": "Whoever clusters this gallery follows people across cameras with an F1 of "
         "{value}",
         "described_rank1": "A description in words finds {value} of the people in this gallery",
         "shares_explained": "What crowds of these people are made of is estimated with {value} "

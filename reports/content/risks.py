@@ -43,7 +43,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "search": (SINGLING_OUT, "telling whether a person is in the gallery, and where"),
         "description": (SINGLING_OUT, "finding a person by a description in words"),
         "linkage": (LINKABILITY, "linking two releases of the gallery"),
-        "movement": (LINKABILITY, "following people over cameras without their names"),
+        "movement": (LINKABILITY, "following people across cameras without their names"),
         "averaging": (LINKABILITY, "denoising by averaging several releases"),
         "translation": (LINKABILITY, "translating defended features back to clean ones"),
         "unshift": (LINKABILITY, "undoing a protection of pictures"),

@@ -48,8 +48,8 @@ LABELS = {
     "described_map": "mAP of search by description",
     "anonymity_median": "Anonymity set, median",
     "anonymity_q05": "Anonymity set, 5% quantile",
-    "pairwise_f1": "Links over cameras (pairwise F1)",
-    "pairwise_f1_untimed": "Links over cameras by features alone (pairwise F1)",
+    "pairwise_f1": "Links across cameras (pairwise F1)",
+    "pairwise_f1_untimed": "Links across cameras by features alone (pairwise F1)",
     "bcubed_f1": "B-cubed F1",
     "path_recovered": "Whole path recovered",
     "purity": "Purity of clusters",
@@ -162,7 +162,7 @@ def number(value: float | None, unit: str) -> str:
 
 
 def interval(measurement: Measurement) -> str:
-    """Return the 95 % interval, its unit said once.
+    """Return the 95% interval, its unit said once.
 
     >>> m = Measurement(metric="top1", value=0.5, n=9, low=0.4, high=0.61)
     >>> interval(m)

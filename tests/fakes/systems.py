@@ -156,7 +156,7 @@ def outliers() -> Target:
 
 @fake(*NAMING)
 def rarely_active_coordinates() -> Target:
-    """Each coordinate is zero in 95 % of entries, and a clear trace of the person in the others."""
+    """Each coordinate is zero in 95% of entries, and a clear trace of the person in the others."""
 
     def read(x: Tensor) -> Tensor:
         words = torch.randn(CODE, 480, generator=torch.Generator().manual_seed(1))

@@ -1,6 +1,6 @@
 """PU-scores printed in PIS (Dou et al., SCIS 69(1), 2026): every cell of its tables.
 
-Utility and leakage are printed to 0.1 %, so a score recomputed from them may differ by 0.15 %.
+Utility and leakage are printed to 0.1%, so a score recomputed from them may differ by 0.15%.
 One known inconsistency lies between tables, not within one: VUNet's identity leakage has rank-1
 58.5 in Table 2 and 50.8 in Table 5 (its "baseline", the same network); both rows agree with their
 own PU-score. Table 7 prints no PU-score.

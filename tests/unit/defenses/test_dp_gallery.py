@@ -279,7 +279,7 @@ class TestAudit:
             run_experiment(mechanism, pair, 1, 2000, 0.95, torch.Generator().manual_seed(seed))[0]
             for seed in range(40)
         ]
-        # wrong with a chance of 5 % at most
+        # wrong with a chance of 5% at most
         assert sum(bound.epsilon > 0 for bound in bounds) <= 5
         assert sum(bound.epsilon_gaussian > 0 for bound in bounds) <= 5
 

@@ -135,7 +135,7 @@ class TestCalibration:
         for _ in range(worlds):
             ours, blind = rng.standard_normal((2, 80)) + shift * inside
             claims += level(ours, blind, members).excess().low > 0
-        # one-sided 2.5 %, and what 200 draws may add to it
+        # one-sided 2.5%, and what 200 draws may add to it
         assert claims / worlds <= 0.055
 
     def test_a_real_excess_is_found_on_top_of_a_shift(self):

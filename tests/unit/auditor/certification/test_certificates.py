@@ -68,7 +68,7 @@ class TestOutcomes:
         )
 
     def test_bad_luck_on_the_null_is_forgiven_up_to_99_95_percent(self):
-        # a 95 % half-width of 0.04 is 1.96 deviations; 3.29 of them leave one in two thousand
+        # a 95% half-width of 0.04 is 1.96 deviations; 3.29 of them leave one in two thousand
         assert certify(STRONG, measured(0.165, 0.125, 0.2), BEST).shown
         assert certify(STRONG, measured(0.17, 0.13, 0.21), BEST).outcome == "self-deceived"
 

@@ -37,7 +37,7 @@ class TestWorstCase:
         fully, worst = worst_case(rates(*[4] * 3 + [2] * 20 + [0] * 17))
         assert (fully.metric, fully.value) == ("top1.fully_exposed", 3 / 40)
         assert (fully.low, fully.high) == pytest.approx(proportion(3, 40))
-        # the 5 % most exposed of forty are two people, and three are hit on every image
+        # the 5% most exposed of forty are two people, and three are hit on every image
         assert (worst.metric, worst.value) == ("top1.worst_5_percent", 1.0)
         assert worst_case(rates(*[3] + [2] * 20 + [0] * 19))[1].value == (0.75 + 0.5) / 2
 
@@ -52,7 +52,7 @@ class TestWorstCase:
         assert worst.high == pytest.approx(proportion(0, 400)[1] / 0.05, abs=0.02)
 
     def test_whoever_straddles_the_border_counts_in_part(self):
-        # 5 % of thirty people are one and a half
+        # 5% of thirty people are one and a half
         worst = worst_case(rates(*[4] + [2] + [0] * 28))[1]
         assert worst.value == pytest.approx((1 + 0.5 / 2) / 1.5)
 

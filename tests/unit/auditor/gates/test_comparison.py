@@ -99,7 +99,7 @@ class TestIntervals:
 
     def test_nobody_changed_is_not_certainty(self):
         low, high = paired_interval(rate([5] * 80), rate([5] * 80))
-        # with 4.51 % of all people changed, none among 80 is seen one time in forty
+        # with 4.51% of all people changed, none among 80 is seen one time in forty
         assert high == pytest.approx(1 - 0.025 ** (1 / 80))
         assert low == -high
 
@@ -338,7 +338,7 @@ def test_the_command_gives_the_exit_code(tmp_path, capsys):
 
 @pytest.mark.parametrize("margin", [2, 1.0, -0.1, float("nan"), float("inf")])
 def test_a_margin_that_nothing_could_exceed_is_refused(margin):
-    with pytest.raises(UsageError, match=r"write 0\.02 for 2 %"):
+    with pytest.raises(UsageError, match=r"write 0\.02 for 2%"):
         compare(example_record(), example_record(), ["*"], margin)
 
 

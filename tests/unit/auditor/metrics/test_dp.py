@@ -67,7 +67,7 @@ def test_certainty_reaches_the_ceiling_and_no_more():
 
 def test_alike_is_alike():
     wrong = [lower_bound(*normals(0.0, 2000, seed), 1e-5, 0.95) for seed in range(100)]
-    # 5 % of alarms are allowed; 12 of 100 would come once in 500 times
+    # 5% of alarms are allowed; 12 of 100 would come once in 500 times
     most = binom.ppf(0.998, 100, 0.05)
     assert sum(b.epsilon > 0 for b in wrong) <= most
     assert sum(b.epsilon_gaussian > 0 for b in wrong) <= most

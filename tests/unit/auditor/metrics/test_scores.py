@@ -66,7 +66,7 @@ class TestUrr1:
 
     @pytest.mark.parametrize("reversal", [0.0, 0.05, 0.051])
     def test_no_leak_left_is_bounded_by_what_people_can_show(self, reversal):
-        # rule of three: nobody among 100 people still allows 3.6 % (Clopper–Pearson, 97.5 %)
+        # rule of three: nobody among 100 people still allows 3.6% (Clopper–Pearson, 97.5%)
         least = 1 - 0.025 ** (1 / PEOPLE)
         assert proportion(0, PEOPLE)[1] == pytest.approx(least)
         found = score(reversal=reversal).measurement
@@ -116,7 +116,7 @@ class TestUrr1:
         assert found.measurement.value == 1
 
     def test_a_floor_is_itself_a_rate_of_people(self):
-        # 3 of 100 against none of 100: the floor may be as high as 3.6 %
+        # 3 of 100 against none of 100: the floor may be as high as 3.6%
         weak = measured(0.03, chance=0.0, half=0.02)
         found = urr1(measured(0.8), weak, measured(0.8), weak)
         assert found.measurement is None

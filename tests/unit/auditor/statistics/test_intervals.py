@@ -29,7 +29,7 @@ def people(*pairs):
 
 
 class TestProportion:
-    # two-sided 95 % limits, from the binomial tail sums by bisection
+    # two-sided 95% limits, from the binomial tail sums by bisection
     @pytest.mark.parametrize(
         ("successes", "n", "low", "high"),
         [(0, 750, 0.0, 0.0049), (75, 750, 0.0795, 0.1237), (150, 750, 0.1719, 0.2304)],
@@ -37,7 +37,7 @@ class TestProportion:
     def test_published_limits(self, successes, n, low, high):
         assert proportion(successes, n) == pytest.approx((low, high), abs=5e-5)
 
-    # with no success the upper limit solves (1 − p)^n = tail; one-sided 95 % is two-sided 90 %
+    # with no success the upper limit solves (1 − p)^n = tail; one-sided 95% is two-sided 90%
     @pytest.mark.parametrize("n", [1, 50, 100, 300, 751, 3368])
     def test_no_success_in_closed_form(self, n):
         assert proportion(0, n) == pytest.approx((0, 1 - 0.025 ** (1 / n)))
@@ -133,7 +133,7 @@ class TestRates:
         assert after[1] >= before[1] - 1e-7
 
     def test_one_hit_of_two_thousand_leaves_more_open_than_none(self):
-        # 0.28 % was claimed for one hit where none leaves 3.6 %
+        # 0.28% was claimed for one hit where none leaves 3.6%
         none = rate_interval(people(*[(0, 20)] * 100))
         once = rate_interval(people((1, 20), *[(0, 20)] * 99))
         assert proportion(0, 100)[1] == pytest.approx(none[1]) == pytest.approx(0.0362, abs=1e-4)

@@ -2,7 +2,7 @@
 
 Every estimator is given many draws from its own null. The number of false alarms must be one that a
 binomial at the stated level exceeds with probability 1e-4 at most (`tolerated`): 19 of 300 at
-2.5 %, 10 of 100. What is tested is the level, not luck: an estimator that meets it fails about
+2.5%, 10 of 100. What is tested is the level, not luck: an estimator that meets it fails about
 never, one that gives three times as many alarms nearly always does.
 """
 
@@ -130,7 +130,7 @@ class TestClaims:
         rng, draws = np.random.default_rng(7), 400
         planted = Measurement(metric="top1", value=1, n=PEOPLE, low=0.95, high=1, chance=0.1)
         shown = [certificates("top1", [planted], [rate(rng)], None)[0].shown for _ in range(draws)]
-        # a 99.9 % interval: one side leaves 0.05 %
+        # a 99.9% interval: one side leaves 0.05%
         assert draws - sum(shown) <= tolerated(draws, 0.0005)
 
     @pytest.mark.parametrize("limit", [0.05, 0.3])
