@@ -115,10 +115,14 @@ def _outcome(
     if null is not None and (deceived := _claims(null, widen)):
         return "self-deceived", deceived
     if not _telling(reference, chance):
-        # without a defense that is a control too small to show anything by this figure
-        return "small-control" if null is not None else "nothing-to-find", (
-            f"even the reference adversary finds next to nothing of the planted leak here: "
-            f"{reference.value:.3f} where chance is {chance:.3f}"
+        found = f"{reference.value:.3f} where chance is {chance:.3f}"
+        if null is not None:  # nothing was done to the leak, so it is the people who are too few
+            return "small-control", (
+                "on so few people the reference adversary itself is hardly told from chance: "
+                f"{found}"
+            )
+        return "nothing-to-find", (
+            f"even the reference adversary finds next to nothing of the planted leak here: {found}"
         )
     efficiency = power.efficiency or 0.0
     of_what = (

@@ -14,8 +14,9 @@ from auditor.errors import UsageError
 from auditor.gates.evidence import doubts_on
 from auditor.gates.gate import Outcome, decimals, limit_text
 from auditor.report import AuditReport, Measurement, pluralize
-from auditor.statistics.multiplicity import ALPHA, holm, tail, widen
-from auditor.statistics.paired import paired_interval, shared_people, unpaired_interval
+from auditor.statistics.multiplicity import ALPHA, holm, tail
+from auditor.statistics.paired import paired_interval, shared_people
+from auditor.statistics.unpaired import unpaired_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,21 +229,6 @@ def _select(report: AuditReport, patterns: Sequence[str]) -> dict[str, Measureme
             if finding.headline:
                 wanted.add(f"{scenario.defense}/{finding.attack}/{finding.headline.metric}")
     return {address: m for address, m in found.items() if address in wanted}
-
-
-def shows_less(before: Measurement, after: Measurement, tries: int = 1) -> bool:
-    """Whether a figure is better for privacy than chance explains, in one record.
-
-    Args:
-        before: without a defense.
-        after: with the best of several defenses.
-        tries: how many defenses that was picked from.
-    """
-    people = shared_people(before, after)
-    low, high = (paired_interval if people else unpaired_interval)(before, after)
-    value = after.value - before.value
-    less, reach = (-value, high - value) if after.worse == "higher" else (value, value - low)
-    return less > widen(max(0.0, reach), tries)
 
 
 def _difference(

@@ -7,7 +7,9 @@ there is nothing to find proves nothing in either direction.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from auditor.report import AuditReport, Finding, Scenario
+from auditor.report import AuditReport, Finding, Measurement, Scenario
+from auditor.statistics.multiplicity import widen
+from auditor.statistics.unpaired import unpaired_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,3 +163,17 @@ def _score_doubts(report: AuditReport, judged: Scenario, name: str) -> Doubts:
     relative = name.startswith("urr") and judged is not bare
     failing = next((doubt for source, doubt in found if source is bare and relative), "")
     return Doubts(passing=passing, failing=failing)
+
+
+def shows_less(before: Measurement, after: Measurement, tries: int = 1) -> bool:
+    """Whether a figure under a defense is better for privacy than chance explains.
+
+    Args:
+        before: without a defense.
+        after: with the best of several defenses.
+        tries: how many defenses that was picked from.
+    """
+    value = after.value - before.value
+    low, high = unpaired_interval(before, after)
+    less, reach = (-value, high - value) if after.worse == "higher" else (value, value - low)
+    return less > widen(reach, tries)

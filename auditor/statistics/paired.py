@@ -1,11 +1,10 @@
-"""95% intervals of the difference between two measurements, after minus before. Needs no torch.
+"""95% interval of the difference between two measurements of the same people. Needs no torch.
 
-The same people seen twice are compared person by person: weighing people at random, and taking both
-figures under the same weights, leaves out what the two have in common (Rubin's Bayesian bootstrap,
-Annals of Statistics 9, 1981). Where a figure knows no people, or the two know others, their
-intervals are put together instead (Zou and Donner, Statistics in Medicine 27, 2008), which is
-wider. Identities that mean other people the second time do no harm: their values are then
-unrelated, and the paired interval is as wide as an unpaired one.
+They are compared person by person: weighing people at random, and taking both figures under the
+same weights, leaves out what the two have in common (Rubin's Bayesian bootstrap, Annals of
+Statistics 9, 1981). Where a figure knows no people, or the two know others, `unpaired_interval`
+puts their intervals together instead. Identities that mean other people the second time do no harm:
+their values are then unrelated, and the paired interval is as wide as an unpaired one.
 """
 
 import numpy as np
@@ -68,11 +67,3 @@ def _simulate(table: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn.append(sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1])
     return np.concatenate(drawn)
-
-
-def unpaired_interval(old: Measurement, new: Measurement) -> Interval:
-    """Square-and-add of the two intervals (MOVER)."""
-    value = new.value - old.value
-    low = np.hypot(new.value - new.low, old.high - old.value)
-    high = np.hypot(new.high - new.value, old.value - old.low)
-    return float(value - low), float(value + high)

@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from auditor.gates import Verdict
-from auditor.gates.comparison import shows_less
-from auditor.gates.evidence import doubts, doubts_on, family_of
+from auditor.gates.evidence import doubts, doubts_on, family_of, shows_less
 from auditor.report import AuditReport, Measurement, Scenario
 from reports.content.risks import MEANINGS, Risk, risks
 from reports.content.tables import BARE

@@ -10,10 +10,11 @@ from auditor.cli.gate import conclude
 from auditor.evaluation.ladders import ladders
 from auditor.gates import Gate, check, outranked
 from auditor.gates.comparison import compare
-from auditor.gates.evidence import doubts, doubts_on
+from auditor.gates.evidence import doubts, doubts_on, shows_less
 from auditor.report import (
     AuditReport,
     Finding,
+    Measurement,
     Power,
     PowerOutcome,
     Scenario,
@@ -247,3 +248,18 @@ def test_a_worse_figure_never_turns_a_verdict_towards_a_pass(rungs, which, rise,
     assert after > 0 or before == 0, "a worse figure turned a verdict into a pass"
     # a figure of nobody's but its own that fails, fails however much worse it gets
     assert before < 2 or after == 2 or address == LADDER
+
+
+def test_the_best_of_several_defenses_has_to_show_more():
+    before = Measurement(metric="top1", value=0.9, n=80, low=0.85, high=0.95, chance=0.1)
+    after = Measurement(metric="top1", value=0.82, n=80, low=0.77, high=0.87, chance=0.1)
+    # square-and-add: the difference of 0.08 reaches 0.071 to either side
+    assert shows_less(before, after)
+    assert not shows_less(before, after, tries=2)  # 0.084
+    assert not shows_less(after, before)
+    lower = [
+        Measurement(metric="fnir", worse="lower", value=m.value, n=80, low=m.low, high=m.high)
+        for m in (before, after)
+    ]
+    assert shows_less(lower[1], lower[0])
+    assert not shows_less(lower[0], lower[1])
