@@ -74,7 +74,8 @@ def audit(
         overwrite: whether an earlier audit in ``out`` is replaced.
         resume: whether an audit in ``out`` of the same model, people and seed is continued, as
             ``--resume auto`` does: what is finished is kept. What a network or plug-in computes is
-            known by its class, weights and fields, so start anew once its code has changed.
+            known by its class, its weights and the plain values in its fields, so start anew once
+            its code has changed.
         settings: any other key of the configuration, such as ``{"force": True}``.
         progress: whether the steps are shown.
 

@@ -46,6 +46,7 @@ def own_model(
         "isolation": {"level": "none", "by": []},
         "arch": f"{kind.__module__}:{kind.__qualname__}",
         "weights_sha256": weights_digest(inner),
+        "fields_sha256": fields_digest(inner),
         "parameters": sum(p.numel() for p in inner.parameters()),
         "feature_dim": extractor.feature_dim,
         "differentiable": extractor.differentiable,
@@ -61,6 +62,25 @@ def weights_digest(network: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def fields_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of the classes of all modules, and of numbers and words in their fields.
+
+    Networks of equal weights may still differ by them, as by a stride or an exponent.
+    """
+    digest = hashlib.sha256()
+    for name, module in network.named_modules():
+        kind = type(module)
+        plain = sorted((key, value) for key, value in vars(module).items() if _is_plain(value))
+        digest.update(f"{name} {kind.__module__}:{kind.__qualname__} {plain}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _card_of(network: nn.Module) -> Card:

@@ -55,6 +55,10 @@ class TestOpenModel:
         assert model.facts["feature_dim"] == 32
         assert model.facts["weights_sha256"] == auditor.open_model(Net()).facts["weights_sha256"]
         assert model.facts["weights_sha256"] != auditor.open_model(Net(8)).facts["weights_sha256"]
+        other = Net()
+        other.exponent = 2
+        fields = [auditor.open_model(net).facts["fields_sha256"] for net in (Net(), Net(), other)]
+        assert fields[0] == fields[1] != fields[2]
         card = Card(height=64, width=32, l2_norm=True)
         assert auditor.open_model(Net(), card=card).extractor.card == card
         assert auditor.open_model(Net(), card="transreid").extractor.card.mean == (0.5, 0.5, 0.5)
