@@ -339,9 +339,11 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
         pytest.skip("the demo has a test of its own")
     from auditor.pipeline import session
 
+    # the audit that pages share is not made brief
+    prepare(page, tmp_path, drawn_folder, request)
     audit, open_named = session.audit, session.open_configured
 
-    def open_shipped(settings, device):
+    def open_shipped(settings, device, *_):
         open_named(settings, device)  # it opens; but it has learned nothing, so it leaks nothing
         shipped = config.ModelConfig(path=WEIGHTS, arch="reference", card=CARD)
         return open_named(shipped, device)
@@ -350,7 +352,6 @@ def test_the_commands_of_a_page_do_what_it_says_with_real_audits(
         session, "audit", lambda config, out, **kw: audit(_brief(config), out, **kw)
     )
     monkeypatch.setattr(session, "open_configured", open_shipped)
-    prepare(page, tmp_path, drawn_folder, request)
     follow(page, reader)
 
 
