@@ -155,9 +155,9 @@ def measure(
 
     What it took beside its training shows in a second run, of twice as much training.
     """
-    given = settings(kind, name)
     if name in COPYISTS:
-        return measure_copyist(kind, name, given | {"queries": COPIED}, target, ctx, limit)
+        return measure_copyist(name, target, ctx, limit)
+    given = settings(kind, name)
     seconds, asked = run_timed(kind, name, given, target, ctx, limit)
     found = {"seconds": round(seconds, 3), "asked": asked, "params": given}
     if (field := cost_of(plugins.build(kind, name, given))) in given and seconds > LONG:
@@ -170,17 +170,11 @@ def measure(
     return found | ({"fixed": True} if name in OWN_SIZE else {})
 
 
-def measure_copyist(
-    kind: plugins.Kind,
-    name: str,
-    given: dict[str, Any],
-    target: Target,
-    ctx: RunContext,
-    limit: float,
-) -> dict[str, Any]:
+def measure_copyist(name: str, target: Target, ctx: RunContext, limit: float) -> dict[str, Any]:
     """Return `measure` of an attack that copies the model first, the copy told apart."""
-    seconds, asked = run_timed(kind, name, given, target, ctx, limit)
-    rest = measure(kind, COPYISTS[name], target, ctx, limit)
+    given = settings("attacks", name) | {"queries": COPIED}
+    seconds, asked = run_timed("attacks", name, given, target, ctx, limit)
+    rest = measure("attacks", COPYISTS[name], target, ctx, limit)
     copy = {
         "seconds": round(max(0.0, seconds - rest["seconds"]), 3),
         "asked": max(0, asked - rest["asked"]),

@@ -166,7 +166,6 @@ def load_prior(path: Path = WEIGHTS) -> tuple[PicturePrior, Mapping[str, Any]]:
         EnvironmentUnmetError: if there is no such file.
         ModelError: if it holds no prior, or one that is not in `CATALOGUE`.
     """
-    read_preset(path)
     said = _read_facts(path)
     # whoever audits with it must not see torch's generator move
     with torch.random.fork_rng(devices=[]):
@@ -190,14 +189,14 @@ def read_preset(path: Path) -> str:
         EnvironmentUnmetError: if there is no such file.
         ModelError: if it holds no prior, or one that is not in `CATALOGUE`.
     """
-    if not is_regular(path):
-        raise EnvironmentUnmetError(
-            f"{path}: there is no such prior; make one with audit prior train --data DIR --out FILE"
-        )
     return str(_read_facts(path)["preset"])
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
+    if not is_regular(path):
+        raise EnvironmentUnmetError(
+            f"{path}: there is no such prior; make one with audit prior train --data DIR --out FILE"
+        )
     try:
         with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(KEY)

@@ -102,6 +102,10 @@ def plan_steps(world: World) -> list[Step]:
     # features that came alone suit few attacks, and those that refuse them need no controls
     alone = isinstance(world.target.extractor, StoredFeatures)
     steps = [Step("probe", partial(ask, world))]
+    attacks = {
+        label: {"attack": settings["attacks"][label]} | _files("attack", [attack])
+        for label, attack in world.config.attacks.items()
+    }
     for scenario in (BARE, *world.config.defenses):
         defended = {"defense": settings["defenses"].get(scenario)}
         defended |= _files("defense", world.config.defenses.get(scenario, ()))
@@ -109,9 +113,7 @@ def plan_steps(world: World) -> list[Step]:
         measure = partial(measure_utility, world, scenario)
         inputs = defended | ranked
         steps.append(Step(f"{scenario}/utility", measure, inputs, learned, "utility", scenario))
-        for attack in world.config.attacks:
-            attacked = {"attack": settings["attacks"][attack]}
-            attacked |= _files("attack", [world.config.attacks[attack]])
+        for attack, attacked in attacks.items():
             both = defended | attacked
             name = f"{scenario}/{attack}"
             work = partial(run_attack, world, scenario, attack)
